@@ -1,0 +1,54 @@
+# Every target sets up what it needs: Python 3.11 or newer, pip and make are enough.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
+export JAX_COMPILATION_CACHE_DIR
+
+.PHONY: help demo test test-slow check format bench-speed clean
+
+help:
+	@echo "make demo         train with and without the HJB regulariser, write a report"
+	@echo "make test         the test suite (test-slow: the long tests)"
+	@echo "make check        format, lint, types, floors"
+	@echo "make format       apply the formatter"
+	@echo "make bench-speed  speed beside other libraries, written to docs/results/speed.md"
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/test.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@ $(VENV)/run.stamp
+
+$(VENV)/bench.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $@
+
+demo: $(VENV)/run.stamp
+	$(BIN)/mfgen demo --out runs/demo
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n 2 -m slow
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-speed: $(VENV)/bench.stamp
+	$(BIN)/python -m benchmarks.speed
+
+clean:
+	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache

@@ -1,0 +1,102 @@
+"""mfgen: a mean-field-games laboratory for generative models.
+
+Declare a game, and the rest is derived from it:
+
+    declare -> derive -> represent -> train -> sample -> measure
+
+The names below are in that order, from the lowest floor to the highest.
+"""
+
+from importlib.metadata import version as _version
+
+from mfgen.density.affine import Affine as Affine
+from mfgen.density.base import AbstractDensity as AbstractDensity
+from mfgen.density.base import AbstractEvaluable as AbstractEvaluable
+from mfgen.density.base import AbstractNoisable as AbstractNoisable
+from mfgen.density.empirical import Empirical as Empirical
+from mfgen.density.gaussian import Gaussian as Gaussian
+from mfgen.density.gaussian import GaussianMixture as GaussianMixture
+from mfgen.density.gaussian import mixture20 as mixture20
+from mfgen.density.toy import checkerboard as checkerboard
+from mfgen.density.toy import eight_gaussians as eight_gaussians
+from mfgen.density.toy import moons as moons
+from mfgen.density.toy import pinwheel as pinwheel
+from mfgen.density.toy import rings as rings
+from mfgen.density.toy import spiral as spiral
+from mfgen.density.toy import swissroll as swissroll
+from mfgen.derive.hamiltonian import drift as drift
+from mfgen.derive.hamiltonian import hamiltonian as hamiltonian
+from mfgen.derive.hamiltonian import optimal_control as optimal_control
+from mfgen.derive.residual import fokker_planck as fokker_planck
+from mfgen.derive.residual import hjb as hjb
+from mfgen.derive.residual import terminal as terminal
+from mfgen.math.autodiff import divergence as divergence
+from mfgen.math.autodiff import jet as jet
+from mfgen.math.autodiff import laplacian as laplacian
+from mfgen.models.base import AbstractModel as AbstractModel
+from mfgen.models.base import AbstractPotential as AbstractPotential
+from mfgen.models.base import AbstractVectorField as AbstractVectorField
+from mfgen.models.base import Potential as Potential
+from mfgen.models.base import VectorField as VectorField
+from mfgen.models.kernel import KernelPotential as KernelPotential
+from mfgen.models.kernel import kernel_potential as kernel_potential
+from mfgen.models.score import ScoreField as ScoreField
+from mfgen.models.score import ScorePotential as ScorePotential
+from mfgen.models.score import score_field as score_field
+from mfgen.models.score import score_potential as score_potential
+from mfgen.problem.cost import Anisotropic as Anisotropic
+from mfgen.problem.cost import Kinetic as Kinetic
+from mfgen.problem.cost import NoCost as NoCost
+from mfgen.problem.cost import Power as Power
+from mfgen.problem.cost import Relativistic as Relativistic
+from mfgen.problem.cost import ScoreLagrangian as ScoreLagrangian
+from mfgen.problem.cost import WithPotential as WithPotential
+from mfgen.problem.dynamics import AbstractDynamics as AbstractDynamics
+from mfgen.problem.dynamics import Integrator as Integrator
+from mfgen.problem.functional import KL as KL
+from mfgen.problem.functional import AbstractFunctional as AbstractFunctional
+from mfgen.problem.functional import CrossEntropy as CrossEntropy
+from mfgen.problem.functional import Entropy as Entropy
+from mfgen.problem.functional import Linear as Linear
+from mfgen.problem.functional import Zero as Zero
+from mfgen.problem.game import MFG as MFG
+from mfgen.problem.lagrangian import AbstractLagrangian as AbstractLagrangian
+from mfgen.problem.noising import VE as VE
+from mfgen.problem.noising import VP as VP
+from mfgen.problem.noising import AbstractNoising as AbstractNoising
+from mfgen.problem.noising import SubVP as SubVP
+from mfgen.problem.noising import TimeReversal as TimeReversal
+from mfgen.simulate.diffusion import EulerMaruyama as EulerMaruyama
+from mfgen.simulate.diffusion import StochasticHeun as StochasticHeun
+from mfgen.simulate.flow import ProbabilityFlow as ProbabilityFlow
+from mfgen.simulate.integrator import Adaptive as Adaptive
+from mfgen.simulate.integrator import RungeKutta4 as RungeKutta4
+from mfgen.simulate.langevin import PredictorCorrector as PredictorCorrector
+from mfgen.simulate.likelihood import FlowLikelihood as FlowLikelihood
+from mfgen.simulate.likelihood import OneShot as OneShot
+from mfgen.simulate.likelihood import log_prob as log_prob
+from mfgen.simulate.sampler import sample as sample
+from mfgen.train.collocation import NoisedData as NoisedData
+from mfgen.train.collocation import SpreadData as SpreadData
+from mfgen.train.collocation import UniformTime as UniformTime
+from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
+from mfgen.train.loop import NonFiniteError as NonFiniteError
+from mfgen.train.loop import fit as fit
+from mfgen.train.matching import DenoisingScoreMatching as DenoisingScoreMatching
+from mfgen.train.matching import ImplicitScoreMatching as ImplicitScoreMatching
+from mfgen.train.matching import SlicedScoreMatching as SlicedScoreMatching
+from mfgen.train.noised import Levels as Levels
+from mfgen.train.noised import LogUniform as LogUniform
+from mfgen.train.objective import AbstractObjective as AbstractObjective
+from mfgen.train.penalty import Absolute as Absolute
+from mfgen.train.penalty import Huber as Huber
+from mfgen.train.penalty import Squared as Squared
+from mfgen.train.physics import HJB as HJB
+from mfgen.train.physics import Exact as Exact
+from mfgen.train.physics import Hutchinson as Hutchinson
+from mfgen.train.physics import ScoreHJB as ScoreHJB
+from mfgen.train.state import CheckpointError as CheckpointError
+from mfgen.train.state import Checkpoints as Checkpoints
+from mfgen.zoo.score import score_based as score_based
+
+__version__ = _version("mfgen")

@@ -1,0 +1,242 @@
+"""The command line: `mfgen list | show | run | sample | compare | report | demo`.
+
+Results go to the standard output, as tables or with --json as JSON alone; progress and errors go to
+the standard error. What a user got wrong is one line `error: ...` and exit code 2, without a
+traceback. Heavy imports wait until a command needs them.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
+
+from mfgen.lab import listing
+from mfgen.lab.answer import Answer
+
+Folder = Annotated[Path | None, arg(metavar="PATH")]
+Number = Annotated[int | None, arg(metavar="INT")]
+Data = Annotated[str | None, arg(metavar="NAME")]
+Runs = Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]")]]
+
+
+@dataclass(frozen=True)
+class List:
+    """Recipes and data sets by name."""
+
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        return listing.names()
+
+
+@dataclass(frozen=True)
+class Show:
+    """What a name stands for: a recipe's game and specification, or a data set."""
+
+    name: Positional[Annotated[str, arg(metavar="NAME")]]
+    """A recipe or a data set."""
+    data: Data = None
+    """The data set for which a recipe's settings are shown (default: gaussians8)."""
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        return listing.one(self.name, self.data)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Train and judge a model; writes a folder."""
+
+    spec: Positional[Annotated[str, arg(metavar="SPEC")]]
+    """A recipe, or the path of a specification in TOML."""
+    out: Folder = None
+    """The folder (default: runs/SPEC-DATA-SEED)."""
+    seed: Number = None
+    """Replaces the seed."""
+    steps: Number = None
+    """Replaces the number of training steps."""
+    data: Data = None
+    """Replaces the data set."""
+    resume: bool = False
+    """Continue the run in the folder from its last checkpoint."""
+    allow_import: bool = False
+    """Allow the specification to run code of its own."""
+    json: bool = False
+    """Print the summary as JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        from mfgen.lab import commands
+
+        return commands.run(
+            self.spec,
+            out=self.out,
+            seed=self.seed,
+            steps=self.steps,
+            data=self.data,
+            resume=self.resume,
+            allow_import=self.allow_import,
+            console=console,
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw samples of a trained model into an npz file."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """The folder of a finished run."""
+    n: Annotated[int, arg(aliases=["-n"], metavar="INT")] = 1000
+    """How many."""
+    seed: Annotated[int, arg(metavar="INT")] = 0
+    """Which samples."""
+    out: Folder = None
+    """The file (default: samples-N-SEED.npz in the folder)."""
+    allow_import: bool = False
+    """Allow the run to use code of its own."""
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        from mfgen.lab import commands
+
+        return commands.sample(
+            self.run, self.n, seed=self.seed, out=self.out, allow_import=self.allow_import
+        )
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Print the measures of finished runs side by side."""
+
+    runs: Runs
+    """Folders of finished runs."""
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        from mfgen.lab import commands
+
+        return commands.compare(self.runs)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write one page with tables and figures of finished runs."""
+
+    runs: Runs
+    """Folders of finished runs."""
+    out: Folder = None
+    """The file (default: report.html in the folder, or beside the folders)."""
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        from mfgen.lab import commands
+
+        return commands.report_runs(self.runs, out=self.out)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train with and without the HJB regulariser on 8 Gaussians and on digits; write a report."""
+
+    out: Annotated[Path, arg(metavar="PATH")] = Path("runs/demo")
+    """The folder of the runs; a demo that was stopped is continued."""
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        from mfgen.lab import commands
+
+        return commands.demo(self.out, console)
+
+
+Command = (
+    Annotated[List, subcommand("list")]
+    | Annotated[Show, subcommand("show")]
+    | Annotated[Run, subcommand("run")]
+    | Annotated[Sample, subcommand("sample")]
+    | Annotated[Compare, subcommand("compare")]
+    | Annotated[Report, subcommand("report")]
+    | Annotated[Demo, subcommand("demo")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code: 0, or 2 for an error of the user."""
+    try:
+        command = _parse(sys.argv[1:] if arguments is None else arguments)
+        answer = command(Console(stderr=True))
+        _print(answer, command.json)
+    except KeyboardInterrupt:
+        return _complain("interrupted: continue a run with --resume.", code=130)
+    except BrokenPipeError:
+        # The reader of a pipe went away: nothing more can be written, and nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        if os.environ.get("MFGEN_TRACEBACK"):
+            raise
+        return _complain(str(error) or type(error).__name__)
+    return 0
+
+
+def _parse(arguments: Sequence[str]):
+    """The command; complaints of the parser, boxes of several lines, become one line."""
+    boxes = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxes):
+            return tyro.cli(
+                Command,  # pyright: ignore[reportArgumentType]
+                args=list(arguments),
+                prog="mfgen",
+                description="A mean-field-games laboratory for generative models.",
+                config=(tyro.conf.FlagCreatePairsOff, OmitArgPrefixes),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ValueError(_one_line(boxes.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """The message in a box: without its frame, its title, and the help after its first rule."""
+    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
+    said = []
+    for line in lines:
+        if line.strip("─-╰╯+ "):
+            said.append(line)
+        elif said:
+            break
+    text = re.split(r"Got errors:|Argument helptext:", " ".join(said))[0].strip(" .:")
+    text = text[:1].lower() + text[1:] if text else "the arguments could not be read"
+    return f"{text}: see `mfgen --help`."
+
+
+def _print(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(answer.document, indent=2) + "\n")
+    else:
+        Console(highlight=False).print(answer.view, crop=False)
+    sys.stdout.flush()
+
+
+def _complain(message: str, code: int = 2) -> int:
+    line = " ".join(message.split())
+    sys.stderr.write(f"error: {line}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""Tables of numbers from a file: csv, npy or npz, each also verified by a digest on request.
+
+Nothing in a file is executed: arrays of Python objects are refused (`allow_pickle=False`). Features
+in which values repeat are dequantised by their resolution (see `mfgen.data.dequantise`), because a
+model could otherwise put unbounded density on the repeated values.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from mfgen.data.checksum import read_content
+from mfgen.data.dataset import Dataset, partition, standardised
+from mfgen.data.dequantise import dequantise, resolution
+from mfgen.data.validate import check_finite, check_numbers, check_samples
+
+
+def table(
+    path: str | Path,
+    *,
+    columns: Sequence[str | int] | None = None,
+    array: str | None = None,
+    sha256: str | None = None,
+    smooth: bool = True,
+    fractions: tuple[float, float] = (0.1, 0.1),
+    seed: int = 0,
+) -> Dataset:
+    """Return the data set of a table in a file.
+
+    **Arguments:**
+
+    - `path`: a `.csv`, `.npy` or `.npz` file; `.csv.gz` and `.npy.gz` too.
+    - `columns`: which features to keep, by name or position; all if None.
+    - `array`: which array of a `.npz` file that holds several.
+    - `sha256`: the digest that the raw (uncompressed) content must have; None to skip the check.
+    - `smooth`: dequantise features in which values repeat.
+    - `fractions`: of the validation and test parts.
+    - `seed`: of the dequantisation and of the split.
+
+    **Raises:** `ValueError` for anything but a matrix of finite, varying numbers, and for a file
+    that is damaged or has another digest.
+    """
+    samples, names = read_table(path, array=array, sha256=sha256)
+    chosen = _chosen(path, names, columns)
+    names = tuple(names[i] for i in chosen)
+    samples = check_samples(samples[:, chosen], name=str(path))
+    width = resolution(samples) if smooth else np.zeros(samples.shape[1])
+    samples = dequantise(samples, width, rng=np.random.default_rng(seed))
+    parts = [samples[part] for part in partition(len(samples), fractions, seed=seed)]
+    return standardised(_stem(path), parts, width=width, columns=names)
+
+
+def read_table(
+    path: str | Path, *, array: str | None = None, sha256: str | None = None
+) -> tuple[Float[np.ndarray, "n dim"], tuple[str, ...]]:
+    """Return a table as it stands in the file, `[n, dim]`, and the names of its features.
+
+    **Raises:** `ValueError` if the file holds no matrix of numbers.
+    """
+    content = read_content(path, sha256=sha256)
+    if _suffix(path) == ".csv":
+        samples, names = _csv(path, content)
+    else:
+        samples, names = check_numbers(_array(path, content, array), name=str(path)), ()
+    if samples.ndim != 2:
+        raise ValueError(
+            f"`table` got an array of shape {samples.shape} in `{path}`, expected [n, dim]: load "
+            "[times, n, dim] with `snapshots`, or save one slice of the array."
+        )
+    return samples, names or tuple(f"x{i}" for i in range(samples.shape[1]))
+
+
+def snapshots(
+    path: str | Path, *, array: str | None = None, sha256: str | None = None
+) -> Float[np.ndarray, "times n dim"]:
+    """Return samples observed at several times, `[times, n, dim]`, from a `.npy` or `.npz` file.
+
+    They come in original units and float64: one scaling must serve all times.
+
+    **Raises:** `ValueError` if the file holds no such array of finite numbers.
+    """
+    content = read_content(path, sha256=sha256)
+    samples = check_numbers(_array(path, content, array), name=str(path))
+    if samples.ndim != 3:
+        raise ValueError(
+            f"`snapshots` got an array of shape {samples.shape} in `{path}`, expected "
+            "[times, n, dim]: load a matrix with `table`."
+        )
+    return check_finite(samples, name=str(path)).astype(np.float64)
+
+
+def _suffix(path: str | Path) -> str:
+    path = Path(path)
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def _stem(path: str | Path) -> str:
+    return Path(path).name.split(".")[0]
+
+
+def _csv(path: str | Path, content: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
+    try:
+        lines = content.decode("utf-8-sig").strip().splitlines()
+        delimiter = max(",;\t", key="".join(lines[:1]).count)
+        fields = tuple(field.strip().strip('"') for field in "".join(lines[:1]).split(delimiter))
+        # A row with a number in it is data: a missing value must not turn it into a header.
+        header = not any(_is_number(field) for field in fields)
+        rows = lines[1:] if header else lines
+        if not rows:
+            raise ValueError("it has no rows")
+        samples = np.loadtxt(rows, delimiter=delimiter, ndmin=2)
+    except ValueError as error:
+        raise ValueError(
+            f"`{path}` is not a table of numbers ({error}): fill in or drop such rows and columns."
+        ) from error
+    if header and len(fields) != samples.shape[1]:
+        raise ValueError(
+            f"`{path}` has {len(fields)} names for {samples.shape[1]} columns, expected as many: "
+            "correct its first line."
+        )
+    return samples, fields if header else ()
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _array(path: str | Path, content: bytes, name: str | None) -> np.ndarray:
+    if _suffix(path) not in (".npy", ".npz"):
+        raise ValueError(f"`{path}` is no .csv, .npy or .npz file: save the table as one of these.")
+    try:
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        held = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded.items())
+    except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"`{path}` holds no plain arrays of numbers ({error}): save it again as floats."
+        ) from error
+    if name is None and len(held) == 1:
+        return next(iter(held.values()))
+    if name is None or name not in held:
+        raise ValueError(
+            f"`{path}` holds the arrays {list(held)}, expected one or a choice: pass one of these "
+            f"names as `array`, not {name!r}."
+        )
+    return held[name]
+
+
+def _chosen(
+    path: str | Path, names: tuple[str, ...], columns: Sequence[str | int] | None
+) -> list[int]:
+    chosen = []
+    for column in range(len(names)) if columns is None else columns:
+        position = names.index(column) if column in names else column
+        if not isinstance(position, int) or not 0 <= position < len(names):
+            raise ValueError(
+                f"`table` got column {column!r} for `{path}`, expected one of {list(names)} or a "
+                f"position below {len(names)}: pass a name or a position."
+            )
+        chosen.append(position)
+    return chosen

@@ -1,0 +1,75 @@
+"""The checks at the door: samples that would make training fail later are refused here, by name.
+
+Samples are a matrix `[n, dim]` of finite numbers with at least two rows and no constant column. A
+constant feature has no density; a NaN spreads to every weight in one step.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def check_samples(samples: object, *, name: str = "data") -> Float[np.ndarray, "n dim"]:
+    """Return the samples as a float matrix, or say in one line what is wrong with them.
+
+    **Arguments:**
+
+    - `samples`: anything NumPy can read as an array.
+    - `name`: what to call them in an error.
+
+    **Returns:**
+
+    The samples `[n, dim]`: floating types are kept, integers and booleans become float32.
+
+    **Raises:** `ValueError` for objects or text, a shape other than `[n, dim]`, fewer than two
+    samples, no features, NaN or infinity, or a constant feature.
+    """
+    array = check_finite(check_numbers(samples, name=name), name=name)
+    if array.ndim != 2:
+        raise ValueError(f"`{name}` has shape {array.shape}, expected [n, dim]: {_fix(array)}.")
+    if array.shape[0] < 2 or array.shape[1] < 1:
+        raise ValueError(
+            f"`{name}` has {array.shape[0]} samples of {array.shape[1]} features, expected at "
+            "least 2 of 1: pass more data."
+        )
+    constant = np.flatnonzero(array.min(axis=0) == array.max(axis=0))
+    if constant.size:
+        listed = ", ".join(map(str, constant[:8])) + (", ..." if constant.size > 8 else "")
+        raise ValueError(
+            f"`{name}` is constant in feature {listed}, expected it to vary: drop the feature, "
+            "a constant has no density."
+        )
+    return array
+
+
+def check_numbers(samples: object, *, name: str) -> Float[np.ndarray, "..."]:
+    """Return a non-empty float array, or refuse objects, text and complex numbers."""
+    array = np.asarray(samples)
+    if array.dtype.kind not in "fiub":
+        # JAX's short floats (bfloat16) are of no kind that NumPy knows.
+        if array.dtype.name not in ("bfloat16",):
+            raise ValueError(
+                f"`{name}` has dtype {array.dtype}, expected real numbers: convert it with "
+                "`.astype(float)` and leave out columns of text or objects."
+            )
+        array = array.astype(np.float32)
+    if array.size == 0:
+        raise ValueError(f"`{name}` is empty (shape {array.shape}): pass at least 2 samples.")
+    return array if array.dtype.kind == "f" else array.astype(np.float32)
+
+
+def check_finite(array: np.ndarray, *, name: str) -> np.ndarray:
+    """Return the array, or say how many values are not finite and where the first one is."""
+    bad = ~np.isfinite(array)
+    if bad.any():
+        first = [int(i) for i in np.argwhere(bad)[0]]
+        raise ValueError(
+            f"`{name}` has {int(bad.sum())} values that are NaN or infinite, the first at {first}: "
+            "drop these rows or fill the values in."
+        )
+    return array
+
+
+def _fix(array: np.ndarray) -> str:
+    if array.ndim < 2:
+        return "pass `x[:, None]` for one feature"
+    return "pass one slice `x[i]`, or flatten each sample with `x.reshape(len(x), -1)`"

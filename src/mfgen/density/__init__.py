@@ -1,0 +1,1 @@
+"""Probability densities: exact, empirical, toy."""

@@ -1,0 +1,1 @@
+"""What follows from a game: Hamiltonian, optimal control, residuals of its equations."""

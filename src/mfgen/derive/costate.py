@@ -1,0 +1,56 @@
+"""The gradient of the Hamilton-Jacobi-Bellman equation: an equation for the costate p = grad U.
+
+    -dt p + grad_x [ H(t, x, p(t, x)) - (sigma^2/2) div p - dI/drho(rho(t))(x) ] = 0
+
+It needs no value function, so it applies to vector fields (score networks). For a score-based game
+with s = -p it reads, in noising time and with noising drift -f,
+
+    d s / d(noising time) = grad( (sigma^2/2) (div s + |s|^2) + f.s + div f ).
+
+The divergence enters with plus. References: C.-H. Lai et al., "FP-Diffusion" (2023),
+arXiv 2210.04296; B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from mfgen._types import Costate, Scalar, State, Time
+from mfgen.density.base import AbstractDensity
+from mfgen.derive.hamiltonian import hamiltonian
+from mfgen.math.autodiff import divergence
+from mfgen.problem.game import MFG
+
+
+def hjb_gradient(
+    game: MFG,
+    p: Callable[[Time, State], Costate],
+    rho: Callable[[Time], AbstractDensity] | None,
+    t: Time,
+    x: State,
+) -> Costate:
+    """The gradient form of the HJB residual, zero at p = grad U of a solution.
+
+    Arguments:
+        game: the game.
+        p: the costate field, (t, x) -> `[dim]`.
+        rho: the density path, t -> density; `None` if the game has no interaction.
+        t, x: the point at which the residual is taken.
+
+    Returns:
+        The residual, shape `[dim]`, in units of the costate per unit of time.
+    """
+    t = jnp.asarray(t, x.dtype)
+    _, slope = jax.jvp(lambda t: p(t, x), (t,), (jnp.ones_like(t),))
+
+    def energy(x: State) -> Scalar:
+        value = hamiltonian(game, t, x, p(t, x))
+        if not game.dynamics.deterministic:
+            half_variance = 0.5 * jnp.square(game.dynamics.diffusion(t))
+            value = value - half_variance * divergence(lambda x: p(t, x))(x)
+        if rho is not None:
+            value = value - game.interaction.variation(rho(t), x)
+        return value
+
+    return jax.grad(energy)(x) - slope

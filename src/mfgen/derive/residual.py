@@ -1,0 +1,114 @@
+"""Residuals of the game's equations: zero at a solution, at one point (t, x).
+
+    hjb            -dt U + H(t, x, grad U) - (sigma^2/2) lap U - dI/drho(rho(t))(x)
+    terminal       U(T, x) - dM/drho(rho(T))(x)
+    fokker_planck  ( dt rho + div(rho b) - (sigma^2/2) lap rho ) / rho
+                   = dt l + div b + b.grad l - (sigma^2/2) (lap l + |grad l|^2),   l = log rho
+
+with b = a + g v*(t, x, grad U). The Fokker-Planck residual is relative: a rate, per unit of time,
+that stays meaningful where rho is tiny.
+
+Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from mfgen._types import Scalar, State, Time
+from mfgen.density.base import AbstractDensity, AbstractEvaluable
+from mfgen.derive.hamiltonian import drift, hamiltonian
+from mfgen.math.autodiff import Jet, divergence, jet
+from mfgen.problem.game import MFG
+
+Value = Callable[[Time, State], Scalar]
+Path = Callable[[Time], AbstractDensity]
+
+
+def hjb(game: MFG, u: Value, rho: Path | None, t: Time, x: State) -> Scalar:
+    """The residual of the Hamilton-Jacobi-Bellman equation, in units of cost per unit of time.
+
+    Arguments:
+        game: the game.
+        u: the value function (t, x) -> scalar.
+        rho: the density path t -> density; `None` if the interaction does not depend on it.
+        t, x: the point at which the residual is taken, x of shape `[dim]`.
+    """
+    derivatives = _first_order if game.dynamics.deterministic else jet
+    return hjb_from_jet(game, derivatives(u)(t, x), rho, t, x)
+
+
+def hjb_from_jet(game: MFG, jet: Jet, rho: Path | None, t: Time, x: State) -> Scalar:
+    """The residual `hjb` for given derivatives of u, exact or estimated.
+
+    Arguments:
+        game, rho, t, x: as in `hjb`.
+        jet: value, time derivative, gradient and Laplacian of u at (t, x). The Laplacian is not
+            used if the dynamics is deterministic.
+    """
+    density = None if rho is None else rho(t)
+    residual = hamiltonian(game, t, x, jet.gradient) - jet.time
+    residual = residual - game.interaction.variation(density, x)
+    if game.dynamics.deterministic:
+        return residual
+    return residual - 0.5 * jnp.square(game.dynamics.diffusion(t)) * jet.laplacian
+
+
+def fokker_planck(game: MFG, u: Value, rho: Path, t: Time, x: State) -> Scalar:
+    """The residual of the Fokker-Planck equation divided by rho, per unit of time.
+
+    Arguments:
+        game: the game.
+        u: the value function (t, x) -> scalar, from which the drift a + g v* is derived.
+        rho: the density path t -> density with a log-density.
+        t, x: the point at which the residual is taken, x of shape `[dim]`.
+
+    Raises:
+        TypeError: if the density at time t has no log-density.
+    """
+    derivatives = _first_order if game.dynamics.deterministic else jet
+    log_density = derivatives(lambda t, x: _evaluable(rho(t)).log_density(x))(t, x)
+
+    def velocity(x: State) -> State:
+        return drift(game, t, x, jax.grad(u, argnums=1)(t, x))
+
+    transport = jnp.vdot(velocity(x), log_density.gradient) + divergence(velocity)(x)
+    residual = log_density.time + transport
+    if game.dynamics.deterministic:
+        return residual
+    curvature = log_density.laplacian + jnp.vdot(log_density.gradient, log_density.gradient)
+    return residual - 0.5 * jnp.square(game.dynamics.diffusion(t)) * curvature
+
+
+def terminal(game: MFG, u: Value, rho: Path | None, x: State) -> Scalar:
+    """The mismatch U(T, x) - dM/drho(rho(T))(x) at the final time, in units of cost.
+
+    Arguments:
+        game, u: as in `hjb`.
+        rho: the density path; `None` if the terminal cost is linear in the density.
+        x: a point of shape `[dim]`.
+    """
+    horizon = game.dynamics.horizon
+    density = None if rho is None else rho(horizon)
+    return u(horizon, x) - game.terminal.variation(density, x)
+
+
+def _first_order(u: Value) -> Callable[[Time, State], Jet]:
+    """The jet without its Laplacian, which deterministic dynamics do not need."""
+
+    def evaluate(t: Time, x: State) -> Jet:
+        derivatives = jax.value_and_grad(u, argnums=(0, 1))
+        value, (time, gradient) = derivatives(jnp.asarray(t, x.dtype), x)
+        return Jet(value, time, gradient, jnp.zeros_like(value))
+
+    return evaluate
+
+
+def _evaluable(density: AbstractDensity) -> AbstractEvaluable:
+    if not isinstance(density, AbstractEvaluable):
+        raise TypeError(
+            f"`fokker_planck` got a density `{type(density).__name__}` without a log-density: pass "
+            "a path of densities such as `GaussianMixture`."
+        )
+    return density

@@ -1,0 +1,1 @@
+"""Experiments as data: specifications, runs, figures and reports."""

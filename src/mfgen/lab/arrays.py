@@ -1,0 +1,122 @@
+"""What figures of a trained model are drawn from: computed once and kept as arrays.
+
+samples.npz     samples and data in original units
+profiles.json   HJB residual and score error along the noise ratio
+fields.npz      in the plane: density at the data end and score at a middle noise level,
+                of the model and where known of the truth, in original units
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mfgen.density.base import score as exact_score
+from mfgen.lab.evaluation import Case, NotApplicable
+from mfgen.lab.store import RunFolder
+from mfgen.metrics import equation, score
+from mfgen.metrics.estimate import Profile
+from mfgen.models.base import score as model_score
+
+_LEVELS, _POINTS = 24, 512  # of a profile: levels along the noise, points at each
+_FINE, _COARSE = 120, 16  # points per axis of densities and of scores
+MIDDLE = 0.3  # noise ratio at which scores are drawn: modes are blurred but not yet merged
+
+
+def keep(folder: RunFolder, case: Case) -> None:
+    """Computes and writes the arrays of a run; what does not apply is left out."""
+    for name, arrays in (("samples.npz", _samples), ("fields.npz", _fields)):
+        try:
+            folder.write_arrays(name, arrays(case))
+        except NotApplicable:
+            continue
+    folder.write_json("profiles.json", _profiles(case))
+
+
+def _samples(case: Case) -> dict[str, np.ndarray]:
+    original = case.samples.original
+    return {
+        "samples": original(case.generated),
+        "data": original(case.fresh),
+        "columns": np.array(case.samples.columns),
+    }
+
+
+def _profiles(case: Case) -> dict[str, Any]:
+    try:
+        noising = case.require_noising()
+    except NotApplicable:
+        return {}
+    ends = [float(noising.ratio(s)) for s in (noising.start, noising.horizon)]
+    # The ends themselves are left out: rounding would carry them beyond the interval.
+    ratios = jnp.asarray(np.geomspace(ends[0] * 1.001, ends[1] * 0.999, _LEVELS))
+    times = noising.horizon - jax.vmap(noising.time)(ratios)
+    profiles: dict[str, Any] = {"noise_ratio": np.asarray(ratios).tolist()}
+    for name, compute in (("hjb", _hjb), ("score", _score)):
+        try:
+            profiles[name] = _listed(compute(case, times))
+        except NotApplicable:
+            continue
+    return profiles
+
+
+def _hjb(case: Case, times: jax.Array) -> Profile:
+    potential, data = case.require_potential(), case.fresh[:_POINTS]
+    return equation.hjb_profile(case.game, potential, data, times, key=case.key)
+
+
+def _score(case: Case, times: jax.Array) -> Profile:
+    case.require_score()
+    truth = case.require_noisable()
+    return score.score_profile(case.game, case.trained, truth, times, key=case.key, n=_POINTS)
+
+
+def _listed(profile: Profile) -> dict[str, list[float]]:
+    return {
+        "value": np.asarray(profile.value).tolist(),
+        "standard_error": np.asarray(profile.standard_error).tolist(),
+    }
+
+
+def _fields(case: Case) -> dict[str, np.ndarray]:
+    noising, horizon = case.require_score(), case.game.dynamics.horizon
+    if case.samples.train.shape[1] != 2:
+        raise NotApplicable("fields are drawn in the plane alone")
+    low, high = np.quantile(case.samples.train, [0.002, 0.998], axis=0)
+    low, high = low - 0.15 * (high - low), high + 0.15 * (high - low)
+    fine, coarse = (_grid(low, high, count) for count in (_FINE, _COARSE))
+    s = float(noising.time(MIDDLE))
+    signal, noise = noising.signal(s), noising.noise(s)
+    corners = case.samples.original(np.stack([low, high]))
+    arrays = {
+        "noise_ratio": np.asarray(MIDDLE),
+        "extent": np.array([corners[0, 0], corners[1, 0], corners[0, 1], corners[1, 1]]),
+        # The noised point signal x has score grad log eta(signal x) signal in units of x.
+        "model_score": _at(
+            lambda x: signal * model_score(case.trained, noising.horizon - s, signal * x), coarse
+        ),
+    }
+    jacobian = case.samples.scaling.log_jacobian
+    try:
+        potential = case.require_potential()
+        arrays["model_density"] = np.exp(_at(lambda x: -potential(horizon, x), fine) + jacobian)
+    except NotApplicable:
+        pass
+    if case.samples.truth is not None:
+        truth = case.samples.truth
+        arrays["truth_density"] = np.exp(_at(truth.log_density, fine) + jacobian)
+        if case.samples.noisable is not None:
+            noised = case.samples.noisable.noised(signal, noise)
+            arrays["truth_score"] = _at(lambda x: signal * exact_score(noised)(signal * x), coarse)
+    return arrays
+
+
+def _grid(low: np.ndarray, high: np.ndarray, count: int) -> jax.Array:
+    axes = [np.linspace(low[i], high[i], count) for i in range(2)]
+    return jnp.asarray(np.stack(np.meshgrid(*axes), axis=-1))
+
+
+def _at(function, grid: jax.Array) -> np.ndarray:
+    rows = jax.jit(lambda grid: jax.lax.map(jax.vmap(function), grid))
+    return np.asarray(rows(grid))

@@ -1,0 +1,207 @@
+"""From a specification to objects: the one place where names stand for code.
+
+    part of the specification  ->  game, model, objective
+
+Each kind of part has one line in a table. To make a new component known by name, add its struct to
+`mfgen.lab.spec` and its line here; a component of one's own needs neither, it is named by import
+path (`mfgen.lab.custom`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mfgen._types import Batch, Key
+from mfgen.density.base import AbstractDensity
+from mfgen.density.gaussian import isotropic
+from mfgen.lab import spec
+from mfgen.lab.custom import Imports
+from mfgen.models.base import AbstractModel
+from mfgen.models.kernel import kernel_potential
+from mfgen.models.score import score_field, score_potential
+from mfgen.problem.cost import Kinetic, Power, Relativistic
+from mfgen.problem.dynamics import AbstractDynamics, Integrator
+from mfgen.problem.functional import CrossEntropy
+from mfgen.problem.game import MFG
+from mfgen.problem.lagrangian import AbstractLagrangian
+from mfgen.problem.noising import VE, VP, AbstractNoising, SubVP
+from mfgen.simulate import divergence
+from mfgen.simulate.base import AbstractSampler
+from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
+from mfgen.simulate.flow import ProbabilityFlow
+from mfgen.simulate.integrator import Adaptive, RungeKutta4
+from mfgen.simulate.langevin import PredictorCorrector
+from mfgen.simulate.likelihood import FlowLikelihood
+from mfgen.train.collocation import NoisedData, SpreadData, UniformTime
+from mfgen.train.likelihood import MaximumLikelihood
+from mfgen.train.matching import (
+    DenoisingScoreMatching,
+    ImplicitScoreMatching,
+    SlicedScoreMatching,
+)
+from mfgen.train.noised import Levels, LogUniform
+from mfgen.train.objective import AbstractObjective, Combination
+from mfgen.train.penalty import Absolute, Huber, Squared
+from mfgen.train.physics import HJB, Exact, Hutchinson, ScoreHJB
+from mfgen.zoo.score import score_based
+
+# Kinds whose fields are the arguments of what they stand for; nested parts are built first.
+_COMPONENTS: dict[type, Callable] = {
+    spec.VP: VP,
+    spec.SubVP: SubVP,
+    spec.VE: VE,
+    spec.Integrator: Integrator,
+    spec.Kinetic: Kinetic,
+    spec.Power: Power,
+    spec.Relativistic: Relativistic,
+    spec.LogUniform: LogUniform,
+    spec.Levels: Levels,
+    spec.Squared: Squared,
+    spec.Absolute: Absolute,
+    spec.Huber: Huber,
+    spec.NoisedData: NoisedData,
+    spec.SpreadData: SpreadData,
+    spec.UniformTime: UniformTime,
+    spec.Exact: Exact,
+    spec.Hutchinson: Hutchinson,
+    spec.Denoising: DenoisingScoreMatching,
+    spec.Implicit: ImplicitScoreMatching,
+    spec.Sliced: SlicedScoreMatching,
+    spec.HJB: HJB,
+    spec.ScoreHJB: ScoreHJB,
+    spec.Likelihood: MaximumLikelihood,
+    spec.RungeKutta: RungeKutta4,
+    spec.Adaptive: Adaptive,
+    spec.EulerMaruyama: EulerMaruyama,
+    spec.StochasticHeun: StochasticHeun,
+    spec.ProbabilityFlow: ProbabilityFlow,
+    spec.PredictorCorrector: PredictorCorrector,
+    spec.ExactDivergence: divergence.ExactDivergence,
+    spec.HutchinsonDivergence: divergence.Hutchinson,
+    spec.FlowLikelihood: FlowLikelihood,
+}
+
+
+def component(part: Any, imports: Imports, *, without: tuple[str, ...] = ()) -> Any:
+    """The object a part of a specification stands for; plain values stand for themselves.
+
+    Fields named in `without` are not passed on.
+    """
+    if isinstance(part, (spec.Import, spec.ImportedObjective)):
+        return imports.call(part)
+    if not isinstance(part, spec.Part):
+        return part
+    names = [name for name in part.__struct_fields__ if name not in without]
+    arguments = {name: component(getattr(part, name), imports) for name in names}
+    return _COMPONENTS[type(part)](**arguments)
+
+
+def game(part: spec.ScoreGame | spec.ControlGame, target: AbstractDensity, imports: Imports) -> MFG:
+    """The game of a specification for a target density.
+
+    Raises:
+        ValueError, TypeError: if a component does not fit its place.
+    """
+    if isinstance(part, spec.ControlGame):
+        dynamics = _expect(component(part.dynamics, imports), AbstractDynamics, part.dynamics)
+        lagrangian = component(part.lagrangian, imports)
+        _expect(lagrangian, AbstractLagrangian, part.lagrangian)
+        start = isotropic(jnp.zeros(target.dim), 1.0)
+        return MFG(dynamics, lagrangian, CrossEntropy(target), initial=start)
+    noising = _expect(component(part.noising, imports), AbstractNoising, part.noising)
+    score_game = score_based(noising, target)
+    if part.lagrangian is None:
+        return score_game
+    lagrangian = component(part.lagrangian, imports)
+    _expect(lagrangian, AbstractLagrangian, part.lagrangian)
+    return MFG(score_game.dynamics, lagrangian, score_game.terminal, initial=score_game.initial)
+
+
+def model(part: spec.Model, game: MFG, data: Batch, imports: Imports, *, key: Key) -> AbstractModel:
+    """The untrained model of a specification.
+
+    Arguments:
+        part: the specification of the model.
+        game: the game it represents.
+        data: training data `[n, dim]`, where a model starts from it.
+        imports: loads components of the user's own, which are called with `game` and `key`.
+        key: random key of the initial weights.
+    """
+    built = _MODELS[type(part)](part, game, data, imports, key)
+    return _expect(built, AbstractModel, part)
+
+
+def objective(parts: tuple[spec.Objective, ...], imports: Imports) -> Combination:
+    """The weighted sum of the objectives of a specification."""
+    terms = []
+    for part in parts:
+        term = component(part, imports, without=("weight",))
+        if part.weight is None:
+            raise ValueError(
+                f"`objective` got a term `{type(part).__name__}` without a weight, expected a "
+                "number: pass the specification through `resolve`."
+            )
+        terms.append((part.weight, _expect(term, AbstractObjective, part)))
+    return Combination(tuple(terms))
+
+
+def sampler(part: spec.Sampler) -> AbstractSampler:
+    """The sampler of a specification."""
+    return component(part, Imports())
+
+
+def likelihood(part: spec.FlowLikelihood) -> FlowLikelihood:
+    """The likelihood of a specification."""
+    return component(part, Imports())
+
+
+def keys(seed: int) -> dict[str, Key]:
+    """The random keys of a run: of the toy data, weights, training, and evaluation."""
+    names = ("data", "model", "training", "evaluation")
+    return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
+
+
+def _network(make: Callable, *names: str) -> Callable:
+    def build(part, game: MFG, data: Batch, imports: Imports, key: Key) -> AbstractModel:
+        del data, imports
+        return make(game, key=key, **{name: getattr(part, name) for name in names})
+
+    return build
+
+
+def _kernel(
+    part: spec.KernelModel, game: MFG, data: Batch, imports: Imports, key: Key
+) -> AbstractModel:
+    del imports
+    full = part.covariance == "full"
+    return kernel_potential(game, data, components=part.components, full=full, key=key)
+
+
+def _imported(part: spec.Import, game: MFG, data: Batch, imports: Imports, key: Key) -> Any:
+    del data
+    return imports.call(part, game, key=key)
+
+
+_TRUNK = ("width", "depth", "frequencies", "scale")
+_MODELS: dict[type, Callable] = {
+    spec.PotentialModel: _network(score_potential, "inner", *_TRUNK),
+    spec.FieldModel: _network(score_field, *_TRUNK),
+    spec.KernelModel: _kernel,
+    spec.Import: _imported,
+}
+
+
+def _expect(value: Any, kind: type, part: spec.Part) -> Any:
+    if isinstance(value, kind):
+        return value
+    name = (
+        part.path
+        if isinstance(part, (spec.Import, spec.ImportedObjective))
+        else type(part).__name__
+    )
+    raise TypeError(
+        f"`{name}` gave a `{type(value).__name__}`, expected an `{kind.__name__}`: name a subclass "
+        "of it, or a function that returns one."
+    )

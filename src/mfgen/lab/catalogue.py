@@ -1,0 +1,123 @@
+"""What the laboratory knows by name: data sets and measures, in words.
+
+The names are those of specifications, of `mfgen list` and of reports. Nothing here imports JAX, so
+that lists and errors come at once; the objects behind the names are made in `mfgen.lab.build`.
+"""
+
+from typing import Literal, NamedTuple
+
+DataName = Literal[
+    "gaussians8",
+    "mixture20",
+    "checkerboard",
+    "moons",
+    "rings",
+    "pinwheel",
+    "swissroll",
+    "spiral",
+    "digits",
+    "iris",
+    "wine",
+    "diabetes",
+    "breast-cancer",
+    "mnist",
+    "table",
+]
+
+MetricName = Literal[
+    "kl",
+    "log_likelihood",
+    "one_shot_error",
+    "one_shot_gap",
+    "score_error",
+    "hjb_residual",
+    "energy_distance",
+    "mmd",
+    "sliced_w2",
+    "w2",
+    "c2st",
+    "memorisation",
+]
+
+
+class DataInfo(NamedTuple):
+    """A data set in words: `kind`, dimension (`None`: of the file), and what it is."""
+
+    kind: Literal["toy", "embedded", "file"]
+    dim: int | None
+    summary: str
+
+
+class MetricInfo(NamedTuple):
+    """A measure in words: title, unit, whether smaller is better, what it says, what it needs.
+
+    `needs` is the exact truth (toys), held-out data (real data), or nothing of the kind.
+    """
+
+    title: str
+    unit: str
+    smaller_is_better: bool
+    summary: str
+    needs: Literal["truth", "held-out", "nothing"] = "nothing"
+
+
+DATA: dict[str, DataInfo] = {
+    "gaussians8": DataInfo("toy", 2, "8 Gaussians on a circle; exact density"),
+    "mixture20": DataInfo("toy", 2, "a random mixture of 20 Gaussians, any `dim`; exact density"),
+    "checkerboard": DataInfo(
+        "toy", 2, "uniform on the dark squares of a 4 x 4 board; exact density"
+    ),
+    "moons": DataInfo("toy", 2, "two interleaved half circles with noise; density by quadrature"),
+    "rings": DataInfo("toy", 2, "concentric noisy circles; exact density"),
+    "pinwheel": DataInfo("toy", 2, "five twisted Gaussian blades; exact density"),
+    "swissroll": DataInfo("toy", 2, "a noisy spiral band; density by quadrature"),
+    "spiral": DataInfo("toy", 2, "two noisy spiral arms; density by quadrature"),
+    "digits": DataInfo("embedded", 64, "1,797 handwritten digits, 8 x 8 pixels, dequantised"),
+    "iris": DataInfo("embedded", 4, "150 iris flowers, 4 lengths"),
+    "wine": DataInfo("embedded", 13, "178 wines, 13 chemical measurements"),
+    "diabetes": DataInfo("embedded", 10, "442 patients, 10 measurements"),
+    "breast-cancer": DataInfo("embedded", 30, "569 cell images, 30 measurements"),
+    "mnist": DataInfo("file", 784, "70,000 digits, 28 x 28 pixels; the idx files in `path`"),
+    "table": DataInfo("file", None, "a csv, npy or npz file at `path`"),
+}
+
+METRICS: dict[str, MetricInfo] = {
+    "kl": MetricInfo("KL(truth || model)", "nats", True, "by the probability-flow ODE", "truth"),
+    "log_likelihood": MetricInfo(
+        "test log-likelihood", "nats", False, "held-out data, ODE, original units", "held-out"
+    ),
+    "one_shot_error": MetricInfo(
+        "one-evaluation error",
+        "nats",
+        True,
+        "mean |U-based log-density - exact log-density|",
+        "truth",
+    ),
+    "one_shot_gap": MetricInfo(
+        "one-evaluation gap", "nats", True, "mean |-U - ODE log-density| at the data end"
+    ),
+    "score_error": MetricInfo("score error", "nats", True, "Girsanov bound on KL", "truth"),
+    "hjb_residual": MetricInfo(
+        "HJB residual", "rms", True, "per unit of log noise ratio, over all levels"
+    ),
+    "energy_distance": MetricInfo("energy distance", "scaled units", True, "samples to data"),
+    "mmd": MetricInfo("MMD", "", True, "maximum mean discrepancy, samples to data"),
+    "sliced_w2": MetricInfo("sliced W2", "scaled units", True, "samples to data"),
+    "w2": MetricInfo("W2", "scaled units", True, "exact assignment, samples to data", "truth"),
+    "c2st": MetricInfo(
+        "C2ST accuracy",
+        "",
+        True,
+        "classifier two-sample test; 0.5 is indistinguishable",
+        "held-out",
+    ),
+    "memorisation": MetricInfo(
+        "memorisation ratio", "", True, "samples much closer to training than to held-out data"
+    ),
+}
+
+TOYS = tuple(name for name, info in DATA.items() if info.kind == "toy")
+FILES = tuple(name for name, info in DATA.items() if info.kind == "file")
+
+# Data whose samples are grey images, with their height and width.
+IMAGES: dict[str, tuple[int, int]] = {"digits": (8, 8), "mnist": (28, 28)}

@@ -1,0 +1,207 @@
+"""The commands that train, draw and judge, as functions that return their answers."""
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.markup import escape
+
+from mfgen.lab import comparison, recipes, report, spec, toml, wording
+from mfgen.lab import run as running
+from mfgen.lab.answer import Answer, stack, table
+from mfgen.lab.catalogue import METRICS
+from mfgen.lab.custom import Imports
+from mfgen.lab.monitor import Monitor
+from mfgen.lab.recipes import RECIPES
+from mfgen.lab.store import RunFolder
+from mfgen.metrics.estimate import Estimate
+from mfgen.train.state import CheckpointError
+
+
+def run(
+    name: str,
+    *,
+    out: Path | None,
+    seed: int | None,
+    steps: int | None,
+    data: str | None,
+    resume: bool,
+    allow_import: bool,
+    console: Console,
+) -> Answer:
+    """Runs a recipe or a specification file, with some of its fields replaced.
+
+    Raises:
+        ValueError, TypeError, OSError: one line on what the caller got wrong.
+    """
+    experiment = _changed(_find(name, data), seed=seed, steps=steps, data=data)
+    place = out or Path("runs") / f"{experiment.name}-{experiment.data.name}-{experiment.seed}"
+    folders = [Path(name).parent, Path.cwd(), RunFolder(place).custom]
+    imports = Imports(folders, allowed=allow_import)
+    return _finished(_run(experiment, place, resume, imports, console))
+
+
+def sample(folder: Path, n: int, *, seed: int, out: Path | None, allow_import: bool) -> Answer:
+    """Draws samples of a finished run into an npz file that is not there yet."""
+    if n < 1:
+        raise ValueError(f"`sample` got -n {n}, expected at least 1: ask for more samples.")
+    path = (out or folder / f"samples-{n}-{seed}.npz").absolute()
+    if path.exists():
+        raise ValueError(
+            f"`sample` got --out {path}, which exists, expected a new file: choose another name "
+            "or --seed."
+        )
+    _keep_compiled()
+    loaded = running.load(folder, Imports([folder / "custom", Path.cwd()], allowed=allow_import))
+    samples = running.sample(loaded, n, seed=seed)
+    RunFolder(path.parent).write_arrays(path.name, {"samples": samples})
+    document = {"run": str(folder), "n": n, "seed": seed, "out": str(path)}
+    return Answer(document, escape(f"{n} samples of dimension {samples.shape[1]} in {path}"))
+
+
+def compare(folders: Sequence[Path]) -> Answer:
+    """The measures of finished runs side by side."""
+    groups = comparison.group(comparison.read(folders))
+    tables = []
+    for group in groups:
+        headings = ["measure", *[column.label for column in group.columns]]
+        headings += ["with / without HJB"] * len(group.pairs)
+        lines = [
+            [f"{row.title}{', ' + row.unit if row.unit else ''}", *row.cells, *row.contrasts]
+            for row in (*wording.rows(group), *wording.cost_rows(group))
+        ]
+        tables.append(table(group.label, headings, lines))
+        tables += [escape(str(reading)) for reading in wording.reading(group)]
+    return Answer({"groups": [_group(group) for group in groups]}, stack(*tables))
+
+
+def report_runs(folders: Sequence[Path], *, out: Path | None) -> Answer:
+    """Writes a report of finished runs."""
+    if out is None and folders:
+        out = (folders[0] if len(folders) == 1 else folders[0].absolute().parent) / "report.html"
+    path = report.write(folders, out or "report.html")
+    return Answer({"report": str(path)}, escape(f"report in {path}"))
+
+
+def _keep_compiled() -> None:
+    """Keeps compiled programs between runs, in the user's cache unless the environment says."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "mfgen" / "jax"))
+
+
+def _find(name: str, data: str | None) -> spec.Experiment:
+    if name in RECIPES:
+        return recipes.experiment(name, data or "gaussians8")
+    if Path(name).is_file():
+        return _located(toml.read(name), Path(name).parent)
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    raise ValueError(
+        f"`run` got {name!r}, expected a recipe or the path of a TOML file: "
+        + (f"did you mean `{near[0]}`?" if near else "see `mfgen list`.")
+    )
+
+
+def _located(experiment: spec.Experiment, folder: Path) -> spec.Experiment:
+    """The experiment with the path of its data, if any, taken from a folder."""
+    data = experiment.data
+    if data.path is None:
+        return experiment
+    path = str((folder / Path(data.path).expanduser()).absolute())
+    return spec.replace(experiment, data=spec.replace(data, path=path))
+
+
+def _changed(
+    experiment: spec.Experiment, *, seed: int | None, steps: int | None, data: str | None
+) -> spec.Experiment:
+    document = toml.encode(experiment)
+    if seed is not None:
+        document["seed"] = seed
+    if steps is not None:
+        document["training"]["steps"] = steps
+    if data is not None and data != experiment.data.name:
+        document["data"] = {"name": data}
+    return toml.decode(document, "command line")
+
+
+def _run(
+    experiment: spec.Experiment, place: Path, resume: bool, imports: Imports, console: Console
+) -> running.Run:
+    _keep_compiled()
+    title = f"{experiment.name} on {experiment.data.name}"
+    try:
+        with Monitor(title, console, quiet=not console.is_terminal) as monitor:
+            return running.run(
+                experiment, place, resume=resume, imports=imports, watcher=monitor.watcher
+            )
+    except CheckpointError as error:
+        raise ValueError(str(error)) from error
+
+
+def demo(place: Path, console: Console) -> Answer:
+    """Trains with and without the HJB regulariser on known and on real data; writes a report.
+
+    What is finished already is kept, what was stopped is continued.
+    """
+    folders = []
+    for data in ("gaussians8", "digits"):
+        for name in ("score-vp", "score-vp-hjb"):
+            experiment = recipes.experiment(name, data)
+            folder = RunFolder(place / f"{name}-{data}-{experiment.seed}")
+            folders.append(folder.path)
+            if not folder.is_finished:
+                _run(experiment, folder.path, True, Imports(), console)
+    written = report_runs(folders, out=place / "report.html")
+    compared = compare(folders)
+    return Answer({**compared.document, **written.document}, stack(compared.view, written.view))
+
+
+def _finished(run: running.Run) -> Answer:
+    summary, folder = run.summary, run.folder
+    lines = [
+        [METRICS[name].title, str(Estimate(**kept)), METRICS[name].unit]
+        for name, kept in summary["metrics"].items()
+    ]
+    title = f"{summary['spec']} on {summary['data']}, seed {summary['seed']}"
+    cost = (
+        f"{summary['steps']} steps in {summary['wall_seconds']:.1f} s, "
+        f"{summary['ms_per_step']:.3g} ms per step; judged in {summary['evaluation_seconds']:.1f} s"
+    )
+    left_out = "; ".join(
+        f"{METRICS[name].title}: {reason}" for name, reason in summary["skipped"].items()
+    )
+    parts = [table(title, ["measure", "value", "unit"], lines), escape(cost)]
+    if left_out:
+        parts.append(escape(f"left out: {left_out}"))
+    parts.append(escape(f"run in {folder.path}"))
+    return Answer({**summary, "out": str(folder.path)}, stack(*parts))
+
+
+def _group(group: comparison.Group) -> dict[str, Any]:
+    def known(record: Any) -> dict[str, Any] | None:
+        return None if record is None else record._asdict()
+
+    return {
+        "data": group.label,
+        "columns": [
+            {
+                "label": column.label,
+                "seeds": column.seeds,
+                "metrics": {name: known(column.cell(name)) for name in group.metrics},
+                "ms_per_step": column.mean("ms_per_step"),
+            }
+            for column in group.columns
+        ],
+        "pairs": [
+            {
+                "with": pair.regularised.label,
+                "without": pair.plain.label,
+                "metrics": {name: known(pair.contrast(name)) for name in group.metrics},
+            }
+            for pair in group.pairs
+        ],
+    }

@@ -1,0 +1,105 @@
+"""Components of the user's own, named in a specification by import path.
+
+`path = "my_module:MyLagrangian"` is the name `MyLagrangian` in `my_module.py`, looked for in the
+folder of the specification and in the current folder, nowhere else. Loading it runs the file, so it
+is refused unless the caller allows it (`--allow-import`): a specification from a stranger must not
+be able to run code by being opened. A run keeps a copy of each file in its folder.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mfgen.lab import spec
+
+
+class Imports:
+    """Loads components from the given folders.
+
+    Arguments:
+        folders: where modules are looked for, in this order.
+        allowed: whether any may be loaded at all.
+    """
+
+    def __init__(self, folders: Sequence[Path] = (), *, allowed: bool = False):
+        self.folders = tuple(Path(folder).absolute() for folder in folders)
+        self.allowed = allowed
+
+    def call(self, component: "spec.Import | spec.ImportedObjective", *given: Any, **named: Any):
+        """The named object, called with `given`, `named` and the component's own arguments.
+
+        Raises:
+            ValueError: if imports are not allowed, or file, name or arguments do not fit.
+        """
+        path = component.path
+        if not self.allowed:
+            raise ValueError(
+                f"`{path}` is code of the specification's author, expected your leave to run it: "
+                "read the file, then pass --allow-import."
+            )
+        _, name = path.split(":")
+        file = self.file(component)
+        module = _load(file)
+        if name not in vars(module):
+            known = ", ".join(n for n in vars(module) if not n.startswith("_"))[:200]
+            raise ValueError(
+                f"`{path}` names {name!r}, expected a name defined in {file} ({known}): correct "
+                "the path."
+            )
+        try:
+            return vars(module)[name](*given, **named, **component.arguments)
+        except TypeError as error:
+            raise ValueError(
+                f"`{path}` could not be called with the arguments of the specification ({error}): "
+                "correct `arguments`."
+            ) from error
+
+    def file(self, component: "spec.Import | spec.ImportedObjective") -> Path:
+        """The file that holds a component."""
+        module = component.path.split(":")[0]
+        inside = Path(*module.split(".")).with_suffix(".py")
+        for folder in self.folders:
+            if (folder / inside).is_file():
+                return folder / inside
+        places = " or ".join(str(folder) for folder in self.folders) or "no folder"
+        raise ValueError(
+            f"`{component.path}` is looked for as {inside}, expected it in {places}: put the file "
+            "beside the specification (installed packages are not searched)."
+        )
+
+
+def components(part: Any) -> Iterator["spec.Import | spec.ImportedObjective"]:
+    """The imported components in a specification, in order."""
+    if isinstance(part, (spec.Import, spec.ImportedObjective)):
+        yield part
+    elif isinstance(part, msgspec.Struct):
+        for field in part.__struct_fields__:
+            yield from components(getattr(part, field))
+    elif isinstance(part, tuple):
+        for member in part:
+            yield from components(member)
+
+
+def _load(file: Path):
+    # One module for each file, however often it is named: classes must be the same objects.
+    name = f"mfgen_custom_{abs(hash(str(file)))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.spec_from_file_location(name, file)
+    if found is None or found.loader is None:
+        raise ValueError(f"`{file}` is no Python file, expected one: correct the path.")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:  # the file is the user's: anything may go wrong in it
+        del sys.modules[name]
+        raise ValueError(
+            f"`{file}` could not be loaded ({type(error).__name__}: {error}), expected a file "
+            "that can be run: correct it."
+        ) from error
+    return module

@@ -1,0 +1,155 @@
+"""The data of an experiment: split, scaled to unit variance, with the exact truth where known.
+
+Toy data are drawn afresh for every seed from a density that is carried along in the same units,
+
+    z = (x - mean) / scale,   one scale for all coordinates,
+
+so that its noised laws, and with them exact divergences, stay known. Real data are split by a fixed
+seed, whatever the seed of the experiment, and scaled by the training part alone. Log-densities in
+original units are those of z plus `scaling.log_jacobian`.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from mfgen._types import Key
+from mfgen.data import embedded, idx, table
+from mfgen.data.dataset import Dataset
+from mfgen.data.scaling import Standardise
+from mfgen.density import toy
+from mfgen.density.affine import Affine
+from mfgen.density.base import AbstractDensity, AbstractEvaluable, AbstractNoisable
+from mfgen.density.empirical import Empirical
+from mfgen.density.gaussian import mixture20
+from mfgen.lab import spec
+
+Points = Float[np.ndarray, "_ dim"]
+
+_TRAINING_POINTS = 50_000  # of a toy, if the specification does not say
+
+
+class Samples(NamedTuple):
+    """Data in standard units.
+
+    Attributes:
+        train, validation, test: samples `[n, dim]`; those of a toy are all for training.
+        scaling: the map from original to standard units.
+        columns: names of the coordinates.
+        target: the law that the game is declared with.
+        truth: the exact law where it is known, else `None`.
+        noisable: the truth again if its noised laws are known too, else `None`.
+    """
+
+    train: Points
+    validation: Points
+    test: Points
+    scaling: Standardise
+    columns: tuple[str, ...]
+    target: AbstractDensity
+    truth: AbstractEvaluable | None
+    noisable: AbstractNoisable | None
+
+    @property
+    def digest(self) -> str:
+        """A digest of the training data."""
+        return hashlib.sha256(np.ascontiguousarray(self.train).tobytes()).hexdigest()
+
+    def original(self, z: Float[Array | np.ndarray, "n dim"]) -> Points:
+        """Points in original units, shape `[n, dim]`."""
+        return np.asarray(self.scaling.invert(np.asarray(z)))
+
+
+def prepare(data: spec.Data, *, key: Key) -> Samples:
+    """The data of a specification; `key` draws the samples of toys.
+
+    Raises:
+        ValueError, OSError: for files and arrays that are no data; one line.
+    """
+    if data.name in _TOYS:
+        return _known(_TOYS[data.name](data), data, key)
+    return _measured(_REAL[data.name](data), data)
+
+
+def _known(truth: AbstractEvaluable, data: spec.Data, key: Key) -> Samples:
+    mean, covariance = (np.asarray(moment) for moment in truth.moments())
+    scale = float(np.sqrt(np.trace(covariance) / truth.dim))
+    scaled = Affine(truth, -mean / scale, 1 / scale)
+    train = np.asarray(scaled.sample(data.samples or _TRAINING_POINTS, key=key))
+    noisable = scaled if isinstance(truth, AbstractNoisable) else None
+    return Samples(
+        train,
+        train[:0],
+        train[:0],
+        Standardise(mean, np.full(truth.dim, scale)),
+        tuple(f"x{index}" for index in range(truth.dim)),
+        noisable or Empirical(train),
+        scaled,
+        noisable,
+    )
+
+
+def _measured(found: Dataset, data: spec.Data) -> Samples:
+    train = found.train[: data.samples]
+    return Samples(
+        train,
+        found.validation,
+        found.test,
+        found.scaling,
+        found.columns,
+        Empirical(train),
+        None,
+        None,
+    )
+
+
+def _mixture(data: spec.Data) -> AbstractEvaluable:
+    return mixture20(dim=data.dim or 2)
+
+
+def _table(data: spec.Data) -> Dataset:
+    fractions = (_share(data.validation), _share(data.test))
+    return table.table(
+        str(data.path),
+        columns=data.columns,
+        array=data.array,
+        sha256=data.sha256,
+        fractions=fractions,
+    )
+
+
+def _share(fraction: float | None) -> float:
+    return 0.1 if fraction is None else fraction
+
+
+def _toy(make: Callable[[], AbstractEvaluable]) -> Callable[[spec.Data], AbstractEvaluable]:
+    return lambda data: make()
+
+
+def _real(make: Callable[[], Dataset]) -> Callable[[spec.Data], Dataset]:
+    return lambda data: make()
+
+
+_TOYS: dict[str, Callable[[spec.Data], AbstractEvaluable]] = {
+    "gaussians8": _toy(toy.eight_gaussians),
+    "mixture20": _mixture,
+    "checkerboard": _toy(toy.checkerboard),
+    "moons": _toy(toy.moons),
+    "rings": _toy(toy.rings),
+    "pinwheel": _toy(toy.pinwheel),
+    "swissroll": _toy(toy.swissroll),
+    "spiral": _toy(toy.spiral),
+}
+
+_REAL: dict[str, Callable[[spec.Data], Dataset]] = {
+    "digits": _real(embedded.digits),
+    "iris": _real(embedded.iris),
+    "wine": _real(embedded.wine),
+    "diabetes": _real(embedded.diabetes),
+    "breast-cancer": _real(embedded.breast_cancer),
+    "mnist": lambda data: idx.mnist(str(data.path)),
+    "table": _table,
+}

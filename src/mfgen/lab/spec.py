@@ -1,0 +1,361 @@
+"""An experiment as data: what is trained on what, how, and how it is judged.
+
+    experiment = data + game + model + sum of weighted objectives + training + evaluation
+
+Each part is a frozen struct; parts of several kinds carry a `type` (`{ type = "vp", ... }`). Fields
+that may be left out have a default, or are chosen by the dimension of the data (`resolve`): these
+rules are part of the experiment's meaning, so a run records the numbers they gave.
+
+Reading and writing is in `mfgen.lab.toml`, the way from a specification to objects in
+`mfgen.lab.build`. Nothing here imports JAX.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from mfgen.lab.catalogue import FILES, DataName, MetricName
+
+Count = Annotated[int, Meta(ge=1)]
+Index = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, lt=1)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+ImportPath = Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+_TABLE = ("columns", "array", "sha256", "validation", "test")
+_OWNERS = {"dim": ("mixture20",), "path": FILES} | dict.fromkeys(_TABLE, ("table",))
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of a specification; unknown fields are refused."""
+
+
+AnyPart = TypeVar("AnyPart", bound=Part)
+
+
+class Kind(Part, frozen=True, tag_field="type"):
+    """A part that comes in several kinds, told by its field `type`."""
+
+
+class Import(Kind, frozen=True, tag="import"):
+    """A component of the user's own: `path = "module:Name"`, called with `arguments`."""
+
+    path: ImportPath
+    arguments: dict[str, Any] = {}
+
+
+class VP(Kind, frozen=True, tag="vp"):
+    beta_min: Positive = 0.1
+    beta_max: Positive = 20.0
+    horizon: Positive = 1.0
+    smallest_ratio: Positive = 0.03
+
+
+class SubVP(Kind, frozen=True, tag="subvp"):
+    beta_min: Positive = 0.1
+    beta_max: Positive = 20.0
+    horizon: Positive = 1.0
+    smallest_ratio: Positive = 0.03
+
+
+class VE(Kind, frozen=True, tag="ve"):
+    smallest_ratio: Positive = 0.03
+    largest_ratio: Positive = 10.0
+    horizon: Positive = 1.0
+
+
+class Integrator(Kind, frozen=True, tag="integrator"):
+    sigma: NonNegative = 0.0
+    horizon: Positive = 1.0
+
+
+class Kinetic(Kind, frozen=True, tag="kinetic"):
+    weight: Positive = 1.0
+
+
+class Power(Kind, frozen=True, tag="power"):
+    exponent: Annotated[float, Meta(gt=1)] = 2.0
+
+
+class Relativistic(Kind, frozen=True, tag="relativistic"):
+    speed: Positive = 1.0
+
+
+Noising = VP | SubVP | VE | Import
+Lagrangian = Kinetic | Power | Relativistic | Import
+
+
+class ScoreGame(Kind, frozen=True, tag="score"):
+    """A score-based game; `lagrangian` replaces its own cost of control."""
+
+    noising: Noising = VP()
+    lagrangian: Lagrangian | None = None
+
+
+class ControlGame(Kind, frozen=True, tag="mfg"):
+    """A game of given dynamics and cost from a standard normal law to the data.
+
+    The terminal cost is the cross-entropy to the data, in standard units.
+    """
+
+    dynamics: Integrator | Import
+    lagrangian: Lagrangian = Kinetic()
+
+
+class PotentialModel(Kind, frozen=True, tag="potential"):
+    """A scalar network; `scale`, of its Fourier features, is chosen by the dimension if absent.
+
+    `inner`: the scalar is an inner product of the point with a vector output; chosen if absent.
+    """
+
+    width: Count = 128
+    depth: Count = 3
+    frequencies: Index = 16
+    scale: NonNegative | None = None
+    inner: bool | None = None
+
+
+class FieldModel(Kind, frozen=True, tag="field"):
+    """A vector network; `scale` as for the potential."""
+
+    width: Count = 128
+    depth: Count = 3
+    frequencies: Index = 16
+    scale: NonNegative | None = None
+
+
+class KernelModel(Kind, frozen=True, tag="kernel"):
+    """A Gaussian mixture noised exactly; full covariances up to dimension 10 if not said."""
+
+    components: Count = 20
+    covariance: Literal["full", "diagonal"] | None = None
+
+
+Model = PotentialModel | FieldModel | KernelModel | Import
+
+
+class LogUniform(Kind, frozen=True, tag="log-uniform"):
+    low: Positive | None = None
+    high: Positive | None = None
+
+
+class Levels(Kind, frozen=True, tag="levels"):
+    levels: Annotated[tuple[Positive, ...], Meta(min_length=1)]
+
+
+Law = LogUniform | Levels
+
+
+class Squared(Kind, frozen=True, tag="squared"):
+    pass
+
+
+class Absolute(Kind, frozen=True, tag="absolute"):
+    pass
+
+
+class Huber(Kind, frozen=True, tag="huber"):
+    delta: Positive = 1.0
+
+
+class NoisedData(Kind, frozen=True, tag="noised"):
+    law: Law = LogUniform()
+
+
+class SpreadData(Kind, frozen=True, tag="spread"):
+    extra: NonNegative = 0.22
+    law: Law = LogUniform()
+
+
+class UniformTime(Kind, frozen=True, tag="uniform-time"):
+    pass
+
+
+class Exact(Kind, frozen=True, tag="exact"):
+    pass
+
+
+class Hutchinson(Kind, frozen=True, tag="hutchinson"):
+    count: Annotated[int, Meta(ge=2)] = 2
+
+
+Collocation = NoisedData | SpreadData | UniformTime
+
+
+class Denoising(Kind, frozen=True, tag="denoising"):
+    weight: NonNegative = 1.0
+    law: Law = LogUniform()
+
+
+class Implicit(Kind, frozen=True, tag="implicit"):
+    weight: NonNegative = 1.0
+    law: Law = LogUniform()
+
+
+class Sliced(Kind, frozen=True, tag="sliced"):
+    weight: NonNegative = 1.0
+    slices: Count = 1
+    law: Law = LogUniform()
+
+
+class HJB(Kind, frozen=True, tag="hjb"):
+    """The HJB residual of a potential; weight and Laplacian by the dimension if absent."""
+
+    weight: NonNegative | None = None
+    penalty: Squared | Absolute | Huber = Squared()
+    collocation: Collocation = NoisedData()
+    laplacian: Exact | Hutchinson | None = None
+    points: Count = 64
+
+
+class ScoreHJB(Kind, frozen=True, tag="score-hjb"):
+    """The gradient of the HJB equation; weight by the dimension if absent."""
+
+    weight: NonNegative | None = None
+    collocation: Collocation = NoisedData()
+    points: Count = 64
+
+
+class Likelihood(Kind, frozen=True, tag="likelihood"):
+    weight: NonNegative = 1.0
+
+
+class ImportedObjective(Kind, frozen=True, tag="import"):
+    path: ImportPath
+    arguments: dict[str, Any] = {}
+    weight: NonNegative = 1.0
+
+
+Objective = Denoising | Implicit | Sliced | HJB | ScoreHJB | Likelihood | ImportedObjective
+
+
+class Data(Part, frozen=True):
+    """The samples: how many are drawn (toys), or at most used for training (the others).
+
+    `dim` is for mixture20; `path` a directory of idx files for mnist, a file for table. The other
+    fields are for table: `columns` (names or positions), `array` (of an npz file that holds
+    several), `sha256` of the raw content, and the fractions held out, a tenth each if absent.
+    """
+
+    name: DataName
+    samples: Annotated[int, Meta(ge=2)] | None = None
+    dim: Count | None = None
+    path: str | None = None
+    columns: tuple[int | str, ...] | None = None
+    array: str | None = None
+    sha256: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")] | None = None
+    validation: Fraction | None = None
+    test: Fraction | None = None
+
+    def __post_init__(self):
+        for field, owners in _OWNERS.items():
+            given = getattr(self, field) is not None
+            if given and self.name not in owners:
+                raise ValueError(
+                    f"`data` got `{field}` with the data {self.name!r}, expected it with "
+                    f"{' or '.join(owners)} alone: remove `{field}`."
+                )
+        if self.name in FILES and self.path is None:
+            raise ValueError(
+                f"`data` got {self.name!r} without a file, expected `path`: add "
+                '`path = "..."` to the table [data] of a specification.'
+            )
+        if (self.validation or 0) + (self.test or 0) >= 1:
+            raise ValueError(
+                f"`data` got validation = {self.validation} and test = {self.test}, expected a sum "
+                "below 1: hold out less."
+            )
+
+
+class Training(Part, frozen=True):
+    """Settings of the optimiser and of what is written when, in steps."""
+
+    steps: Index = 3000
+    batch_size: Count = 256
+    learning_rate: Positive | None = None
+    average: Fraction = 0.999
+    clip: Positive = 10.0
+    every: Count = 100
+    checkpoint_every: Count = 500
+    early_stopping: bool | None = None
+
+
+class RungeKutta(Kind, frozen=True, tag="runge-kutta"):
+    steps: Count = 40
+
+
+class Adaptive(Kind, frozen=True, tag="adaptive"):
+    tolerance: Annotated[float, Meta(gt=0, lt=1)] = 1e-5
+    max_steps: Count = 4096
+
+
+class EulerMaruyama(Kind, frozen=True, tag="euler-maruyama"):
+    steps: Count = 200
+
+
+class StochasticHeun(Kind, frozen=True, tag="heun"):
+    steps: Count = 100
+
+
+class ProbabilityFlow(Kind, frozen=True, tag="ode"):
+    integrator: RungeKutta | Adaptive = RungeKutta()
+
+
+class PredictorCorrector(Kind, frozen=True, tag="predictor-corrector"):
+    steps: Count = 100
+    corrections: Count = 1
+    signal_to_noise: Positive = 0.16
+
+
+class ExactDivergence(Kind, frozen=True, tag="exact"):
+    pass
+
+
+class HutchinsonDivergence(Kind, frozen=True, tag="hutchinson"):
+    probes: Count = 8
+
+
+class FlowLikelihood(Part, frozen=True):
+    """How likelihoods are integrated; the divergence is chosen by the dimension if absent."""
+
+    integrator: RungeKutta | Adaptive = RungeKutta()
+    divergence: ExactDivergence | HutchinsonDivergence | None = None
+
+
+Sampler = EulerMaruyama | StochasticHeun | ProbabilityFlow | PredictorCorrector
+
+
+class Evaluation(Part, frozen=True):
+    """How the trained model is judged, on `samples` of it and at `points` of the data.
+
+    `metrics` names the measures wanted, all that apply if absent; without `figures` nothing is
+    kept to draw from.
+    """
+
+    samples: Annotated[int, Meta(ge=10)] = 2000
+    sampler: Sampler = StochasticHeun()
+    points: Annotated[int, Meta(ge=2)] = 2000
+    likelihood: FlowLikelihood = FlowLikelihood()
+    metrics: tuple[MetricName, ...] | None = None
+    figures: bool = True
+
+
+class Experiment(Part, frozen=True):
+    """A whole experiment; `seed` fixes the draw of toy data, the weights, batches and noise."""
+
+    name: Name
+    data: Data
+    seed: Index = 0
+    game: ScoreGame | ControlGame = ScoreGame()
+    model: Model = PotentialModel()
+    objective: Annotated[tuple[Objective, ...], Meta(min_length=1)] = (Denoising(),)
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+
+
+def replace(part: AnyPart, **changes: Any) -> AnyPart:
+    """The part, or the whole experiment, with some of its fields changed."""
+    return msgspec.structs.replace(part, **changes)

@@ -1,0 +1,1 @@
+"""Differential operators, Legendre transforms and chunked means."""

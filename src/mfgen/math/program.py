@@ -1,0 +1,43 @@
+"""The program JAX traces from a function: one operation as a function, the body of a call.
+
+Only the public interface `jax.extend.core` is used. An operation is run by wrapping it as a program
+of one line, so that JAX itself binds nested calls and keeps custom differentiation rules.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.extend.core as jex
+
+Operation = Callable[..., list[Any]]
+
+
+def operation(equation: jex.JaxprEqn) -> Operation:
+    """One line of a program as a function of all its operands that returns a list.
+
+    Arguments:
+        equation: a line of a traced program.
+
+    Returns:
+        (operands) -> list of outputs. Literal operands are passed too, and ignored.
+    """
+    literal = [isinstance(atom, jex.Literal) for atom in equation.invars]
+    # A fresh variable per operand: one array may stand in two places and vary in only one of them.
+    operands = [
+        atom if isinstance(atom, jex.Literal) else jex.Var(atom.aval) for atom in equation.invars
+    ]
+    outputs = [jex.Var(atom.aval) for atom in equation.outvars]
+    line = equation.replace(invars=operands, outvars=outputs)
+    free = [atom for atom in operands if isinstance(atom, jex.Var)]
+    origin = jex.DebugInfo("operation", equation.primitive.name, None, None)
+    program = jex.Jaxpr((), free, outputs, [line], line.effects, origin)
+    run = jex.jaxpr_as_fun(jex.ClosedJaxpr(program, ()))
+    return lambda *values: run(*(v for v, fixed in zip(values, literal, strict=True) if not fixed))
+
+
+def body(equation: jex.JaxprEqn) -> jex.ClosedJaxpr | None:
+    """The program inside a call, or None for an operation without one."""
+    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    if isinstance(inner, jex.Jaxpr):
+        return jex.ClosedJaxpr(inner, ())
+    return inner if isinstance(inner, jex.ClosedJaxpr) else None

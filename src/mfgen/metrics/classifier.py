@@ -1,0 +1,58 @@
+"""Classifier two-sample test: can a classifier tell generated points from real ones?
+
+    accuracy = P( a classifier trained on labelled points names the sample of a new one )
+
+It is 1/2 for equal laws; its supremum over classifiers is (1 + TV(P, Q)) / 2, so 2 accuracy - 1 is
+a lower bound of the total variation. The classifier is a random forest, cross-validated in five
+folds: of forests, boosting, neural nets, nearest neighbours and quadratic logistic regression it
+was the one that saw every difference it was tried on, among them those that a Gaussian-kernel MMD
+misses: a coordinate of 20 with two modes instead of one, a checkerboard against the uniform law, a
+ring that is too thick. It is invariant under increasing maps of each coordinate.
+
+Standard error: binomial, sqrt(p (1 - p) / (2 n)); folds are treated as independent, which under
+equal laws is slightly cautious, since held-out halves are balanced.
+
+Reference: D. Lopez-Paz, M. Oquab, "Revisiting classifier two-sample tests" (2017), arXiv
+1610.06545.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import ArrayLike
+
+from mfgen.metrics import door
+from mfgen.metrics.estimate import Estimate
+
+_FOLDS = 5
+_TREES = 100
+# At least five points per leaf: purer leaves learn the noise of overlapping classes.
+_LEAST_IN_LEAF = 5
+
+
+def c2st(x: ArrayLike, y: ArrayLike, *, seed: int = 0) -> Estimate:
+    """The accuracy of a classifier that tells two samples of equal size apart, on unseen points.
+
+    Arguments:
+        x, y: samples `[n, dim]`, at least 10 points each.
+        seed: of the forest and of the folds; the same for all models that are compared.
+
+    Returns:
+        The accuracy: near .5 for equal laws, 1 for laws that do not overlap.
+
+    Raises:
+        ValueError: samples of different size or dimension, too few, or not finite.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    x, y = door.samples("c2st", 2 * _FOLDS, x=x, y=y)
+    door.equal_sizes("c2st", x, y)
+    points, labels = np.concatenate([x, y]), np.repeat([0, 1], len(x))
+    forest = RandomForestClassifier(
+        _TREES, min_samples_leaf=_LEAST_IN_LEAF, random_state=seed, n_jobs=-1
+    )
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    guesses = cross_val_predict(forest, points, labels, cv=folds)
+    accuracy = float(np.mean(guesses == labels))
+    return Estimate(accuracy, math.sqrt(accuracy * (1 - accuracy) / len(labels)))

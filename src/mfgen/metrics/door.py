@@ -1,0 +1,69 @@
+"""What every metric asks of its input before it computes.
+
+Samples enter as arrays `[n, dim]` of finite numbers, in numpy or JAX. They are kept in float64 on
+the host, where means are removed before anything is squared: |x|^2 + |y|^2 - 2 x.y loses the small
+distances when the cloud lies far from the origin.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import ArrayLike, Float
+
+Points = Float[np.ndarray, "n dim"]
+# One number per sample, per seed or per bandwidth.
+Numbers = ArrayLike | Sequence[float]
+
+
+def sample(owner: str, name: str, points: ArrayLike, *, least: int = 2) -> Points:
+    """Returns `points` as a float64 array `[n, dim]`, or raises in the name of `owner`."""
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(
+            f"`{owner}` got `{name}` of shape {array.shape}, expected [n, dim]: "
+            "pass one row per point, x[:, None] for numbers."
+        )
+    if array.shape[0] < least:
+        raise ValueError(
+            f"`{owner}` got {array.shape[0]} points in `{name}`, expected at least {least}: "
+            "draw more samples."
+        )
+    broken = int(np.sum(~np.isfinite(array).all(axis=1)))
+    if broken:
+        raise ValueError(
+            f"`{owner}` got {broken} of {array.shape[0]} points with NaN or infinity in `{name}`, "
+            "expected finite numbers: repair the sampler, or drop them and report their share."
+        )
+    return array
+
+
+def samples(owner: str, least: int, **named: ArrayLike) -> list[Float[np.ndarray, "_ dim"]]:
+    """Returns several clouds of points of one space, or raises in the name of `owner`."""
+    arrays = [sample(owner, name, points, least=least) for name, points in named.items()]
+    dims = {name: array.shape[1] for name, array in zip(named, arrays, strict=True)}
+    if len(set(dims.values())) > 1:
+        raise ValueError(
+            f"`{owner}` got points of dimension {dims}, expected one dimension: "
+            "compare samples of the same space."
+        )
+    return arrays
+
+
+def equal_sizes(owner: str, x: Float[np.ndarray, "n dim"], y: Float[np.ndarray, "m dim"]) -> None:
+    """Raises in the name of `owner` unless both samples have the same number of points."""
+    if len(x) != len(y):
+        raise ValueError(
+            f"`{owner}` got {len(x)} and {len(y)} points, expected equal numbers: "
+            f"pass the first {min(len(x), len(y))} of each."
+        )
+
+
+def values(owner: str, name: str, numbers: Numbers, *, least: int = 2) -> Float[np.ndarray, "n"]:
+    """Returns `numbers` as a float64 array `[n]`, or raises in the name of `owner`."""
+    array = np.asarray(numbers, dtype=np.float64)
+    if array.ndim != 1 or array.size < least:
+        raise ValueError(
+            f"`{owner}` got `{name}` of shape {array.shape}, expected [n] with n >= {least}: "
+            "pass one number per sample."
+        )
+    return array

@@ -1,0 +1,1 @@
+"""Representations of value functions and vector fields."""

@@ -1,0 +1,108 @@
+"""What every model gives: the costate p = grad U of a game, in game time.
+
+A model represents the value function U(t, x) of a game (a scalar potential), or only its gradient
+p(t, x) (a vector field). Everything else is derived from p and the game:
+
+    control        v*(t, x) = optimal control at the costate p(t, x)
+    velocity       b*(t, x) = a + g v*, the drift of a particle that plays v*
+    score          -p(t, x); in a score-based game it is grad log rho(t, x), since U = -log rho
+    probability flow   b* - (sigma^2 / 2) grad log rho, whose paths carry the same densities
+
+A potential always has a gradient field; a vector field need not have a potential, which is why
+the Hamilton-Jacobi-Bellman residual is taken of potentials, and its gradient of vector fields.
+
+Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from mfgen._types import Control, Costate, Scalar, State, Time
+from mfgen.derive.hamiltonian import drift, optimal_control
+from mfgen.problem.game import MFG
+
+
+class AbstractModel(eqx.Module):
+    """A representation of the costate of a game.
+
+    To add one, subclass `AbstractPotential` and give `__call__(t, x)`, the value U, or subclass
+    `AbstractVectorField` and give `costate(t, x)`, its gradient.
+    """
+
+    @abstractmethod
+    def costate(self, t: Time, x: State) -> Costate:
+        """p(t, x) = grad U(t, x), shape `[dim]`, at game time t."""
+
+
+class AbstractPotential(AbstractModel):
+    """A scalar model: the value function U(t, x) of a game."""
+
+    @abstractmethod
+    def __call__(self, t: Time, x: State) -> Scalar:
+        """U(t, x), a scalar, at game time t."""
+
+    def costate(self, t: Time, x: State) -> Costate:
+        return jax.grad(self, argnums=1)(t, x)
+
+
+class AbstractVectorField(AbstractModel):
+    """A model of the costate alone; it has no value function."""
+
+
+class AbstractNormalised(AbstractPotential):
+    """A potential of a score game for which exp(-U(t, .)) is a density for all parameters."""
+
+
+class Potential(AbstractPotential):
+    """The model given by a function: U(t, x) = function(t, x).
+
+    Arguments:
+        function: takes a scalar time and a point of shape `[dim]`, returns a scalar.
+    """
+
+    function: Callable
+
+    def __call__(self, t: Time, x: State) -> Scalar:
+        return self.function(t, x)
+
+
+class VectorField(AbstractVectorField):
+    """The model given by a costate field: p(t, x) = function(t, x).
+
+    Arguments:
+        function: takes a scalar time and a point of shape `[dim]`, returns shape `[dim]`.
+    """
+
+    function: Callable
+
+    def costate(self, t: Time, x: State) -> Costate:
+        return self.function(t, x)
+
+
+def score(model: AbstractModel, t: Time, x: State) -> State:
+    """-p(t, x), the score grad log rho(t, x) of a score-based game, shape `[dim]`."""
+    return -model.costate(t, x)
+
+
+def control(game: MFG, model: AbstractModel, t: Time, x: State) -> Control:
+    """The optimal control v*(t, x) at the model's costate, shape `[control]`."""
+    return optimal_control(game, t, x, model.costate(t, x))
+
+
+def velocity(game: MFG, model: AbstractModel, t: Time, x: State) -> State:
+    """The drift b* = a + g v* of a particle that plays the model's control, shape `[dim]`."""
+    return drift(game, t, x, model.costate(t, x))
+
+
+def probability_flow(game: MFG, model: AbstractModel, t: Time, x: State) -> State:
+    """The velocity b* + (sigma^2 / 2) p of the deterministic flow of a score-based game.
+
+    Holds for games in which grad log rho = -p (Y. Song et al. 2021, arXiv 2011.13456, eq. 13).
+    """
+    costate = model.costate(t, x)
+    half_variance = 0.5 * jnp.square(game.dynamics.diffusion(t))
+    return drift(game, t, x, costate) + half_variance * costate

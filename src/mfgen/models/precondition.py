@@ -1,0 +1,69 @@
+"""Scaling of inputs and outputs with the noise level, in the coordinates of the noise ratio.
+
+With kappa = noise / signal and data of mean m and standard deviation c (`spread`), the point
+y / signal = x + kappa eps has variance c^2 + kappa^2. A network therefore sees
+
+    z = (y / signal - m) / sqrt(c^2 + kappa^2)          (unit variance at every level)
+    level = log kappa, mapped to [-1, 1].
+
+Its output is scaled so that an untrained network is the Gaussian of the data's first two moments
+and a trained one has to produce numbers of order one:
+
+    score       grad log eta = ( -z + (c / kappa) F(z, level) ) / ( signal sqrt(c^2 + kappa^2) )
+    potential   log eta = log N(z; 0, I) - d log( signal sqrt(c^2 + kappa^2) ) + A(kappa) f(z, l)
+                A(kappa) = q(kappa / c) - q(kappa_max / c),   q(r) = (r^2 + .05^2)^(-1/2)
+
+A vanishes at the noisy end: there the potential is the normalised reference, which fixes its
+additive function of time once the Hamilton-Jacobi-Bellman equation holds on the whole interval.
+
+Reference: T. Karras et al., "Elucidating the design space of diffusion-based generative models"
+(2022), arXiv 2206.00364, table 1 (input and output scaling).
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from mfgen._types import Scalar, State, Time
+from mfgen.problem.noising import AbstractNoising
+
+FLOOR = 0.05  # below kappa = c / 20 the correction to log eta no longer grows: it is then log pi
+
+
+class Precondition(eqx.Module):
+    """Noise-aware scaling for data of mean `mean` and standard deviation `spread`.
+
+    Arguments:
+        noising: the noising process.
+        mean: mean of the data, shape `[dim]`.
+        spread: root mean square deviation of the data per coordinate, a positive scalar.
+    """
+
+    noising: AbstractNoising
+    mean: tuple[float, ...] = eqx.field(static=True)
+    spread: float = eqx.field(static=True)
+
+    def width(self, s: Time) -> Scalar:
+        """signal sqrt(c^2 + kappa^2): the standard deviation of the noised data at time s."""
+        noising = self.noising
+        return jnp.sqrt(jnp.square(noising.signal(s) * self.spread) + jnp.square(noising.noise(s)))
+
+    def point(self, s: Time, y: State) -> State:
+        """z, the noised point shifted and scaled to unit variance, shape `[dim]`."""
+        mean = jnp.asarray(self.mean, dtype=y.dtype)
+        return (y - self.noising.signal(s) * mean) / self.width(s)
+
+    def level(self, s: Time) -> Scalar:
+        """log kappa mapped affinely to [-1, 1] on [start, horizon]."""
+        noising = self.noising
+        low = jnp.log(noising.ratio(noising.start))
+        high = jnp.log(noising.ratio(noising.horizon))
+        return (2 * jnp.log(noising.ratio(s)) - low - high) / (high - low)
+
+    def amplitude(self, s: Time) -> Scalar:
+        """A(kappa), the scale of the correction to the Gaussian log-density."""
+        last = self.noising.ratio(self.noising.horizon)
+        return _decay(self.noising.ratio(s) / self.spread) - _decay(last / self.spread)
+
+
+def _decay(ratio: Time) -> Scalar:
+    return 1 / jnp.sqrt(jnp.square(ratio) + FLOOR**2)

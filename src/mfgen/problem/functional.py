@@ -1,0 +1,178 @@
+"""Functionals of the population: interaction costs I(rho) and terminal costs M(rho).
+
+    value       F(rho)
+    variation   dF/drho(rho)(x), with  d/dh F((1 - h) rho + h mu) = E_mu - E_rho of it  at h = 0
+
+The equations of a game see F only through its first variation: dI/drho stands on the right of the
+HJB equation and U(T, x) = dM/drho. The variation is defined up to a constant; here it is the
+integrand's derivative, for instance log rho + 1 for the entropy E_rho[log rho].
+
+Functionals form a vector space: `KL(target) + 0.5 * Linear(f)`. Values are sums over the
+population's `particles()`.
+
+Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Scalar, State
+from mfgen.density.base import AbstractDensity, AbstractEvaluable, expectation
+
+Number = float | int | Float[Array, ""]
+Population = AbstractDensity | None
+
+
+class AbstractFunctional(eqx.Module):
+    """A cost F(rho) of the whole population.
+
+    To add one, give `value(rho)` and its first variation `variation(rho, x)`. A functional that is
+    linear in rho ignores `rho` in the variation; then the games it appears in need no density.
+    """
+
+    @abstractmethod
+    def value(self, rho: Population) -> Scalar:
+        """F(rho), a scalar."""
+
+    @abstractmethod
+    def variation(self, rho: Population, x: State) -> Scalar:
+        """The first variation dF/drho(rho)(x), a scalar; x has shape `[dim]`."""
+
+    def __add__(self, other: "AbstractFunctional") -> "AbstractFunctional":
+        return Sum((self, other))
+
+    def __mul__(self, scale: Number) -> "AbstractFunctional":
+        return Scaled(scale, self)
+
+    def __rmul__(self, scale: Number) -> "AbstractFunctional":
+        return Scaled(scale, self)
+
+
+class Zero(AbstractFunctional):
+    """F = 0: no interaction."""
+
+    def value(self, rho: Population) -> Scalar:
+        return jnp.asarray(0.0)
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        return jnp.zeros((), x.dtype)
+
+
+class Sum(AbstractFunctional):
+    """The sum of functionals.
+
+    Arguments:
+        terms: the functionals to add.
+    """
+
+    terms: tuple[AbstractFunctional, ...]
+
+    def value(self, rho: Population) -> Scalar:
+        return jnp.asarray(sum(term.value(rho) for term in self.terms))
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        return jnp.asarray(sum(term.variation(rho, x) for term in self.terms))
+
+
+class Scaled(AbstractFunctional):
+    """A functional times a number.
+
+    Arguments:
+        scale: the number.
+        functional: what it multiplies.
+    """
+
+    scale: Number
+    functional: AbstractFunctional
+
+    def value(self, rho: Population) -> Scalar:
+        return self.scale * self.functional.value(rho)
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        return self.scale * self.functional.variation(rho, x)
+
+
+class Linear(AbstractFunctional):
+    """F = E_rho[f], with first variation f.
+
+    Arguments:
+        function: f, takes x of shape `[dim]`, returns a scalar.
+    """
+
+    function: Callable[[State], Scalar]
+
+    def value(self, rho: Population) -> Scalar:
+        return expectation(_given("Linear", rho), self.function)
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        return self.function(x)
+
+
+class CrossEntropy(AbstractFunctional):
+    """F = -E_rho[log pi], with first variation -log pi: the terminal cost of score-based models.
+
+    Arguments:
+        target: pi. A target known by samples only may be declared; using its log-density raises.
+    """
+
+    target: AbstractDensity
+
+    def value(self, rho: Population) -> Scalar:
+        target = _evaluable("CrossEntropy", "target", self.target)
+        return -expectation(_given("CrossEntropy", rho), target.log_density)
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        return -_evaluable("CrossEntropy", "target", self.target).log_density(x)
+
+
+class Entropy(AbstractFunctional):
+    """F = E_rho[log rho], the negative Boltzmann entropy, with first variation log rho + 1."""
+
+    def value(self, rho: Population) -> Scalar:
+        rho = _evaluable("Entropy", "population", rho)
+        return expectation(rho, rho.log_density)
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        return _evaluable("Entropy", "population", rho).log_density(x) + 1
+
+
+class KL(AbstractFunctional):
+    """F = E_rho[log rho - log pi], with first variation log rho - log pi + 1.
+
+    Arguments:
+        target: pi, which must have a log-density to be used.
+    """
+
+    target: AbstractDensity
+
+    def value(self, rho: Population) -> Scalar:
+        rho, target = self._densities(rho)
+        return expectation(rho, lambda x: rho.log_density(x) - target.log_density(x))
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        rho, target = self._densities(rho)
+        return rho.log_density(x) - target.log_density(x) + 1
+
+    def _densities(self, rho: Population) -> tuple[AbstractEvaluable, AbstractEvaluable]:
+        return _evaluable("KL", "population", rho), _evaluable("KL", "target", self.target)
+
+
+def _given(owner: str, rho: Population) -> AbstractDensity:
+    if rho is None:
+        raise TypeError(f"`{owner}` got no population, expected a density: pass `rho`.")
+    return rho
+
+
+def _evaluable(owner: str, role: str, density: Population) -> AbstractEvaluable:
+    density = _given(owner, density)
+    if not isinstance(density, AbstractEvaluable):
+        raise TypeError(
+            f"`{owner}` got a {role} `{type(density).__name__}` without a log-density: pass a "
+            "density such as `GaussianMixture`, or for samples their kernel estimate "
+            "`Empirical(points).noised(1.0, bandwidth)`."
+        )
+    return density

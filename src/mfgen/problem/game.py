@@ -1,0 +1,66 @@
+"""The game: the one object everything else is derived from.
+
+    min over controls v and densities rho of
+
+        M(rho(T)) + int_0^T I(rho(t)) dt + int_0^T E_rho(t)[ L(t, X, v) ] dt
+
+    dX = [a(t, X) + g(t) v] dt + sigma(t) dW,      rho(0) = rho_0
+
+Its optimality system, with U the value function (cost to go) and v* = argmax_v -p.(g v) - L:
+
+    HJB   -dt U + H(t, x, grad U) - (sigma^2/2) lap U = dI/drho(rho(t))(x),   U(T) = dM/drho(rho(T))
+    FP     dt rho + div( rho (a + g v*) ) = (sigma^2/2) lap rho,              rho(0) = rho_0
+
+Reference: B. J. Zhang, M. A. Katsoulakis, "A mean-field games laboratory for generative modeling"
+(2023), arXiv 2304.13534, section 2.
+"""
+
+import equinox as eqx
+
+from mfgen.density.base import AbstractDensity
+from mfgen.problem.dynamics import AbstractDynamics
+from mfgen.problem.functional import AbstractFunctional, Zero
+from mfgen.problem.lagrangian import AbstractLagrangian
+
+
+class MFG(eqx.Module):
+    """A mean-field game: controlled dynamics, a Lagrangian, and costs of the population.
+
+    Arguments:
+        dynamics: how a particle moves, such as `Integrator(sigma=0.5)`.
+        lagrangian: what its control costs, such as `Kinetic()`.
+        terminal: the cost M of the final density, such as `KL(target)`.
+        interaction: the cost rate I of the density on the way.
+        initial: the density at time 0, where it is needed.
+
+    Raises:
+        TypeError: if a part is of the wrong kind.
+
+    Example:
+
+        game = MFG(Integrator(), Kinetic(0.5), KL(target), initial=data)
+        hjb(game, u, rho, t, x)      # 0 where u and rho solve it
+    """
+
+    dynamics: AbstractDynamics
+    lagrangian: AbstractLagrangian
+    terminal: AbstractFunctional
+    interaction: AbstractFunctional = Zero()
+    initial: AbstractDensity | None = None
+
+    def __check_init__(self):
+        _check("dynamics", self.dynamics, AbstractDynamics, "use `Integrator()`")
+        _check("lagrangian", self.lagrangian, AbstractLagrangian, "use `Kinetic()`")
+        for name in ("terminal", "interaction"):
+            fix = "wrap a function f(x) as `Linear(f)` and a target density as `KL(target)`"
+            _check(name, getattr(self, name), AbstractFunctional, fix)
+        if self.initial is not None:
+            _check("initial", self.initial, AbstractDensity, "wrap data as `Empirical(points)`")
+
+
+def _check(name: str, part: object, expected: type, fix: str) -> None:
+    if not isinstance(part, expected):
+        raise TypeError(
+            f"`MFG` got {name} of type `{type(part).__name__}`, expected an "
+            f"`{expected.__name__}`: {fix}."
+        )

@@ -1,0 +1,282 @@
+"""Noising dynamics and their reversal: the dynamics of score-based models.
+
+A noising process is linear, dY = r(s) Y ds + g(s) dW, so its kernel is Gaussian:
+
+    Y_s = alpha(s) y_0 + sigma(s) eps,     alpha' = r alpha,     g^2 = (sigma^2)' - 2 r sigma^2.
+
+With kappa = sigma / alpha (the noise ratio) the second relation reads g^2 = alpha^2 (kappa^2)'.
+Hence y / alpha is, for every such process, a variance-exploding process with noise level kappa:
+VP, VE and sub-VP differ only by a change of scale and of clock. Along the clock log kappa
+
+    d(log kappa) / ds = g^2 / (2 sigma^2),
+
+which is why residuals and losses are measured per unit of log kappa throughout.
+
+The game of a score-based model runs backwards, t = S - s, from noise to data:
+
+    dX = [ -r(s) X + g(s) v ] dt + g(s) dW,
+
+and stops at the smallest noising time `start`, where the noise ratio is still positive.
+
+References:
+    Y. Song et al., "Score-based generative modeling through stochastic differential equations"
+    (2021), arXiv 2011.13456; T. Karras et al. (2022), arXiv 2206.00364 (the noise ratio).
+"""
+
+import math
+from abc import abstractmethod
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from mfgen._types import Scalar, State, Time
+from mfgen.problem.dynamics import AbstractDynamics, Gain, positive
+
+
+class AbstractNoising(AbstractDynamics):
+    """A linear noising process with kernel Y_s = signal(s) y_0 + noise(s) eps.
+
+    To add one, give `signal`, `noise`, `rate`, `diffusion`, `ratio` and its inverse `time`, and
+    the interval [start, horizon] of noising times on which it is used.
+    """
+
+    @property
+    @abstractmethod
+    def start(self) -> float:
+        """The smallest noising time in use, where the game stops."""
+
+    @abstractmethod
+    def signal(self, s: Time) -> Scalar:
+        """alpha(s), the factor that multiplies the data."""
+
+    @abstractmethod
+    def noise(self, s: Time) -> Scalar:
+        """sigma(s), the standard deviation of the added noise."""
+
+    @abstractmethod
+    def ratio(self, s: Time) -> Scalar:
+        """kappa(s) = noise(s) / signal(s), increasing in s."""
+
+    @abstractmethod
+    def time(self, ratio: Time) -> Scalar:
+        """The noising time s at which `ratio(s)` has the given value."""
+
+    @abstractmethod
+    def rate(self, s: Time) -> Scalar:
+        """r(s) of the linear drift r(s) y."""
+
+    @property
+    def deterministic(self) -> bool:
+        return False
+
+    def free(self, t: Time, x: State) -> State:
+        return self.rate(t) * x
+
+    def gain(self, t: Time) -> Gain:
+        return self.diffusion(t)
+
+
+class VP(AbstractNoising):
+    """Variance-preserving noising, dY = -beta/2 Y ds + sqrt(beta) dW with linear beta(s).
+
+    alpha = exp(-B/2), sigma^2 = 1 - exp(-B), B(s) the integral of beta. Data of unit variance
+    keep it.
+
+    Arguments:
+        beta_min, beta_max: beta at s = 0 and at s = horizon, per unit of time.
+        horizon: the last noising time.
+        smallest_ratio: the noise ratio at which the game stops, in units of the data.
+    """
+
+    beta_min: float = eqx.field(static=True, default=0.1)
+    beta_max: float = eqx.field(static=True, default=20.0)
+    horizon: float = eqx.field(static=True, default=1.0)
+    smallest_ratio: float = eqx.field(static=True, default=0.03)
+
+    def __check_init__(self):
+        _check_beta("VP", self)
+        _check_interval("VP", self.smallest_ratio, float(self.ratio(self.horizon)))
+
+    @property
+    def start(self) -> float:
+        return _time_of(self, math.log1p(self.smallest_ratio**2))
+
+    def signal(self, s: Time) -> Scalar:
+        return jnp.exp(-0.5 * _integral(self, s))
+
+    def noise(self, s: Time) -> Scalar:
+        return jnp.sqrt(-jnp.expm1(-_integral(self, s)))
+
+    def ratio(self, s: Time) -> Scalar:
+        return jnp.sqrt(jnp.expm1(_integral(self, s)))
+
+    def time(self, ratio: Time) -> Scalar:
+        return jnp.asarray(_time_of(self, jnp.log1p(jnp.square(ratio))))
+
+    def rate(self, s: Time) -> Scalar:
+        return -0.5 * _beta(self, s)
+
+    def diffusion(self, t: Time) -> Scalar:
+        return jnp.sqrt(_beta(self, t))
+
+
+class SubVP(AbstractNoising):
+    """Sub-variance-preserving noising: the drift of `VP` with a smaller diffusion.
+
+    alpha = exp(-B/2), sigma = 1 - exp(-B), g^2 = beta (1 - exp(-2B)).
+
+    Arguments: as for `VP`.
+    """
+
+    beta_min: float = eqx.field(static=True, default=0.1)
+    beta_max: float = eqx.field(static=True, default=20.0)
+    horizon: float = eqx.field(static=True, default=1.0)
+    smallest_ratio: float = eqx.field(static=True, default=0.03)
+
+    def __check_init__(self):
+        _check_beta("SubVP", self)
+        _check_interval("SubVP", self.smallest_ratio, float(self.ratio(self.horizon)))
+
+    @property
+    def start(self) -> float:
+        return _time_of(self, 2 * math.asinh(0.5 * self.smallest_ratio))
+
+    def signal(self, s: Time) -> Scalar:
+        return jnp.exp(-0.5 * _integral(self, s))
+
+    def noise(self, s: Time) -> Scalar:
+        return -jnp.expm1(-_integral(self, s))
+
+    def ratio(self, s: Time) -> Scalar:
+        return 2 * jnp.sinh(0.5 * _integral(self, s))
+
+    def time(self, ratio: Time) -> Scalar:
+        return jnp.asarray(_time_of(self, 2 * jnp.arcsinh(0.5 * jnp.asarray(ratio))))
+
+    def rate(self, s: Time) -> Scalar:
+        return -0.5 * _beta(self, s)
+
+    def diffusion(self, t: Time) -> Scalar:
+        return jnp.sqrt(_beta(self, t) * -jnp.expm1(-2 * _integral(self, t)))
+
+
+class VE(AbstractNoising):
+    """Variance-exploding noising, dY = g dW with a geometric noise level.
+
+    alpha = 1, sigma(s) = smallest_ratio (largest_ratio / smallest_ratio)^(s / horizon).
+
+    Arguments:
+        smallest_ratio, largest_ratio: noise levels at s = 0 and s = horizon, in data units.
+        horizon: the last noising time.
+    """
+
+    smallest_ratio: float = eqx.field(static=True, default=0.03)
+    largest_ratio: float = eqx.field(static=True, default=10.0)
+    horizon: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self):
+        positive("VE", "horizon", self.horizon)
+        _check_interval("VE", self.smallest_ratio, self.largest_ratio)
+
+    @property
+    def start(self) -> float:
+        return 0.0
+
+    @property
+    def _speed(self) -> float:
+        return math.log(self.largest_ratio / self.smallest_ratio) / self.horizon
+
+    def signal(self, s: Time) -> Scalar:
+        return jnp.ones_like(jnp.asarray(s))
+
+    def noise(self, s: Time) -> Scalar:
+        return self.smallest_ratio * jnp.exp(self._speed * s)
+
+    def ratio(self, s: Time) -> Scalar:
+        return self.noise(s)
+
+    def time(self, ratio: Time) -> Scalar:
+        return jnp.log(ratio / self.smallest_ratio) / self._speed
+
+    def rate(self, s: Time) -> Scalar:
+        return jnp.zeros_like(jnp.asarray(s))
+
+    def diffusion(self, t: Time) -> Scalar:
+        return self.noise(t) * math.sqrt(2 * self._speed)
+
+
+class TimeReversal(AbstractDynamics):
+    """The game's dynamics of a score-based model: a noising process run from noise to data.
+
+    dX = [-r(s) X + g(s) v] dt + g(s) dW with s = noising.horizon - t, for t from 0 to
+    noising.horizon - noising.start.
+
+    Arguments:
+        noising: the process to reverse.
+    """
+
+    noising: AbstractNoising
+
+    def __init__(self, noising: AbstractNoising):
+        self.noising = noising
+
+    @property
+    def horizon(self) -> float:
+        return self.noising.horizon - self.noising.start
+
+    @property
+    def deterministic(self) -> bool:
+        return False
+
+    def noising_time(self, t: Time) -> Scalar:
+        """The noising time s that belongs to the game time t (and the other way round)."""
+        return jnp.asarray(self.noising.horizon - t)
+
+    def free(self, t: Time, x: State) -> State:
+        return -self.noising.rate(self.noising_time(t)) * x
+
+    def gain(self, t: Time) -> Gain:
+        return self.noising.diffusion(self.noising_time(t))
+
+    def diffusion(self, t: Time) -> Scalar:
+        return self.noising.diffusion(self.noising_time(t))
+
+
+def log_ratio_speed(noising: AbstractNoising, s: Time) -> Scalar:
+    """d(log kappa)/ds = g^2 / (2 sigma^2): how fast the log noise ratio grows with s."""
+    return 0.5 * jnp.square(noising.diffusion(s) / noising.noise(s))
+
+
+def _beta(noising: VP | SubVP, s: Time) -> Scalar:
+    slope = (noising.beta_max - noising.beta_min) / noising.horizon
+    return jnp.asarray(noising.beta_min + slope * s)
+
+
+def _integral(noising: VP | SubVP, s: Time) -> Scalar:
+    slope = (noising.beta_max - noising.beta_min) / noising.horizon
+    return jnp.asarray((noising.beta_min + 0.5 * slope * s) * s)
+
+
+def _time_of(noising: VP | SubVP, integral):
+    # The root of the quadratic written without cancellation for small integrals.
+    slope = (noising.beta_max - noising.beta_min) / noising.horizon
+    return 2 * integral / (noising.beta_min + (noising.beta_min**2 + 2 * slope * integral) ** 0.5)
+
+
+def _check_beta(owner: str, noising: VP | SubVP) -> None:
+    positive(owner, "horizon", noising.horizon)
+    positive(owner, "beta_min", noising.beta_min)
+    if not (math.isfinite(noising.beta_max) and noising.beta_max >= noising.beta_min):
+        raise ValueError(
+            f"`{owner}` got beta_max = {noising.beta_max}, expected a finite number >= beta_min = "
+            f"{noising.beta_min}: raise beta_max."
+        )
+
+
+def _check_interval(owner: str, smallest: float, largest: float) -> None:
+    positive(owner, "smallest_ratio", smallest)
+    if not (math.isfinite(largest) and largest > smallest):
+        raise ValueError(
+            f"`{owner}` got noise ratios from {smallest} to {largest:.4g}, expected the last to be "
+            "larger than the first: lower smallest_ratio or add more noise."
+        )

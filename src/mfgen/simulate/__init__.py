@@ -1,0 +1,1 @@
+"""Trajectories: samplers and likelihoods."""

@@ -1,0 +1,135 @@
+"""Samplers that follow the controlled diffusion dX = b*(t, X) dt + sigma(t) dW.
+
+In the frame of the game (`mfgen.simulate.frame`) it reads dw = B(tau, w) dtau + D(tau) dW. The
+noise is additive, so the Ito and the Stratonovich equation are the same. With step h and a
+standard normal vector xi
+
+    `EulerMaruyama`     w' = w + h B(tau, w) + D(tau) sqrt(h) xi                        weak order 1
+    `StochasticHeun`    w~ = w + h B(tau, w) + Dm sqrt(h) xi,   Dm^2 = (D(tau)^2 + D(tau + h)^2) / 2
+                        w' = w + (h/2) [B(tau, w) + B(tau + h, w~)] + Dm sqrt(h) xi     weak order 2
+
+Both are of their order for deterministic games too, where sigma = 0.
+
+Reference: P. E. Kloeden, E. Platen, "Numerical solution of stochastic differential equations"
+(1992), sections 14.1 and 15.1.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from mfgen._types import Key, Scalar, State
+from mfgen.models.base import AbstractModel, velocity
+from mfgen.problem.game import MFG
+from mfgen.simulate.base import AbstractSampler, Arrival
+from mfgen.simulate.frame import (
+    AbstractFrame,
+    Field,
+    from_frame,
+    noise_level,
+    random_frame,
+    scaled_field,
+    to_frame,
+)
+from mfgen.simulate.integrator import positive_count
+
+Advance = Callable[[State, Scalar, Scalar, Key], State]
+
+
+class EulerMaruyama(AbstractSampler):
+    """The Euler-Maruyama method, one evaluation of the model in each step; weak order 1.
+
+    Arguments:
+        steps: the number of steps, equal on the clock of the game.
+    """
+
+    steps: int = eqx.field(static=True, default=200)
+
+    def __check_init__(self):
+        positive_count("EulerMaruyama", "steps", self.steps)
+
+    def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
+        frame = random_frame(game)
+        field = steered_field(frame, game, model)
+
+        def advance(w: State, tau: Scalar, after: Scalar, key: Key) -> State:
+            return euler(game, frame, field, w, tau, after, key)
+
+        return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
+
+
+class StochasticHeun(AbstractSampler):
+    """Heun's method for additive noise, two evaluations in each step; weak order 2.
+
+    Arguments:
+        steps: the number of steps, equal on the clock of the game.
+    """
+
+    steps: int = eqx.field(static=True, default=100)
+
+    def __check_init__(self):
+        positive_count("StochasticHeun", "steps", self.steps)
+
+    def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
+        frame = random_frame(game)
+        field = steered_field(frame, game, model)
+
+        def advance(w: State, tau: Scalar, after: Scalar, key: Key) -> State:
+            step = after - tau
+            levels = noise_level(frame, game, tau), noise_level(frame, game, after)
+            kick = gaussian(game, jnp.hypot(*levels) * jnp.sqrt(0.5 * step), w, key)
+            first = field(tau, w)
+            second = field(after, w + step * first + kick)
+            return w + 0.5 * step * (first + second) + kick
+
+        return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
+
+
+def steered_field(frame: AbstractFrame, game: MFG, model: AbstractModel) -> Field:
+    """The drift b* of the model's control, in the frame."""
+    return scaled_field(frame, lambda t, x: velocity(game, model, t, x))
+
+
+def euler(
+    game: MFG,
+    frame: AbstractFrame,
+    field: Field,
+    w: State,
+    tau: Scalar,
+    after: Scalar,
+    key: Key,
+) -> State:
+    """One Euler-Maruyama step from tau to `after`."""
+    step = after - tau
+    kick = gaussian(game, noise_level(frame, game, tau) * jnp.sqrt(step), w, key)
+    return w + step * field(tau, w) + kick
+
+
+def gaussian(game: MFG, deviation: Scalar, w: State, key: Key) -> State:
+    """A normal vector like w with the given standard deviation, zero in a deterministic game."""
+    if game.dynamics.deterministic:
+        return jnp.zeros_like(w)
+    return deviation.astype(w.dtype) * jax.random.normal(key, w.shape, w.dtype)
+
+
+def walk(
+    game: MFG, frame: AbstractFrame, advance: Advance, steps: int, x: State, key: Key
+) -> State:
+    """Runs `advance` over equal steps of the frame's clock, from x at time 0 to the horizon."""
+    span = frame.clock.span
+
+    @jax.checkpoint
+    def body(w: State, index: Array) -> tuple[State, None]:
+        tau, after = span * (index / steps), span * ((index + 1) / steps)
+        return advance(w, tau, after, jax.random.fold_in(key, index)).astype(x.dtype), None
+
+    w, _ = jax.lax.scan(body, to_frame(frame, 0.0, x), jnp.arange(steps))
+    return from_frame(frame, game.dynamics.horizon, w)
+
+
+def end_time(game: MFG) -> Scalar:
+    """The horizon of the game as an array."""
+    return jnp.asarray(game.dynamics.horizon)

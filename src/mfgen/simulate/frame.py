@@ -1,0 +1,212 @@
+"""Frames: the scaled point and the clock in which a game is integrated.
+
+With x = centre(t) + scale(t) w and a clock t(tau), the particle dX = b dt + sigma dW moves by
+
+    dw = [ (b - centre') / scale - w scale' / scale ] (dt/dtau) dtau
+         + (sigma / scale) sqrt(dt/dtau) dW_tau.
+
+In a score-based game both are those of the noised data, with mean m and spread c of the data,
+
+    centre = signal m,                scale = signal sqrt(c^2 + kappa^2),
+    dlog(centre)/ds = r(s),           dlog(scale)/ds = r(s) + theta dlog(kappa)/ds,
+    theta = kappa^2 / (c^2 + kappa^2),
+
+so the free drift -r x cancels and nothing of VP, VE or sub-VP is left: on the log-ratio clock
+
+    dw = [ (2 sigma^2 / g) v / scale + theta w ] dtau + sqrt(2 theta) dW_tau,
+
+with v the control and sigma, g the noise and diffusion of the noising. All rates are of order one
+at every noise level, for Gaussian data of spread c the flow without noise does not move at all,
+and float32 rounding stays relative to a point of unit size. In other games w = x.
+
+References: T. Karras et al. (2022), arXiv 2206.00364; Y. Song et al. (2021), arXiv 2011.13456.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from mfgen._types import Scalar, State, Time
+from mfgen.density.base import AbstractDensity
+from mfgen.problem.cost import ScoreLagrangian
+from mfgen.problem.functional import Zero
+from mfgen.problem.game import MFG
+from mfgen.problem.noising import AbstractNoising, TimeReversal, log_ratio_speed
+from mfgen.simulate.clock import AbstractClock, LogRatioClock, SaturatingClock, UniformClock
+
+Field = Callable[[Time, State], State]
+
+
+class AbstractFrame(eqx.Module):
+    """A clock, and a scaled coordinate of space.
+
+    To add one, give `clock`, `centre(t)` and `scale(t)`, and the rules by which a velocity b in x
+    per unit of t, and its divergence, become those of w per unit of tau.
+    """
+
+    clock: eqx.AbstractVar[AbstractClock]
+
+    @abstractmethod
+    def centre(self, t: Time) -> State | Scalar:
+        """The x that is w = 0 at game time t."""
+
+    @abstractmethod
+    def scale(self, t: Time) -> Scalar:
+        """The size of x that is one unit of w at game time t."""
+
+    @abstractmethod
+    def velocity(self, tau: Time, w: State, b: State) -> State:
+        """dw/dtau at tau of a particle at w that moves with dx/dt = b."""
+
+    @abstractmethod
+    def divergence(self, tau: Time, dim: int, div_b: Array) -> Array:
+        """The divergence in w of the velocity that belongs to a b of divergence `div_b`."""
+
+
+class FixedFrame(AbstractFrame):
+    """w = x and tau = t.
+
+    Arguments:
+        clock: the uniform clock of the game.
+    """
+
+    clock: UniformClock
+
+    def centre(self, t: Time) -> State | Scalar:
+        return jnp.asarray(0.0)
+
+    def scale(self, t: Time) -> Scalar:
+        return jnp.asarray(1.0)
+
+    def velocity(self, tau: Time, w: State, b: State) -> State:
+        return b
+
+    def divergence(self, tau: Time, dim: int, div_b: Array) -> Array:
+        return div_b
+
+
+class NoiseFrame(AbstractFrame):
+    """w = (x - signal m) / (signal sqrt(c^2 + kappa^2)), for a reversed noising.
+
+    Arguments:
+        clock: a clock by noise ratio.
+        dynamics: the reversed noising.
+        mean, spread: mean m of the data, and their standard deviation c per coordinate.
+    """
+
+    clock: LogRatioClock | SaturatingClock
+    dynamics: TimeReversal
+    mean: State | Scalar
+    spread: Scalar
+
+    def centre(self, t: Time) -> State | Scalar:
+        return self.dynamics.noising.signal(self.dynamics.noising_time(t)) * self.mean
+
+    def scale(self, t: Time) -> Scalar:
+        noising, s = self.dynamics.noising, self.dynamics.noising_time(t)
+        return jnp.hypot(noising.signal(s) * self.spread, noising.noise(s))
+
+    def velocity(self, tau: Time, w: State, b: State) -> State:
+        t = self.clock.time(tau)
+        scale = self.scale(t)
+        # The free drift moves the centre as it moves x, so both leave the same rest.
+        steered = (b - self.dynamics.free(t, self.centre(t) + scale * w)) / scale
+        return self.clock.speed(tau) * (steered + self._growth(t) * w)
+
+    def divergence(self, tau: Time, dim: int, div_b: Array) -> Array:
+        t = self.clock.time(tau)
+        rate = self.dynamics.noising.rate(self.dynamics.noising_time(t))
+        return self.clock.speed(tau) * (div_b + dim * (rate + self._growth(t)))
+
+    def _growth(self, t: Time) -> Scalar:
+        noising, s = self.dynamics.noising, self.dynamics.noising_time(t)
+        return jnp.square(noising.noise(s) / self.scale(t)) * log_ratio_speed(noising, s)
+
+
+def random_frame(game: MFG) -> AbstractFrame:
+    """The frame for random paths: the log-ratio clock for a reversed noising."""
+    dynamics = game.dynamics
+    if not isinstance(dynamics, TimeReversal):
+        return FixedFrame(UniformClock(dynamics.horizon))
+    mean, spread = _data_moments(dynamics.noising, game.initial)
+    return NoiseFrame(LogRatioClock(dynamics), dynamics, mean, spread)
+
+
+def smooth_frame(game: MFG) -> AbstractFrame:
+    """The frame for paths without noise: the saturating clock for a reversed noising."""
+    dynamics = game.dynamics
+    if not isinstance(dynamics, TimeReversal):
+        return FixedFrame(UniformClock(dynamics.horizon))
+    mean, spread = _data_moments(dynamics.noising, game.initial)
+    return NoiseFrame(SaturatingClock(dynamics, spread), dynamics, mean, spread)
+
+
+def to_frame(frame: AbstractFrame, t: Time, x: State) -> State:
+    """The coordinate w of the point x at game time t."""
+    return ((x - frame.centre(t)) / frame.scale(t)).astype(x.dtype)
+
+
+def from_frame(frame: AbstractFrame, t: Time, w: State) -> State:
+    """The point x with coordinate w at game time t."""
+    return (frame.centre(t) + frame.scale(t) * w).astype(w.dtype)
+
+
+def scaled_field(frame: AbstractFrame, field: Field) -> Field:
+    """The velocity field (t, x) -> dx/dt written in the frame, (tau, w) -> dw/dtau."""
+
+    def scaled(tau: Time, w: State) -> State:
+        t = frame.clock.time(tau).astype(w.dtype)
+        return frame.velocity(tau, w, field(t, from_frame(frame, t, w))).astype(w.dtype)
+
+    return scaled
+
+
+def noise_level(frame: AbstractFrame, game: MFG, tau: Time) -> Scalar:
+    """The diffusion coefficient (sigma / scale) sqrt(dt/dtau) of w per square root of tau."""
+    t = frame.clock.time(tau)
+    return game.dynamics.diffusion(t) / frame.scale(t) * jnp.sqrt(frame.clock.speed(tau))
+
+
+def is_score_based(game: MFG) -> bool:
+    """Whether the value function of the game is U = -log rho, so that grad log rho = -p."""
+    return (
+        isinstance(game.dynamics, TimeReversal)
+        and isinstance(game.lagrangian, ScoreLagrangian)
+        and isinstance(game.interaction, Zero)
+    )
+
+
+def score_dynamics(owner: str, game: MFG) -> TimeReversal:
+    """The dynamics of a score-based game, one in which grad log rho = -p.
+
+    Raises:
+        TypeError: in the name of `owner`, if the game is of another kind.
+    """
+    dynamics = game.dynamics
+    if is_score_based(game) and isinstance(dynamics, TimeReversal):
+        return dynamics
+    parts = dynamics, game.lagrangian, game.interaction
+    found = ", ".join(f"`{type(part).__name__}`" for part in parts)
+    raise TypeError(
+        f"`{owner}` got a game of {found}, expected a score-based one, where grad log rho = "
+        "-grad U: build it with `score_based`, or use `EulerMaruyama` or `StochasticHeun`."
+    )
+
+
+def _data_moments(
+    noising: AbstractNoising, initial: AbstractDensity | None
+) -> tuple[State | Scalar, Scalar]:
+    # From those of the reference, alpha m and alpha^2 c^2 + sigma^2 per coordinate; c is one, as
+    # for standardised data, where rounding has swallowed the first term.
+    if initial is None:
+        return jnp.asarray(0.0), jnp.asarray(1.0)
+    mean, covariance = initial.moments()
+    signal, ratio = noising.signal(noising.horizon), noising.ratio(noising.horizon)
+    square = jnp.trace(covariance) / initial.dim / jnp.square(signal) - jnp.square(ratio)
+    resolved = 8 * jnp.finfo(square.dtype).eps * jnp.square(ratio)
+    spread = jnp.sqrt(jnp.where(square > resolved, square, 1.0))
+    return jax.lax.stop_gradient((mean / signal, spread))

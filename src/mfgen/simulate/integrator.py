@@ -1,0 +1,139 @@
+"""Integrators of ordinary differential equations y' = f(tau, y) from 0 to span.
+
+`RungeKutta4` takes a fixed number of equal steps of the classical method, of order 4, as one scan
+whose reverse pass recomputes each step, so its memory does not grow with the network. `Adaptive`
+controls the local error of an embedded pair. It never shrinks a step below 1e-5 of the span, where
+float32 could no longer tell two times apart; instead of an underflow there is a limit of steps,
+and the place reached is always returned.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from mfgen._types import Scalar, Time
+
+Value = PyTree[Float[Array, "..."]]
+Slope = Callable[[Time, Value], Value]
+
+
+class Reached(NamedTuple):
+    """Where an integration ended.
+
+    Attributes:
+        value: y there.
+        tau: the last tau, `span` if the integration was completed.
+    """
+
+    value: Value
+    tau: Scalar
+
+
+class AbstractIntegrator(eqx.Module):
+    """A method for y' = slope(tau, y).
+
+    To add one, give `__call__`. It must report the tau it reached instead of raising.
+    """
+
+    @abstractmethod
+    def __call__(self, slope: Slope, value: Value, span: Scalar) -> Reached:
+        """Integrates from tau = 0 to tau = span > 0."""
+
+
+class RungeKutta4(AbstractIntegrator):
+    """The classical Runge-Kutta method: order 4, four evaluations in each of `steps` equal steps.
+
+    Arguments:
+        steps: the number of steps.
+    """
+
+    steps: int = eqx.field(static=True, default=40)
+
+    def __check_init__(self):
+        positive_count("RungeKutta4", "steps", self.steps)
+
+    def __call__(self, slope: Slope, value: Value, span: Scalar) -> Reached:
+        # The stages are looped over, so that `slope` is compiled once and not four times.
+        nodes, weights = jnp.array([0.0, 0.5, 0.5, 1.0]), jnp.array([1.0, 2.0, 2.0, 1.0]) / 6
+
+        @jax.checkpoint
+        def advance(y: Value, index: Array) -> tuple[Value, None]:
+            # Times by counting, not by summing: the last one is `span` to the last bit.
+            step = span * ((index + 1) / self.steps) - span * (index / self.steps)
+
+            def stage(carry: tuple[Value, Value], rule: Array) -> tuple[tuple[Value, Value], None]:
+                node, weight = rule
+                last, total = carry
+                tau = span * ((index + node) / self.steps)
+                new = slope(tau, _along(y, node * step, last))
+                return (new, _along(total, weight, new)), None
+
+            still = jax.tree.map(jnp.zeros_like, y)
+            (_, mean), _ = jax.lax.scan(stage, (still, still), jnp.stack([nodes, weights], 1))
+            return _along(y, step, mean), None
+
+        value, _ = jax.lax.scan(advance, value, jnp.arange(self.steps))
+        return Reached(value, span)
+
+
+class Adaptive(AbstractIntegrator):
+    """An embedded Runge-Kutta pair with a proportional-integral control of its local error.
+
+    Arguments:
+        tolerance: accepted error of a step, relative and absolute, in scaled coordinates.
+        solver: the pair, `diffrax.Tsit5()` or another explicit solver with an error estimate.
+        max_steps: the limit of steps, rejected ones counted.
+    """
+
+    tolerance: float = eqx.field(static=True, default=1e-5)
+    solver: diffrax.AbstractAdaptiveSolver = diffrax.Tsit5()
+    max_steps: int = eqx.field(static=True, default=4096)
+
+    def __check_init__(self):
+        positive_count("Adaptive", "max_steps", self.max_steps)
+        if not 0 < self.tolerance < 1:
+            raise ValueError(
+                f"`Adaptive` got tolerance = {self.tolerance}, expected a number between 0 and 1: "
+                "pass tolerance=1e-5."
+            )
+
+    def __call__(self, slope: Slope, value: Value, span: Scalar) -> Reached:
+        control = diffrax.PIDController(
+            rtol=self.tolerance,
+            atol=self.tolerance,
+            pcoeff=0.3,
+            icoeff=0.3,
+            dtmin=1e-5 * span,
+            force_dtmin=True,
+        )
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda tau, y, args: slope(tau, y)),
+            self.solver,
+            t0=jnp.zeros_like(span),
+            t1=span,
+            dt0=0.01 * span,
+            y0=value,
+            stepsize_controller=control,
+            max_steps=self.max_steps,
+            throw=False,
+        )
+        assert solution.ts is not None
+        return Reached(jax.tree.map(lambda leaf: leaf[-1], solution.ys), solution.ts[-1])
+
+
+def positive_count(owner: str, name: str, value: int) -> None:
+    """Raises a `ValueError` in the name of `owner` unless `value` is a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"`{owner}` got {name} = {value}, expected a positive integer: pass {name} >= 1."
+        )
+
+
+def _along(y: Value, step: Scalar, slope: Value) -> Value:
+    return jax.tree.map(lambda a, b: (a + step * b).astype(a.dtype), y, slope)

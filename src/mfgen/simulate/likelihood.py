@@ -1,0 +1,207 @@
+"""Log-densities of the last density of a game at given points.
+
+`FlowLikelihood` carries a point x back along the deterministic flow to the first density rho_0:
+
+    log rho(T, x) = log rho_0(x(0)) + log |det dx(0)/dx|
+
+which is the model's own density, the one its `ProbabilityFlow` samples have. `OneShot` reads the
+value function of a score-based game, log rho(T, x) = -U(T, x): one evaluation, no integration. It
+is exact for models that are densities by construction, and as good as the normalisation of others.
+
+A score-based game ends at the smallest noise ratio of its noising. What is given is therefore the
+log-density of the data times signal plus noise at that level, taken at x as it is.
+
+References: R. T. Q. Chen et al. (2018), arXiv 1806.07366; Y. Song et al. (2021), arXiv 2011.13456,
+appendix D.2; B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2 (U = -log eta).
+"""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from mfgen._types import Batch, Key, Scalar, State
+from mfgen.density.base import AbstractEvaluable
+from mfgen.models.base import AbstractModel, AbstractPotential
+from mfgen.problem.game import MFG
+from mfgen.simulate.base import check_finished, check_points, map_chunks
+from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence
+from mfgen.simulate.flow import transport
+from mfgen.simulate.frame import score_dynamics
+from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4, positive_count
+
+
+class LogDensity(NamedTuple):
+    """A log-density in nats; scalars for one point, `[n]` for many.
+
+    Attributes:
+        value: the log-density.
+        standard_error: of the value over the probes of the divergence; 0 if it is exact, nan for a
+            single probe.
+        time: the game time reached; 0 unless a step limit was hit.
+    """
+
+    value: Float[Array, "..."]
+    standard_error: Float[Array, "..."]
+    time: Float[Array, "..."]
+
+
+class AbstractLikelihood(eqx.Module):
+    """A method that gives the last density of a game.
+
+    To add one, give `__call__` for a single point; refuse games and models it is not valid for
+    with a `TypeError` that names the method.
+    """
+
+    @abstractmethod
+    def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key | None) -> LogDensity:
+        """log rho(T, x) with what is known of its error."""
+
+
+class FlowLikelihood(AbstractLikelihood):
+    """The density of the deterministic flow, by the change of variables along its paths.
+
+    Arguments:
+        integrator: `RungeKutta4(steps)` or `Adaptive(tolerance)`.
+        divergence: `ExactDivergence()`, or `Hutchinson(probes)` in high dimension.
+
+    Raises:
+        TypeError: on games with diffusion that are not score-based, or whose first density is not
+            known.
+    """
+
+    integrator: AbstractIntegrator = RungeKutta4(40)
+    divergence: AbstractDivergence = ExactDivergence()
+
+    def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key | None) -> LogDensity:
+        initial = game.initial
+        if not isinstance(initial, AbstractEvaluable):
+            raise TypeError(
+                f"`FlowLikelihood` got a game whose first density is `{type(initial).__name__}`, "
+                "expected one with a known log-density: pass initial=Gaussian(mean, covariance)."
+            )
+        moved = transport(
+            game,
+            model,
+            x,
+            integrator=self.integrator,
+            divergence=self.divergence,
+            key=key,
+            reverse=True,
+        )
+        value = initial.log_density(moved.point) + jnp.mean(moved.log_det)
+        error = jnp.zeros_like(value) if self.divergence.exact else _standard_error(moved.log_det)
+        return LogDensity(value, error, moved.time)
+
+
+class OneShot(AbstractLikelihood):
+    """The value function itself, log rho(T, x) = -U(T, x), in one evaluation.
+
+    Raises:
+        TypeError: on vector fields, which have no value function, and on games that are not
+            score-based, where U is not -log rho.
+    """
+
+    def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key | None) -> LogDensity:
+        if not isinstance(model, AbstractPotential):
+            raise TypeError(
+                f"`OneShot` got a model `{type(model).__name__}`, expected a potential: a vector "
+                "field knows grad U only, not U; use `FlowLikelihood` or a `ScorePotential`."
+            )
+        score_dynamics("OneShot", game)
+        value = -model(jnp.asarray(game.dynamics.horizon, x.dtype), x)
+        return LogDensity(value, jnp.zeros_like(value), jnp.zeros_like(value))
+
+
+_DEFAULT = FlowLikelihood()
+
+
+def log_prob(
+    game: MFG,
+    model: AbstractModel,
+    x: Num[ArrayLike, "..."],
+    *,
+    key: Key | None = None,
+    method: AbstractLikelihood = _DEFAULT,
+    chunk: int = 256,
+) -> Float[Array, "n"]:
+    """The log-density of the model at points x, in nats; differentiable in x and the model.
+
+    In a score-based game it is the density at the smallest noise ratio, where the game ends.
+
+    Arguments:
+        game, model: the game and the model of its costate.
+        x: the points, `[n, dim]`.
+        key: random key, needed by `Hutchinson`.
+        method: `FlowLikelihood()` or `OneShot()`.
+        chunk: points at once; lower it if memory is short.
+
+    Returns:
+        log rho(T, x), `[n]`. See `estimate_log_prob` for its standard error.
+
+    Raises:
+        ValueError: on points of another shape, nan among them, or a missing key.
+        TypeError: if the method does not apply to the game or the model.
+        RuntimeError: if an adaptive integration hits its step limit, or values are not finite.
+
+    Example:
+
+        log_prob(game, model, x)
+        log_prob(game, model, x, method=OneShot())
+        log_prob(game, model, x, key=key, method=FlowLikelihood(divergence=Hutchinson(16)))
+    """
+    return _evaluate("log_prob", game, model, x, key, method, chunk).value
+
+
+def estimate_log_prob(
+    game: MFG,
+    model: AbstractModel,
+    x: Num[ArrayLike, "..."],
+    *,
+    key: Key | None = None,
+    method: AbstractLikelihood = _DEFAULT,
+    chunk: int = 256,
+) -> LogDensity:
+    """`log_prob` with its standard error over the probes; arguments as there."""
+    return _evaluate("estimate_log_prob", game, model, x, key, method, chunk)
+
+
+def _evaluate(
+    owner: str,
+    game: MFG,
+    model: AbstractModel,
+    x: Num[ArrayLike, "..."],
+    key: Key | None,
+    method: AbstractLikelihood,
+    chunk: int,
+) -> LogDensity:
+    points = check_points(owner, game, x)
+    positive_count(owner, "chunk", chunk)
+    result = _log_densities(game, model, points, key, method, chunk)
+    check_finished(owner, result.value, result.time, 0.0)
+    return result
+
+
+@eqx.filter_jit
+def _log_densities(
+    game: MFG,
+    model: AbstractModel,
+    x: Batch,
+    key: Key | None,
+    method: AbstractLikelihood,
+    chunk: int,
+) -> LogDensity:
+    if key is None:
+        return map_chunks(lambda x: method(game, model, x, key=None), x, chunk)
+    keys = jax.random.split(key, x.shape[0])
+    return map_chunks(lambda pair: method(game, model, pair[0], key=pair[1]), (x, keys), chunk)
+
+
+def _standard_error(estimates: Float[Array, "k"]) -> Scalar:
+    count = estimates.shape[0]
+    if count == 1:
+        return jnp.full((), jnp.nan, estimates.dtype)
+    return jnp.std(estimates, ddof=1) / jnp.sqrt(count)

@@ -1,0 +1,107 @@
+"""Samples of a model: points of the first density of a game, carried to its horizon.
+
+In a score-based game the horizon is the smallest noise ratio of the noising: samples follow the
+data times signal plus the noise of that level. Tweedie's formula removes this last noise,
+
+    E[x_0 | y] = (y + sigma^2 grad log rho(y)) / signal,
+
+which makes samples sharper and is the best guess of the clean point, not a draw of it.
+
+Reference: B. Efron, "Tweedie's formula and selection bias" (2011).
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch, Key, State
+from mfgen.models.base import AbstractModel, score
+from mfgen.problem.game import MFG
+from mfgen.simulate.base import AbstractSampler, Arrival, check_finished, map_chunks
+from mfgen.simulate.diffusion import StochasticHeun
+from mfgen.simulate.frame import score_dynamics
+from mfgen.simulate.integrator import positive_count
+
+_DEFAULT = StochasticHeun()
+
+
+def sample(
+    game: MFG,
+    model: AbstractModel,
+    n: int,
+    *,
+    key: Key,
+    method: AbstractSampler = _DEFAULT,
+    denoise: bool = False,
+    chunk: int = 1024,
+) -> Batch:
+    """Draws from the last density of a game whose particles play the model's control.
+
+    Arguments:
+        game, model: the game, with its first density, and the model of its costate.
+        n: the number of samples.
+        key: random key.
+        method: `StochasticHeun(steps)`, `EulerMaruyama(steps)`, and for score-based or
+            deterministic games `ProbabilityFlow(integrator)`; for score-based ones
+            `PredictorCorrector(steps)` and `Langevin(steps, step)`.
+        denoise: return E[x_0 | y] in place of the sample y of a score-based game.
+        chunk: samples at once; it changes speed and memory, not the samples.
+
+    Returns:
+        Samples, `[n, dim]`.
+
+    Raises:
+        ValueError: for n < 1 or a game without a first density.
+        TypeError: if the method does not apply to the game.
+        RuntimeError: if an adaptive integration hits its step limit, or samples are not finite.
+
+    Example:
+
+        x = sample(game, model, 1000, key=key)
+        x = sample(game, model, 1000, key=key, method=ProbabilityFlow(Adaptive(1e-5)))
+    """
+    positive_count("sample", "n", n)
+    positive_count("sample", "chunk", chunk)
+    if game.initial is None:
+        raise ValueError(
+            "`sample` got a game without a first density, expected one to start from: pass "
+            "initial=... to `MFG`."
+        )
+    points, times = _sample(game, model, n, key, method, denoise, chunk)
+    check_finished("sample", points, times, game.dynamics.horizon)
+    return points
+
+
+def denoised(game: MFG, model: AbstractModel, y: State) -> State:
+    """E[x_0 | y], the mean of the clean data given a sample y of a score-based game, `[dim]`.
+
+    Raises:
+        TypeError: if the game is not score-based.
+    """
+    noising = score_dynamics("denoised", game).noising
+    t, s = jnp.asarray(game.dynamics.horizon, y.dtype), noising.start
+    signal, noise = noising.signal(s), noising.noise(s)
+    clean = (y + jnp.square(noise) * score(model, t, y)) / signal
+    return clean.astype(y.dtype)
+
+
+@eqx.filter_jit
+def _sample(
+    game: MFG,
+    model: AbstractModel,
+    n: int,
+    key: Key,
+    method: AbstractSampler,
+    denoise: bool,
+    chunk: int,
+) -> tuple[Batch, Float[Array, "n"]]:
+    def one(start: tuple[State, Key]) -> Arrival:
+        point, time = method(game, model, start[0], key=start[1])
+        return Arrival(denoised(game, model, point) if denoise else point, time)
+
+    assert game.initial is not None
+    start_key, path_key = jax.random.split(key)
+    starts = game.initial.sample(n, key=start_key)
+    arrivals = map_chunks(one, (starts, jax.random.split(path_key, n)), chunk)
+    return arrivals.point, arrivals.time

@@ -1,0 +1,103 @@
+"""Noised data: the points at which score models are trained and their residuals are measured.
+
+    y = alpha(s) x + sigma(s) eps,   x from the data, eps ~ N(0, I), s from a law of noise levels
+
+The laws are written for log kappa (kappa = sigma / alpha), the clock on which a score-based
+problem looks the same at all levels. Draws are stratified over the batch: sample i of n comes from
+the i-th of n slices of equal probability, which removes most of the variance due to the level.
+"""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch, Key
+from mfgen.models.base import AbstractModel
+from mfgen.problem.game import MFG
+from mfgen.problem.noising import AbstractNoising, TimeReversal
+
+Times = Float[Array, "n"]
+
+
+class Noised(NamedTuple):
+    """Noised data: noising times `[n]`, game times `[n]`, points `[n, dim]`, noise `[n, dim]`."""
+
+    s: Times
+    t: Times
+    y: Batch
+    eps: Batch
+
+
+class AbstractNoiseLaw(eqx.Module):
+    """The law of the noise level in training. To add one, give `ratios(noising, n, key=)`."""
+
+    @abstractmethod
+    def ratios(self, noising: AbstractNoising, n: int, *, key: Key) -> Times:
+        """n noise ratios kappa, stratified and in increasing order of strata."""
+
+
+class LogUniform(AbstractNoiseLaw):
+    """log kappa uniform on an interval.
+
+    Arguments:
+        low, high: ends of the interval of kappa; `None` stands for the end of the noising.
+    """
+
+    low: float | None = eqx.field(static=True, default=None)
+    high: float | None = eqx.field(static=True, default=None)
+
+    def ratios(self, noising: AbstractNoising, n: int, *, key: Key) -> Times:
+        low = noising.ratio(noising.start) if self.low is None else jnp.asarray(self.low)
+        high = noising.ratio(noising.horizon) if self.high is None else jnp.asarray(self.high)
+        fraction = (jnp.arange(n) + jax.random.uniform(key, (n,))) / n
+        return jnp.exp(jnp.log(low) + fraction * jnp.log(high / low))
+
+
+class Levels(AbstractNoiseLaw):
+    """kappa uniform on a finite set of levels.
+
+    Arguments:
+        levels: the noise ratios, positive.
+    """
+
+    levels: tuple[float, ...] = eqx.field(static=True)
+
+    def ratios(self, noising: AbstractNoising, n: int, *, key: Key) -> Times:
+        shift = jax.random.uniform(key)
+        index = jnp.floor((jnp.arange(n) + shift) * len(self.levels) / n).astype(int)
+        return jnp.asarray(self.levels)[jnp.minimum(index, len(self.levels) - 1)]
+
+
+def noised(noising: AbstractNoising, law: AbstractNoiseLaw, batch: Batch, *, key: Key) -> Noised:
+    """Noises each row of a batch `[n, dim]` to a level of its own."""
+    level_key, noise_key = jax.random.split(key)
+    s = jax.vmap(noising.time)(law.ratios(noising, batch.shape[0], key=level_key))
+    # The model is called at the game time, which is rounded: noise to the time that it will see.
+    t = noising.horizon - s
+    s = noising.horizon - t
+    eps = jax.random.normal(noise_key, batch.shape, batch.dtype)
+    signal, noise = jax.vmap(noising.signal)(s), jax.vmap(noising.noise)(s)
+    return Noised(s, t, signal[:, None] * batch + noise[:, None] * eps, eps)
+
+
+def noising_of(game: MFG, owner: str) -> AbstractNoising:
+    """The noising process of a score-based game.
+
+    Raises:
+        TypeError: in the name of `owner` if the game is not score-based.
+    """
+    if not isinstance(game.dynamics, TimeReversal):
+        raise TypeError(
+            f"`{owner}` got a game with dynamics `{type(game.dynamics).__name__}`, expected a "
+            "score-based game (`TimeReversal` of a noising): build it with `score_based`."
+        )
+    return game.dynamics.noising
+
+
+def scaled_score(model: AbstractModel, noising: AbstractNoising, point: Noised) -> Array:
+    """sigma(s) times the model's score at one noised point, shape `[dim]`."""
+    return -noising.noise(point.s) * model.costate(point.t, point.y)

@@ -1,0 +1,160 @@
+"""Residuals of the game's own equations as regularisers.
+
+    HJB        R = E w^q | -dt U + H(t, x, grad U) - (sigma^2/2) lap U - dI/drho |^q
+    ScoreHJB   R = E w^2 sigma^2 | grad of the same, written for p = grad U |^2
+
+U is the model, H is derived from the game; w is the factor of the collocation rule (for score games
+2 sigma^2 / g^2, residuals per unit of log kappa). The Laplacian is exact (one forward pass) or
+estimated by Hutchinson probes; then |.|^2 is the mean product of independent pairs of estimates,
+which is unbiased, where the square of one estimate would be too large by its variance.
+
+For a score-based game `HJB` ties the potentials of all noise levels together, down from the
+normalised reference at the noisy end, so that -U(t, x) becomes a log-density.
+
+References: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 5 (HJB regularisers);
+C.-H. Lai et al. (2023), arXiv 2210.04296 (the score form; its divergence enters with plus).
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch, Key, Scalar, State, Time
+from mfgen.derive.costate import hjb_gradient
+from mfgen.derive.residual import hjb_from_jet
+from mfgen.math.autodiff import Jet, jet, probes, stochastic_jet
+from mfgen.math.chunk import chunked_mean
+from mfgen.models.base import AbstractModel, AbstractPotential
+from mfgen.problem.game import MFG
+from mfgen.train.collocation import AbstractCollocation, NoisedData
+from mfgen.train.noised import noising_of
+from mfgen.train.objective import AbstractObjective
+from mfgen.train.penalty import AbstractPenalty, Squared, squared_without_bias
+
+
+class AbstractLaplacian(eqx.Module):
+    """How a residual's Laplacian is computed: once exactly, or as independent estimates."""
+
+    @abstractmethod
+    def residuals(
+        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
+    ) -> Float[Array, "estimates"]:
+        """The residual at one point: its exact value `[1]`, or estimates `[probes]`."""
+
+
+class Exact(AbstractLaplacian):
+    """The exact Laplacian in one forward pass; its cost grows with the dimension."""
+
+    def residuals(
+        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
+    ) -> Float[Array, "estimates"]:
+        del key
+        return hjb_from_jet(game, jet(model)(t, x), None, t, x)[None]
+
+
+class Hutchinson(AbstractLaplacian):
+    """Independent estimates v.(Hess U) v with Rademacher probes; the cost of two gradients.
+
+    Arguments:
+        count: the number of probes for each point, at least 2.
+    """
+
+    count: int = eqx.field(static=True, default=2)
+
+    def __check_init__(self):
+        if self.count < 2:
+            raise ValueError(
+                f"`Hutchinson` got count = {self.count}, expected at least 2: the square of a "
+                "single estimate is biased by its variance."
+            )
+
+    def residuals(
+        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
+    ) -> Float[Array, "estimates"]:
+        directions = probes(key, self.count, x.size)
+        value, time, gradient, laplacians = stochastic_jet(model)(t, x, directions)
+
+        def residual(laplacian: Scalar) -> Scalar:
+            return hjb_from_jet(game, Jet(value, time, gradient, laplacian), None, t, x)
+
+        return jax.vmap(residual)(laplacians)
+
+
+class HJB(AbstractObjective):
+    """The Hamilton-Jacobi-Bellman residual of a potential, as a penalty.
+
+    Arguments:
+        penalty: `Squared()`, `Absolute()` or `Huber(delta)`.
+        collocation: where the residual is measured, see `mfgen.train.collocation`.
+        laplacian: `Exact()` or `Hutchinson(count)`; the latter only with `Squared()`.
+        points: how many points of the batch are used; `None` for all.
+
+    Raises:
+        ValueError: for a stochastic Laplacian under a penalty other than `Squared()`.
+        TypeError: on a model that is no potential.
+    """
+
+    penalty: AbstractPenalty = Squared()
+    collocation: AbstractCollocation = NoisedData()
+    laplacian: AbstractLaplacian = Exact()
+    points: int | None = eqx.field(static=True, default=64)
+
+    def __check_init__(self):
+        if isinstance(self.laplacian, Hutchinson) and not isinstance(self.penalty, Squared):
+            raise ValueError(
+                f"`HJB` got `Hutchinson` with `{type(self.penalty).__name__}`, expected "
+                "`Squared()`: only products of independent estimates are unbiased."
+            )
+        if self.points is not None and self.points < 1:
+            raise ValueError(
+                f"`HJB` got points = {self.points}, expected at least 1: pass points=64, or None "
+                "for the whole batch."
+            )
+
+    def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
+        if not isinstance(model, AbstractPotential):
+            raise TypeError(
+                f"`HJB` got a model `{type(model).__name__}` without a value function, expected "
+                "an `AbstractPotential`: use `score_potential`, or `ScoreHJB` for vector fields."
+            )
+        points = self.collocation(game, batch, self.points, key=key)
+        keys = jax.random.split(jax.random.fold_in(key, 3), points.t.shape[0])
+
+        def penalised(model: AbstractPotential, sample) -> Scalar:
+            (t, x, factor), key = sample
+            residuals = factor * self.laplacian.residuals(game, model, t, x, key=key)
+            if residuals.shape[0] == 1:
+                return self.penalty(residuals[0])
+            return squared_without_bias(residuals)
+
+        return chunked_mean(penalised, model, (tuple(points), keys))
+
+
+class ScoreHJB(AbstractObjective):
+    """The gradient of the Hamilton-Jacobi-Bellman equation, for models of the score alone.
+
+    It is the score Fokker-Planck equation: with s = grad log eta,
+    ds/ds_time = grad( (g^2/2)(div s + |s|^2) + f.s + div f ). The residual is multiplied by the
+    noise sigma, as scores are in score matching.
+
+    Arguments:
+        collocation: where the residual is measured.
+        points: how many points of the batch are used; `None` for all.
+    """
+
+    collocation: AbstractCollocation = NoisedData()
+    points: int | None = eqx.field(static=True, default=64)
+
+    def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
+        noising = noising_of(game, "ScoreHJB")
+        points = self.collocation(game, batch, self.points, key=key)
+
+        def penalised(model: AbstractModel, sample) -> Scalar:
+            t, x, factor = sample
+            scale = factor * noising.noise(noising.horizon - t)
+            return jnp.sum(jnp.square(scale * hjb_gradient(game, model.costate, None, t, x)))
+
+        return chunked_mean(penalised, model, tuple(points))

@@ -1,0 +1,149 @@
+"""What a training run must remember, and how it is kept on disk.
+
+The state is all that the next step depends on: parameters, their running average, the optimiser's
+moments and the step number. Random numbers are drawn from the run's key and the step, so a run
+resumed from a checkpoint repeats the uninterrupted one bit for bit.
+
+Checkpoints are written by Orbax: each is complete in a folder of its own, which gets its name only
+when all is written, so a run killed while saving leaves the earlier ones whole. A header keeps the
+run's fingerprint (a checkpoint of another run is refused), a digest of the arrays (a damaged one is
+recognised) and the history so far.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
+from mfgen.train.history import History
+
+
+class TrainState(eqx.Module):
+    """Parameters, running average, best average so far, optimiser state and step number."""
+
+    parameters: PyTree
+    average: PyTree
+    best: PyTree
+    best_loss: Float[Array, ""]
+    optimiser: PyTree
+    step: Int[Array, ""]
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used: of another run, or damaged."""
+
+
+class Checkpoints:
+    """Checkpoints of one run in one folder.
+
+    Arguments:
+        directory: the folder; made if it is not there.
+        every: steps from one checkpoint to the next.
+        keep: how many of the latest are kept.
+        fingerprint: names the run; a checkpoint with another fingerprint is refused.
+    """
+
+    def __init__(
+        self, directory: str | Path, *, every: int = 500, keep: int = 2, fingerprint: str = ""
+    ):
+        if every < 1 or keep < 1:
+            raise ValueError(
+                f"`Checkpoints` got every = {every} and keep = {keep}, expected both at least 1: "
+                "pass every=500, keep=2."
+            )
+        self.directory = Path(directory).absolute()
+        self.every = every
+        self.fingerprint = fingerprint
+        # Imported here: Orbax takes as long to import as the rest of the library.
+        import orbax.checkpoint as orbax
+
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._orbax = orbax
+        self._manager = orbax.CheckpointManager(
+            self.directory, options=orbax.CheckpointManagerOptions(max_to_keep=keep)
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the latest complete checkpoint, or `None`."""
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState, history: History) -> None:
+        """Writes a checkpoint in the background; the run may go on meanwhile."""
+        leaves = jax.tree.leaves(state)
+        header = {
+            "fingerprint": self.fingerprint,
+            "digest": _digest(leaves),
+            "history": history.to_records(),
+        }
+        self._manager.save(
+            int(state.step),
+            args=self._orbax.args.Composite(
+                state=self._orbax.args.StandardSave(_named(leaves)),
+                header=self._orbax.args.JsonSave(header),
+            ),
+        )
+
+    def restore(self, template: TrainState) -> tuple[TrainState, History]:
+        """The latest checkpoint, in the structure of `template`.
+
+        Raises:
+            CheckpointError: if there is none, it is of another run, or it is damaged.
+        """
+        step = self.latest
+        if step is None:
+            raise CheckpointError(
+                f"`Checkpoints` found no checkpoint in {self.directory}, expected one to resume "
+                "from: start the run without resuming."
+            )
+        header = self._read(step, header=self._orbax.args.JsonRestore())["header"]
+        if header["fingerprint"] != self.fingerprint:
+            raise CheckpointError(
+                f"`Checkpoints` found a checkpoint of another run in {self.directory} (fingerprint "
+                f"{header['fingerprint']!r}, expected {self.fingerprint!r}): resume with the "
+                "specification and seed it was made with, or choose another folder."
+            )
+        leaves, structure = jax.tree.flatten(template)
+        wanted = self._orbax.args.StandardRestore(_named(leaves))
+        restored = list(self._read(step, state=wanted)["state"].values())
+        if _digest(restored) != header["digest"]:
+            raise self._damaged(step, "its arrays do not match their digest")
+        return jax.tree.unflatten(structure, restored), History.of_records(header["history"])
+
+    def wait(self) -> None:
+        """Returns when everything saved so far is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits for what is being written and frees the folder."""
+        self._manager.close()
+
+    def _read(self, step: int, **items: Any) -> dict[str, Any]:
+        try:
+            return dict(self._manager.restore(step, args=self._orbax.args.Composite(**items)))
+        except Exception as error:  # Orbax and its storage layer raise many kinds
+            raise self._damaged(step, str(error).splitlines()[0][:200]) from error
+
+    def _damaged(self, step: int, reason: str) -> CheckpointError:
+        return CheckpointError(
+            f"`Checkpoints` could not read the checkpoint of step {step} in {self.directory} "
+            f"({reason}), expected a complete one of this run: remove the folder {step} there to "
+            "resume from an earlier one."
+        )
+
+
+def _named(leaves: list) -> dict[str, Array]:
+    return {f"leaf_{index:04d}": jnp.asarray(leaf) for index, leaf in enumerate(leaves)}
+
+
+def _digest(leaves: list) -> str:
+    digest = hashlib.sha256()
+    for leaf in leaves:
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()

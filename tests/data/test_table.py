@@ -1,0 +1,158 @@
+"""Tables from csv, npy and npz files, and what is refused in them."""
+
+import gzip
+import hashlib
+import io
+
+import numpy as np
+import pytest
+
+from mfgen.data.table import read_table, snapshots, table
+
+SAMPLES = np.random.default_rng(0).normal(size=(40, 3))
+
+
+def csv_text(header="", delimiter=","):
+    rows = [delimiter.join(repr(float(value)) for value in row) for row in SAMPLES]
+    return "\n".join(([header] if header else []) + rows) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns"),
+    [
+        ("plain.csv", csv_text(), ("x0", "x1", "x2")),
+        ("named.csv", csv_text("a,b,c"), ("a", "b", "c")),
+        ("quoted.csv", "\ufeff" + csv_text('"a a"; "b";', ";"), ("a a", "b", "")),
+        ("tabs.csv", csv_text("a\tb\tc", "\t").replace("\n", "\r\n"), ("a", "b", "c")),
+    ],
+)
+def test_csv_files_are_read_with_or_without_a_header(tmp_path, name, text, columns):
+    (tmp_path / name).write_bytes(text.encode())
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
+    for path in (tmp_path / name, tmp_path / f"{name}.gz"):
+        samples, names = read_table(path)
+        np.testing.assert_array_equal(samples, SAMPLES)
+        assert names == columns
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    np.save(tmp_path / "one.npy", SAMPLES)
+    np.savez(tmp_path / "one.npz", samples=SAMPLES)
+    np.savez_compressed(tmp_path / "two.npz", samples=SAMPLES, origin=np.zeros(3))
+    np.save(tmp_path / "cube.npy", SAMPLES.reshape(4, 10, 3))
+    np.save(tmp_path / "objects.npy", SAMPLES.astype(object))
+    np.save(tmp_path / "text.npy", SAMPLES.astype(str))
+    return tmp_path
+
+
+def test_numpy_files_are_read(arrays):
+    for path, array in (("one.npy", None), ("one.npz", None), ("two.npz", "samples")):
+        np.testing.assert_array_equal(read_table(arrays / path, array=array)[0], SAMPLES)
+
+
+def test_a_table_becomes_a_data_set(tmp_path):
+    path = tmp_path / "named.csv"
+    path.write_text(csv_text("a,b,c"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    data = table(path, columns=["c", 0], sha256=digest, fractions=(0.25, 0.25))
+    assert (data.name, data.columns, data.train.shape) == ("named", ("c", "a"), (20, 2))
+    original = np.concatenate([data.train, data.validation, data.test]).astype(np.float64)
+    original = np.sort(data.scaling.invert(original), axis=0)
+    np.testing.assert_allclose(original, np.sort(SAMPLES[:, [2, 0]], axis=0), atol=1e-6)
+    np.testing.assert_array_equal(data.width, 0.0)
+
+
+def test_ties_are_dequantised_unless_told_otherwise(tmp_path):
+    path = tmp_path / "tied.npy"
+    np.save(path, np.round(SAMPLES, 1))
+    smooth, raw = table(path), table(path, smooth=False)
+    np.testing.assert_allclose(smooth.width, 0.1, rtol=1e-9)
+    assert len(np.unique(smooth.train)) == smooth.train.size
+    assert len(np.unique(raw.train)) < raw.train.size
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty: fetch it again"),
+        ("a,b\n", "not a table of numbers .it has no rows"),
+        ("a,b\n1,2\n3\n", "not a table of numbers .*fill in or drop"),
+        ("1,,3\n4,5,6\n", "not a table of numbers"),
+        ("1,2\n3,four\n", "not a table of numbers .*four"),
+        ("a,b,c\n1,2\n3,4\n", "has 3 names for 2 columns"),
+        ("1,2\nnan,4\n", r"1 values that are NaN or infinite, the first at \[1, 0\]"),
+        ("1,2\n3,2\n4,2\n", "constant in feature 1"),
+        ("1,2\n", "has 1 samples of 2 features"),
+    ],
+)
+def test_bad_csv_files_are_refused(tmp_path, text, message):
+    (tmp_path / "bad.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        table(tmp_path / "bad.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cube.npy", r"shape \(4, 10, 3\) .*load \[times, n, dim\] with `snapshots`"),
+        ("objects.npy", "holds no plain arrays of numbers .*allow_pickle=False"),
+        ("text.npy", "dtype <U32, expected real numbers"),
+        ("two.npz", r"holds the arrays \['samples', 'origin'\].*as `array`, not None"),
+    ],
+)
+def test_bad_arrays_are_refused(arrays, name, message):
+    with pytest.raises(ValueError, match=message):
+        table(arrays / name)
+
+
+@pytest.mark.parametrize("name", ["one.npy", "one.npz", "two.npz"])
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.97])
+def test_truncated_arrays_are_refused(arrays, name, kept):
+    content = (arrays / name).read_bytes()
+    (arrays / name).write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match="holds no plain arrays of numbers"):
+        table(arrays / name, array="samples" if name == "two.npz" else None)
+
+
+def test_a_header_that_claims_more_than_memory_is_refused(tmp_path):
+    stream = io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**6)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    (tmp_path / "huge.npy").write_bytes(stream.getvalue() + b"\0" * 64)
+    with pytest.raises(ValueError, match="holds no plain arrays of numbers"):
+        table(tmp_path / "huge.npy")
+
+
+def test_wrong_columns_digests_and_endings_are_refused(arrays):
+    with pytest.raises(ValueError, match=r"column 'z' .*expected one of \['x0', 'x1', 'x2'\]"):
+        table(arrays / "one.npy", columns=["z"])
+    with pytest.raises(ValueError, match=r"column 3 .*position below 3"):
+        table(arrays / "one.npy", columns=[3])
+    with pytest.raises(ValueError, match=r"sha256 .*, expected 00"):
+        table(arrays / "one.npy", sha256="00")
+    (arrays / "one.txt").write_text("1 2")
+    with pytest.raises(ValueError, match=r"is no \.csv, \.npy or \.npz file: save"):
+        table(arrays / "one.txt")
+
+
+def test_snapshots_keep_the_axis_of_time(arrays):
+    samples = snapshots(arrays / "cube.npy")
+    np.testing.assert_array_equal(samples, SAMPLES.reshape(4, 10, 3))
+    with pytest.raises(ValueError, match=r"`snapshots` got .*load a matrix with `table`"):
+        snapshots(arrays / "one.npy")
+
+
+def test_protein_itself(real_file):
+    data = table(real_file("tabular/protein.csv.gz"))
+    assert len(data.train) + len(data.validation) + len(data.test) == 45_730
+    assert data.dim == 10
+    # The eighth column counts residues: it is almost an integer lattice.
+    assert 0.9 < data.width[7] < 1.0
+    assert len(np.unique(data.train[:, 7])) > 0.9 * len(data.train)
+
+
+def test_cells_and_terrain_themselves(real_file):
+    assert snapshots(real_file("singlecell/eb_5x300x5.npy")).shape == (5, 300, 5)
+    data = table(real_file("lidar/rainier2_ground.npz"), array="xyz")
+    assert data.dim == 3

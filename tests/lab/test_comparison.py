@@ -1,0 +1,134 @@
+"""Runs side by side: grouped, averaged over seeds, paired, and put into words."""
+
+import math
+
+import pytest
+
+from mfgen.lab import comparison, recipes, spec, wording
+
+
+@pytest.fixture(scope="module")
+def groups(hand_written):
+    return comparison.group(comparison.read(hand_written))
+
+
+def test_runs_are_grouped_by_data_and_method(groups):
+    assert [group.label for group in groups] == ["gaussians8", "digits"]
+    first = groups[0]
+    assert [column.label for column in first.columns] == ["score-vp", "score-vp-hjb"]
+    assert [column.seeds for column in first.columns] == [[0, 1], [0, 1]]
+    assert first.metrics == ("kl", "hjb_residual", "energy_distance")
+
+
+def test_a_cell_is_the_mean_over_seeds_with_their_spread(groups):
+    cell = groups[0].columns[0].cell("kl")
+    assert cell.mean == pytest.approx(0.042)
+    assert cell.spread == pytest.approx(0.004 / math.sqrt(2))
+    assert cell.error == pytest.approx(cell.spread / math.sqrt(2))
+    assert cell.seeds == 2
+    assert groups[0].columns[0].cell("c2st") is None
+
+
+def test_one_seed_keeps_the_error_of_the_measure(groups):
+    cell = groups[1].columns[0].cell("log_likelihood")
+    assert (cell.mean, cell.spread, cell.error, cell.seeds) == (-102, None, 0.3, 1)
+
+
+def test_a_pair_is_compared_seed_by_seed(groups):
+    (pair,) = groups[0].pairs
+    assert (pair.regularised.label, pair.plain.label) == ("score-vp-hjb", "score-vp")
+    kl = pair.contrast("kl")
+    assert kl.ratio == pytest.approx(0.5)
+    assert kl.factor == pytest.approx(1.0)
+    assert (kl.wins, kl.seeds) == (2, 2)
+    assert kl.is_told_apart
+    assert not pair.contrast("energy_distance").is_told_apart
+    assert pair.contrast("c2st") is None
+
+
+def test_a_measure_of_either_sign_is_compared_by_its_difference(groups):
+    (pair,) = groups[1].pairs
+    likelihood = pair.contrast("log_likelihood")
+    assert likelihood.ratio is None
+    assert likelihood.difference == pytest.approx(1.0)
+    assert likelihood.error == pytest.approx(0.3 * math.sqrt(2))
+    assert likelihood.wins == 1
+
+
+def test_methods_that_differ_in_a_setting_are_not_paired(write_run, tmp_path):
+    plain = recipes.experiment("score-vp")
+    longer = spec.replace(recipes.experiment("score-vp-hjb"), training=spec.Training(steps=5000))
+    shorter = spec.replace(plain, training=spec.Training(steps=7))
+    folders = [
+        write_run(tmp_path / name, experiment, {"kl": (0.1, 0.01)}, pictures=False).path
+        for name, experiment in (("a", plain), ("b", longer), ("c", shorter))
+    ]
+    (group,) = comparison.group(comparison.read(folders))
+    assert group.pairs == ()
+    labels = [column.label for column in group.columns]
+    assert labels == ["score-vp", "score-vp-hjb", "score-vp (training.steps = 7)"]
+
+
+def test_data_of_another_size_are_another_group(write_run, tmp_path):
+    few = spec.replace(
+        recipes.experiment("score-vp"), data=spec.Data(name="gaussians8", samples=200)
+    )
+    folders = [
+        write_run(
+            tmp_path / "a", recipes.experiment("score-vp"), {"kl": (0.1, 0.01)}, pictures=False
+        ).path,
+        write_run(tmp_path / "b", few, {"kl": (0.3, 0.01)}, pictures=False).path,
+    ]
+    groups = comparison.group(comparison.read(folders))
+    assert [group.label for group in groups] == ["gaussians8", "gaussians8 (samples = 200)"]
+
+
+def test_bad_sets_of_runs_are_refused(hand_written, tmp_path):
+    with pytest.raises(ValueError, match="got no run"):
+        comparison.read([])
+    with pytest.raises(ValueError, match="hold the same run"):
+        comparison.read([hand_written[0], hand_written[0]])
+    with pytest.raises(ValueError, match="holds no run"):
+        comparison.read([tmp_path])
+
+
+def test_the_table_shows_values_errors_and_ratios(groups):
+    table = {row.name: row for row in wording.rows(groups[0])}
+    assert table["kl"].cells == ("0.0420 ± 0.0028", "0.0210 ± 0.0014")
+    assert table["kl"].contrasts == ("0.5 (x/ 1.00)",)
+    assert table["kl"].best == (False, True)
+    assert table["energy_distance"].best == (False, False)
+    real = {row.name: row for row in wording.rows(groups[1])}
+    assert real["log_likelihood"].best == (False, True)
+    assert real["log_likelihood"].contrasts == ("+1",)
+
+
+def test_the_reading_says_what_the_numbers_say(groups):
+    (reading,) = wording.reading(groups[0])
+    assert reading.opening == "score-vp-hjb against score-vp, 2 seeds:"
+    kl, residual, energy, cost = reading.sentences
+    assert "0.021 against 0.042 nats, 0.5 times, better" in kl
+    assert "better in 2 of 2 seeds" in kl
+    assert "0.5 times" in residual
+    assert energy.endswith("a difference within two standard errors.")
+    assert cost == "A training step took 1.25 times as long, at equal numbers of steps."
+
+
+def test_a_worse_result_is_called_worse(write_run, tmp_path):
+    folders = [
+        write_run(
+            tmp_path / name, recipes.experiment(name), {"kl": (value, 0.001)}, pictures=False
+        ).path
+        for name, value in (("score-vp", 0.02), ("score-vp-hjb", 0.05))
+    ]
+    ((reading,),) = [wording.reading(g) for g in comparison.group(comparison.read(folders))]
+    assert "0.05 against 0.02 nats, 2.5 times, worse." in reading.sentences[0]
+
+
+def test_the_title_says_what_was_compared(groups, hand_written):
+    assert wording.title(groups) == (
+        "score-vp with and without the HJB regulariser, on gaussians8 and digits"
+    )
+    alone = comparison.group(comparison.read(hand_written[:1]))
+    assert wording.title(alone) == "score-vp on gaussians8"
+    assert wording.reading(alone[0])[0].opening == "score-vp, one seed:"

@@ -1,0 +1,75 @@
+"""Components of the user's own: run with leave alone, from the user's files alone."""
+
+import pytest
+
+from mfgen.lab import recipes, spec
+from mfgen.lab.custom import Imports, components
+
+SOURCE = """
+import pathlib
+pathlib.Path(__file__).with_name("ran").touch()
+
+class Speed:
+    def __init__(self, limit=1.0):
+        self.limit = limit
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "mine.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "inner" / "deep.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "broken.py").write_text("1 / 0", encoding="utf-8")
+    return tmp_path
+
+
+def part(path, **arguments):
+    return spec.Import(path=path, arguments=arguments)
+
+
+def test_nothing_is_run_without_leave(folder):
+    with pytest.raises(ValueError, match="pass --allow-import"):
+        Imports([folder]).call(part("mine:Speed"))
+    assert not (folder / "ran").exists()
+
+
+def test_a_component_is_called_with_its_arguments(folder):
+    imports = Imports([folder], allowed=True)
+    assert imports.call(part("mine:Speed", limit=3.0)).limit == 3.0
+    assert imports.call(part("inner.deep:Speed")).limit == 1.0
+
+
+def test_one_file_is_one_module(folder):
+    imports = Imports([folder], allowed=True)
+    assert type(imports.call(part("mine:Speed"))) is type(imports.call(part("mine:Speed")))
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("absent:Speed", "put the file beside the specification"),
+        ("os:getcwd", "installed packages are not searched"),
+        ("mine:Sped", r"names 'Sped', expected a name defined in .*Speed"),
+        ("broken:Speed", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(folder, path, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Imports([folder], allowed=True).call(part(path))
+
+
+def test_wrong_arguments_are_named(folder):
+    with pytest.raises(ValueError, match="correct `arguments`"):
+        Imports([folder], allowed=True).call(part("mine:Speed", limits=3.0))
+
+
+def test_all_components_of_a_specification_are_found():
+    experiment = spec.replace(
+        recipes.experiment("score-vp"),
+        game=spec.ScoreGame(noising=part("a:N"), lagrangian=part("b:L")),
+        model=part("c:M"),
+        objective=(spec.Denoising(), spec.ImportedObjective(path="d:O")),
+    )
+    assert [component.path for component in components(experiment)] == ["a:N", "b:L", "c:M", "d:O"]
+    assert list(components(recipes.experiment("score-vp"))) == []

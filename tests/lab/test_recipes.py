@@ -1,0 +1,52 @@
+"""Recipes and the settings chosen by dimension."""
+
+import pytest
+
+from mfgen.lab import recipes, spec
+
+
+def test_the_recipes_are_those_promised():
+    noisings = ("score-vp", "score-ve", "score-subvp")
+    promised = {*noisings, *(f"{name}-hjb" for name in noisings), "score-kernel"}
+    assert set(recipes.RECIPES) == promised
+
+
+def test_a_regularised_recipe_differs_from_the_plain_one_in_its_hjb_term_alone():
+    for name in ("score-vp", "score-ve", "score-subvp"):
+        plain = recipes.resolve(recipes.experiment(name, "digits"), 64)
+        regularised = recipes.resolve(recipes.experiment(f"{name}-hjb", "digits"), 64)
+        assert plain != regularised
+        assert recipes.is_regularised(regularised)
+        assert not recipes.is_regularised(plain)
+        assert recipes.without_regulariser(regularised) == recipes.without_regulariser(plain)
+
+
+def test_nothing_is_open_once_resolved():
+    for name in recipes.RECIPES:
+        experiment = recipes.resolve(recipes.experiment(name, "digits"), 64)
+        assert experiment == recipes.resolve(experiment, 2)
+
+
+def test_what_is_given_is_kept():
+    experiment = spec.replace(
+        recipes.experiment("score-vp-hjb"),
+        objective=(spec.HJB(weight=7.0, laplacian=spec.Exact()),),
+        training=spec.Training(learning_rate=0.5, early_stopping=True),
+    )
+    resolved = recipes.resolve(experiment, 64)
+    assert resolved.objective == experiment.objective
+    assert resolved.training.learning_rate == 0.5
+    assert resolved.training.early_stopping is True
+
+
+def test_a_penalty_that_is_not_squared_keeps_the_exact_laplacian():
+    term = spec.HJB(penalty=spec.Huber())
+    resolved = recipes.resolve(spec.replace(recipes.experiment("score-vp"), objective=(term,)), 64)
+    assert resolved.objective[0].laplacian == spec.Exact()
+
+
+def test_an_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="did you mean `digits`"):
+        recipes.experiment("score-vp", "digit")
+    with pytest.raises(ValueError, match="expected one of score-vp"):
+        recipes.experiment("score-v")

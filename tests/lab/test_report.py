@@ -1,0 +1,95 @@
+"""The report: one self-contained page, readable without anything outside it."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from mfgen.lab import comparison, recipes, report, spec
+
+
+@pytest.fixture(scope="module")
+def page(hand_written):
+    return report.render(comparison.read(hand_written))
+
+
+class Balance(HTMLParser):
+    """Follows opening and closing tags, and collects identifiers and references to them."""
+
+    EMPTY = frozenset({"meta", "br", "path", "use", "image", "rect", "stop", "line"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.uses = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        named = dict(attributes)
+        self.ids += [named["id"]] if "id" in named else []
+        for value in named.values():
+            self.uses += re.findall(r"(?:url\(#|^#)([^)]*)", value or "")
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.EMPTY:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in self.EMPTY:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_its_identifiers_are_unique(page):
+    parser = Balance()
+    parser.feed(page)
+    assert parser.open == []
+    assert len(parser.ids) == len(set(parser.ids))
+    assert set(parser.uses) <= set(parser.ids)
+
+
+def test_nothing_outside_the_page_is_needed(page):
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
+    assert "url(http" not in page
+
+
+def test_the_page_holds_tables_figures_and_specifications(page):
+    assert "<h1>score-vp with and without the HJB regulariser" in page
+    assert "0.0210 ± 0.0014" in page
+    assert "0.021 against 0.042 nats" in page
+    assert page.count("<svg") == 5 + 4
+    assert page.count("<details>") == 6
+    assert "beta_max" in page
+    assert "jax 0.10" in page
+
+
+def test_figures_take_the_colour_of_the_text(page):
+    assert "prefers-color-scheme: dark" in page
+    assert "currentColor" in page
+    assert "#20262e" not in page.split("</style>")[1]
+
+
+def test_text_from_outside_is_escaped(write_run, tmp_path):
+    part = spec.Import(path="mine:Thing", arguments={"note": "<script>alert(1)</script>"})
+    experiment = spec.replace(recipes.experiment("score-vp"), model=part)
+    folder = write_run(tmp_path / "run", experiment, {"kl": (0.1, 0.01)}, pictures=False)
+    page = report.render(comparison.read([folder.path]))
+    assert "alert(1)" in page
+    assert "<script>" not in page
+
+
+def test_a_report_is_replaced_and_nothing_else(write_run, tmp_path):
+    runs = [
+        write_run(tmp_path / name, recipes.experiment(name), {"kl": (0.1, 0.01)}, pictures=False)
+        for name in ("score-vp", "score-ve")
+    ]
+    out = tmp_path / "page.html"
+    report.write([runs[0].path], out)
+    assert "1 run." in out.read_text("utf-8")
+    report.write([run.path for run in runs], out)
+    assert "2 runs." in out.read_text("utf-8")
+    out.write_text("my own page", encoding="utf-8")
+    with pytest.raises(ValueError, match="is no report of mfgen"):
+        report.write([runs[0].path], out)
+    assert out.read_text("utf-8") == "my own page"

@@ -1,0 +1,174 @@
+"""Specifications as TOML: what is written is read, and every mistake is named in one line."""
+
+import copy
+import tomllib
+
+import pytest
+
+from mfgen.lab import recipes, spec, toml
+from mfgen.lab.catalogue import DATA, METRICS
+
+GOOD = {
+    "name": "trial",
+    "data": {"name": "iris"},
+    "game": {"type": "score", "noising": {"type": "vp"}},
+    "model": {"type": "potential", "width": 8},
+    "objective": [
+        {"type": "denoising"},
+        {"type": "hjb", "weight": 0.3, "collocation": {"type": "spread"}},
+    ],
+    "training": {"steps": 10},
+    "evaluation": {"metrics": ["kl"]},
+}
+
+# Where in GOOD, what is put there, and what the complaint must say.
+MISTAKES = {
+    "unknown field": (
+        ("model", "widht"),
+        3,
+        "`$.model.widht` is no field",
+        "did you mean `width`?",
+    ),
+    "unknown field in a list": (
+        ("objective", 1, "wieght"),
+        3,
+        "`$.objective[1].wieght` is no field",
+        "did you mean `weight`?",
+    ),
+    "unknown field, nested": (
+        ("objective", 1, "collocation", "extr"),
+        3,
+        "`$.objective[1].collocation.extr` is no field",
+        "did you mean `extra`?",
+    ),
+    "unknown table": (("modle",), {}, "`$.modle` is no field", "did you mean `model`?"),
+    "unknown kind": (
+        ("model",),
+        {"type": "potentail"},
+        '`$.model.type` got "potentail"',
+        "did you mean `potential`?",
+    ),
+    "kind missing": (
+        ("model",),
+        {"width": 8},
+        "`$.model.type` is missing",
+        "one of potential, field, kernel, import",
+    ),
+    "wrong type": (("model", "width"), "8", '`$.model.width` got "8"', "expected `int`"),
+    "a truth value for a number": (("seed",), True, "`$.seed` got true", "expected `int`"),
+    "negative steps": (
+        ("training", "steps"),
+        -3,
+        "`$.training.steps` got -3",
+        "expected `int` >= 0",
+    ),
+    "infinite rate": (
+        ("training", "learning_rate"),
+        float("inf"),
+        "`$.training.learning_rate` got inf",
+        "finite",
+    ),
+    "unknown data": (
+        ("data", "name"),
+        "diggits",
+        '`$.data.name` got "diggits"',
+        "did you mean `digits`?",
+    ),
+    "unknown measure": (
+        ("evaluation", "metrics"),
+        ["kll"],
+        '`$.evaluation.metrics[0]` got "kll"',
+        "did you mean `kl`?",
+    ),
+    "no objective": (("objective",), [], "`$.objective` got []", "length >= 1"),
+    "a path for a name": (("name",), "../up", '`$.name` got "../up"', "expected"),
+    "held out too much": (
+        ("data",),
+        {"name": "table", "path": "x.csv", "validation": 0.3, "test": 0.8},
+        "`data` got validation",
+        "`$.data`",
+    ),
+    "path where none belongs": (("data", "path"), "x.csv", "`data` got `path`", "remove `path`"),
+    "no path where one belongs": (("data", "name"), "mnist", "without a file", "add `path"),
+    "columns where none belong": (("data", "columns"), [1], "`data` got `columns`", "table alone"),
+    "no import path": (
+        ("game", "noising"),
+        {"type": "import", "path": "os"},
+        '`$.game.noising.path` got "os"',
+        "regex",
+    ),
+}
+
+
+def changed(path, value):
+    document = copy.deepcopy(GOOD)
+    place = document
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return document
+
+
+def test_the_document_of_the_mistakes_is_good():
+    assert toml.decode(copy.deepcopy(GOOD)).training.steps == 10
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_in_one_line(mistake):
+    path, value, *parts = MISTAKES[mistake]
+    with pytest.raises(ValueError, match=r"^trial\.toml: ") as caught:
+        toml.decode(changed(path, value), "trial.toml")
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_a_missing_name_is_named():
+    document = copy.deepcopy(GOOD)
+    del document["name"]
+    with pytest.raises(ValueError, match=r"`\$\.name` is missing"):
+        toml.decode(document)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_what_is_written_is_read(name, tmp_path):
+    for experiment in (
+        recipes.experiment(name, "digits"),
+        recipes.resolve(recipes.experiment(name, "digits"), 64),
+    ):
+        path = tmp_path / "spec.toml"
+        path.write_text(toml.write(experiment), encoding="utf-8")
+        assert toml.read(path) == experiment
+
+
+def test_strings_of_any_kind_survive():
+    tricky = 'a "quoted" \\ path\nwith ünïcode\tand = signs'
+    component = spec.Import(
+        path="mine:Thing", arguments={"text": tricky, "odd key": [1, 2.5, True]}
+    )
+    experiment = spec.replace(toml.decode(copy.deepcopy(GOOD)), model=component)
+    assert toml.decode(tomllib.loads(toml.write(experiment))) == experiment
+
+
+def test_what_is_no_toml_is_refused(tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text("name = ", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"broken\.toml` is no TOML"):
+        toml.read(path)
+
+
+def test_differences_name_the_path_and_both_values():
+    first = toml.decode(copy.deepcopy(GOOD))
+    second = toml.decode(changed(("objective", 1, "weight"), 0.5))
+    (difference,) = toml.differences(first, second)
+    assert difference == ("objective[1].weight", "0.3", "0.5")
+    assert toml.differences(first, first) == []
+
+
+def test_the_names_of_the_catalogue_are_those_of_specifications():
+    for name in METRICS:
+        assert toml.decode(changed(("evaluation", "metrics"), [name])).evaluation.metrics == (name,)
+    for name in DATA:
+        path = {"path": "x"} if DATA[name].kind == "file" else {}
+        assert toml.decode(changed(("data",), {"name": name, **path})).data.name == name

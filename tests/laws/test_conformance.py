@@ -1,0 +1,60 @@
+"""Every member of a family has a row in `tests/tables.py`, so that the laws run over it."""
+
+import importlib
+import inspect
+import pkgutil
+
+import jax.numpy as jnp
+import pytest
+from tests.tables import DEGENERATE, DIM, DYNAMICS, FUNCTIONALS, LAGRANGIANS
+
+import mfgen.problem
+from mfgen.problem.dynamics import AbstractDynamics
+from mfgen.problem.functional import AbstractFunctional
+from mfgen.problem.lagrangian import AbstractLagrangian
+
+ROWS = {
+    AbstractDynamics: [build() for build in DYNAMICS.values()],
+    AbstractFunctional: [build() for build in FUNCTIONALS.values()],
+    AbstractLagrangian: [row.build() for row in LAGRANGIANS.values()]
+    + [build() for build in DEGENERATE.values()],
+}
+
+
+def members(base: type) -> set[type]:
+    """The concrete public subclasses of `base` in the floor `problem`."""
+    found = set()
+    for module in pkgutil.iter_modules(mfgen.problem.__path__, "mfgen.problem."):
+        for _, member in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(member, base) and not inspect.isabstract(member):
+                found.add(member)
+    return found
+
+
+@pytest.mark.parametrize("base", ROWS, ids=lambda base: base.__name__)
+def test_every_member_has_a_row(base):
+    missing = members(base) - {type(member) for member in ROWS[base]}
+    assert not missing, f"add a row to tests/tables.py for {sorted(map(str, missing))}"
+    assert members(base)
+
+
+@pytest.mark.parametrize("base", ROWS, ids=lambda base: base.__name__)
+def test_members_are_final(base):
+    """Abstract or final: no member is built on another."""
+    concrete = members(base)
+    for member in concrete:
+        assert not concrete & set(member.__mro__[1:]), f"{member} is built on another member"
+
+
+@pytest.mark.parametrize("name", DYNAMICS)
+def test_dynamics_keep_their_word(name):
+    """`deterministic` tells whether sigma is zero, and the parts have the shapes of the theory."""
+    dynamics, x = DYNAMICS[name](), jnp.ones(DIM)
+    assert dynamics.horizon > 0
+    for t in (0.1, 0.5 * dynamics.horizon):
+        gain, diffusion = dynamics.gain(t), dynamics.diffusion(t)
+        assert (diffusion == 0) == dynamics.deterministic
+        assert diffusion >= 0
+        assert diffusion.shape == ()
+        assert gain.shape in ((), (DIM, gain.shape[-1] if gain.ndim else 0))
+        assert dynamics.free(t, x).shape == x.shape

@@ -1,0 +1,124 @@
+"""The members of each family, one row each; the laws in `tests/laws` run over all of them.
+
+A new Lagrangian, dynamics or functional is one more row here; `tests/laws/test_conformance.py`
+fails while a row is missing.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from mfgen.density.gaussian import GaussianMixture
+from mfgen.problem.cost import (
+    Anisotropic,
+    Kinetic,
+    NoCost,
+    Power,
+    Relativistic,
+    ScoreLagrangian,
+    WithPotential,
+)
+from mfgen.problem.dynamics import AbstractDynamics, Integrator
+from mfgen.problem.functional import (
+    KL,
+    AbstractFunctional,
+    CrossEntropy,
+    Entropy,
+    Linear,
+    Scaled,
+    Sum,
+    Zero,
+)
+from mfgen.problem.lagrangian import AbstractLagrangian
+from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
+
+DIM = 3
+
+
+class LagrangianRow(NamedTuple):
+    """`hamiltonian(t, x, p)` is written by hand; `speed` bounds |v| where L is finite."""
+
+    build: Callable[[], AbstractLagrangian]
+    hamiltonian: Callable
+    dynamics: Callable[[], AbstractDynamics] = Integrator
+    speed: float = jnp.inf
+
+
+def metric(x):
+    skew = jnp.outer(jnp.arange(1.0, x.size + 1), jnp.ones(x.size)) / 4
+    return skew @ skew.T + (1 + x @ x) * jnp.eye(x.size)
+
+
+def place(t, x):
+    return jnp.sin(x[0]) * t + 0.5 * x @ x
+
+
+def norm(p):
+    return jnp.sqrt(p @ p)
+
+
+def power(exponent: float) -> LagrangianRow:
+    conjugate = exponent / (exponent - 1)
+    return LagrangianRow(lambda: Power(exponent), lambda t, x, p: norm(p) ** conjugate / conjugate)
+
+
+REVERSAL = TimeReversal(VP())
+
+
+def score_hamiltonian(t, x, p):
+    """-f.p + (sigma^2/2) |p|^2 + div f with f = -r(s) x."""
+    s = REVERSAL.noising.horizon - t
+    rate, diffusion = REVERSAL.noising.rate(s), REVERSAL.noising.diffusion(s)
+    return rate * x @ p + 0.5 * diffusion**2 * p @ p - rate * x.size
+
+
+LAGRANGIANS: dict[str, LagrangianRow] = {
+    "Kinetic": LagrangianRow(lambda: Kinetic(0.7), lambda t, x, p: p @ p / 1.4),
+    "Power-1.5": power(1.5),
+    "Power-2": power(2.0),
+    "Power-3": power(3.0),
+    "Relativistic": LagrangianRow(
+        lambda: Relativistic(1.5),
+        lambda t, x, p: 1.5 * jnp.sqrt(2.25 + p @ p) - 2.25,
+        speed=1.5,
+    ),
+    "Anisotropic": LagrangianRow(
+        lambda: Anisotropic(metric), lambda t, x, p: 0.5 * p @ jnp.linalg.inv(metric(x)) @ p
+    ),
+    "WithPotential": LagrangianRow(
+        lambda: WithPotential(Kinetic(2.0), place), lambda t, x, p: p @ p / 4 - place(t, x)
+    ),
+    "ScoreLagrangian": LagrangianRow(
+        lambda: ScoreLagrangian(REVERSAL), score_hamiltonian, lambda: REVERSAL
+    ),
+}
+
+# Without a Hamiltonian: declared, refused when one is asked for.
+DEGENERATE = {"NoCost": NoCost}
+
+DYNAMICS: dict[str, Callable[[], AbstractDynamics]] = {
+    "Integrator": Integrator,
+    "Integrator-diffusing": lambda: Integrator(sigma=0.5, horizon=2.0),
+    "VP": VP,
+    "VE": VE,
+    "SubVP": SubVP,
+    "TimeReversal": lambda: REVERSAL,
+}
+
+
+def target():
+    """A density on the line, where quadrature is accurate."""
+    means = jnp.array([[0.5], [-1.0]])
+    return GaussianMixture(jnp.array([0.3, 0.7]), means, jnp.array([0.4, 0.9]))
+
+
+FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
+    "Zero": Zero,
+    "Linear": lambda: Linear(lambda x: jnp.sin(x[0]) + x @ x),
+    "CrossEntropy": lambda: CrossEntropy(target()),
+    "Entropy": Entropy,
+    "KL": lambda: KL(target()),
+    "Sum": lambda: Sum((KL(target()), Linear(lambda x: x[0] ** 2))),
+    "Scaled": lambda: Scaled(-0.4, Entropy()),
+}

@@ -1,0 +1,357 @@
+"""The command line: what it prints and writes, and every mistake of a user in one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mfgen import cli
+from mfgen.lab.catalogue import DATA
+from mfgen.lab.recipes import RECIPES
+
+TINY = """
+name = "{name}"
+[data]
+name = "gaussians8"
+samples = 200
+[model]
+type = "potential"
+width = 8
+depth = 1
+frequencies = 4
+[[objective]]
+type = "denoising"
+{more}
+[training]
+steps = {steps}
+batch_size = 16
+every = {every}
+checkpoint_every = {every}
+[evaluation]
+samples = 40
+points = 20
+sampler = {{ type = "heun", steps = 5 }}
+likelihood = {{ integrator = {{ type = "runge-kutta", steps = 4 }} }}
+metrics = {metrics}
+figures = {figures}
+"""
+HJB = '[[objective]]\ntype = "hjb"\npoints = 8\n'
+
+
+def tiny(path, *, name="tiny", more="", steps=20, every=10, metrics="[]", figures="false"):
+    """Writes a specification that runs in a second."""
+    path.write_text(
+        TINY.format(
+            name=name, more=more, steps=steps, every=every, metrics=metrics, figures=figures
+        ),
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with two finished runs, without and with HJB, and their summaries."""
+    place = tmp_path_factory.mktemp("cli")
+    metrics = '["kl", "hjb_residual", "energy_distance"]'
+    for name, more, figures in (("tiny", "", "false"), ("tiny-hjb", HJB, "true")):
+        path = tiny(place / f"{name}.toml", name=name, more=more, metrics=metrics, figures=figures)
+        assert cli.main(["run", path, "--out", str(place / name)]) == 0
+    return place
+
+
+@pytest.fixture
+def ask(capsys):
+    """Runs a command and returns its exit code, standard output and standard error."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(ask):
+    """Runs a command that must fail as a user's mistake, and returns its one line."""
+
+    def run(*arguments):
+        code, out, err = ask(*arguments)
+        assert code == 2
+        assert out == ""
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+        return err
+
+    return run
+
+
+def contents(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_list_names_every_recipe_and_data_set(ask):
+    code, out, err = ask("list")
+    assert (code, err) == (0, "")
+    for name in (*RECIPES, *DATA):
+        assert name in out
+    _, out, _ = ask("list", "--json")
+    listed = json.loads(out)
+    assert set(listed["recipes"]) == set(RECIPES)
+    assert set(listed["data"]) == set(DATA)
+
+
+def test_show_gives_a_specification_that_runs(ask, tmp_path):
+    _, out, _ = ask("show", "score-vp-hjb", "--data", "digits")
+    assert "|v|^2 / 2 - div f" in out
+    path = tmp_path / "shown.toml"
+    path.write_text(out[out.index('name = "score-vp-hjb"') :], encoding="utf-8")
+    from mfgen.lab import recipes, toml
+
+    assert toml.read(path) == recipes.resolve(recipes.experiment("score-vp-hjb", "digits"), 64)
+    _, out, _ = ask("show", "score-vp-hjb", "--json")
+    assert json.loads(out)["spec"]["data"]["name"] == "gaussians8"
+    code, out, _ = ask("show", "digits")
+    assert code == 0
+    assert "dimension: 64" in out
+
+
+def test_run_writes_its_folder(place):
+    for name in (
+        "spec.toml", "versions.json", "metrics.jsonl", "summary.json", "samples.npz", "model.eqx",
+        "checkpoints/20", "figures/losses.png", "figures/samples.png", "figures/fields.png",
+        "figures/hjb.png", "figures/score.png",
+    ):  # fmt: skip
+        assert (place / "tiny-hjb" / name).exists(), name
+    summary = json.loads((place / "tiny-hjb" / "summary.json").read_text())
+    assert summary["spec"] == "tiny-hjb"
+    assert summary["steps"] == 20
+    for measure in summary["metrics"].values():
+        assert np.isfinite(measure["value"])
+        assert measure["standard_error"] >= 0
+    assert set(summary["metrics"]) == {"kl", "hjb_residual", "energy_distance"}
+
+
+def test_run_prints_its_summary(ask, tmp_path):
+    path = tiny(tmp_path / "tiny.toml", metrics='["energy_distance"]')
+    code, out, err = ask("run", path, "--out", tmp_path / "a", "--seed", 3, "--steps", 7, "--json")
+    assert (code, err) == (0, "")
+    summary = json.loads(out)
+    assert (summary["seed"], summary["steps"]) == (3, 7)
+    assert summary["metrics"]["energy_distance"]["standard_error"] > 0
+    code, out, _ = ask("run", path, "--out", tmp_path / "b", "--steps", 7)
+    assert "energy distance" in out
+    assert "ms per step" in out
+
+
+def test_the_default_folder_is_named_by_the_run(ask, tmp_path, monkeypatch):
+    path = tiny(tmp_path / "tiny.toml")
+    monkeypatch.chdir(tmp_path)
+    assert ask("run", path, "--seed", 5, "--data", "moons", "--steps", 2)[0] == 0
+    assert (tmp_path / "runs" / "tiny-moons-5" / "summary.json").is_file()
+
+
+def test_sample_writes_samples_and_overwrites_nothing(ask, refused, place, tmp_path):
+    out = tmp_path / "samples.npz"
+    code, text, _ = ask("sample", place / "tiny", "-n", 25, "--out", out, "--json")
+    assert code == 0
+    assert json.loads(text)["n"] == 25
+    assert np.load(out)["samples"].shape == (25, 2)
+    before = contents(tmp_path)
+    assert "which exists" in refused("sample", place / "tiny", "-n", 25, "--out", out)
+    assert contents(tmp_path) == before
+    assert "at least 1" in refused("sample", place / "tiny", "-n", 0)
+
+
+def test_compare_pairs_the_runs(ask, place):
+    code, out, _ = ask("compare", place / "tiny", place / "tiny-hjb")
+    assert code == 0
+    assert "KL(truth || model)" in out
+    assert "with / without HJB" in out
+    _, out, _ = ask("compare", place / "tiny", place / "tiny-hjb", "--json")
+    (group,) = json.loads(out)["groups"]
+    (pair,) = group["pairs"]
+    assert (pair["with"], pair["without"]) == ("tiny-hjb", "tiny")
+    kl = pair["metrics"]["kl"]
+    assert kl["ratio"] == pytest.approx(kl["first"] / kl["second"])
+
+
+def test_report_writes_a_page(ask, place, tmp_path):
+    out = tmp_path / "page.html"
+    code, text, _ = ask("report", place / "tiny", place / "tiny-hjb", "--out", out, "--json")
+    assert code == 0
+    assert json.loads(text) == {"report": str(out)}
+    page = out.read_text("utf-8")
+    assert "tiny with and without the HJB regulariser, on gaussians8 (samples = 200)" in page
+    assert page.count("<svg") == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("lst",), "unrecognized options: lst"),
+        (("run",), "missing from mfgen run: SPEC"),
+        (("run", "score-vp", "--stpes", "3"), "unrecognized options: --stpes"),
+        (("run", "score-vp", "--steps", "many"), "--steps"),
+        (("run", "score-vp", "--steps", "-3"), "`$.training.steps` got -3, expected `int` >= 0"),
+        (("run", "score-vp", "--seed", "-1"), "`$.seed` got -1"),
+        (("run", "score-vp", "--data", "diggits"), "did you mean `digits`?"),
+        (("run", "score-v"), "did you mean `score-vp`?"),
+        (("run", "none.toml"), "expected a recipe or the path of a TOML file"),
+        (("run", "score-vp", "--data", "mnist"), "`data` got 'mnist' without a file"),
+        (("show", "score"), "did you mean `score-v"),
+        (("sample", "nowhere"), "holds no run"),
+        (("compare",), "got no run"),
+        (("report",), "got no run"),
+        (("compare", "nowhere"), "holds no run"),
+    ],
+)
+def test_a_mistake_in_a_command_is_one_line(refused, tmp_path, monkeypatch, arguments, part):
+    monkeypatch.chdir(tmp_path)
+    assert part in refused(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def bad_table(values, name="bad.npy"):
+    def write(folder):
+        np.save(folder / name, np.asarray(values))
+        return folder / name
+
+    return write
+
+
+def bad_bytes(content, name):
+    def write(folder):
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return write
+
+
+def truncated_npz(folder):
+    np.savez(folder / "cut.npz", values=np.random.default_rng(0).normal(size=(50, 2)))
+    whole = (folder / "cut.npz").read_bytes()
+    (folder / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    return folder / "cut.npz"
+
+
+def object_array(folder):
+    values = np.empty((10, 2), dtype=object)
+    np.save(folder / "objects.npy", values, allow_pickle=True)
+    return folder / "objects.npy"
+
+
+NORMAL = np.random.default_rng(0).normal(size=(50, 2))
+TABLES = {
+    "nan": (bad_table(np.where(NORMAL > 2, np.nan, NORMAL)), "NaN"),
+    "infinity": (bad_table(np.where(NORMAL > 2, np.inf, NORMAL)), "infinit"),
+    "wrong shape": (bad_table(np.ones((3, 4, 5))), "expected [n, dim]"),
+    "one sample": (bad_table(NORMAL[:1]), "expected at least 2"),
+    "constant feature": (bad_table(NORMAL * [1.0, 0.0]), "constant in feature 1"),
+    "empty file": (bad_bytes(b"", "empty.csv"), "is empty"),
+    "no numbers": (bad_bytes(b"a,b\n1,x\n2,y\n", "words.csv"), "is not a table of numbers"),
+    "truncated npz": (truncated_npz, "holds no plain arrays of numbers"),
+    "object array": (object_array, "holds no plain arrays of numbers"),
+    "no file": (lambda folder: folder / "none.csv", "is not a file"),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_bad_data_are_named_and_nothing_is_written(refused, tmp_path, case):
+    write, part = TABLES[case]
+    path = write(tmp_path)
+    specification = tmp_path / "spec.toml"
+    tiny(specification)
+    text = specification.read_text("utf-8").replace(
+        'name = "gaussians8"\nsamples = 200', f'name = "table"\npath = "{path.name}"'
+    )
+    specification.write_text(text, encoding="utf-8")
+    before = contents(tmp_path)
+    message = refused("run", specification, "--out", tmp_path / "run")
+    assert part in message
+    assert str(path) in message
+    assert contents(tmp_path) == before
+
+
+def test_a_truncated_idx_file_is_named(refused, tmp_path):
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / f"{name}-ubyte").write_bytes(bytes([0, 0, 8, 3]) + bytes(40))
+    specification = tmp_path / "spec.toml"
+    tiny(specification)
+    text = specification.read_text("utf-8").replace(
+        'name = "gaussians8"\nsamples = 200', 'name = "mnist"\npath = "."'
+    )
+    specification.write_text(text, encoding="utf-8")
+    message = refused("run", specification, "--out", tmp_path / "run")
+    assert "train-images-idx3-ubyte` has content of sha256" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_field_is_named(refused, tmp_path):
+    path = tmp_path / "spec.toml"
+    tiny(path)
+    path.write_text(path.read_text("utf-8").replace("width", "widht"), encoding="utf-8")
+    message = refused("run", path, "--out", tmp_path / "run")
+    assert "`$.model.widht` is no field" in message
+    assert "did you mean `width`?" in message
+
+
+def test_a_folder_that_holds_another_run_is_not_touched(refused, place, tmp_path):
+    before = contents(place / "tiny")
+    path = str(place / "tiny.toml")
+    assert "pass --resume" in refused("run", path, "--out", place / "tiny")
+    for more in ((), ("--resume",)):
+        message = refused("run", path, "--out", place / "tiny", "--steps", 7, *more)
+        assert "`training.steps` is 7, was 20" in message
+    assert contents(place / "tiny") == before
+
+
+def test_code_of_a_specification_needs_leave(refused, ask, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+        "from mfgen.train.matching import DenoisingScoreMatching as Matching\n",
+        encoding="utf-8",
+    )
+    path = tiny(tmp_path / "spec.toml")
+    text = (tmp_path / "spec.toml").read_text("utf-8")
+    text = text.replace('type = "denoising"', 'type = "import"\npath = "mine:Matching"')
+    (tmp_path / "spec.toml").write_text(text, encoding="utf-8")
+    assert "pass --allow-import" in refused("run", path, "--out", tmp_path / "run")
+    assert not (tmp_path / "ran").exists()
+    code, _, err = ask("run", path, "--out", tmp_path / "run", "--steps", 2, "--allow-import")
+    assert (code, err) == (0, "")
+    # The run keeps its component, so it can be used without the original file.
+    (tmp_path / "mine.py").unlink()
+    assert "pass --allow-import" in refused("sample", tmp_path / "run", "-n", 5)
+    assert ask("sample", tmp_path / "run", "-n", 5, "--allow-import")[0] == 0
+
+
+def test_a_killed_run_is_continued_to_the_same_parameters(ask, tmp_path):
+    path = tiny(tmp_path / "spec.toml", more=HJB, steps=3000, every=100)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    command = [sys.executable, "-m", "mfgen.cli", "run", path, "--out", str(killed)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ) as process:
+        _wait_for_a_checkpoint(process, killed)
+        process.send_signal(signal.SIGKILL)
+    assert not (killed / "summary.json").exists()
+    assert ask("run", path, "--out", killed, "--resume")[0] == 0
+    assert ask("run", path, "--out", whole)[0] == 0
+    assert (killed / "model.eqx").read_bytes() == (whole / "model.eqx").read_bytes()
+    lines = (killed / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(100, 3001, 100))
+
+
+def _wait_for_a_checkpoint(process, folder):
+    deadline = time.monotonic() + 300
+    while not (folder / "checkpoints" / "200").is_dir():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

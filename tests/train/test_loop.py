@@ -1,0 +1,174 @@
+"""The training loop: it learns, resumes bit for bit, stops on what is not finite."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mfgen.train.history import Progress
+from mfgen.train.loop import NonFiniteError, fit
+from mfgen.train.matching import DenoisingScoreMatching
+from mfgen.train.objective import AbstractObjective
+from mfgen.train.physics import HJB
+from mfgen.train.state import CheckpointError, Checkpoints
+
+LOSS = DenoisingScoreMatching() + 0.1 * HJB(points=16)
+
+
+class Poison(AbstractObjective):
+    """Zero, and not a number in the steps whose key has an even first word."""
+
+    def __call__(self, game, model, batch, *, key):
+        word = jax.random.key_data(jax.random.fold_in(key, 9))[0]
+        value = jnp.sum(jnp.square(model.costate(0.5, batch[0])))
+        return jnp.where(word % 8 == 0, jnp.nan, 0.0) * value
+
+
+def run(game, network, data, objective=LOSS, *, steps=30, **settings):
+    settings = {"batch_size": 32, "every": 10, "key": jax.random.key(7)} | settings
+    return fit(game, network, objective, data, steps=steps, **settings)
+
+
+def leaves(model):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array))]
+
+
+def identical(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(leaves(one), leaves(other), strict=True))
+
+
+def test_training_lowers_the_loss(game, network, data):
+    seen: list[Progress] = []
+    model, history = run(game, network, data, steps=200, every=50, callback=seen.append)
+    assert seen == history.records
+    assert [record.step for record in seen] == [50, 100, 150, 200]
+    assert set(seen[0].terms) == {"DenoisingScoreMatching", "HJB"}
+    assert seen[-1].loss < seen[0].loss
+    assert not identical(model, network)
+
+
+def test_resume_is_bit_identical(game, network, data, tmp_path):
+    whole, whole_history = run(
+        game, network, data, checkpoints=Checkpoints(tmp_path / "whole", every=7)
+    )
+
+    class Interrupt(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step >= 20:
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        run(
+            game,
+            network,
+            data,
+            checkpoints=Checkpoints(tmp_path / "cut", every=7),
+            callback=stop,
+        )
+    cut = Checkpoints(tmp_path / "cut", every=7)
+    assert cut.latest == 14
+    resumed, history = run(game, network, data, checkpoints=cut, resume=True)
+    assert identical(whole, resumed)
+    assert [r.terms for r in history.records] == [r.terms for r in whole_history.records]
+
+
+def test_pieces_of_any_length_give_the_same_parameters(game, network, data):
+    assert identical(run(game, network, data, every=30)[0], run(game, network, data, every=7)[0])
+
+
+def test_a_value_that_is_not_finite_stops_the_run(game, network, data, tmp_path):
+    checkpoints = Checkpoints(tmp_path, every=1)
+    with pytest.raises(NonFiniteError, match="term 'Poison'") as caught:
+        run(
+            game,
+            network,
+            data,
+            DenoisingScoreMatching() + Poison(),
+            steps=300,
+            every=1,
+            checkpoints=checkpoints,
+        )
+    error = caught.value
+    assert error.checkpoint == str(tmp_path / str(error.step))
+    restored = Checkpoints(tmp_path, every=1)
+    assert restored.latest == error.step
+    with pytest.raises(NonFiniteError) as again:
+        run(
+            game,
+            network,
+            data,
+            DenoisingScoreMatching() + Poison(),
+            steps=300,
+            every=1,
+            checkpoints=restored,
+            resume=True,
+        )
+    assert again.value.step == error.step
+
+
+def test_validation_returns_the_best_average(game, network, data):
+    # A learning rate far too large after a good start: the last parameters are worse.
+    rate = optax.piecewise_constant_schedule(5e-3, {60: 40.0})
+    settings = {"optimiser": optax.adam(rate), "steps": 90, "average": 0.0}
+    model, history = run(game, network, data, validation=data[:128], **settings)
+    losses = [record.validation for record in history.records]
+    assert history.best_step == history.records[int(np.argmin(losses))].step
+    last, _ = run(game, network, data, **settings)
+    assert history.best_step < 90
+    assert not identical(model, last)
+
+
+def test_no_averaging_returns_the_last_parameters(game, network, data):
+    averaged, _ = run(game, network, data)
+    last, _ = run(game, network, data, average=0.0)
+    assert not identical(averaged, last)
+
+
+def test_the_step_is_compiled_once(game, network, data):
+    traces = []
+
+    class Counted(AbstractObjective):
+        def __call__(self, game, model, batch, *, key):
+            traces.append(1)
+            return DenoisingScoreMatching()(game, model, batch, key=key)
+
+    run(game, network, data, Counted(), steps=25, every=10)
+    assert len(traces) <= 2
+
+
+def test_a_folder_with_a_run_is_not_overwritten(game, network, data, tmp_path):
+    run(game, network, data, steps=5, checkpoints=Checkpoints(tmp_path, every=5))
+    with pytest.raises(CheckpointError, match="pass resume=True"):
+        run(game, network, data, steps=5, checkpoints=Checkpoints(tmp_path, every=5))
+    assert Checkpoints(tmp_path).latest == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "fix"),
+    [
+        ({"steps": -1}, "larger steps"),
+        ({"batch_size": 0}, "larger batch_size"),
+        ({"every": 0}, "larger every"),
+        ({"average": 1.0}, r"pass average=0\.999"),
+    ],
+)
+def test_settings_out_of_range_are_refused(game, network, data, settings, fix):
+    with pytest.raises(ValueError, match=fix):
+        run(game, network, data, **settings)
+
+
+def test_zero_steps_return_the_model_unchanged(game, network, data):
+    model, history = run(game, network, data, steps=0)
+    assert identical(model, network)
+    assert history.records == []
+
+
+def test_bad_data_are_refused(game, network, data):
+    with pytest.raises(ValueError, match="`data`"):
+        run(game, network, data.at[3, 1].set(jnp.nan))
+    with pytest.raises(ValueError, match="`validation`"):
+        run(game, network, data, validation=data[:1])
