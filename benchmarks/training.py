@@ -5,6 +5,7 @@ Both draw a batch, noise it to levels uniform in log kappa, evaluate the precond
 E |sigma s + eps|^2 and make an Adam step.
 """
 
+import itertools
 import math
 
 import equinox as eqx
@@ -55,7 +56,7 @@ class TorchField(torch.nn.Module):
         self.register_buffer("frequencies", torch.randn(dim, 16))
         sizes = (dim + 32 + 17, 128, 128, 128)
         layers: list[torch.nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in itertools.pairwise(sizes):
             layers += [torch.nn.Linear(before, after), torch.nn.SiLU()]
         self.net = torch.nn.Sequential(*layers, torch.nn.Linear(128, dim))
         self.low, self.high = math.log(low), math.log(high)

@@ -23,6 +23,8 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 from mfgen.lab import listing
 from mfgen.lab.answer import Answer
 
+_UNLIMITED = 240
+
 Folder = Annotated[Path | None, arg(metavar="PATH")]
 Number = Annotated[int | None, arg(metavar="INT")]
 Data = Annotated[str | None, arg(metavar="NAME")]
@@ -228,7 +230,9 @@ def _print(answer: Answer, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(answer.document, indent=2) + "\n")
     else:
-        Console(highlight=False).print(answer.view, crop=False)
+        # In a file or a pipe no table is squeezed into the width of a terminal.
+        width = None if sys.stdout.isatty() else _UNLIMITED
+        Console(highlight=False, width=width).print(answer.view, crop=False)
     sys.stdout.flush()
 
 

@@ -46,8 +46,11 @@ def masses(name, noised):
 
 @functools.cache
 def evaluation(name):
+    # Made outside: a density made while tracing would be kept with its tracers.
+    density = target(name)
+
     def value_and_score(alpha, sigma, x):
-        return jax.value_and_grad(target(name).noised(alpha, sigma).log_density)(x)
+        return jax.value_and_grad(density.noised(alpha, sigma).log_density)(x)
 
     return jax.jit(jax.vmap(value_and_score, in_axes=(None, None, 0)))
 

@@ -59,7 +59,7 @@ def test_the_exact_score_has_the_smaller_loss(replicates):
 def test_noised_points_have_the_kernels_moments(game, data, key):
     noising = game.dynamics.noising
     points = noised(noising, Levels((0.5,)), data[:1].repeat(4000, axis=0), key=key)
-    residual = points.y - jax.vmap(noising.signal)(points.s)[:, None] * data[0]
+    residual = points.y - jax.vmap(noising.signal)(points.s)[:, None] * data[:1]
     spread = jnp.mean(jnp.square(residual / jax.vmap(noising.noise)(points.s)[:, None]))
     assert jnp.abs(spread - 1.0) < 4 * jnp.sqrt(2 / residual.size)
     assert jnp.allclose(jax.vmap(noising.ratio)(points.s), 0.5, rtol=1e-3)

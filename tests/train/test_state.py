@@ -1,8 +1,10 @@
 """Checkpoints: whole, of the right run, or refused without touching anything."""
 
 import hashlib
+import re
 from pathlib import Path
 
+import equinox as eqx
 import jax.numpy as jnp
 import pytest
 
@@ -50,18 +52,46 @@ def test_a_checkpoint_of_another_run_is_refused(saved):
     assert contents(saved) == before
 
 
-def test_every_truncated_or_altered_array_file_is_refused(saved):
+def test_every_truncated_altered_or_missing_file_is_refused(saved, capfd):
+    """By the seal, before the storage library reads anything: nothing else is printed."""
     before = contents(saved)
-    for path in sorted((saved / "5" / "state").rglob("*")):
-        if not path.is_file() or path.parent.name != "d" or path.stat().st_size == 0:
-            continue
+    files = [path for path in (saved / "5").rglob("*") if path.is_file()]
+    for path in files:
         whole = path.read_bytes()
-        for broken in (whole[: len(whole) // 2], bytes(255 - byte for byte in whole)):
-            path.write_bytes(broken)
-            with pytest.raises(CheckpointError, match="remove the folder 5"):
+        for broken in (whole[: len(whole) // 2], bytes(255 - byte for byte in whole), None):
+            if broken is None:
+                path.unlink()
+            else:
+                path.write_bytes(broken)
+            with pytest.raises(CheckpointError, match=f"{path.name} is missing, cut off or"):
                 Checkpoints(saved, fingerprint="run-a").restore(state(0.0))
         path.write_bytes(whole)
+    assert len(files) > 5
     assert contents(saved) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_its_seal_a_checkpoint_is_judged_by_its_arrays(saved):
+    """As if the run had been killed before the seal was written."""
+    (saved / "5.sha256").unlink()
+    assert Checkpoints(saved, fingerprint="run-a").restore(state(0.0))[1].records == [RECORD]
+    header = saved / "5" / "header" / "metadata"
+    found = re.search('"digest": *"([0-9a-f]{64})"', header.read_text())
+    header.write_text(header.read_text().replace(found[1], 64 * "0"))
+    with pytest.raises(CheckpointError, match="its arrays do not match their digest"):
+        Checkpoints(saved, fingerprint="run-a").restore(state(0.0))
+
+
+def test_a_damaged_seal_is_refused_and_old_seals_go_with_their_checkpoints(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1, fingerprint="run-a")
+    for step in (5, 6):
+        saving = eqx.tree_at(lambda s: s.step, state(1.25), jnp.asarray(step))
+        checkpoints.save(saving, History([RECORD]))
+    checkpoints.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["6", "6.sha256"]
+    (tmp_path / "6.sha256").write_text("{")
+    with pytest.raises(CheckpointError, match=r"6\.sha256 is missing, cut off or altered"):
+        Checkpoints(tmp_path, fingerprint="run-a").restore(state(0.0))
 
 
 def test_an_unfinished_save_is_not_seen(saved):

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from mfgen._types import Scalar, State, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.derive.hamiltonian import drift, hamiltonian
-from mfgen.math.autodiff import Jet, divergence, jet
+from mfgen.math.autodiff import HeatJet, Jet, divergence, heat_jet, jet
 from mfgen.problem.game import MFG
 
 Value = Callable[[Time, State], Scalar]
@@ -35,24 +35,27 @@ def hjb(game: MFG, u: Value, rho: Path | None, t: Time, x: State) -> Scalar:
         rho: the density path t -> density; `None` if the interaction does not depend on it.
         t, x: the point at which the residual is taken, x of shape `[dim]`.
     """
-    derivatives = _first_order if game.dynamics.deterministic else jet
-    return hjb_from_jet(game, derivatives(u)(t, x), rho, t, x)
+    if game.dynamics.deterministic:
+        value, time, gradient, _ = _first_order(u)(t, x)
+        return hjb_from_jet(game, HeatJet(value, time, gradient), rho, t, x)
+    return hjb_from_jet(game, heat_jet(u)(t, x, diffusivity(game, t)), rho, t, x)
 
 
-def hjb_from_jet(game: MFG, jet: Jet, rho: Path | None, t: Time, x: State) -> Scalar:
+def hjb_from_jet(game: MFG, jet: HeatJet, rho: Path | None, t: Time, x: State) -> Scalar:
     """The residual `hjb` for given derivatives of u, exact or estimated.
 
     Arguments:
         game, rho, t, x: as in `hjb`.
-        jet: value, time derivative, gradient and Laplacian of u at (t, x). The Laplacian is not
-            used if the dynamics is deterministic.
+        jet: value, heat dt u + (sigma^2/2) lap u and gradient of u at (t, x).
     """
     density = None if rho is None else rho(t)
-    residual = hamiltonian(game, t, x, jet.gradient) - jet.time
-    residual = residual - game.interaction.variation(density, x)
-    if game.dynamics.deterministic:
-        return residual
-    return residual - 0.5 * jnp.square(game.dynamics.diffusion(t)) * jet.laplacian
+    residual = hamiltonian(game, t, x, jet.gradient) - jet.heat
+    return residual - game.interaction.variation(density, x)
+
+
+def diffusivity(game: MFG, t: Time) -> Scalar:
+    """sigma(t)^2 / 2, the factor of the Laplacian in the game's equations."""
+    return 0.5 * jnp.square(game.dynamics.diffusion(t))
 
 
 def fokker_planck(game: MFG, u: Value, rho: Path, t: Time, x: State) -> Scalar:
@@ -78,7 +81,7 @@ def fokker_planck(game: MFG, u: Value, rho: Path, t: Time, x: State) -> Scalar:
     if game.dynamics.deterministic:
         return residual
     curvature = log_density.laplacian + jnp.vdot(log_density.gradient, log_density.gradient)
-    return residual - 0.5 * jnp.square(game.dynamics.diffusion(t)) * curvature
+    return residual - diffusivity(game, t) * curvature
 
 
 def terminal(game: MFG, u: Value, rho: Path | None, x: State) -> Scalar:

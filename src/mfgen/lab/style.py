@@ -83,6 +83,8 @@ def to_svg(drawn: Figure, name: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(INK, "currentColor", svg, flags=re.IGNORECASE)
+    # Nothing refers to pictures, and equal ones are given the same name.
+    svg = re.sub(r'(<image[^>]*?) id="[^"]*"', r"\1", svg)
     # Glyphs are defined once for each figure: the same names would clash in one page.
     svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     # The size is left to the page, in proportion to the drawing.

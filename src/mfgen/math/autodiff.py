@@ -99,7 +99,7 @@ def jet(u: Potential) -> Callable[[Time, State], Jet]:
 
 
 def heat_jet(u: Potential) -> Callable[[Time, State, Time], HeatJet]:
-    """The jet of u with time derivative and Laplacian as one: (t, x, D) -> u, dt u + D lap u, grad u.
+    """The jet of u with time derivative and Laplacian as one: (t, x, D) -> dt u + D lap u, ...
 
     Both are linear in what is carried through u, so one part stands for the two, and the pass
     costs about dim + 2 evaluations of u instead of the dim + 3 of `jet`.

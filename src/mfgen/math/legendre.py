@@ -34,6 +34,7 @@ from mfgen._types import Control, Scalar
 
 _MAX_STEPS = 64
 _GROWTH = 4.0
+_REST = 100.0
 _LENGTHS = tuple(0.5**k for k in (0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 24, 29, 34, 40))
 
 
@@ -85,7 +86,8 @@ def _maximise_jvp(primals, tangents):
     if jax.tree.leaves(cost_dot):
         gradient = lambda cost: jax.grad(_nudged(cost))(v)
         _, gradient_dot = eqx.filter_jvp(gradient, (cost,), (cost_dot,))
-        slope_dot = slope_dot - gradient_dot
+        if gradient_dot is not None:
+            slope_dot = slope_dot - gradient_dot
     return (v, found), (_solve(jax.hessian(_nudged(cost))(v), slope_dot), None)
 
 
@@ -118,7 +120,7 @@ def _newton(cost: Callable, slope: Control, scale: Scalar, state: _State) -> _St
 
     candidates = jax.vmap(steepness)(lengths)
     best = jnp.argmin(candidates)
-    floor, size = 100 * _nudge(v), jnp.linalg.norm(direction)
+    floor, size = _REST * _nudge(v), jnp.linalg.norm(direction)
     stuck = (size <= floor) | ~(candidates[best] < jnp.abs(jnp.vdot(direction, residual)))
     still = size <= 8 * jnp.finfo(v.dtype).eps * jnp.linalg.norm(v) + floor
     v = jnp.where(stuck, v, v + lengths[best] * direction)
@@ -141,7 +143,9 @@ def _start(cost: Callable, slope: Control, at_rest: Control) -> Control:
     nudge = _nudge(slope)
     count = math.ceil(-2 * math.log(nudge, _GROWTH))
     coarse = best(jnp.asarray([0.0, *(nudge * _GROWTH**k for k in range(count))], slope.dtype))
-    return best(coarse * _GROWTH ** jnp.linspace(-1, 1, 17, dtype=slope.dtype)) * direction
+    distance = best(coarse * _GROWTH ** jnp.linspace(-1, 1, 17, dtype=slope.dtype))
+    # Shorter ones are within the displacement of the derivatives and count as rest.
+    return jnp.where(distance > _REST * nudge, distance, 0) * direction
 
 
 def _solve(hessian: Float[Array, "control control"], right: Control) -> Control:

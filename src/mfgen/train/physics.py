@@ -24,8 +24,8 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.derive.costate import hjb_gradient
-from mfgen.derive.residual import hjb_from_jet
-from mfgen.math.autodiff import Jet, jet, probes, stochastic_jet
+from mfgen.derive.residual import diffusivity, hjb, hjb_from_jet
+from mfgen.math.autodiff import HeatJet, probes, stochastic_jet
 from mfgen.math.chunk import chunked_mean
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
@@ -52,7 +52,7 @@ class Exact(AbstractLaplacian):
         self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
     ) -> Float[Array, "estimates"]:
         del key
-        return hjb_from_jet(game, jet(model)(t, x), None, t, x)[None]
+        return hjb(game, model, None, t, x)[None]
 
 
 class Hutchinson(AbstractLaplacian):
@@ -78,7 +78,8 @@ class Hutchinson(AbstractLaplacian):
         value, time, gradient, laplacians = stochastic_jet(model)(t, x, directions)
 
         def residual(laplacian: Scalar) -> Scalar:
-            return hjb_from_jet(game, Jet(value, time, gradient, laplacian), None, t, x)
+            heat = time + diffusivity(game, t) * laplacian
+            return hjb_from_jet(game, HeatJet(value, heat, gradient), None, t, x)
 
         return jax.vmap(residual)(laplacians)
 

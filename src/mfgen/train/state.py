@@ -6,8 +6,8 @@ resumed from a checkpoint repeats the uninterrupted one bit for bit.
 
 Checkpoints are written by Orbax: each is complete in a folder of its own, which gets its name only
 when all is written, so a run killed while saving leaves the earlier ones whole. A header keeps the
-run's fingerprint (a checkpoint of another run is refused), a digest of the arrays (a damaged one is
-recognised) and the history so far.
+run's fingerprint (a checkpoint of another run is refused), a digest of the arrays and the history
+so far. By the digest and the seal (`mfgen.train.seal`) a damaged one is recognised.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from mfgen.train import seal
 from mfgen.train.history import History
 
 
@@ -68,6 +69,7 @@ class Checkpoints:
         self._manager = orbax.CheckpointManager(
             self.directory, options=orbax.CheckpointManagerOptions(max_to_keep=keep)
         )
+        self._unsealed: list[int] = []
 
     @property
     def latest(self) -> int | None:
@@ -76,6 +78,7 @@ class Checkpoints:
 
     def save(self, state: TrainState, history: History) -> None:
         """Writes a checkpoint in the background; the run may go on meanwhile."""
+        self.wait()
         leaves = jax.tree.leaves(state)
         header = {
             "fingerprint": self.fingerprint,
@@ -89,6 +92,7 @@ class Checkpoints:
                 header=self._orbax.args.JsonSave(header),
             ),
         )
+        self._unsealed.append(int(state.step))
 
     def restore(self, template: TrainState) -> tuple[TrainState, History]:
         """The latest checkpoint, in the structure of `template`.
@@ -102,6 +106,9 @@ class Checkpoints:
                 f"`Checkpoints` found no checkpoint in {self.directory}, expected one to resume "
                 "from: start the run without resuming."
             )
+        changed = seal.broken(self.directory / str(step))
+        if changed is not None:
+            raise self._damaged(step, f"its file {changed} is missing, cut off or altered")
         header = self._read(step, header=self._orbax.args.JsonRestore())["header"]
         if header["fingerprint"] != self.fingerprint:
             raise CheckpointError(
@@ -119,9 +126,15 @@ class Checkpoints:
     def wait(self) -> None:
         """Returns when everything saved so far is on disk."""
         self._manager.wait_until_finished()
+        while self._unsealed:
+            folder = self.directory / str(self._unsealed.pop())
+            if folder.is_dir():
+                seal.seal(folder)
+        seal.forget_missing(self.directory)
 
     def close(self) -> None:
         """Waits for what is being written and frees the folder."""
+        self.wait()
         self._manager.close()
 
     def _read(self, step: int, **items: Any) -> dict[str, Any]:
