@@ -201,3 +201,14 @@ def test_a_step_limit_is_an_error_that_says_how_far(translation):
     method = FlowLikelihood(Adaptive(1e-6, max_steps=2), ExactDivergence())
     with pytest.raises(RuntimeError, match=r"`log_prob` stopped at game time 1\.\d+ on the way"):
         log_prob(game, model, jnp.zeros((2, 2)), method=method)
+
+
+def test_methods_by_name(solved, mixture, points):
+    game, model, _ = solved(VP(), mixture())
+    x = points(8)
+    assert jnp.array_equal(
+        log_prob(game, model, x, method="one_shot"), log_prob(game, model, x, method=OneShot())
+    )
+    assert jnp.array_equal(log_prob(game, model, x, method="flow"), log_prob(game, model, x))
+    with pytest.raises(ValueError, match="got method = 'oneshot'.*pass method=\"one_shot\""):
+        log_prob(game, model, x, method="oneshot")

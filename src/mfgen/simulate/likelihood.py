@@ -116,7 +116,9 @@ class OneShot(AbstractLikelihood):
         return LogDensity(value, jnp.zeros_like(value), jnp.zeros_like(value))
 
 
-_DEFAULT = FlowLikelihood()
+# The two methods with their defaults, for those who want no options.
+_NAMED: dict[str, AbstractLikelihood] = {"flow": FlowLikelihood(), "one_shot": OneShot()}
+Method = AbstractLikelihood | str
 
 
 def log_prob(
@@ -125,7 +127,7 @@ def log_prob(
     x: Num[ArrayLike, "..."],
     *,
     key: Key | None = None,
-    method: AbstractLikelihood = _DEFAULT,
+    method: Method = "flow",
     chunk: int = 256,
 ) -> Float[Array, "n"]:
     """The log-density of the model at points x, in nats; differentiable in x and the model.
@@ -136,21 +138,22 @@ def log_prob(
         game, model: the game and the model of its costate.
         x: the points, `[n, dim]`.
         key: random key, needed by `Hutchinson`.
-        method: `FlowLikelihood()` or `OneShot()`.
+        method: `FlowLikelihood()` or `OneShot()`; "flow" and "one_shot" stand for them.
         chunk: points at once; lower it if memory is short.
 
     Returns:
         log rho(T, x), `[n]`. See `estimate_log_prob` for its standard error.
 
     Raises:
-        ValueError: on points of another shape, nan among them, or a missing key.
+        ValueError: on points of another shape, nan among them, a missing key, or a name that
+            stands for no method.
         TypeError: if the method does not apply to the game or the model.
         RuntimeError: if an adaptive integration hits its step limit, or values are not finite.
 
     Example:
 
         log_prob(game, model, x)
-        log_prob(game, model, x, method=OneShot())
+        log_prob(game, model, x, method="one_shot")
         log_prob(game, model, x, key=key, method=FlowLikelihood(divergence=Hutchinson(16)))
     """
     return _evaluate("log_prob", game, model, x, key, method, chunk).value
@@ -162,7 +165,7 @@ def estimate_log_prob(
     x: Num[ArrayLike, "..."],
     *,
     key: Key | None = None,
-    method: AbstractLikelihood = _DEFAULT,
+    method: Method = "flow",
     chunk: int = 256,
 ) -> LogDensity:
     """`log_prob` with its standard error over the probes; arguments as there."""
@@ -175,9 +178,11 @@ def _evaluate(
     model: AbstractModel,
     x: Num[ArrayLike, "..."],
     key: Key | None,
-    method: AbstractLikelihood,
+    method: Method,
     chunk: int,
 ) -> LogDensity:
+    if isinstance(method, str):
+        method = _named(owner, method)
     points = check_points(owner, game, x)
     positive_count(owner, "chunk", chunk)
     result = _log_densities(game, model, points, key, method, chunk)
@@ -198,6 +203,16 @@ def _log_densities(
         return map_chunks(lambda x: method(game, model, x, key=None), x, chunk)
     keys = jax.random.split(key, x.shape[0])
     return map_chunks(lambda pair: method(game, model, pair[0], key=pair[1]), (x, keys), chunk)
+
+
+def _named(owner: str, name: str) -> AbstractLikelihood:
+    if name not in _NAMED:
+        raise ValueError(
+            f"`{owner}` got method = {name!r}, expected "
+            f"{' or '.join(map(repr, _NAMED))}, or a method such as `FlowLikelihood(...)`: pass "
+            'method="one_shot" for one evaluation of the potential.'
+        )
+    return _NAMED[name]
 
 
 def _standard_error(estimates: Float[Array, "k"]) -> Scalar:
