@@ -38,6 +38,8 @@ from mfgen.models.base import AbstractPotential as AbstractPotential
 from mfgen.models.base import AbstractVectorField as AbstractVectorField
 from mfgen.models.base import Potential as Potential
 from mfgen.models.base import VectorField as VectorField
+from mfgen.models.base import score as score
+from mfgen.models.base import velocity as velocity
 from mfgen.models.kernel import KernelPotential as KernelPotential
 from mfgen.models.kernel import kernel_potential as kernel_potential
 from mfgen.models.score import ScoreField as ScoreField
@@ -97,6 +99,8 @@ from mfgen.train.physics import Hutchinson as Hutchinson
 from mfgen.train.physics import ScoreHJB as ScoreHJB
 from mfgen.train.state import CheckpointError as CheckpointError
 from mfgen.train.state import Checkpoints as Checkpoints
+from mfgen.train.weighting import Flat as Flat
+from mfgen.train.weighting import RatioPower as RatioPower
 from mfgen.zoo.score import score_based as score_based
 
 __version__ = _version("mfgen")

@@ -14,6 +14,7 @@ from mfgen.problem.noising import VE, VP, SubVP
 from mfgen.train import collocation, matching, penalty, physics
 from mfgen.train.likelihood import MaximumLikelihood
 from mfgen.train.noised import Levels, LogUniform
+from mfgen.train.weighting import RatioPower
 
 TARGET = isotropic(jnp.zeros(2), 1.0)
 NONE = Imports()
@@ -89,7 +90,12 @@ def test_every_objective_is_built_with_its_weight():
             laplacian=spec.Exact(),
             points=7,
         ),
-        spec.HJB(weight=0.1, laplacian=spec.Hutchinson(count=3), collocation=spec.UniformTime()),
+        spec.HJB(
+            weight=0.1,
+            laplacian=spec.Hutchinson(count=3),
+            collocation=spec.UniformTime(),
+            weighting=spec.RatioPower(exponent=-1.0),
+        ),
         spec.ScoreHJB(weight=0.2, points=5),
         spec.Likelihood(),
     )
@@ -109,7 +115,11 @@ def test_every_objective_is_built_with_its_weight():
         ),
         (
             0.1,
-            physics.HJB(collocation=collocation.UniformTime(), laplacian=physics.Hutchinson(3)),
+            physics.HJB(
+                collocation=collocation.UniformTime(),
+                laplacian=physics.Hutchinson(3),
+                weighting=RatioPower(-1.0),
+            ),
         ),
         (0.2, physics.ScoreHJB(points=5)),
         (1.0, MaximumLikelihood()),

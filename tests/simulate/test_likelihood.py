@@ -210,5 +210,5 @@ def test_methods_by_name(solved, mixture, points):
         log_prob(game, model, x, method="one_shot"), log_prob(game, model, x, method=OneShot())
     )
     assert jnp.array_equal(log_prob(game, model, x, method="flow"), log_prob(game, model, x))
-    with pytest.raises(ValueError, match="got method = 'oneshot'.*pass method=\"one_shot\""):
+    with pytest.raises(ValueError, match=r'pass method="one_shot"'):
         log_prob(game, model, x, method="oneshot")

@@ -12,6 +12,7 @@ from mfgen.train.collocation import NoisedData, SpreadData
 from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.penalty import Absolute, Huber, Squared, squared_without_bias
 from mfgen.train.physics import HJB, Exact, Hutchinson, ScoreHJB
+from mfgen.train.weighting import RatioPower
 from mfgen.zoo.score import score_based
 
 OBJECTIVES = {
@@ -49,6 +50,17 @@ def test_time_gauge_is_seen_by_the_value_form_only(game, exact, data, key):
     value = evaluate(HJB(points=None), game, shifted, data[:64], key)
     assert jnp.allclose(value, jnp.mean(jnp.square(points.factor)), rtol=1e-3)
     assert evaluate(ScoreHJB(points=None), game, shifted, data[:64], key) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["exact", "absolute", "hutchinson", "score"])
+def test_weighting_multiplies_the_penalty(name, game, network, data, key):
+    """At a single level kappa = .5 the weight kappa^-2 is 4, whatever the power of the residual."""
+    law = NoisedData(Levels((0.5,)))
+    flat = eqx.tree_at(lambda o: o.collocation, OBJECTIVES[name], law)
+    weighted = eqx.tree_at(lambda o: o.weighting, flat, RatioPower(-2.0))
+    values = [evaluate(each, game, network, data[:32], key) for each in (flat, weighted)]
+    assert jnp.allclose(values[1], 4 * values[0], rtol=1e-3)
+    assert values[0] != 0
 
 
 def test_factor_is_constant_under_the_log_clock(data, key):

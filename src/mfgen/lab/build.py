@@ -45,6 +45,7 @@ from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.objective import AbstractObjective, Combination
 from mfgen.train.penalty import Absolute, Huber, Squared
 from mfgen.train.physics import HJB, Exact, Hutchinson, ScoreHJB
+from mfgen.train.weighting import Flat, RatioPower
 from mfgen.zoo.score import score_based
 
 # Kinds whose fields are the arguments of what they stand for; nested parts are built first.
@@ -64,6 +65,8 @@ _COMPONENTS: dict[type, Callable] = {
     spec.NoisedData: NoisedData,
     spec.SpreadData: SpreadData,
     spec.UniformTime: UniformTime,
+    spec.Flat: Flat,
+    spec.RatioPower: RatioPower,
     spec.Exact: Exact,
     spec.Hutchinson: Hutchinson,
     spec.Denoising: DenoisingScoreMatching,

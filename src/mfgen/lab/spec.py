@@ -182,7 +182,16 @@ class Hutchinson(Kind, frozen=True, tag="hutchinson"):
     count: Annotated[int, Meta(ge=2)] = 2
 
 
+class Flat(Kind, frozen=True, tag="flat"):
+    pass
+
+
+class RatioPower(Kind, frozen=True, tag="ratio-power"):
+    exponent: float
+
+
 Collocation = NoisedData | SpreadData | UniformTime
+Weighting = Flat | RatioPower
 
 
 class Denoising(Kind, frozen=True, tag="denoising"):
@@ -209,6 +218,7 @@ class HJB(Kind, frozen=True, tag="hjb"):
     collocation: Collocation = NoisedData()
     laplacian: Exact | Hutchinson | None = None
     points: Count = 64
+    weighting: Weighting = Flat()
 
 
 class ScoreHJB(Kind, frozen=True, tag="score-hjb"):
@@ -217,6 +227,7 @@ class ScoreHJB(Kind, frozen=True, tag="score-hjb"):
     weight: NonNegative | None = None
     collocation: Collocation = NoisedData()
     points: Count = 64
+    weighting: Weighting = Flat()
 
 
 class Likelihood(Kind, frozen=True, tag="likelihood"):

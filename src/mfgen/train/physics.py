@@ -1,12 +1,13 @@
 """Residuals of the game's own equations as regularisers.
 
-    HJB        R = E w^q | -dt U + H(t, x, grad U) - (sigma^2/2) lap U - dI/drho |^q
-    ScoreHJB   R = E w^2 sigma^2 | grad of the same, written for p = grad U |^2
+    HJB        R = E w(t) | c (-dt U + H(t, x, grad U) - (sigma^2/2) lap U - dI/drho) |^q
+    ScoreHJB   R = E w(t) c^2 sigma^2 | grad of the same, written for p = grad U |^2
 
-U is the model, H is derived from the game; w is the factor of the collocation rule (for score games
-2 sigma^2 / g^2, residuals per unit of log kappa). The Laplacian is exact (one forward pass) or
-estimated by Hutchinson probes; then |.|^2 is the mean product of independent pairs of estimates,
-which is unbiased, where the square of one estimate would be too large by its variance.
+U is the model, H is derived from the game; c is the factor of the collocation rule (for score games
+2 sigma^2 / g^2, residuals per unit of log kappa), w a weight of one's choice. The Laplacian is
+exact (one forward pass) or estimated by Hutchinson probes; then |.|^2 is the mean product of
+independent pairs of estimates, which is unbiased, where the square of one estimate would be too
+large by its variance.
 
 For a score-based game `HJB` ties the potentials of all noise levels together, down from the
 normalised reference at the noisy end, so that -U(t, x) becomes a log-density.
@@ -33,6 +34,7 @@ from mfgen.train.collocation import AbstractCollocation, NoisedData
 from mfgen.train.noised import noising_of
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.penalty import AbstractPenalty, Squared, squared_without_bias
+from mfgen.train.weighting import AbstractWeighting, Flat
 
 
 class AbstractLaplacian(eqx.Module):
@@ -92,6 +94,7 @@ class HJB(AbstractObjective):
         collocation: where the residual is measured, see `mfgen.train.collocation`.
         laplacian: `Exact()` or `Hutchinson(count)`; the latter only with `Squared()`.
         points: how many points of the batch are used; `None` for all.
+        weighting: w(t), `Flat()` or `RatioPower(exponent)`.
 
     Raises:
         ValueError: for a stochastic Laplacian under a penalty other than `Squared()`.
@@ -102,6 +105,7 @@ class HJB(AbstractObjective):
     collocation: AbstractCollocation = NoisedData()
     laplacian: AbstractLaplacian = Exact()
     points: int | None = eqx.field(static=True, default=64)
+    weighting: AbstractWeighting = Flat()
 
     def __check_init__(self):
         if isinstance(self.laplacian, Hutchinson) and not isinstance(self.penalty, Squared):
@@ -127,9 +131,10 @@ class HJB(AbstractObjective):
         def penalised(model: AbstractPotential, sample) -> Scalar:
             (t, x, factor), key = sample
             residuals = factor * self.laplacian.residuals(game, model, t, x, key=key)
+            weight = self.weighting(game, t)
             if residuals.shape[0] == 1:
-                return self.penalty(residuals[0])
-            return squared_without_bias(residuals)
+                return weight * self.penalty(residuals[0])
+            return weight * squared_without_bias(residuals)
 
         return chunked_mean(penalised, model, (tuple(points), keys))
 
@@ -144,10 +149,12 @@ class ScoreHJB(AbstractObjective):
     Arguments:
         collocation: where the residual is measured.
         points: how many points of the batch are used; `None` for all.
+        weighting: w(t), `Flat()` or `RatioPower(exponent)`.
     """
 
     collocation: AbstractCollocation = NoisedData()
     points: int | None = eqx.field(static=True, default=64)
+    weighting: AbstractWeighting = Flat()
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         noising = noising_of(game, "ScoreHJB")
@@ -156,6 +163,7 @@ class ScoreHJB(AbstractObjective):
         def penalised(model: AbstractModel, sample) -> Scalar:
             t, x, factor = sample
             scale = factor * noising.noise(noising.horizon - t)
-            return jnp.sum(jnp.square(scale * hjb_gradient(game, model.costate, None, t, x)))
+            residual = scale * hjb_gradient(game, model.costate, None, t, x)
+            return self.weighting(game, t) * jnp.sum(jnp.square(residual))
 
         return chunked_mean(penalised, model, tuple(points))
