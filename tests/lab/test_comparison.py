@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from mfgen.lab import comparison, recipes, spec, wording
@@ -53,6 +54,23 @@ def test_a_measure_of_either_sign_is_compared_by_its_difference(groups):
     assert likelihood.difference == pytest.approx(1.0)
     assert likelihood.error == pytest.approx(0.3 * math.sqrt(2))
     assert likelihood.wins == 1
+
+
+def test_one_seed_is_compared_point_by_point(write_run, tmp_path):
+    """Both are judged at the same points: what these have in common is not counted as chance."""
+    rng = np.random.default_rng(0)
+    common, own = rng.normal(-100, 10, 400), rng.normal(0, 1, 400)
+    folders = []
+    for name, values in (("score-vp", common), ("score-vp-hjb", common + 0.5 + own)):
+        measure = (values.mean(), values.std() / 20)
+        experiment = recipes.experiment(name, "digits")
+        folder = write_run(tmp_path / name, experiment, {"log_likelihood": measure}, pictures=False)
+        folder.write_arrays("points.npz", {"log_likelihood": values})
+        folders.append(folder.path)
+    (group,) = comparison.group(comparison.read(folders))
+    contrast = group.pairs[0].contrast("log_likelihood")
+    assert contrast.error == pytest.approx(own.std(ddof=1) / 20)
+    assert contrast.is_told_apart
 
 
 def test_methods_that_differ_in_a_setting_are_not_paired(write_run, tmp_path):

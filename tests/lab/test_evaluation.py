@@ -145,3 +145,12 @@ def test_the_arrays_of_the_exact_model_match_the_truth(known, tmp_path):
     assert max(profiles["hjb"]["value"]) < 0.05
     assert max(profiles["score"]["value"]) < 1e-5
     assert profiles["noise_ratio"] == sorted(profiles["noise_ratio"])
+
+
+def test_measures_over_points_are_the_means_of_what_is_kept(known):
+    assert evaluation.pointwise("mmd", known) is None
+    for name in ("kl", "one_shot_error", "one_shot_gap"):
+        values, measured = evaluation.pointwise(name, known), evaluation.measure(name, known)
+        assert values.shape == (SMALL.points,)
+        assert values.mean() == pytest.approx(measured.value, abs=1e-6)
+        assert values.std(ddof=1) / 10 == pytest.approx(measured.standard_error, rel=1e-4)

@@ -69,6 +69,11 @@ class Column(NamedTuple):
         spread = float(values.std(ddof=1))
         return Cell(float(values.mean()), spread, spread / math.sqrt(len(values)), len(values))
 
+    def at_points(self, metric: str, seed: int) -> np.ndarray | None:
+        """The measure of one seed at each point `[n]`; `None` if it was not kept."""
+        (entry,) = (entry for entry in self.entries if entry.experiment.seed == seed)
+        return entry.folder.arrays("points.npz").get(metric)
+
     def mean(self, name: str) -> float:
         """The mean over seeds of a number of the summary, such as `ms_per_step`."""
         return float(np.mean([entry.summary[name] for entry in self.entries]))
@@ -82,8 +87,8 @@ class Contrast(NamedTuple):
         ratio: geometric mean of with / without; `None` unless all values are positive.
         factor: its geometric standard deviation over seeds; `None` for one seed.
         difference: mean of with - without.
-        error: standard error of the difference: over seeds, or for one seed that of the measures
-            as if they were independent.
+        error: standard error of the difference: over seeds; for one seed over the points at which
+            both were judged, or that of the measures as if they were independent.
         wins: seeds in which the value with HJB is the better one.
         seeds: how many seeds they have in common.
     """
@@ -120,7 +125,9 @@ class Pair(NamedTuple):
         wins = int(np.sum(better))
         positive = bool(min(a.min(), b.min()) > 0)
         if len(seeds) == 1:
-            error = math.hypot(first[seeds[0]][1], second[seeds[0]][1])
+            error = self._paired_error(metric, seeds[0])
+            if error is None:
+                error = math.hypot(first[seeds[0]][1], second[seeds[0]][1])
             ratio = float(a[0] / b[0]) if positive else None
             return Contrast(
                 float(a[0]), float(b[0]), ratio, None, float(a[0] - b[0]), error, wins, 1
@@ -136,6 +143,13 @@ class Pair(NamedTuple):
             wins,
             len(seeds),
         )
+
+    def _paired_error(self, metric: str, seed: int) -> float | None:
+        """The standard error of the difference over common points; `None` if there are none."""
+        a, b = (column.at_points(metric, seed) for column in (self.regularised, self.plain))
+        if a is None or b is None or a.shape != b.shape or not np.isfinite(a - b).all():
+            return None
+        return float(np.std(a - b, ddof=1) / math.sqrt(len(a)))
 
 
 class Group(NamedTuple):

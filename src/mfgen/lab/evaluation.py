@@ -187,6 +187,22 @@ def measure(name: str, case: Case) -> Estimate:
     return Estimate(float(value.value), float(value.standard_error))
 
 
+def pointwise(name: str, case: Case) -> Float[np.ndarray, "n"] | None:
+    """A measure that is a mean over the points, at each of them; `None` for other measures.
+
+    With them two models judged at the same points are compared point by point.
+
+    Raises:
+        NotApplicable: as `measure`.
+    """
+    values = _AT_POINTS.get(name)
+    return None if values is None else np.asarray(values(case), np.float64)
+
+
+def _exact(case: Case) -> LogDensities:
+    return likelihood.evaluate(case.require_truth().log_density, case.points)
+
+
 def _kl(case: Case) -> Estimate:
     return likelihood.kl(case.require_truth(), case.flow, case.points)
 
@@ -196,9 +212,7 @@ def _log_likelihood(case: Case) -> Estimate:
 
 
 def _one_shot_error(case: Case) -> Estimate:
-    truth = case.require_truth()
-    exact = likelihood.evaluate(truth.log_density, case.points)
-    return likelihood.one_shot_error(case.one_shot, exact).absolute
+    return likelihood.one_shot_error(case.one_shot, _exact(case)).absolute
 
 
 def _one_shot_gap(case: Case) -> Estimate:
@@ -256,4 +270,11 @@ _MEASURES: dict[str, Callable[[Case], Estimate]] = {
     "w2": _w2,
     "c2st": _c2st,
     "memorisation": _memorisation,
+}
+
+_AT_POINTS: dict[str, Callable[[Case], LogDensities]] = {
+    "kl": lambda case: _exact(case) - case.flow,
+    "log_likelihood": lambda case: case.flow + case.samples.scaling.log_jacobian,
+    "one_shot_error": lambda case: jnp.abs(case.one_shot - _exact(case)),
+    "one_shot_gap": lambda case: jnp.abs(case.one_shot - case.flow),
 }

@@ -188,12 +188,18 @@ def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) ->
     )
     metrics: dict[str, dict[str, float]] = {}
     skipped: dict[str, str] = {}
+    points: dict[str, np.ndarray] = {}
     for name in evaluation.wanted(case.experiment):
         watcher.stage(name)
         try:
             metrics[name] = evaluation.measure(name, judged)._asdict()
+            values = evaluation.pointwise(name, judged)
         except evaluation.NotApplicable as reason:
             skipped[name] = str(reason)
+            continue
+        if values is not None:
+            points[name] = values
+    folder.write_arrays("points.npz", points)
     if case.experiment.evaluation.figures:
         watcher.stage("figures")
         arrays.keep(folder, judged)

@@ -5,6 +5,7 @@
     metrics.jsonl   one line for each record of the training, in order of steps
     checkpoints/    of the training, by Orbax
     model.eqx       the trained model
+    points.npz      measures that are means over points, at each point
     samples.npz     samples of the model, in original units
     summary.json    the measures, each with its standard error; written last: the run is finished
     figures/        pictures
