@@ -38,6 +38,7 @@ def operation(equation: jex.JaxprEqn) -> Operation:
 def body(equation: jex.JaxprEqn) -> jex.ClosedJaxpr | None:
     """The program inside a call, or None for an operation without one."""
     inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-    if isinstance(inner, jex.Jaxpr):
-        return jex.ClosedJaxpr(inner, ())
-    return inner if isinstance(inner, jex.ClosedJaxpr) else None
+    # Closed first: since JAX 0.11 every program holds its constants, and the two types are one.
+    if isinstance(inner, jex.ClosedJaxpr):
+        return inner
+    return jex.ClosedJaxpr(inner, ()) if isinstance(inner, jex.Jaxpr) else None
