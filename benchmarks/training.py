@@ -1,40 +1,77 @@
-"""Training steps of score models: mfgen's loop, and the same step in plain torch.
+"""Training steps of score models: mfgen's loop, and the same denoising step in plain torch.
 
-Both draw a batch, noise it to levels uniform in log kappa, evaluate the preconditioned network
-(3 x 128, 16 Fourier features of the point, 8 harmonics of the level), take the gradient of
-E |sigma s + eps|^2 and make an Adam step.
+A step draws a batch, noises it to levels stratified in log kappa, evaluates the preconditioned
+network (3 x 128, 16 Fourier features of the point, 8 harmonics of the level), takes the gradient
+of the objective, moves by Adam and updates the running average of the parameters. mfgen's loop is
+what `mfgen.fit` runs between two records, its tests for numbers that are not finite included.
+
+In torch the objective is E |sigma s(y) + eps|^2 under variance-exploding noising. Its network
+starts as a copy of mfgen's, and before anything is timed scores and losses of the two are compared
+on the same noised points.
 """
 
-import itertools
 import math
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import torch
 
 import mfgen as mg
+from benchmarks.timing import Steps
 from mfgen.train.loop import Plan, _advance
+from mfgen.train.noised import noised
 from mfgen.train.state import TrainState
 
-STEPS = 20
+RATE, AVERAGE = 1e-3, 0.999
+TOLERANCE = 1e-4
 
 
-def loop(make, objective, *, batch: int):
-    """A function that takes STEPS training steps of mfgen, compiled.
+def eight_gaussians() -> jax.Array:
+    """10,000 samples of 8 Gaussians, scaled to unit variance."""
+    data = mg.eight_gaussians().sample(10_000, key=jax.random.key(0))
+    return data / jnp.std(data)
+
+
+def matching(*, batch: int) -> dict[str, Steps]:
+    """Denoising score matching by mfgen and by torch, after they are found to agree."""
+    data = eight_gaussians()
+    game = mg.score_based(mg.VE(), mg.Empirical(data))
+    model = mg.score_field(game, key=jax.random.key(1))
+    objective = mg.DenoisingScoreMatching()
+    check_agreement(game, model, objective, data[:batch])
+    return {
+        "mfgen": loop(game, model, objective, data, batch=batch),
+        "torch": torch_loop(model, data, batch=batch),
+    }
+
+
+def regularisation(noising: mg.AbstractNoising, *, batch: int) -> dict[str, Steps]:
+    """The same potential trained without and with the Hamilton-Jacobi-Bellman regulariser."""
+    data = eight_gaussians()
+    game = mg.score_based(noising, mg.Empirical(data))
+    model = mg.score_potential(game, key=jax.random.key(1))
+    denoising = mg.DenoisingScoreMatching()
+    regularised = denoising + 0.3 * mg.HJB(points=64)
+    return {
+        "without": loop(game, model, denoising, data, batch=batch),
+        "with": loop(game, model, regularised, data, batch=batch),
+    }
+
+
+def loop(game, model, objective, data, *, batch: int) -> Steps:
+    """mfgen's compiled training loop.
 
     Arguments:
-        make: `score_potential` or `score_field`.
-        objective: what is minimised.
+        game, model, objective, data: as for `mfgen.fit`.
         batch: samples in a step.
     """
-    key = jax.random.key(0)
-    data = mg.eight_gaussians().sample(10_000, key=key) / 2.0
-    game = mg.score_based(mg.VE(), mg.Empirical(data))
-    parameters, static = eqx.partition(make(game, key=key), eqx.is_inexact_array)
-    optimiser = optax.adam(1e-3)
-    plan = Plan(game, 1.0 * objective, static, optimiser, batch, 0.999)
+    key = jax.random.key(2)
+    parameters, static = eqx.partition(model, eqx.is_inexact_array)
+    optimiser = optax.adam(RATE)
+    plan = Plan(game, 1.0 * objective, static, optimiser, batch, AVERAGE)
     state = TrainState(
         parameters,
         parameters,
@@ -43,56 +80,110 @@ def loop(make, objective, *, batch: int):
         optimiser.init(parameters),
         jnp.asarray(0, jnp.int32),
     )
-    count = jnp.asarray(STEPS)
-    advance = eqx.filter_jit(_advance).lower(plan, state, data, key, count).compile()
-    return lambda: jax.block_until_ready(advance(plan, state, data, key, count))
+    advance = eqx.filter_jit(_advance).lower(plan, state, data, key, jnp.asarray(1)).compile()
+
+    def steps(count: int) -> None:
+        nonlocal state
+        due = int(state.step) + count
+        state, _, finite = jax.block_until_ready(
+            advance(plan, state, data, key, jnp.asarray(count))
+        )
+        # The loop stops by itself where a number is not finite, which would look fast.
+        if int(state.step) != due or not all(map(bool, finite.values())):
+            raise FloatingPointError(f"training stopped at step {int(state.step)}")
+
+    return steps
 
 
 class TorchField(torch.nn.Module):
-    """The score network of `mfgen.models.score.ScoreField`, in torch."""
+    """The network of `mfgen.models.score.ScoreField` under VE noising, with the same weights.
 
-    def __init__(self, dim: int, low: float, high: float):
+    Arguments:
+        field: the model to copy.
+    """
+
+    def __init__(self, field: mg.ScoreField):
         super().__init__()
-        self.register_buffer("frequencies", torch.randn(dim, 16))
-        sizes = (dim + 32 + 17, 128, 128, 128)
+        scaling, trunk = field.precondition, field.trunk
+        noising = scaling.noising
+        self.low, self.high = math.log(noising.smallest_ratio), math.log(noising.largest_ratio)
+        self.spread = scaling.spread
+        self.register_buffer("mean", torch.tensor(scaling.mean))
+        self.register_buffer("frequencies", _tensor(trunk.space.frequencies.T))
+        self.register_buffer("harmonics", 0.5 * math.pi * torch.arange(1, trunk.level.count + 1))
         layers: list[torch.nn.Module] = []
-        for before, after in itertools.pairwise(sizes):
-            layers += [torch.nn.Linear(before, after), torch.nn.SiLU()]
-        self.net = torch.nn.Sequential(*layers, torch.nn.Linear(128, dim))
-        self.low, self.high = math.log(low), math.log(high)
+        for layer in trunk.layers:
+            linear = torch.nn.Linear(layer.in_features, layer.out_features)
+            with torch.no_grad():
+                linear.weight.copy_(_tensor(layer.weight))
+                linear.bias.copy_(_tensor(layer.bias))
+            layers += [linear, torch.nn.SiLU()]
+        self.net = torch.nn.Sequential(*layers[:-1])
 
     def forward(self, y: torch.Tensor, log_ratio: torch.Tensor) -> torch.Tensor:
+        """The score at points `[n, dim]` and logarithms of noise ratios `[n, 1]`."""
         ratio = log_ratio.exp()
-        width = (1 + ratio**2).sqrt()
-        z = y / width
+        width = (self.spread**2 + ratio.square()).sqrt()
+        z = (y - self.mean) / width
         level = (2 * log_ratio - self.low - self.high) / (self.high - self.low)
-        angles = z @ self.frequencies
-        turns = 0.5 * math.pi * level * torch.arange(1, 9)
+        angles, turns = z @ self.frequencies, level * self.harmonics
         features = [z, angles.cos(), angles.sin(), level, turns.cos(), turns.sin()]
-        return (self.net(torch.cat(features, 1)) / ratio - z) / width
+        return (self.spread / ratio * self.net(torch.cat(features, 1)) - z) / width
 
 
-def torch_loop(*, batch: int):
-    """A function that takes STEPS steps of denoising score matching in torch."""
-    torch.manual_seed(0)
-    low, high = 0.03, 10.0
-    data = torch.randn(10_000, 2)
-    field = TorchField(2, low, high)
-    optimiser = torch.optim.Adam(field.parameters(), lr=1e-3)
-    average = [p.detach().clone() for p in field.parameters()]
+def torch_loop(model: mg.ScoreField, samples: jax.Array, *, batch: int) -> Steps:
+    """The denoising step in torch.
 
-    def steps() -> None:
-        for _ in range(STEPS):
+    Arguments:
+        model: the model whose network and noise levels are copied.
+        samples: the data, shape `[n, dim]`.
+        batch: samples in a step.
+    """
+    field, data = TorchField(model), _tensor(samples)
+    optimiser = torch.optim.Adam(field.parameters(), lr=RATE)
+    parameters = list(field.parameters())
+    average = [parameter.detach().clone() for parameter in parameters]
+    strata = torch.arange(batch)[:, None]
+
+    def steps(count: int) -> None:
+        for _ in range(count):
             x = data[torch.randint(0, len(data), (batch,))]
-            fraction = (torch.arange(batch)[:, None] + torch.rand(batch, 1)) / batch
-            log_ratio = math.log(low) + fraction * math.log(high / low)
+            fraction = (strata + torch.rand(batch, 1)) / batch
+            log_ratio = field.low + fraction * (field.high - field.low)
             eps = torch.randn_like(x)
-            noise = log_ratio.exp()
-            loss = (noise * field(x + noise * eps, log_ratio) + eps).square().sum(1).mean()
+            loss = torch_loss(field, x, log_ratio, eps)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             with torch.no_grad():
-                torch._foreach_lerp_(average, list(field.parameters()), 0.001)
+                torch._foreach_lerp_(average, parameters, 1 - AVERAGE)
 
     return steps
+
+
+def torch_loss(field: TorchField, x, log_ratio, eps) -> torch.Tensor:
+    """E |sigma s(x + sigma eps) + eps|^2."""
+    noise = log_ratio.exp()
+    return (noise * field(x + noise * eps, log_ratio) + eps).square().sum(1).mean()
+
+
+def check_agreement(game, model: mg.ScoreField, objective, batch: jax.Array) -> None:
+    """Compares scores and losses of mfgen and torch at the same noised points.
+
+    Raises:
+        AssertionError: if they differ by more than the tolerance.
+    """
+    noising, key = game.dynamics.noising, jax.random.key(3)
+    points = noised(noising, objective.law, batch, key=key)
+    field, log_ratio = TorchField(model), _tensor(jnp.log(noising.ratio(points.s)))[:, None]
+    with torch.no_grad():
+        score = field(_tensor(points.y), log_ratio).numpy()
+        loss = torch_loss(field, _tensor(batch), log_ratio, _tensor(points.eps)).item()
+    expected = np.asarray(jax.vmap(model.score)(points.s, points.y))
+    margin = TOLERANCE * np.abs(expected).max()
+    np.testing.assert_allclose(score, expected, rtol=0, atol=margin)
+    np.testing.assert_allclose(loss, objective(game, model, batch, key=key), rtol=TOLERANCE)
+
+
+def _tensor(array) -> torch.Tensor:
+    return torch.tensor(np.asarray(array))

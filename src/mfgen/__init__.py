@@ -81,6 +81,8 @@ from mfgen.simulate.sampler import sample as sample
 from mfgen.train.collocation import NoisedData as NoisedData
 from mfgen.train.collocation import SpreadData as SpreadData
 from mfgen.train.collocation import UniformTime as UniformTime
+from mfgen.train.laplacian import Exact as Exact
+from mfgen.train.laplacian import Hutchinson as Hutchinson
 from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
 from mfgen.train.loop import NonFiniteError as NonFiniteError
 from mfgen.train.loop import fit as fit
@@ -94,8 +96,6 @@ from mfgen.train.penalty import Absolute as Absolute
 from mfgen.train.penalty import Huber as Huber
 from mfgen.train.penalty import Squared as Squared
 from mfgen.train.physics import HJB as HJB
-from mfgen.train.physics import Exact as Exact
-from mfgen.train.physics import Hutchinson as Hutchinson
 from mfgen.train.physics import ScoreHJB as ScoreHJB
 from mfgen.train.state import CheckpointError as CheckpointError
 from mfgen.train.state import Checkpoints as Checkpoints

@@ -73,6 +73,29 @@ def test_value_and_gradient_are_those_of_the_plain_mean(net, batch, chunk):
     assert_close(value, expected[0])
 
 
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_reports_are_means_without_derivatives(net, batch, chunk):
+    """The second of two outputs is reported, and only the first is differentiated."""
+    both = lambda net, sample: (loss(net, sample), {"square": loss(net, sample) ** 2})
+
+    @eqx.filter_jit
+    def evaluate(net):
+        mean = lambda net: chunked_mean(both, net, batch, chunk=chunk, reports=True)
+        reported = eqx.filter_grad(lambda net: mean(net)[1]["square"])(net)
+        got = eqx.filter_value_and_grad(mean, has_aux=True)(net)
+        return (
+            got,
+            eqx.filter_value_and_grad(lambda net: plain_mean(loss, net, batch))(net),
+            reported,
+        )
+
+    ((value, reports), gradient), expected, reported = evaluate(net)
+    assert_close((value, gradient), expected)
+    squares = plain_mean(lambda net, sample: loss(net, sample) ** 2, net, batch)
+    assert_close(reports["square"], squares)
+    assert all(jnp.all(leaf == 0) for leaf in jax.tree.leaves(eqx.filter(reported, eqx.is_array)))
+
+
 def test_gradient_of_a_laplacian_residual(net, batch):
     def residual(net, sample):
         return jet(lambda t, x: net(t * x))(0.5, sample[0]).laplacian ** 2

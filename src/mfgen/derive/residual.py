@@ -35,10 +35,15 @@ def hjb(game: MFG, u: Value, rho: Path | None, t: Time, x: State) -> Scalar:
         rho: the density path t -> density; `None` if the interaction does not depend on it.
         t, x: the point at which the residual is taken, x of shape `[dim]`.
     """
+    return hjb_from_jet(game, game_jet(game, u, t, x), rho, t, x)
+
+
+def game_jet(game: MFG, u: Value, t: Time, x: State) -> HeatJet:
+    """What the equation needs of u at (t, x): value, dt u + (sigma^2/2) lap u, and gradient."""
     if game.dynamics.deterministic:
         value, time, gradient, _ = _first_order(u)(t, x)
-        return hjb_from_jet(game, HeatJet(value, time, gradient), rho, t, x)
-    return hjb_from_jet(game, heat_jet(u)(t, x, diffusivity(game, t)), rho, t, x)
+        return HeatJet(value, time, gradient)
+    return heat_jet(u)(t, x, diffusivity(game, t))
 
 
 def hjb_from_jet(game: MFG, jet: HeatJet, rho: Path | None, t: Time, x: State) -> Scalar:

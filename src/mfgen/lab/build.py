@@ -35,6 +35,7 @@ from mfgen.simulate.integrator import Adaptive, RungeKutta4
 from mfgen.simulate.langevin import PredictorCorrector
 from mfgen.simulate.likelihood import FlowLikelihood
 from mfgen.train.collocation import NoisedData, SpreadData, UniformTime
+from mfgen.train.laplacian import Exact, Hutchinson
 from mfgen.train.likelihood import MaximumLikelihood
 from mfgen.train.matching import (
     DenoisingScoreMatching,
@@ -44,7 +45,7 @@ from mfgen.train.matching import (
 from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.objective import AbstractObjective, Combination
 from mfgen.train.penalty import Absolute, Huber, Squared
-from mfgen.train.physics import HJB, Exact, Hutchinson, ScoreHJB
+from mfgen.train.physics import HJB, ScoreHJB
 from mfgen.train.weighting import Flat, RatioPower
 from mfgen.zoo.score import score_based
 

@@ -32,6 +32,7 @@ def chunked_mean(
     batch: PyTree,
     *,
     chunk: int | Literal["auto"] | None = "auto",
+    reports: bool = False,
 ) -> PyTree:
     """Mean of f(parameters, sample) over a batch, computed in chunks: (1/n) sum_i f(theta, z_i).
 
@@ -44,6 +45,8 @@ def chunked_mean(
         parameters: any tree, for instance an Equinox module.
         batch: a tree of arrays with a common leading axis, the samples.
         chunk: the samples per chunk, None for the whole batch, or "auto" for `default_chunk`.
+        reports: f returns (scalar, tree of scalars), of which the tree is for reports alone: no
+            derivative passes through it, and the first scalar keeps the fast gradient.
 
     Returns:
         the mean of each scalar.
@@ -66,11 +69,27 @@ def chunked_mean(
         values = jax.vmap(lambda sample: single(moving, sample, *closed))(part)
         return jax.tree.map(jnp.sum, values)
 
+    one = jax.tree.structure(output) == jax.tree.structure(0.0)
     if width is not None:
-        scalar = jax.tree.structure(output) == jax.tree.structure(0.0)
-        form = _chunked_sum if scalar else _recomputed_sum
-        total = form(flatten_contractions(total), min(width, size))
-    return jax.tree.map(lambda value: value / size, total((moving, closed), batch))
+        total = flatten_contractions(total)
+    if width is not None and not (one or reports):
+        sums = _recomputed_sum(total, min(width, size))((moving, closed), batch)
+    else:
+        pair = _reported(total) if reports else lambda *arguments: (total(*arguments), ())
+        whole = pair if width is None else _chunked_sum(pair, min(width, size))
+        sums = whole((moving, closed), batch)
+        sums = sums if reports else sums[0]
+    return jax.tree.map(lambda value: value / size, sums)
+
+
+def _reported(total: Callable) -> Callable:
+    """The same sums, of which all but the first are constants to differentiation."""
+
+    def evaluate(leaves, part):
+        value, reports = total(leaves, part)
+        return value, jax.lax.stop_gradient(reports)
+
+    return evaluate
 
 
 def _chunk_size(chunk: int | str | None) -> int | None:
@@ -129,7 +148,7 @@ def _recomputed_sum(total: Callable, width: int) -> Callable:
 
 
 def _chunked_sum(total: Callable, width: int) -> Callable:
-    """(leaves, batch) -> scalar sum, whose derivative in the leaves is formed with the value.
+    """(leaves, batch) -> (sum, reports), the derivative of the sum formed with its value.
 
     The rule is a forward one, linear in the tangents, so forward and reverse mode both use it.
     """
@@ -152,10 +171,12 @@ def _chunked_sum(total: Callable, width: int) -> Callable:
         if any(i >= len(jax.tree.leaves(primals[0])) for i in moving):
             recomputed = lambda *moved: _recomputed_sum(total, width)(*restore(moved))
             return jax.jvp(recomputed, moved, slopes)
-        gradient = jax.value_and_grad(lambda moved, part: total(restore(moved)[0], part))
-        value, gradients = _fold(lambda part: gradient(moved, part), primals[1], width)
-        change = sum(map(jnp.vdot, gradients, slopes), start=jnp.zeros_like(value))
-        return value, change
+        gradient = jax.value_and_grad(
+            lambda moved, part: total(restore(moved)[0], part), has_aux=True
+        )
+        sums, gradients = _fold(lambda part: gradient(moved, part), primals[1], width)
+        change = sum(map(jnp.vdot, gradients, slopes), start=jnp.zeros_like(sums[0]))
+        return sums, (change, jax.tree.map(jnp.zeros_like, sums[1]))
 
     evaluate.defjvp(derivative, symbolic_zeros=True)
     return evaluate

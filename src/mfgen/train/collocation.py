@@ -14,11 +14,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key
+from mfgen._types import Batch, Key, Scalar, Time
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import log_ratio_speed
+from mfgen.problem.noising import AbstractNoising, log_ratio_speed
 from mfgen.train.noised import AbstractNoiseLaw, LogUniform, Noised, noised, noising_of
 
 
@@ -85,15 +86,23 @@ class UniformTime(AbstractCollocation):
         return Collocation(game.dynamics.horizon * fraction, batch[:count], jnp.ones(count))
 
 
-def _subset(points: Noised, count: int | None) -> Noised:
-    # Every k-th point keeps the stratification of the levels.
-    n = points.s.shape[0]
+def subset_index(n: int, count: int | None) -> np.ndarray:
+    """Which of n stratified points are used if `count` are wanted: every k-th keeps the strata."""
     if count is None or count >= n:
-        return points
-    index = jnp.arange(count) * n // count
+        return np.arange(n)
+    return np.arange(count) * n // count
+
+
+def log_ratio_factor(noising: AbstractNoising, s: Time) -> Scalar:
+    """2 sigma^2 / g^2, which makes a rate in time one per unit of log kappa."""
+    return 1 / log_ratio_speed(noising, s)
+
+
+def _subset(points: Noised, count: int | None) -> Noised:
+    index = subset_index(points.s.shape[0], count)
     return jax.tree.map(lambda leaf: leaf[index], points)
 
 
 def _factor(game: MFG, points: Noised) -> Float[Array, "n"]:
     noising = noising_of(game, "Collocation")
-    return 1 / jax.vmap(lambda s: log_ratio_speed(noising, s))(points.s)
+    return jax.vmap(lambda s: log_ratio_factor(noising, s))(points.s)

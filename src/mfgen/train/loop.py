@@ -25,7 +25,7 @@ from mfgen.data.validate import check_samples
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.train.history import Callback, History, Progress
-from mfgen.train.objective import AbstractObjective, Combination, total
+from mfgen.train.objective import AbstractObjective, Combination
 from mfgen.train.state import CheckpointError, Checkpoints, TrainState
 
 VALIDATION = 2**32 - 1  # its key is that of a step which is never reached
@@ -206,8 +206,8 @@ def _step(plan: Plan, state: TrainState, data: Batch, key: Key):
 
     def loss(parameters) -> tuple[Scalar, dict[str, Scalar]]:
         model = eqx.combine(parameters, plan.static)
-        terms = plan.objective.terms(plan.game, model, batch, key=loss_key)
-        return total(terms), terms
+        weighted = plan.objective.evaluate(plan.game, model, batch, key=loss_key)
+        return weighted.total, dict(zip(plan.objective.names, weighted.terms, strict=True))
 
     gradient, terms = jax.grad(loss, has_aux=True)(state.parameters)
     updates, optimiser = plan.optimiser.update(gradient, state.optimiser, state.parameters)

@@ -19,7 +19,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mfgen._types import Batch, Key, Scalar
+from mfgen._types import Batch, Costate, Key, Scalar
 from mfgen.math.autodiff import divergence, probes
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
@@ -49,7 +49,7 @@ class DenoisingScoreMatching(AbstractObjective):
         points = noised(noising, self.law, batch, key=key)
 
         def loss(point: Noised) -> Scalar:
-            return jnp.sum(jnp.square(scaled_score(model, noising, point) + point.eps))
+            return denoising_error(noising, model.costate(point.t, point.y), point)
 
         return jnp.mean(jax.vmap(loss)(points))
 
@@ -104,6 +104,11 @@ class SlicedScoreMatching(AbstractObjective):
             return _implicit(model, noising, point, jnp.mean(jax.vmap(slope)(directions)))
 
         return jnp.mean(jax.vmap(loss)(points, keys))
+
+
+def denoising_error(noising: AbstractNoising, costate: Costate, point: Noised) -> Scalar:
+    """|sigma s + eps|^2 at one noised point, with the score s = -costate there."""
+    return jnp.sum(jnp.square(point.eps - noising.noise(point.s) * costate))
 
 
 def _scaled_score_at(model: AbstractModel, noising: AbstractNoising, point: Noised, y):

@@ -67,3 +67,10 @@ def squared_without_bias(estimates: Float[Array, "probes"]) -> Scalar:
     count = estimates.shape[0]
     pairs = jnp.square(jnp.sum(estimates)) - jnp.sum(jnp.square(estimates))
     return pairs / (count * (count - 1))
+
+
+def penalise(penalty: AbstractPenalty, estimates: Float[Array, "estimates"]) -> Scalar:
+    """The penalty of a residual known exactly `[1]`, or its square from several estimates."""
+    if estimates.shape[0] == 1:
+        return penalty(estimates[0])
+    return squared_without_bias(estimates)

@@ -16,74 +16,22 @@ References: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 5 (
 C.-H. Lai et al. (2023), arXiv 2210.04296 (the score form; its divergence enters with plus).
 """
 
-from abc import abstractmethod
-
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State, Time
+from mfgen._types import Batch, Key, Scalar
 from mfgen.derive.costate import hjb_gradient
-from mfgen.derive.residual import diffusivity, hjb, hjb_from_jet
-from mfgen.math.autodiff import HeatJet, probes, stochastic_jet
 from mfgen.math.chunk import chunked_mean
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.train.collocation import AbstractCollocation, NoisedData
+from mfgen.train.joint import ScoreAndResidual
+from mfgen.train.laplacian import AbstractLaplacian, Exact, Hutchinson, probe_keys
+from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.noised import noising_of
-from mfgen.train.objective import AbstractObjective
-from mfgen.train.penalty import AbstractPenalty, Squared, squared_without_bias
+from mfgen.train.objective import AbstractObjective, AbstractPair
+from mfgen.train.penalty import AbstractPenalty, Squared, penalise
 from mfgen.train.weighting import AbstractWeighting, Flat
-
-
-class AbstractLaplacian(eqx.Module):
-    """How a residual's Laplacian is computed: once exactly, or as independent estimates."""
-
-    @abstractmethod
-    def residuals(
-        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
-    ) -> Float[Array, "estimates"]:
-        """The residual at one point: its exact value `[1]`, or estimates `[probes]`."""
-
-
-class Exact(AbstractLaplacian):
-    """The exact Laplacian in one forward pass; its cost grows with the dimension."""
-
-    def residuals(
-        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
-    ) -> Float[Array, "estimates"]:
-        del key
-        return hjb(game, model, None, t, x)[None]
-
-
-class Hutchinson(AbstractLaplacian):
-    """Independent estimates v.(Hess U) v with Rademacher probes; the cost of two gradients.
-
-    Arguments:
-        count: the number of probes for each point, at least 2.
-    """
-
-    count: int = eqx.field(static=True, default=2)
-
-    def __check_init__(self):
-        if self.count < 2:
-            raise ValueError(
-                f"`Hutchinson` got count = {self.count}, expected at least 2: the square of a "
-                "single estimate is biased by its variance."
-            )
-
-    def residuals(
-        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
-    ) -> Float[Array, "estimates"]:
-        directions = probes(key, self.count, x.size)
-        value, time, gradient, laplacians = stochastic_jet(model)(t, x, directions)
-
-        def residual(laplacian: Scalar) -> Scalar:
-            heat = time + diffusivity(game, t) * laplacian
-            return hjb_from_jet(game, HeatJet(value, heat, gradient), None, t, x)
-
-        return jax.vmap(residual)(laplacians)
 
 
 class HJB(AbstractObjective):
@@ -126,17 +74,27 @@ class HJB(AbstractObjective):
                 "an `AbstractPotential`: use `score_potential`, or `ScoreHJB` for vector fields."
             )
         points = self.collocation(game, batch, self.points, key=key)
-        keys = jax.random.split(jax.random.fold_in(key, 3), points.t.shape[0])
+        keys = probe_keys(key, points.t.shape[0])
 
         def penalised(model: AbstractPotential, sample) -> Scalar:
             (t, x, factor), key = sample
-            residuals = factor * self.laplacian.residuals(game, model, t, x, key=key)
-            weight = self.weighting(game, t)
-            if residuals.shape[0] == 1:
-                return weight * self.penalty(residuals[0])
-            return weight * squared_without_bias(residuals)
+            residuals = self.laplacian.residuals(game, model, t, x, key=key)
+            return self.weighting(game, t) * penalise(self.penalty, factor * residuals.values)
 
         return chunked_mean(penalised, model, (tuple(points), keys))
+
+    def joined(self, other: AbstractObjective, model: AbstractModel) -> AbstractPair | None:
+        """Score matching at the same noised points shares the evaluation of the network there."""
+        if not (
+            isinstance(other, DenoisingScoreMatching)
+            and isinstance(self.collocation, NoisedData)
+            and self.collocation.law == other.law
+            and isinstance(model, AbstractPotential)
+        ):
+            return None
+        return ScoreAndResidual(
+            other.law, self.penalty, self.laplacian, self.weighting, self.points
+        )
 
 
 class ScoreHJB(AbstractObjective):

@@ -1,0 +1,90 @@
+"""The HJB residual at a point, its Laplacian exact or estimated by random probes.
+
+    R = H(t, x, grad U) - (dt U + (sigma^2/2) lap U)
+
+`Exact` takes all derivatives in one forward pass. `Hutchinson` has an independent estimate of R for
+each probe v, from lap U ~ v.(Hess U) v; the mean product of pairs of them estimates R^2 without
+bias. Either way grad U comes with the residual: whoever needs the score at the same point has it.
+
+References: R. Li et al. (2023), arXiv 2307.08214 (forward Laplacian); M. F. Hutchinson (1989).
+"""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float
+
+from mfgen._types import Costate, Key, Scalar, State, Time
+from mfgen.derive.residual import diffusivity, game_jet, hjb_from_jet
+from mfgen.math.autodiff import HeatJet, probes, stochastic_jet
+from mfgen.models.base import AbstractPotential
+from mfgen.problem.game import MFG
+
+
+class Residuals(NamedTuple):
+    """The HJB residual of a potential at one point.
+
+    Attributes:
+        values: its exact value `[1]`, or independent estimates `[probes]`.
+        costate: grad U, shape `[dim]`.
+    """
+
+    values: Float[Array, "estimates"]
+    costate: Costate
+
+
+class AbstractLaplacian(eqx.Module):
+    """How a residual's Laplacian is computed: once exactly, or as independent estimates."""
+
+    @abstractmethod
+    def residuals(
+        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
+    ) -> Residuals:
+        """The residual at one point, exact or estimated, and grad U which comes with it."""
+
+
+class Exact(AbstractLaplacian):
+    """The exact Laplacian in one forward pass; its cost grows with the dimension."""
+
+    def residuals(
+        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
+    ) -> Residuals:
+        del key
+        jet = game_jet(game, model, t, x)
+        return Residuals(hjb_from_jet(game, jet, None, t, x)[None], jet.gradient)
+
+
+class Hutchinson(AbstractLaplacian):
+    """Independent estimates v.(Hess U) v with Rademacher probes; the cost of two gradients.
+
+    Arguments:
+        count: the number of probes for each point, at least 2.
+    """
+
+    count: int = eqx.field(static=True, default=2)
+
+    def __check_init__(self):
+        if self.count < 2:
+            raise ValueError(
+                f"`Hutchinson` got count = {self.count}, expected at least 2: the square of a "
+                "single estimate is biased by its variance."
+            )
+
+    def residuals(
+        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
+    ) -> Residuals:
+        directions = probes(key, self.count, x.size)
+        value, time, gradient, laplacians = stochastic_jet(model)(t, x, directions)
+
+        def residual(laplacian: Scalar) -> Scalar:
+            heat = time + diffusivity(game, t) * laplacian
+            return hjb_from_jet(game, HeatJet(value, heat, gradient), None, t, x)
+
+        return Residuals(jax.vmap(residual)(laplacians), gradient)
+
+
+def probe_keys(key: Key, count: int) -> Array:
+    """The keys of the probes at `count` points, for a step with the given key."""
+    return jax.random.split(jax.random.fold_in(key, 3), count)

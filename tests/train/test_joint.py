@@ -1,0 +1,61 @@
+"""Score matching and the HJB residual in one pass are the two on their own."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfgen.models.score import score_field
+from mfgen.train.collocation import NoisedData, SpreadData
+from mfgen.train.joint import ScoreAndResidual
+from mfgen.train.laplacian import Hutchinson
+from mfgen.train.matching import DenoisingScoreMatching, SlicedScoreMatching
+from mfgen.train.noised import LogUniform
+from mfgen.train.penalty import Huber
+from mfgen.train.physics import HJB
+from mfgen.train.weighting import RatioPower
+
+LAW = LogUniform(0.1, 2.0)
+SHARING = {
+    "exact": (DenoisingScoreMatching(), HJB(points=10)),
+    "all points": (DenoisingScoreMatching(), HJB(points=None)),
+    "probes": (DenoisingScoreMatching(), HJB(laplacian=Hutchinson(3), points=16)),
+    "settings": (
+        DenoisingScoreMatching(LAW),
+        HJB(Huber(0.5), NoisedData(LAW), points=7, weighting=RatioPower(-1.0)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_value_terms_and_gradient_are_those_of_the_parts(name, game, network, data, key):
+    matching, residual = SHARING[name]
+    batch = data[:37]
+    assert isinstance(residual.joined(matching, network), ScoreAndResidual)
+
+    def apart(model):
+        first = 2.0 * matching(game, model, batch, key=key)
+        second = 0.3 * residual(game, model, batch, key=key)
+        return first + second, (first, second)
+
+    def together(model):
+        return tuple((2.0 * matching + 0.3 * residual).evaluate(game, model, batch, key=key))
+
+    @eqx.filter_jit
+    def slopes(model):
+        return [eqx.filter_value_and_grad(f, has_aux=True)(model) for f in (together, apart)]
+
+    (values, gradient), (expected, slope) = slopes(network)
+    np.testing.assert_allclose(jax.tree.leaves(values), jax.tree.leaves(expected), rtol=2e-5)
+    for got, wanted in zip(jax.tree.leaves(gradient), jax.tree.leaves(slope), strict=True):
+        scale = float(jnp.max(jnp.abs(wanted)))
+        np.testing.assert_allclose(got, wanted, atol=1e-4 * scale, rtol=1e-3)
+
+
+def test_terms_without_common_points_are_left_apart(game, network, key):
+    matching = DenoisingScoreMatching()
+    assert HJB(collocation=SpreadData()).joined(matching, network) is None
+    assert HJB().joined(DenoisingScoreMatching(LAW), network) is None
+    assert HJB().joined(SlicedScoreMatching(), network) is None
+    assert HJB().joined(matching, score_field(game, width=8, depth=1, key=key)) is None
