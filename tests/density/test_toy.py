@@ -1,6 +1,7 @@
 """Every toy target obeys the same laws: normalised, sampled as evaluated, noised as diffused."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -167,3 +168,34 @@ def test_particles_integrate_like_the_density(name):
     observed = np.asarray(weights, np.float64) @ np.asarray(FEATURES(particles))[:, :5]
     # Where particles are a sample there are 4096 of them; quadrature is far more accurate.
     assert np.all(abs(observed - mean) < 4 * deviation / np.sqrt(4096) + STEP**2)
+
+
+# E|X|^2 of each target: that of the curve or of the centres, and the noise of two coordinates.
+SQUARES = {
+    "eight_gaussians": (16.0 + 2 * 0.25) / 1.414**2,
+    "checkerboard": 10.0 + 2 / 3,
+    "rings": (0.75**2 + 1.5**2 + 2.25**2 + 3.0**2) / 4 + 2 * 0.08**2,
+    # Half circles 2 (cos, sin) with their centres at (-1, -.2) and (1, .8); E sin = 2 / pi.
+    "moons": 5.34 - 4 / math.pi + 2 * 0.2**2,
+    # Radius 3 pi (1 + 2 tau) / 10 with tau uniform.
+    "swissroll": 0.09 * math.pi**2 * 13 / 3 + 2 * 0.2**2,
+    # Radius pi tau with tau of density 2 tau.
+    "spiral": math.pi**2 / 2 + 2 * 0.15**2,
+    "pinwheel": 2.0**2 + 0.6**2 + 0.2**2,
+}
+
+
+@pytest.mark.parametrize("name", SQUARES)
+def test_targets_have_the_published_size(name):
+    mean, covariance = getattr(toy, name)().moments()
+    square = jnp.trace(covariance) + mean @ mean
+    np.testing.assert_allclose(square, SQUARES[name], rtol=1e-5)
+
+
+def test_mixture20_deviations_are_log_uniform():
+    """Between .2 and .8, half of them below .4."""
+    laws = [mixture20(seed).covariances for seed in range(20)]
+    deviations = np.sqrt(np.concatenate([law.variances.ravel() for law in laws]))
+    assert deviations.min() > 0.2 - 1e-4
+    assert deviations.max() < 0.8 + 1e-4
+    assert abs(np.mean(deviations < 0.4) - 0.5) < 4 * 0.5 / np.sqrt(deviations.size)

@@ -11,6 +11,20 @@ from mfgen.lab.store import RunFolder, fingerprint, write_whole
 EXPERIMENT = recipes.resolve(recipes.experiment("score-vp"), 2)
 
 
+SUMMARY = {
+    "spec": "score-vp", "data": "iris", "seed": 3, "steps": 5, "best_step": None,
+    "wall_seconds": 1.0, "evaluation_seconds": 2.0, "ms_per_step": None, "parameters": 7,
+    "metrics": {"kl": {"value": 0.5, "standard_error": 0.1}}, "skipped": {"mmd": "no reason"},
+}  # fmt: skip
+
+
+def record(step):
+    return {
+        "step": step, "steps": 400, "terms": {"HJB": 0.5}, "validation": None, "seconds": 1.0,
+        "milliseconds_per_step": 2.0,
+    }  # fmt: skip
+
+
 def files(path):
     return {file.name: file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
@@ -65,20 +79,21 @@ def test_what_a_kill_left_of_a_claim_does_not_block_the_folder(tmp_path):
 def test_records_are_appended_and_rewound(tmp_path):
     folder = RunFolder(tmp_path)
     for step in (100, 200, 300):
-        folder.append({"step": step})
+        folder.append(record(step))
     folder.rewind(200)
-    folder.append({"step": 300})
+    folder.append(record(300))
     assert [record["step"] for record in folder.records()] == [100, 200, 300]
 
 
-def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
+@pytest.mark.parametrize("rest", [b'{"step": 20', b'{"step": 200}\n', b"\xff\xfe\n", b"[1]\n"])
+def test_a_line_cut_off_by_a_kill_or_damaged_is_left_out(tmp_path, rest):
     folder = RunFolder(tmp_path)
-    folder.append({"step": 100})
-    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write('{"step": 20')
+    folder.append(record(100))
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(rest)
     assert [record["step"] for record in folder.records()] == [100]
     folder.rewind(100)
-    folder.append({"step": 200})
+    folder.append(record(200))
     assert [record["step"] for record in folder.records()] == [100, 200]
 
 
@@ -98,9 +113,10 @@ def test_arrays_come_back_and_objects_never(tmp_path):
     np.savez(tmp_path / "bad.npz", samples=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match=r"bad\.npz` cannot be read"):
         folder.arrays("bad.npz")
-    (tmp_path / "cut.npz").write_bytes((tmp_path / "samples.npz").read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"cut\.npz` cannot be read"):
-        folder.arrays("cut.npz")
+    for length in (0, 100):
+        (tmp_path / "cut.npz").write_bytes((tmp_path / "samples.npz").read_bytes()[:length])
+        with pytest.raises(ValueError, match=r"cut\.npz` cannot be read"):
+            folder.arrays("cut.npz")
 
 
 def test_an_unfinished_run_has_no_summary(tmp_path):
@@ -110,12 +126,28 @@ def test_an_unfinished_run_has_no_summary(tmp_path):
     folder.claim(EXPERIMENT, resume=False)
     with pytest.raises(ValueError, match="not finished"):
         folder.summary()
-    (folder.path / "summary.json").write_text('{"spec":', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"summary\.json` cannot be read"):
-        folder.summary()
-    folder.write_json("summary.json", {"seed": 3})
-    assert folder.summary() == {"seed": 3}
-    assert json.loads((folder.path / "summary.json").read_text()) == {"seed": 3}
+    for damaged in ('{"spec":', "{}", "[]", "null", json.dumps(SUMMARY | {"metrics": {"kl": 1}})):
+        (folder.path / "summary.json").write_text(damaged, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"summary\.json` cannot be read"):
+            folder.summary()
+    folder.write_json("summary.json", SUMMARY)
+    assert folder.summary() == SUMMARY
+    assert json.loads((folder.path / "summary.json").read_text()) == SUMMARY
+
+
+def test_numbers_that_json_does_not_know_are_kept_as_words(tmp_path):
+    folder = RunFolder(tmp_path)
+    measure = {"value": np.inf, "standard_error": float("nan")}
+    folder.write_json("profiles.json", {"hjb": {"value": [np.inf], "standard_error": [-np.inf]}})
+    folder.write_json("measure.json", measure)
+    strict = lambda word: pytest.fail(f"{word} is no JSON")
+    found = json.loads((tmp_path / "measure.json").read_text(), parse_constant=strict)
+    assert found == {"value": "inf", "standard_error": "nan"}
+    assert float(found["value"]) == np.inf
+    assert folder.profiles()["hjb"]["standard_error"] == ["-inf"]
+    folder.write_json("profiles.json", {"hjb": {}})
+    with pytest.raises(ValueError, match=r"profiles\.json` cannot be read"):
+        folder.profiles()
 
 
 def test_the_fingerprint_tells_runs_apart():

@@ -73,3 +73,13 @@ def test_trees_and_custom_rules_are_kept(x64):
     assert jax.tree.structure(flat(tree)) == jax.tree.structure(f(tree))
     slope = jax.grad(lambda x: flat({**tree, "x": x})["y"])(tree["x"])
     np.testing.assert_array_equal(slope, 3.0)
+
+
+RANDOM = np.random.default_rng(0)
+
+
+def test_axes_contracted_crosswise_keep_their_pairs(x64):
+    left, right = RANDOM.normal(size=(3, 4, 5)), RANDOM.normal(size=(4, 3, 2))
+    product = lambda a, b: jax.lax.dot_general(a, b, (((0, 1), (1, 0)), ((), ())))
+    flat = flatten_contractions(product)(jnp.asarray(left), jnp.asarray(right))
+    np.testing.assert_allclose(flat, np.einsum("abi,baj->ij", left, right), rtol=1e-12)

@@ -18,6 +18,8 @@ def test_separated_laws_are():
     assert estimate.value > 0.9
     binomial = np.sqrt(estimate.value * (1 - estimate.value) / 400)
     assert estimate.standard_error == pytest.approx(binomial)
+    perfect = c2st(cloud(2, 20, 2), cloud(3, 20, 2) + 100.0)
+    assert (perfect.value, perfect.standard_error) == (1.0, pytest.approx(1 / 40))
 
 
 def test_seed_fixes_the_value():

@@ -73,3 +73,24 @@ def test_refuses_times_outside_the_game(key):
     game, data = score_based(VP(), MIXTURE), MIXTURE.sample(8, key=key)
     with pytest.raises(ValueError, match="`hjb_profile` got times"):
         hjb_profile(game, gauged(VP(), MIXTURE), data, [-0.5], key=key)
+
+
+MIXTURE = GaussianMixture([0.3, 0.7], [[-1.0, 0.0], [1.0, 1.0]], [0.2, 0.4])
+
+
+def test_error_of_a_drifting_gauge_is_calibrated(key, calibrated):
+    """The solution plus (log kappa)^2 / 8 is off by (log kappa) / 4; times are stratified."""
+    noising = VE(0.1, 5.0)
+    game, data = score_based(noising, MIXTURE), MIXTURE.sample(16, key=key)
+
+    def value(t, x):
+        s = noising.horizon - t
+        gauge = 0.125 * jnp.square(jnp.log(noising.ratio(s)))
+        return gauge - MIXTURE.noised(noising.signal(s), noising.noise(s)).log_density(x)
+
+    low, high = np.log(0.1), np.log(5.0)
+    calibrated(
+        lambda seed: hjb_error(game, Potential(value), data, 32, key=jax.random.fold_in(key, seed)),
+        100,
+        0.25 * np.sqrt((high**3 - low**3) / (3 * (high - low))),
+    )

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from mfgen.problem.dynamics import Integrator
@@ -68,3 +69,13 @@ def test_time_reversal_runs_from_noise_to_data(x64):
 def test_wrong_parameters_are_refused(build, fix):
     with pytest.raises(ValueError, match=fix):
         build()
+
+
+@pytest.mark.parametrize("build", [VP, SubVP])
+def test_small_noise_is_not_lost_in_single_precision(build):
+    """1 - exp(-B) would cancel at B = 1e-6: noise, ratio and time keep their relative accuracy."""
+    noising = build(smallest_ratio=1e-3)
+    single = [noising.noise(noising.start), noising.ratio(noising.start)]
+    with jax.enable_x64(True):
+        double = [noising.noise(jnp.asarray(noising.start)), jnp.asarray(1e-3)]
+    np.testing.assert_allclose(single, double, rtol=1e-6)

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,3 +68,24 @@ def test_bad_settings_are_refused():
         PredictorCorrector(signal_to_noise=-1.0)
     with pytest.raises(ValueError, match="`Langevin` got step = 0"):
         Langevin(10, 0.0)
+
+
+def test_predictor_corrector_has_the_law_of_its_recursion(solved, key):
+    """On Gaussian data both are linear; in units of the present law, theta = sigma^2 / variance,
+
+    a prediction is w' = (1 - h theta) w + sqrt(2 h theta) xi and a correction
+    w' = (1 - 2 r^2 theta') w + 2 r sqrt(theta') xi, with theta' after the prediction.
+    """
+    noising, variance, n, steps, corrections, r = VP(smallest_ratio=0.8), 0.64, 40_000, 6, 2, 0.4
+    game, model, last = solved(noising, Gaussian([1.2], variance))
+    ends = (float(noising.ratio(s)) for s in (noising.horizon, noising.start))
+    tau = np.linspace(*(-np.log(end) for end in ends), steps + 1)
+    theta, h, spread = 1 / (1 + variance * np.exp(2 * tau)), tau[1] - tau[0], 1.0
+    for before, after in itertools.pairwise(theta):
+        spread = (1 - h * before) ** 2 * spread + 2 * h * before
+        for _ in range(corrections):
+            spread = (1 - 2 * r**2 * after) ** 2 * spread + 4 * r**2 * after
+    expected = spread * float(last.moments()[1][0, 0])
+    method = PredictorCorrector(steps, corrections, r)
+    drawn = np.asarray(sample(game, model, n, key=key, method=method, chunk=n))[:, 0]
+    assert abs(drawn.var(ddof=1) - expected) < 4 * expected * np.sqrt(2 / n) + 1e-3 * expected

@@ -150,9 +150,11 @@ def test_a_folder_with_a_run_is_not_overwritten(game, network, data, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "fix"),
     [
-        ({"steps": -1}, "larger steps"),
-        ({"batch_size": 0}, "larger batch_size"),
-        ({"every": 0}, "larger every"),
+        ({"steps": -1}, "expected a whole number of at least 0: pass steps=100"),
+        ({"batch_size": 0}, "pass batch_size=100"),
+        ({"every": 0}, "pass every=100"),
+        ({"learning_rate": -1.0}, "got learning_rate = -1.0, expected a"),
+        ({"clip": 0.0}, "got clip = 0.0, expected a"),
         ({"average": 1.0}, r"pass average=0\.999"),
     ],
 )
@@ -172,3 +174,8 @@ def test_bad_data_are_refused(game, network, data):
         run(game, network, data.at[3, 1].set(jnp.nan))
     with pytest.raises(ValueError, match="`validation`"):
         run(game, network, data, validation=data[:1])
+    wide = jnp.concatenate([data, data], axis=1)
+    with pytest.raises(ValueError, match="data of 4 features for a game in 2 dimensions"):
+        run(game, network, wide)
+    with pytest.raises(ValueError, match="validation of 4 features"):
+        run(game, network, data, validation=wide)

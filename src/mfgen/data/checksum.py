@@ -35,6 +35,6 @@ def read_content(path: str | Path, *, sha256: str | None = None) -> bytes:
     if sha256 is not None and digest != sha256.lower():
         raise ValueError(
             f"`{path}` has content of sha256 {digest}, expected {sha256}: fetch the file again, or "
-            "pass the digest of the version you mean."
+            "correct the digest if this is the version you mean."
         )
     return content

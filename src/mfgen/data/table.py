@@ -5,6 +5,7 @@ in which values repeat are dequantised by their resolution (see `mfgen.data.dequ
 model could otherwise put unbounded density on the repeated values.
 """
 
+import csv
 import io
 import zipfile
 import zlib
@@ -106,24 +107,44 @@ def _stem(path: str | Path) -> str:
 def _csv(path: str | Path, content: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
         lines = content.decode("utf-8-sig").strip().splitlines()
-        delimiter = max(",;\t", key="".join(lines[:1]).count)
-        fields = tuple(field.strip().strip('"') for field in "".join(lines[:1]).split(delimiter))
-        # A row with a number in it is data: a missing value must not turn it into a header.
-        header = not any(_is_number(field) for field in fields)
-        rows = lines[1:] if header else lines
-        if not rows:
-            raise ValueError("it has no rows")
-        samples = np.loadtxt(rows, delimiter=delimiter, ndmin=2)
     except ValueError as error:
         raise ValueError(
-            f"`{path}` is not a table of numbers ({error}): fill in or drop such rows and columns."
+            f"`{path}` is not a table of numbers ({error}): save it as text in UTF-8."
         ) from error
-    if header and len(fields) != samples.shape[1]:
+    delimiter = max(",;\t", key="".join(lines[:1]).count)
+    table = [
+        [field.strip() for field in row]
+        for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    ]
+    # A row with a number in it is data: a missing value must not turn it into a header.
+    header = not any(_is_number(field) for field in table[0])
+    names = tuple(table[0]) if header else ()
+    rows = [
+        _row(path, number, row, len(table[0]))
+        for number, row in enumerate(table, start=1)
+        if row and not (header and number == 1)
+    ]
+    if not rows:
         raise ValueError(
-            f"`{path}` has {len(fields)} names for {samples.shape[1]} columns, expected as many: "
-            "correct its first line."
+            f"`{path}` is not a table of numbers (it has no rows): fill in or choose another file."
         )
-    return samples, fields if header else ()
+    return np.array(rows), names
+
+
+def _row(path: str | Path, number: int, fields: list[str], width: int) -> list[float]:
+    if len(fields) != width:
+        raise ValueError(
+            f"`{path}` has {len(fields)} fields in line {number}, expected {width} as in its first "
+            "line: fill in or drop such rows."
+        )
+    for column, field in enumerate(fields, start=1):
+        if not _is_number(field):
+            found = repr(field) if field else "nothing"
+            raise ValueError(
+                f"`{path}` is not a table of numbers (line {number}, column {column} holds "
+                f"{found}): fill in or drop such rows and columns."
+            )
+    return [float(field) for field in fields]
 
 
 def _is_number(field: str) -> bool:
@@ -141,9 +162,12 @@ def _array(path: str | Path, content: bytes, name: str | None) -> np.ndarray:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         held = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded.items())
     except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle" in str(error):
+            error = "Python objects, which are never loaded"
         raise ValueError(
-            f"`{path}` holds no plain arrays of numbers ({error}): save it again as floats."
-        ) from error
+            f"`{path}` holds no plain arrays of numbers ({error}): fetch it again, or save it as "
+            "an array of floats."
+        ) from None
     if name is None and len(held) == 1:
         return next(iter(held.values()))
     if name is None or name not in held:
@@ -157,7 +181,7 @@ def _array(path: str | Path, content: bytes, name: str | None) -> np.ndarray:
 def _chosen(
     path: str | Path, names: tuple[str, ...], columns: Sequence[str | int] | None
 ) -> list[int]:
-    chosen = []
+    chosen: list[int] = []
     for column in range(len(names)) if columns is None else columns:
         position = names.index(column) if column in names else column
         if not isinstance(position, int) or not 0 <= position < len(names):
@@ -166,4 +190,9 @@ def _chosen(
                 f"position below {len(names)}: pass a name or a position."
             )
         chosen.append(position)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(
+            f"`table` got columns {list(columns or ())} for `{path}`, expected at least one and "
+            "none twice: name the features to keep, each once."
+        )
     return chosen

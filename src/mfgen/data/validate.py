@@ -7,6 +7,8 @@ constant feature has no density; a NaN spreads to every weight in one step.
 import numpy as np
 from jaxtyping import Float
 
+_LARGEST = 1e18
+
 
 def check_samples(samples: object, *, name: str = "data") -> Float[np.ndarray, "n dim"]:
     """Return the samples as a float matrix, or say in one line what is wrong with them.
@@ -31,6 +33,7 @@ def check_samples(samples: object, *, name: str = "data") -> Float[np.ndarray, "
             f"`{name}` has {array.shape[0]} samples of {array.shape[1]} features, expected at "
             "least 2 of 1: pass more data."
         )
+    _check_size(array, name)
     constant = np.flatnonzero(array.min(axis=0) == array.max(axis=0))
     if constant.size:
         listed = ", ".join(map(str, constant[:8])) + (", ..." if constant.size > 8 else "")
@@ -67,6 +70,15 @@ def check_finite(array: np.ndarray, *, name: str) -> np.ndarray:
             "drop these rows or fill the values in."
         )
     return array
+
+
+def _check_size(array: np.ndarray, name: str) -> None:
+    largest = float(np.abs(array).max())
+    if largest > _LARGEST:
+        raise ValueError(
+            f"`{name}` has values of size {largest:.3g}, expected at most {_LARGEST:.0e}, whose "
+            "squares single precision can hold: express the data in larger units."
+        )
 
 
 def _fix(array: np.ndarray) -> str:

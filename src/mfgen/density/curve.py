@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.special import roots_legendre
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractNoisable, Matrix, Number, Weights, sampled_particles
@@ -53,7 +52,7 @@ class Curve(AbstractNoisable):
         self.curve = curve
         self.power = power
         self.scale = jnp.ones(())
-        nodes, weights = roots_legendre(_node_count(curve, noise))
+        nodes, weights = np.polynomial.legendre.leggauss(_node_count(curve, noise))
         nodes, weights = 0.5 * (nodes + 1.0), 0.5 * weights
         points = _evaluate(curve, nodes)
         branches, dim = points.shape[1:]

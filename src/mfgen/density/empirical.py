@@ -10,6 +10,7 @@ the optimum of denoising score matching on the data: a model that reaches it mem
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from mfgen._types import Batch, Key, State
 from mfgen.density.base import AbstractDensity, Matrix, Number, Weights, weighted_moments
@@ -23,7 +24,7 @@ class Empirical(AbstractDensity):
 
     - `points`: `[n, dim]`.
 
-    **Raises:** `ValueError` if the points are not a non-empty matrix.
+    **Raises:** `ValueError` if the points are not a non-empty matrix of finite numbers.
     """
 
     points: Batch
@@ -34,6 +35,10 @@ class Empirical(AbstractDensity):
             raise ValueError(
                 f"`Empirical` got points of shape {self.points.shape}, expected [n, dim]: "
                 "pass a non-empty matrix with one row for each point."
+            )
+        if not isinstance(self.points, Tracer) and not np.isfinite(self.points).all():
+            raise ValueError(
+                "`Empirical` got points that are NaN or infinite, expected finite ones: drop them."
             )
 
     @property

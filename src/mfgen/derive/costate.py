@@ -35,7 +35,7 @@ def hjb_gradient(
     Arguments:
         game: the game.
         p: the costate field, (t, x) -> `[dim]`.
-        rho: the density path, t -> density; `None` if the game has no interaction.
+        rho: the density path, t -> density; `None` if the interaction does not depend on it.
         t, x: the point at which the residual is taken.
 
     Returns:
@@ -49,8 +49,7 @@ def hjb_gradient(
         if not game.dynamics.deterministic:
             half_variance = 0.5 * jnp.square(game.dynamics.diffusion(t))
             value = value - half_variance * divergence(lambda x: p(t, x))(x)
-        if rho is not None:
-            value = value - game.interaction.variation(rho(t), x)
-        return value
+        density = None if rho is None else rho(t)
+        return value - game.interaction.variation(density, x)
 
     return jax.grad(energy)(x) - slope

@@ -55,7 +55,8 @@ class Column(NamedTuple):
         for entry in self.entries:
             kept = entry.summary["metrics"].get(metric)
             if kept is not None:
-                found[entry.experiment.seed] = (kept["value"], kept["standard_error"])
+                pair = float(kept["value"]), float(kept["standard_error"])
+                found[entry.experiment.seed] = pair
         return found
 
     def cell(self, metric: str) -> Cell | None:
@@ -75,8 +76,9 @@ class Column(NamedTuple):
         return entry.folder.arrays("points.npz").get(metric)
 
     def mean(self, name: str) -> float:
-        """The mean over seeds of a number of the summary, such as `ms_per_step`."""
-        return float(np.mean([entry.summary[name] for entry in self.entries]))
+        """The mean over seeds of a number of the summary; nan where there is none."""
+        numbers = [entry.summary[name] for entry in self.entries]
+        return float(np.mean([np.nan if number is None else number for number in numbers]))
 
 
 class Contrast(NamedTuple):

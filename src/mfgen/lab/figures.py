@@ -119,8 +119,9 @@ def _profile(
     for folder, look in zip(folders, looks, strict=True):
         profiles = folder.profiles()
         if name in profiles:
-            kept = profiles[name]
-            curves.append(
-                Curve(look, profiles["noise_ratio"], kept["value"], kept["standard_error"])
+            value, error = (
+                [float(number) for number in profiles[name][part]]
+                for part in ("value", "standard_error")
             )
+            curves.append(Curve(look, profiles["noise_ratio"], value, error))
     return plots.profile(curves, ylabel) if curves else None

@@ -19,13 +19,14 @@ import hashlib
 import io
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
 
-from mfgen.lab import spec, toml
+from mfgen.lab import kept, spec, toml
 
 
 class RunFolder:
@@ -110,12 +111,12 @@ class RunFolder:
                 f"`{self.path}` holds a run that is not finished, expected a finished one: "
                 "continue it with `mfgen run ... --resume`."
             )
-        return self.read_json("summary.json")
+        return self.read_json("summary.json", kept.Summary)
 
-    def read_json(self, name: str) -> Any:
-        """The content of a JSON file of the folder."""
+    def read_json(self, name: str, kind: type = dict) -> Any:
+        """The content of a JSON file of the folder, of the given kind."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            return kept.check(json.loads((self.path / name).read_text(encoding="utf-8")), kind)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"`{self.path / name}` cannot be read ({error}), expected a file written by "
@@ -124,27 +125,28 @@ class RunFolder:
 
     def profiles(self) -> dict[str, Any]:
         """The measures along the noise; empty if none were kept."""
-        kept = (self.path / "profiles.json").is_file()
-        return self.read_json("profiles.json") if kept else {}
+        if not (self.path / "profiles.json").is_file():
+            return {}
+        return self.read_json("profiles.json", kept.Profiles)
 
     def records(self) -> list[dict[str, Any]]:
         """The records of the training; a last line cut off by a kill is left out."""
         try:
-            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (self.path / "metrics.jsonl").read_bytes().splitlines()
         except FileNotFoundError:
             return []
         records = []
         for line in lines:
             try:
-                records.append(json.loads(line))
+                records.append(kept.check(json.loads(line), kept.Record))
             except ValueError:
                 break
         return records
 
     def rewind(self, step: int) -> None:
         """Cuts the records back to those up to a step."""
-        kept = [record for record in self.records() if record["step"] <= step]
-        self.write_text("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
+        left = [record for record in self.records() if record["step"] <= step]
+        self.write_text("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in left))
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds a record of the training."""
@@ -159,7 +161,7 @@ class RunFolder:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
-        except (OSError, ValueError, BadZipFile) as error:
+        except (OSError, ValueError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
             raise ValueError(
                 f"`{path}` cannot be read ({error}), expected arrays written by `mfgen run`: run "
                 "the experiment again with --resume."
@@ -173,7 +175,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a JSON file, whole or not at all."""
-        self.write_text(name, json.dumps(content, indent=2) + "\n")
+        self.write_text(name, kept.encode(content) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a text file, whole or not at all."""

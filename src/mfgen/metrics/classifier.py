@@ -55,4 +55,6 @@ def c2st(x: ArrayLike, y: ArrayLike, *, seed: int = 0) -> Estimate:
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     guesses = cross_val_predict(forest, points, labels, cv=folds)
     accuracy = float(np.mean(guesses == labels))
-    return Estimate(accuracy, math.sqrt(accuracy * (1 - accuracy) / len(labels)))
+    # A perfect score has an error too: that of one wrong guess.
+    variance = max(accuracy * (1 - accuracy), 1 / len(labels))
+    return Estimate(accuracy, math.sqrt(variance / len(labels)))

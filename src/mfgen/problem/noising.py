@@ -27,6 +27,7 @@ import math
 from abc import abstractmethod
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from mfgen._types import Scalar, State, Time
@@ -95,7 +96,7 @@ class VP(AbstractNoising):
 
     def __check_init__(self):
         _check_beta("VP", self)
-        _check_interval("VP", self.smallest_ratio, float(self.ratio(self.horizon)))
+        _check_interval("VP", self.smallest_ratio, _last_ratio(self))
 
     @property
     def start(self) -> float:
@@ -135,7 +136,7 @@ class SubVP(AbstractNoising):
 
     def __check_init__(self):
         _check_beta("SubVP", self)
-        _check_interval("SubVP", self.smallest_ratio, float(self.ratio(self.horizon)))
+        _check_interval("SubVP", self.smallest_ratio, _last_ratio(self))
 
     @property
     def start(self) -> float:
@@ -271,6 +272,12 @@ def _check_beta(owner: str, noising: VP | SubVP) -> None:
             f"`{owner}` got beta_max = {noising.beta_max}, expected a finite number >= beta_min = "
             f"{noising.beta_min}: raise beta_max."
         )
+
+
+def _last_ratio(noising: VP | SubVP) -> float:
+    # A number also where a noising is declared inside a traced function.
+    with jax.ensure_compile_time_eval():
+        return float(noising.ratio(noising.horizon))
 
 
 def _check_interval(owner: str, smallest: float, largest: float) -> None:

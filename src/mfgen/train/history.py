@@ -3,6 +3,7 @@
 A record is the mean of each term over the steps since the record before.
 """
 
+import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
@@ -47,12 +48,12 @@ class History:
         return [asdict(record) for record in self.records]
 
     @staticmethod
-    def of_records(records: list[dict]) -> "History":
+    def of_records(records: list[dict], best_step: int | None = None) -> "History":
         """The history of the given plain dictionaries."""
-        return History([Progress(**record) for record in records])
+        return History([Progress(**record) for record in records], best_step)
 
     @property
-    def milliseconds_per_step(self) -> float:
-        """The median over records; `nan` for an empty history."""
-        rates = sorted(record.milliseconds_per_step for record in self.records)
-        return rates[len(rates) // 2] if rates else float("nan")
+    def milliseconds_per_step(self) -> float | None:
+        """The median over records; `None` if there are none."""
+        rates = [record.milliseconds_per_step for record in self.records]
+        return statistics.median(rates) if rates else None

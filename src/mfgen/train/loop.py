@@ -11,6 +11,8 @@ References: D. Kingma, J. Ba (2015), arXiv 1412.6980 (Adam); B. Polyak, A. Judit
 (averaging); Y. Song et al. (2021), arXiv 2011.13456, appendix G (averages in score models).
 """
 
+import math
+import numbers
 import time
 from typing import Any
 
@@ -23,6 +25,7 @@ from jaxtyping import Array, ArrayLike, PyTree
 from mfgen._types import Batch, Key, Scalar
 from mfgen.data.validate import check_samples
 from mfgen.models.base import AbstractModel
+from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
 from mfgen.train.history import Callback, History, Progress
 from mfgen.train.objective import AbstractObjective, Combination
@@ -37,10 +40,12 @@ class NonFiniteError(FloatingPointError):
     def __init__(self, step: int, term: str, checkpoint: str | None):
         self.step, self.term, self.checkpoint = step, term, checkpoint
         kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint kept"
+        fix = f"lower the learning rate or the weight of {term!r}, or clip the gradient"
+        if term == "validation":
+            fix = "look for outliers in the validation data, or lower the learning rate"
         super().__init__(
             f"`fit` got a value that is not finite in term {term!r} at step {step}, expected "
-            f"finite losses and gradients ({kept}): lower the learning rate or the weight of "
-            f"{term!r}, or clip the gradient."
+            f"finite losses and gradients ({kept}): {fix}."
         )
 
 
@@ -106,8 +111,12 @@ def fit(
     if validation is not None:
         held_out = jnp.asarray(check_samples(validation, name="validation"))
     _check_settings(steps, batch_size, average, every)
+    for name, samples in (("data", data), ("validation", held_out)):
+        _check_dimension(game, name, samples)
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
     if optimiser is None:
+        positive("fit", "learning_rate", learning_rate)
+        positive("fit", "clip", clip)
         optimiser = default_optimiser(learning_rate, steps, clip)
     plan = Plan(game, 1.0 * objective, static, optimiser, batch_size, average)
     state = TrainState(
@@ -160,6 +169,8 @@ def _run(plan, state, history, data, held_out, steps, key, callback, every, chec
         loss = None
         if held_out is not None:
             loss = float(_validation(plan, state.average, held_out, key))
+            if not math.isfinite(loss):
+                raise NonFiniteError(step, "validation", _last_saved(checkpoints))
             if loss < float(state.best_loss):
                 best = (state.average, jnp.asarray(loss, state.best_loss.dtype))
                 state = eqx.tree_at(lambda s: (s.best, s.best_loss), state, best)
@@ -254,12 +265,22 @@ def _check_settings(steps: int, batch_size: int, average: float, every: int) -> 
         ("batch_size", batch_size, 1),
         ("every", every, 1),
     ):
-        if value < least:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
             raise ValueError(
-                f"`fit` got {name} = {value}, expected at least {least}: pass a larger {name}."
+                f"`fit` got {name} = {value}, expected a whole number of at least {least}: pass "
+                f"{name}={max(least, 100)}."
             )
     if not 0 <= average < 1:
         raise ValueError(
             f"`fit` got average = {average}, expected a decay in [0, 1): pass average=0.999, or 0 "
             "for no averaging."
         )
+
+
+def _check_dimension(game: MFG, name: str, samples: Batch | None) -> None:
+    if samples is None or game.initial is None or samples.shape[1] == game.initial.dim:
+        return
+    raise ValueError(
+        f"`fit` got {name} of {samples.shape[1]} features for a game in {game.initial.dim} "
+        "dimensions, expected as many: declare the game with these data."
+    )

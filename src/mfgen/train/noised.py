@@ -8,6 +8,7 @@ the i-th of n slices of equal probability, which removes most of the variance du
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -50,9 +51,17 @@ class LogUniform(AbstractNoiseLaw):
     low: float | None = eqx.field(static=True, default=None)
     high: float | None = eqx.field(static=True, default=None)
 
+    def __check_init__(self):
+        if self.low is not None and self.high is not None and not 0 < self.low < self.high:
+            raise ValueError(
+                f"`LogUniform` got low = {self.low} and high = {self.high}, expected 0 < low < "
+                "high: exchange or change them."
+            )
+
     def ratios(self, noising: AbstractNoising, n: int, *, key: Key) -> Times:
         low = noising.ratio(noising.start) if self.low is None else jnp.asarray(self.low)
         high = noising.ratio(noising.horizon) if self.high is None else jnp.asarray(self.high)
+        _check_ratios("LogUniform", noising, [r for r in (self.low, self.high) if r is not None])
         fraction = (jnp.arange(n) + jax.random.uniform(key, (n,))) / n
         return jnp.exp(jnp.log(low) + fraction * jnp.log(high / low))
 
@@ -67,9 +76,22 @@ class Levels(AbstractNoiseLaw):
     levels: tuple[float, ...] = eqx.field(static=True)
 
     def ratios(self, noising: AbstractNoising, n: int, *, key: Key) -> Times:
+        _check_ratios("Levels", noising, self.levels)
         shift = jax.random.uniform(key)
         index = jnp.floor((jnp.arange(n) + shift) * len(self.levels) / n).astype(int)
         return jnp.asarray(self.levels)[jnp.minimum(index, len(self.levels) - 1)]
+
+
+def _check_ratios(owner: str, noising: AbstractNoising, ratios: Sequence[float]) -> None:
+    with jax.ensure_compile_time_eval():
+        ends = [float(noising.ratio(s)) for s in (noising.start, noising.horizon)]
+    # The ends of the interval may be rounded.
+    outside = [r for r in ratios if not 0.999 * ends[0] <= r <= 1.001 * ends[1]]
+    if outside or (owner == "Levels" and not ratios):
+        raise ValueError(
+            f"`{owner}` got noise ratios {list(ratios)}, expected numbers from {ends[0]:.4g} to "
+            f"{ends[1]:.4g}, those of the noising: choose others, or a noising that has them."
+        )
 
 
 def noised(noising: AbstractNoising, law: AbstractNoiseLaw, batch: Batch, *, key: Key) -> Noised:

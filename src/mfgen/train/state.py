@@ -84,6 +84,7 @@ class Checkpoints:
             "fingerprint": self.fingerprint,
             "digest": _digest(leaves),
             "history": history.to_records(),
+            "best_step": history.best_step,
         }
         self._manager.save(
             int(state.step),
@@ -121,7 +122,8 @@ class Checkpoints:
         restored = list(self._read(step, state=wanted)["state"].values())
         if _digest(restored) != header["digest"]:
             raise self._damaged(step, "its arrays do not match their digest")
-        return jax.tree.unflatten(structure, restored), History.of_records(header["history"])
+        history = History.of_records(header["history"], header["best_step"])
+        return jax.tree.unflatten(structure, restored), history
 
     def wait(self) -> None:
         """Returns when everything saved so far is on disk."""

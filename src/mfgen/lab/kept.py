@@ -1,0 +1,88 @@
+"""The JSON files of a run folder: what is in them, and numbers that JSON does not know.
+
+JSON has no infinity and no NaN. A measure may be infinite (a density that misses a point), so such
+numbers are written as the words "inf", "-inf" and "nan", which `float` reads back. What is read is
+checked against its type: a damaged file is told at the door and not by a missing key later.
+"""
+
+import json
+import math
+from typing import Any
+
+import msgspec
+
+Number = float | str
+
+
+class Measure(msgspec.Struct):
+    """A measure and its standard error."""
+
+    value: Number
+    standard_error: Number
+
+
+class Summary(msgspec.Struct):
+    """summary.json: a run that was trained and judged."""
+
+    spec: str
+    data: str
+    seed: int
+    steps: int
+    wall_seconds: float
+    evaluation_seconds: float
+    ms_per_step: float | None
+    parameters: int
+    metrics: dict[str, Measure]
+    skipped: dict[str, str]
+    best_step: int | None = None
+
+
+class Record(msgspec.Struct):
+    """A line of metrics.jsonl: means of the loss terms since the line before."""
+
+    step: int
+    steps: int
+    terms: dict[str, float]
+    validation: float | None
+    seconds: float
+    milliseconds_per_step: float
+
+
+class Band(msgspec.Struct):
+    """A measure along the noise ratio, with its standard errors."""
+
+    value: list[Number]
+    standard_error: list[Number]
+
+
+class Profiles(msgspec.Struct):
+    """profiles.json: measures along the noise ratio; empty for games without noising."""
+
+    noise_ratio: list[float] = []
+    hjb: Band | None = None
+    score: Band | None = None
+
+
+def encode(content: Any) -> str:
+    """JSON text of a document, with words for the numbers that JSON does not know."""
+    return json.dumps(_worded(content), indent=2, allow_nan=False)
+
+
+def check(content: Any, kind: type) -> Any:
+    """The document itself, if it is of the kind.
+
+    Raises:
+        ValueError: with the place and the reason, if it is not.
+    """
+    msgspec.convert(content, kind)
+    return content
+
+
+def _worded(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _worded(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_worded(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return str(content)
+    return content
