@@ -7,7 +7,7 @@ import pytest
 from mfgen.models.kernel import kernel_potential
 from mfgen.models.mlp import LevelFeatures, SpaceFeatures
 from mfgen.models.score import precondition
-from mfgen.problem.noising import VE
+from mfgen.problem.noising import VE, VP
 from mfgen.zoo.score import score_based
 
 
@@ -47,3 +47,15 @@ def _empirical(points):
     from mfgen.density.empirical import Empirical
 
     return Empirical(points)
+
+
+@pytest.mark.parametrize("noising", [VE(0.6, 3.0), VP(smallest_ratio=0.5), VP()])
+def test_scaling_is_that_of_the_data_and_ends_in_the_first_density(noising, target):
+    """Not that of the data noised to the smallest ratio, which the terminal cost is about."""
+    game = score_based(noising, target)
+    mean, covariance = target.moments()
+    scaling = precondition(game)
+    np.testing.assert_allclose(scaling.mean, mean, atol=1e-4)
+    np.testing.assert_allclose(scaling.spread**2, jnp.trace(covariance) / 2, rtol=1e-3)
+    end = scaling.width(noising.horizon) ** 2
+    np.testing.assert_allclose(end, game.initial.moments()[1][0, 0], rtol=1e-5)

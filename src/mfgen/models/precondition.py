@@ -21,9 +21,11 @@ Reference: T. Karras et al., "Elucidating the design space of diffusion-based ge
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from mfgen._types import Scalar, State, Time
+from mfgen.density.base import AbstractDensity
 from mfgen.problem.noising import AbstractNoising
 
 FLOOR = 0.05  # below kappa = c / 20 the correction to log eta no longer grows: it is then log pi
@@ -63,6 +65,24 @@ class Precondition(eqx.Module):
         """A(kappa), the scale of the correction to the Gaussian log-density."""
         last = self.noising.ratio(self.noising.horizon)
         return _decay(self.noising.ratio(s) / self.spread) - _decay(last / self.spread)
+
+
+def data_moments(
+    noising: AbstractNoising, initial: AbstractDensity | None, otherwise: float = 1.0
+) -> tuple[State | Scalar, Scalar]:
+    """Mean and standard deviation per coordinate of the data, from the law at the noisy end.
+
+    That law has the moments alpha m and alpha^2 c^2 + sigma^2. Where rounding has swallowed the
+    first term, or no law is given, c is `otherwise`; one is that of standardised data.
+    """
+    if initial is None:
+        return jnp.asarray(0.0), jnp.asarray(otherwise)
+    mean, covariance = initial.moments()
+    signal, ratio = noising.signal(noising.horizon), noising.ratio(noising.horizon)
+    square = jnp.trace(covariance) / initial.dim / jnp.square(signal) - jnp.square(ratio)
+    resolved = 8 * jnp.finfo(square.dtype).eps * jnp.square(ratio)
+    spread = jnp.sqrt(jnp.where(square > resolved, square, otherwise**2))
+    return jax.lax.stop_gradient((mean / signal, spread))
 
 
 def _decay(ratio: Time) -> Scalar:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.models.base import AbstractPotential, AbstractVectorField
 from mfgen.models.mlp import MLP, InnerProduct
-from mfgen.models.precondition import Precondition
+from mfgen.models.precondition import Precondition, data_moments
 from mfgen.problem.functional import CrossEntropy
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal
@@ -98,7 +98,7 @@ def score_field(game: MFG, *, key: Key, **network: Any) -> ScoreField:
 
 
 def precondition(game: MFG) -> Precondition:
-    """The noise-aware scaling of a score-based game, from the first two moments of its target.
+    """The noise-aware scaling of a score-based game, from the first two moments of its data.
 
     Raises:
         TypeError: if the game is not score-based (its dynamics is no `TimeReversal`, or its
@@ -111,6 +111,9 @@ def precondition(game: MFG) -> Precondition:
             f"cost `{type(terminal).__name__}`, expected a score-based game: build it with "
             "`score_based`."
         )
+    # The terminal cost may be that of data noised already; the law at the noisy end tells theirs.
     mean, covariance = terminal.target.moments()
-    spread = float(jnp.sqrt(jnp.trace(covariance) / mean.size))
-    return Precondition(dynamics.noising, tuple(mean.tolist()), spread)
+    spread = jnp.sqrt(jnp.trace(covariance) / mean.size)
+    if game.initial is not None:
+        mean, spread = data_moments(dynamics.noising, game.initial, float(spread))
+    return Precondition(dynamics.noising, tuple(jnp.asarray(mean).tolist()), float(spread))

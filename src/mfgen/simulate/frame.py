@@ -26,16 +26,15 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from mfgen._types import Scalar, State, Time
-from mfgen.density.base import AbstractDensity
+from mfgen.models.precondition import data_moments
 from mfgen.problem.cost import ScoreLagrangian
 from mfgen.problem.functional import Zero
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import AbstractNoising, TimeReversal, log_ratio_speed
+from mfgen.problem.noising import TimeReversal, log_ratio_speed
 from mfgen.simulate.clock import AbstractClock, LogRatioClock, SaturatingClock, UniformClock
 
 Field = Callable[[Time, State], State]
@@ -132,7 +131,7 @@ def random_frame(game: MFG) -> AbstractFrame:
     dynamics = game.dynamics
     if not isinstance(dynamics, TimeReversal):
         return FixedFrame(UniformClock(dynamics.horizon))
-    mean, spread = _data_moments(dynamics.noising, game.initial)
+    mean, spread = data_moments(dynamics.noising, game.initial)
     return NoiseFrame(LogRatioClock(dynamics), dynamics, mean, spread)
 
 
@@ -141,7 +140,7 @@ def smooth_frame(game: MFG) -> AbstractFrame:
     dynamics = game.dynamics
     if not isinstance(dynamics, TimeReversal):
         return FixedFrame(UniformClock(dynamics.horizon))
-    mean, spread = _data_moments(dynamics.noising, game.initial)
+    mean, spread = data_moments(dynamics.noising, game.initial)
     return NoiseFrame(SaturatingClock(dynamics, spread), dynamics, mean, spread)
 
 
@@ -195,18 +194,3 @@ def score_dynamics(owner: str, game: MFG) -> TimeReversal:
         f"`{owner}` got a game of {found}, expected a score-based one, where grad log rho = "
         "-grad U: build it with `score_based`, or use `EulerMaruyama` or `StochasticHeun`."
     )
-
-
-def _data_moments(
-    noising: AbstractNoising, initial: AbstractDensity | None
-) -> tuple[State | Scalar, Scalar]:
-    # From those of the reference, alpha m and alpha^2 c^2 + sigma^2 per coordinate; c is one, as
-    # for standardised data, where rounding has swallowed the first term.
-    if initial is None:
-        return jnp.asarray(0.0), jnp.asarray(1.0)
-    mean, covariance = initial.moments()
-    signal, ratio = noising.signal(noising.horizon), noising.ratio(noising.horizon)
-    square = jnp.trace(covariance) / initial.dim / jnp.square(signal) - jnp.square(ratio)
-    resolved = 8 * jnp.finfo(square.dtype).eps * jnp.square(ratio)
-    spread = jnp.sqrt(jnp.where(square > resolved, square, 1.0))
-    return jax.lax.stop_gradient((mean / signal, spread))
