@@ -1,5 +1,7 @@
 """Components of the user's own: run with leave alone, from the user's files alone."""
 
+from pathlib import Path
+
 import pytest
 
 from mfgen.lab import recipes, spec
@@ -12,6 +14,15 @@ pathlib.Path(__file__).with_name("ran").touch()
 class Speed:
     def __init__(self, limit=1.0):
         self.limit = limit
+
+    def __call__(self, x):
+        return 1 / x
+
+def fails():
+    raise RuntimeError("no such thing")
+
+def leaves():
+    raise SystemExit(3)
 """
 
 
@@ -20,6 +31,7 @@ def folder(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "mine.py").write_text(SOURCE, encoding="utf-8")
     (tmp_path / "inner" / "deep.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "leaving.py").write_text("import sys; sys.exit(3)", encoding="utf-8")
     (tmp_path / "broken.py").write_text("1 / 0", encoding="utf-8")
     return tmp_path
 
@@ -52,6 +64,9 @@ def test_one_file_is_one_module(folder):
         ("os:getcwd", "installed packages are not searched"),
         ("mine:Sped", r"names 'Sped', expected a name defined in .*Speed"),
         ("broken:Speed", "ZeroDivisionError: division by zero"),
+        ("leaving:Speed", r"leaving\.py` could not be loaded \(SystemExit: 3\)"),
+        ("mine:fails", r"`mine:fails` could not be called .*\(RuntimeError: no such thing\)"),
+        ("mine:leaves", r"`mine:leaves` could not be called .*\(SystemExit: 3\)"),
     ],
 )
 def test_what_cannot_be_loaded_is_named(folder, path, complaint):
@@ -62,6 +77,24 @@ def test_what_cannot_be_loaded_is_named(folder, path, complaint):
 def test_wrong_arguments_are_named(folder):
     with pytest.raises(ValueError, match="correct `arguments`"):
         Imports([folder], allowed=True).call(part("mine:Speed", limits=3.0))
+
+
+def test_no_folder_is_searched_twice(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    imports = Imports([Path(), folder, folder / "inner" / ".."], allowed=True)
+    assert imports.folders == (folder.resolve(),)
+
+
+def test_an_error_in_a_component_names_it_and_its_line(folder):
+    imports = Imports([folder], allowed=True)
+    speed = imports.call(part("mine:Speed"))
+    with (
+        pytest.raises(ValueError, match=r"`mine:Speed` failed \(ZeroDivisionError: .*line 10 of"),
+        imports.blamed(),
+    ):
+        speed(0)
+    with pytest.raises(ZeroDivisionError), imports.blamed():
+        raise ZeroDivisionError
 
 
 def test_all_components_of_a_specification_are_found():

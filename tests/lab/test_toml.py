@@ -81,7 +81,26 @@ MISTAKES = {
         "did you mean `kl`?",
     ),
     "no objective": (("objective",), [], "`$.objective` got []", "length >= 1"),
-    "a path for a name": (("name",), "../up", '`$.name` got "../up"', "expected"),
+    "a path for a name": (("name",), "../up", '`$.name` got "../up"', "expected letters a-z"),
+    "a name with a line": (("name",), "up\n", '`$.name` got "up\\n"', "expected letters a-z"),
+    "a name in other letters": (("größe",), 3, "`$.größe` is no field", "remove it"),
+    "a value in other letters": (("name",), "größe", '`$.name` got "größe"', "expected letters"),
+    "a seed of many digits": (
+        ("seed",),
+        99999999999999999999999,
+        "`$.seed` got 99999999999999999999999",
+        "expected `int` <= 4294967295",
+    ),
+    "a seed that 32 bits do not hold": (("seed",), 2**32, "`$.seed` got", "<= 4294967295"),
+    "too many steps": (("training", "steps"), 2**31, "`$.training.steps` got", "<= 2147483647"),
+    "too wide": (("model", "width"), 10**6, "`$.model.width` got 1000000", "expected `int` <="),
+    "too deep": (("model", "depth"), 2000, "`$.model.depth` got 2000", "expected `int` <= 1000"),
+    "no digest": (
+        ("data",),
+        {"name": "table", "path": "x.csv", "sha256": "12"},
+        '`$.data.sha256` got "12"',
+        "expected 64 digits",
+    ),
     "held out too much": (
         ("data",),
         {"name": "table", "path": "x.csv", "validation": 0.3, "test": 0.8},
@@ -95,7 +114,7 @@ MISTAKES = {
         ("game", "noising"),
         {"type": "import", "path": "os"},
         '`$.game.noising.path` got "os"',
-        "regex",
+        "expected `module:Name`",
     ),
 }
 
@@ -120,6 +139,7 @@ def test_a_mistake_is_named_in_one_line(mistake):
         toml.decode(changed(path, value), "trial.toml")
     message = str(caught.value)
     assert "\n" not in message
+    assert "regex" not in message
     for part in parts:
         assert part in message
 
@@ -156,6 +176,26 @@ def test_what_is_no_toml_is_refused(tmp_path):
     path.write_text("name = ", encoding="utf-8")
     with pytest.raises(ValueError, match=r"broken\.toml` is no TOML"):
         toml.read(path)
+
+
+def test_what_is_nested_without_end_is_refused(tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text("name = " + "[" * 100_000, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"deep\.toml` is no TOML"):
+        toml.read(path)
+
+
+def test_the_specification_of_a_run_that_is_wrong_is_damage(tmp_path):
+    path = tmp_path / "spec.toml"
+    for text in ("name = ", 'name = "trial"'):
+        path.write_text(text, encoding="utf-8")
+        (tmp_path / "versions.json").unlink(missing_ok=True)
+        with pytest.raises(ValueError, match=r"spec\.toml") as mistake:
+            toml.read(path)
+        assert "damaged" not in str(mistake.value)
+        (tmp_path / "versions.json").touch()
+        with pytest.raises(ValueError, match=r"holds a run that is damaged .*restore that file"):
+            toml.read(path)
 
 
 def test_differences_name_the_path_and_both_values():

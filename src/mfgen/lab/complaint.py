@@ -5,6 +5,7 @@ path, what was got, what was expected (read off the declared types), and the fix
 name where there is one.
 """
 
+import ast
 import difflib
 import json
 import re
@@ -12,9 +13,17 @@ from typing import Any
 
 from msgspec import inspect
 
+from mfgen.lab.limits import IMPORT_PATH, NAME, SHA256
 from mfgen.lab.spec import Experiment
 
 _SCHEMA = inspect.type_info(Experiment)
+
+# What patterns of text ask for.
+_PATTERNS = {
+    NAME: "letters a-z or A-Z, digits, `.`, `_` and `-`, the first a letter or a digit",
+    IMPORT_PATH: "`module:Name`, the name of a file without .py and what it defines",
+    SHA256: "64 digits 0-9 and a-f",
+}
 
 
 def complaint(message: str, document: dict[str, Any]) -> str:
@@ -22,7 +31,11 @@ def complaint(message: str, document: dict[str, Any]) -> str:
     text, _, tail = message.rpartition(" - at `")
     text, path = (text, tail.rstrip("`")) if text else (tail, "$")
     value = _at(document, path)
-    got = f"got {json.dumps(value, default=str)[:60]}, " if value is not None else ""
+    got = (
+        f"got {json.dumps(value, default=str, ensure_ascii=False)[:60]}, "
+        if value is not None
+        else ""
+    )
     if match := re.fullmatch(r"Object contains unknown field `(.*)`", text):
         fields = sorted(_fields(_schema_at(document, path), value))
         name = match[1]
@@ -41,8 +54,16 @@ def complaint(message: str, document: dict[str, Any]) -> str:
         )
     if text.startswith("`"):  # a check of the part's own
         return f"{text.rstrip('.')} (at `{path}`)."
+    if match := re.fullmatch(r"Expected `str` matching regex ('.*'|\".*\")", text):
+        return f"`{path}` {got}expected {_pattern(match[1])}: correct the value."
     expected = text[0].lower() + text[1:].split(", got ")[0]
     return f"`{path}` {got}{expected}: correct the value."
+
+
+def _pattern(written: str) -> str:
+    """A pattern in words; the message has it as Python writes it."""
+    pattern = ast.literal_eval(written)
+    return _PATTERNS.get(pattern, f"text that matches {pattern}")
 
 
 def _fix(name: str, choices: list[str], otherwise: str) -> str:

@@ -6,10 +6,12 @@ is refused unless the caller allows it (`--allow-import`): a specification from 
 be able to run code by being opened. A run keeps a copy of each file in its folder.
 """
 
+import contextlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -26,8 +28,9 @@ class Imports:
     """
 
     def __init__(self, folders: Sequence[Path] = (), *, allowed: bool = False):
-        self.folders = tuple(Path(folder).absolute() for folder in folders)
+        self.folders = tuple(dict.fromkeys(Path(folder).resolve() for folder in folders))
         self.allowed = allowed
+        self._called: dict[Path, str] = {}  # path of the component by its file
 
     def call(self, component: "spec.Import | spec.ImportedObjective", *given: Any, **named: Any):
         """The named object, called with `given`, `named` and the component's own arguments.
@@ -50,13 +53,42 @@ class Imports:
                 f"`{path}` names {name!r}, expected a name defined in {file} ({known}): correct "
                 "the path."
             )
+        self._called[file] = path
         try:
             return vars(module)[name](*given, **named, **component.arguments)
-        except TypeError as error:
+        except (Exception, SystemExit) as error:  # the code is the user's: anything may go wrong
             raise ValueError(
-                f"`{path}` could not be called with the arguments of the specification ({error}): "
-                "correct `arguments`."
+                f"`{path}` could not be called with the arguments of the specification "
+                f"({_words(error)}), expected an object: correct `arguments`, or {file}."
             ) from error
+
+    @contextlib.contextmanager
+    def blamed(self) -> Iterator[None]:
+        """While open, an exception raised in the user's code names the component and the line.
+
+        Raises:
+            ValueError: in the place of such an exception; others pass.
+        """
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            place = self._place(error.__traceback__)
+            if place is None:
+                raise
+            file, line = place
+            raise ValueError(
+                f"`{self._called[file]}` failed ({_words(error)}), expected a component that can "
+                f"be computed with: correct line {line} of {file}."
+            ) from error
+
+    def _place(self, where: TracebackType | None) -> tuple[Path, int] | None:
+        """The innermost line of the user's code that was running; `None` if none was."""
+        place = None
+        while where is not None:
+            file = Path(where.tb_frame.f_code.co_filename)
+            place = (file, where.tb_lineno) if file in self._called else place
+            where = where.tb_next
+        return place
 
     def file(self, component: "spec.Import | spec.ImportedObjective") -> Path:
         """The file that holds a component."""
@@ -96,10 +128,14 @@ def _load(file: Path):
     sys.modules[name] = module
     try:
         found.loader.exec_module(module)
-    except Exception as error:  # the file is the user's: anything may go wrong in it
+    except (Exception, SystemExit) as error:  # the file is the user's: anything may go wrong
         del sys.modules[name]
         raise ValueError(
-            f"`{file}` could not be loaded ({type(error).__name__}: {error}), expected a file "
-            "that can be run: correct it."
+            f"`{file}` could not be loaded ({_words(error)}), expected a file that can be run: "
+            "correct it."
         ) from error
     return module
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".strip(": ")

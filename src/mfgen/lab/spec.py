@@ -16,14 +16,21 @@ import msgspec
 from msgspec import Meta
 
 from mfgen.lab.catalogue import FILES, DataName, MetricName
-
-Count = Annotated[int, Meta(ge=1)]
-Index = Annotated[int, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
-NonNegative = Annotated[float, Meta(ge=0)]
-Fraction = Annotated[float, Meta(ge=0, lt=1)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-ImportPath = Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+from mfgen.lab.limits import (
+    SHA256,
+    Count,
+    Depth,
+    Fraction,
+    Frequencies,
+    ImportPath,
+    Index,
+    Name,
+    NonNegative,
+    Positive,
+    Seed,
+    Several,
+    Width,
+)
 
 _TABLE = ("columns", "array", "sha256", "validation", "test")
 _OWNERS = {"dim": ("mixture20",), "path": FILES} | dict.fromkeys(_TABLE, ("table",))
@@ -111,9 +118,9 @@ class PotentialModel(Kind, frozen=True, tag="potential"):
     `inner`: the scalar is an inner product of the point with a vector output; chosen if absent.
     """
 
-    width: Count = 128
-    depth: Count = 3
-    frequencies: Index = 16
+    width: Width = 128
+    depth: Depth = 3
+    frequencies: Frequencies = 16
     scale: NonNegative | None = None
     inner: bool | None = None
 
@@ -121,16 +128,16 @@ class PotentialModel(Kind, frozen=True, tag="potential"):
 class FieldModel(Kind, frozen=True, tag="field"):
     """A vector network; `scale` as for the potential."""
 
-    width: Count = 128
-    depth: Count = 3
-    frequencies: Index = 16
+    width: Width = 128
+    depth: Depth = 3
+    frequencies: Frequencies = 16
     scale: NonNegative | None = None
 
 
 class KernelModel(Kind, frozen=True, tag="kernel"):
     """A Gaussian mixture noised exactly; full covariances up to dimension 10 if not said."""
 
-    components: Count = 20
+    components: Width = 20
     covariance: Literal["full", "diagonal"] | None = None
 
 
@@ -179,7 +186,7 @@ class Exact(Kind, frozen=True, tag="exact"):
 
 
 class Hutchinson(Kind, frozen=True, tag="hutchinson"):
-    count: Annotated[int, Meta(ge=2)] = 2
+    count: Several = 2
 
 
 class Flat(Kind, frozen=True, tag="flat"):
@@ -252,12 +259,12 @@ class Data(Part, frozen=True):
     """
 
     name: DataName
-    samples: Annotated[int, Meta(ge=2)] | None = None
-    dim: Count | None = None
+    samples: Several | None = None
+    dim: Width | None = None
     path: str | None = None
     columns: tuple[int | str, ...] | None = None
     array: str | None = None
-    sha256: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Annotated[str, Meta(pattern=SHA256)] | None = None
     validation: Fraction | None = None
     test: Fraction | None = None
 
@@ -346,9 +353,9 @@ class Evaluation(Part, frozen=True):
     kept to draw from.
     """
 
-    samples: Annotated[int, Meta(ge=10)] = 2000
+    samples: Annotated[int, Meta(ge=10, le=2**31 - 1)] = 2000
     sampler: Sampler = StochasticHeun()
-    points: Annotated[int, Meta(ge=2)] = 2000
+    points: Several = 2000
     likelihood: FlowLikelihood = FlowLikelihood()
     metrics: tuple[MetricName, ...] | None = None
     figures: bool = True
@@ -359,12 +366,19 @@ class Experiment(Part, frozen=True):
 
     name: Name
     data: Data
-    seed: Index = 0
+    seed: Seed = 0
     game: ScoreGame | ControlGame = ScoreGame()
     model: Model = PotentialModel()
     objective: Annotated[tuple[Objective, ...], Meta(min_length=1)] = (Denoising(),)
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+
+
+def fields_of(name: DataName) -> list[str]:
+    """The fields of [data] that apply to a data set."""
+    fields = [field for field in Data.__struct_fields__ if name in _OWNERS.get(field, (name,))]
+    needed = {"name": "name", "path": "path (needed)"}
+    return [needed.get(field, field) for field in fields]
 
 
 def replace(part: AnyPart, **changes: Any) -> AnyPart:

@@ -27,13 +27,30 @@ def read(path: str | Path) -> Experiment:
     """
     path = Path(path)
     try:
+        return _read(path)
+    except ValueError as error:
+        if not _is_of_a_run(path):
+            raise
+        raise ValueError(
+            f"`{path.parent}` holds a run that is damaged ({error}), expected {path.name} as "
+            "`mfgen run` wrote it: restore that file, or run the experiment in another folder."
+        ) from error
+
+
+def _read(path: Path) -> Experiment:
+    try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(
             f"`{path}` is no TOML ({error}), expected a specification: see `mfgen show score-vp` "
             "for one that works."
         ) from error
     return decode(document, str(path))
+
+
+def _is_of_a_run(path: Path) -> bool:
+    # A specification beside the versions it was run with was written by mfgen, not by the user.
+    return path.name == "spec.toml" and path.with_name("versions.json").exists()
 
 
 def decode(document: dict[str, Any], source: str = "specification") -> Experiment:
