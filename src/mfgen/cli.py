@@ -1,34 +1,38 @@
 """The command line: `mfgen list | show | run | sample | compare | report | demo`.
 
 Results go to the standard output, as tables or with --json as JSON alone; progress and errors go to
-the standard error. What a user got wrong is one line `error: ...` and exit code 2, without a
-traceback. Heavy imports wait until a command needs them.
+the standard error. What went wrong is one line `error: ...` without a traceback, and exit code 2
+for a mistake of the user, 1 for a fault of mfgen. Heavy imports wait until a command needs them.
 """
 
 import contextlib
 import io
 import json
+import logging
+import math
 import os
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
-from mfgen.lab import listing
+from mfgen.lab import failure, interrupt, listing, usage
 from mfgen.lab.answer import Answer
 
 _UNLIMITED = 240
 
-Folder = Annotated[Path | None, arg(metavar="PATH")]
-Number = Annotated[int | None, arg(metavar="INT")]
-Data = Annotated[str | None, arg(metavar="NAME")]
-Runs = Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]")]]
+Folder = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
+Number = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+Data = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
+Runs = Positional[
+    Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")]
+]
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,10 @@ class Run:
     steps: Number = None
     """Replaces the number of training steps."""
     data: Data = None
-    """Replaces the data set."""
+    """Replaces the data set. A file's own numbers are kept, unless they were chosen for its data
+    and do not fit the new: these are refused."""
+    path: Folder = None
+    """The file of the data `table`, or the folder of `mnist`."""
     resume: bool = False
     """Continue the run in the folder from its last checkpoint."""
     allow_import: bool = False
@@ -87,6 +94,7 @@ class Run:
             seed=self.seed,
             steps=self.steps,
             data=self.data,
+            path=self.path,
             resume=self.resume,
             allow_import=self.allow_import,
             console=console,
@@ -177,20 +185,41 @@ Command = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0, or 2 for an error of the user."""
+    """Runs one command and returns the exit code.
+
+    Arguments:
+        arguments: what follows `mfgen`; if absent, that of the process, which Ctrl-C then ends.
+
+    Returns:
+        0, or 2 for a mistake of the user, 1 for a fault of mfgen, 130 if interrupted.
+    """
+    if arguments is not None:
+        return _run(arguments)
+    # Without a home to write to, matplotlib warns and works in a temporary folder.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    with interrupt.ends_the_program():
+        return _run(sys.argv[1:])
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
-        command = _parse(sys.argv[1:] if arguments is None else arguments)
-        answer = command(Console(stderr=True))
-        _print(answer, command.json)
+        if list(arguments) == ["--version"]:
+            sys.stdout.write(f"mfgen {metadata.version('mfgen')}\n")
+            return 0
+        command = _parse(arguments)
+        console = Console(stderr=True)
+        # Whoever asks for JSON reads it by a program: progress is for people alone.
+        console.quiet = command.json and not console.is_terminal
+        _print(command(console), command.json)
     except KeyboardInterrupt:
-        return _complain("interrupted: continue a run with --resume.", code=130)
+        return _complain(interrupt.MESSAGE, interrupt.CODE)
     except BrokenPipeError:
         # The reader of a pipe went away: nothing more can be written, and nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except Exception as error:
         if os.environ.get("MFGEN_TRACEBACK"):
             raise
-        return _complain(str(error) or type(error).__name__)
+        return _complain(*failure.told(error))
     return 0
 
 
@@ -199,36 +228,36 @@ def _parse(arguments: Sequence[str]):
     boxes = io.StringIO()
     try:
         with contextlib.redirect_stderr(boxes):
-            return tyro.cli(
-                Command,  # pyright: ignore[reportArgumentType]
-                args=list(arguments),
-                prog="mfgen",
-                description="A mean-field-games laboratory for generative models.",
-                config=(tyro.conf.FlagCreatePairsOff, OmitArgPrefixes),
-            )
+            return _read(arguments)
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise ValueError(_one_line(boxes.getvalue())) from None
+        raise ValueError(usage.complaint(boxes.getvalue(), arguments, _help)) from None
 
 
-def _one_line(box: str) -> str:
-    """The message in a box: without its frame, its title, and the help after its first rule."""
-    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
-    said = []
-    for line in lines:
-        if line.strip("─-╰╯+ "):
-            said.append(line)
-        elif said:
-            break
-    text = re.split(r"Got errors:|Argument helptext:", " ".join(said))[0].strip(" .:")
-    text = text[:1].lower() + text[1:] if text else "the arguments could not be read"
-    return f"{text}: see `mfgen --help`."
+def _read(arguments: Sequence[str]):
+    return tyro.cli(
+        Command,  # pyright: ignore[reportArgumentType]
+        args=list(arguments),
+        prog="mfgen",
+        description="A mean-field-games laboratory for generative models "
+        "(mfgen --version says which).",
+        config=(tyro.conf.FlagCreatePairsOff, OmitArgPrefixes),
+    )
+
+
+def _help(arguments: Sequence[str]) -> str:
+    """What `mfgen ... --help` prints."""
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
+        _read([*arguments, "--help"])
+    return page.getvalue()
 
 
 def _print(answer: Answer, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(answer.document, indent=2) + "\n")
+        text = json.dumps(_finite(answer.document), indent=2, ensure_ascii=False, allow_nan=False)
+        sys.stdout.write(text + "\n")
     else:
         # In a file or a pipe no table is squeezed into the width of a terminal.
         width = None if sys.stdout.isatty() else _UNLIMITED
@@ -236,7 +265,16 @@ def _print(answer: Answer, as_json: bool) -> None:
     sys.stdout.flush()
 
 
-def _complain(message: str, code: int = 2) -> int:
+def _finite(value: Any) -> Any:
+    """The document with null for numbers that JSON has no word for."""
+    if isinstance(value, dict):
+        return {name: _finite(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(member) for member in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _complain(message: str, code: int) -> int:
     line = " ".join(message.split())
     sys.stderr.write(f"error: {line}\n")
     return code

@@ -10,12 +10,21 @@ import jax
 from rich.console import Console
 from rich.markup import escape
 
-from mfgen.lab import comparison, recipes, report, spec, toml, wording
+from mfgen.lab import (
+    comparison,
+    fitting,
+    listing,
+    monitor,
+    recipes,
+    report,
+    spec,
+    toml,
+    wording,
+)
 from mfgen.lab import run as running
 from mfgen.lab.answer import Answer, stack, table
 from mfgen.lab.catalogue import METRICS
 from mfgen.lab.custom import Imports
-from mfgen.lab.monitor import Monitor
 from mfgen.lab.recipes import RECIPES
 from mfgen.lab.store import RunFolder
 from mfgen.metrics.estimate import Estimate
@@ -29,6 +38,7 @@ def run(
     seed: int | None,
     steps: int | None,
     data: str | None,
+    path: Path | None,
     resume: bool,
     allow_import: bool,
     console: Console,
@@ -38,7 +48,7 @@ def run(
     Raises:
         ValueError, TypeError, OSError: one line on what the caller got wrong.
     """
-    experiment = _changed(_find(name, data), seed=seed, steps=steps, data=data)
+    experiment = _changed(_find(name, data, path), seed=seed, steps=steps, data=data, path=path)
     place = out or Path("runs") / f"{experiment.name}-{experiment.data.name}-{experiment.seed}"
     folders = [Path(name).parent, Path.cwd(), RunFolder(place).custom]
     imports = Imports(folders, allowed=allow_import)
@@ -56,8 +66,9 @@ def sample(folder: Path, n: int, *, seed: int, out: Path | None, allow_import: b
             "or --seed."
         )
     _keep_compiled()
-    loaded = running.load(folder, Imports([folder / "custom", Path.cwd()], allowed=allow_import))
-    samples = running.sample(loaded, n, seed=seed)
+    imports = Imports([folder / "custom", Path.cwd()], allowed=allow_import)
+    with imports.blamed():
+        samples = running.sample(running.load(folder, imports), n, seed=seed)
     RunFolder(path.parent).write_arrays(path.name, {"samples": samples})
     document = {"run": str(folder), "n": n, "seed": seed, "out": str(path)}
     return Answer(document, escape(f"{n} samples of dimension {samples.shape[1]} in {path}"))
@@ -81,24 +92,46 @@ def compare(folders: Sequence[Path]) -> Answer:
 
 def report_runs(folders: Sequence[Path], *, out: Path | None) -> Answer:
     """Writes a report of finished runs."""
-    if out is None and folders:
+    if not folders:
+        raise ValueError("`report` got no run, expected at least one folder: name some.")
+    if out is None:
         out = (folders[0] if len(folders) == 1 else folders[0].absolute().parent) / "report.html"
-    path = report.write(folders, out or "report.html")
+    path = report.write(folders, out)
     return Answer({"report": str(path)}, escape(f"report in {path}"))
 
 
 def _keep_compiled() -> None:
-    """Keeps compiled programs between runs, in the user's cache unless the environment says."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "mfgen" / "jax"))
+    """Keeps compiled programs between runs, in the user's cache unless the environment says.
+
+    Where that cannot be written to, they are not kept, rather than each being warned about.
+    """
+    name = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if name is None:
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        name = os.path.join(home, "mfgen", "jax")
+    jax.config.update("jax_compilation_cache_dir", name if name and _is_writable(name) else None)
 
 
-def _find(name: str, data: str | None) -> spec.Experiment:
+def _is_writable(folder: str) -> bool:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _find(name: str, data: str | None, path: Path | None) -> spec.Experiment:
     if name in RECIPES:
-        return recipes.experiment(name, data or "gaussians8")
-    if Path(name).is_file():
-        return _located(toml.read(name), Path(name).parent)
+        return listing.recipe_on(name, data or "gaussians8", path and str(path))
+    file = Path(name)
+    if file.is_file():
+        return _located(toml.read(file), file.parent)
+    if file.is_dir() or file.suffix or len(file.parts) > 1:
+        got = "is a folder" if file.is_dir() else "does not exist"
+        raise ValueError(
+            f"`{name}` {got}, expected a specification in TOML: correct the path, or name a "
+            "recipe of `mfgen list`."
+        )
     near = difflib.get_close_matches(name, RECIPES, n=1)
     raise ValueError(
         f"`run` got {name!r}, expected a recipe or the path of a TOML file: "
@@ -116,7 +149,12 @@ def _located(experiment: spec.Experiment, folder: Path) -> spec.Experiment:
 
 
 def _changed(
-    experiment: spec.Experiment, *, seed: int | None, steps: int | None, data: str | None
+    experiment: spec.Experiment,
+    *,
+    seed: int | None,
+    steps: int | None,
+    data: str | None,
+    path: Path | None,
 ) -> spec.Experiment:
     document = toml.encode(experiment)
     if seed is not None:
@@ -125,19 +163,21 @@ def _changed(
         document["training"]["steps"] = steps
     if data is not None and data != experiment.data.name:
         document["data"] = {"name": data}
-    return toml.decode(document, "command line")
+    if path is not None:
+        document["data"]["path"] = str(path.expanduser().absolute())
+    changed = toml.decode(document, "command line")
+    fitting.check(experiment, changed.data)
+    return changed
 
 
 def _run(
     experiment: spec.Experiment, place: Path, resume: bool, imports: Imports, console: Console
 ) -> running.Run:
     _keep_compiled()
-    title = f"{experiment.name} on {experiment.data.name}"
+    title = f"{experiment.name} on {experiment.data.name}, seed {experiment.seed}"
     try:
-        with Monitor(title, console, quiet=not console.is_terminal) as monitor:
-            return running.run(
-                experiment, place, resume=resume, imports=imports, watcher=monitor.watcher
-            )
+        with monitor.shown(title, console) as watcher, imports.blamed():
+            return running.run(experiment, place, resume=resume, imports=imports, watcher=watcher)
     except CheckpointError as error:
         raise ValueError(str(error)) from error
 
@@ -167,10 +207,7 @@ def _finished(run: running.Run) -> Answer:
         for name, kept in summary["metrics"].items()
     ]
     title = f"{summary['spec']} on {summary['data']}, seed {summary['seed']}"
-    cost = (
-        f"{summary['steps']} steps in {summary['wall_seconds']:.1f} s, "
-        f"{summary['ms_per_step']:.3g} ms per step; judged in {summary['evaluation_seconds']:.1f} s"
-    )
+    cost = f"{_training(summary)}; judged in {summary['evaluation_seconds']:.1f} s"
     left_out = "; ".join(
         f"{METRICS[name].title}: {reason}" for name, reason in summary["skipped"].items()
     )
@@ -179,6 +216,15 @@ def _finished(run: running.Run) -> Answer:
         parts.append(escape(f"left out: {left_out}"))
     parts.append(escape(f"run in {folder.path}"))
     return Answer({**summary, "out": str(folder.path)}, stack(*parts))
+
+
+def _training(summary: dict[str, Any]) -> str:
+    if summary["ms_per_step"] is None:
+        return "no steps"
+    return (
+        f"{summary['steps']} steps in {summary['wall_seconds']:.1f} s, "
+        f"{summary['ms_per_step']:.3g} ms per step"
+    )
 
 
 def _group(group: comparison.Group) -> dict[str, Any]:

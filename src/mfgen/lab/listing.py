@@ -1,15 +1,22 @@
-"""What there is, by name: recipes and data sets, and what each stands for."""
+"""What there is, by name: recipes and data sets, and what each stands for.
+
+A recipe is shown as TOML that runs as it is: its game stands above the specification in comments.
+"""
 
 import difflib
+import textwrap
+from typing import cast
 
 from rich.markup import escape
 from rich.syntax import Syntax
 from rich.text import Text
 
-from mfgen.lab import recipes, toml
+from mfgen.lab import recipes, spec, toml
 from mfgen.lab.answer import Answer, stack, table
-from mfgen.lab.catalogue import DATA
+from mfgen.lab.catalogue import DATA, FILES, DataName
 from mfgen.lab.recipes import RECIPES
+
+_COMMENT = 100  # columns of the comments above a specification
 
 
 def names() -> Answer:
@@ -42,36 +49,70 @@ def one(name: str, data: str | None = None) -> Answer:
     if name in RECIPES:
         return _recipe(name, data or "gaussians8")
     if name in DATA:
-        info = DATA[name]
-        document = {"name": name, "kind": info.kind, "dim": info.dim, "summary": info.summary}
-        text = f"{name}: {info.summary}\nkind: {info.kind}, dimension: {_size(info.dim)}"
-        return Answer(document, escape(text))
+        return _data(name, data)
     known = [*RECIPES, *DATA]
     near = difflib.get_close_matches(name, known, n=1)
     fix = f"did you mean `{near[0]}`?" if near else "see `mfgen list`."
     raise ValueError(f"`show` got {name!r}, expected a recipe or a data set: {fix}")
 
 
+def recipe_on(name: str, data: str, path: str | None = None) -> spec.Experiment:
+    """The experiment of a recipe on data, with the path of those that come from a file.
+
+    Raises:
+        ValueError: for unknown data, or a path where none belongs or none where one does.
+    """
+    if path is None and data not in FILES:
+        return recipes.experiment(name, data)
+    chosen = spec.Data(name=cast(DataName, data), path=path)
+    return spec.replace(recipes.experiment(name), data=chosen)
+
+
+def _data(name: str, data: str | None) -> Answer:
+    if data is not None:
+        raise ValueError(
+            f"`show` got --data {data} with the data set {name!r}, expected it with a recipe: "
+            "leave --data out."
+        )
+    info = DATA[name]
+    document = {"name": name, "kind": info.kind, "dim": info.dim, "summary": info.summary}
+    lines = [
+        f"{name}: {info.summary}",
+        f"kind: {info.kind}, dimension: {_size(info.dim)}",
+        f"fields of [data]: {', '.join(spec.fields_of(cast(DataName, name)))}",
+    ]
+    if name in FILES:
+        lines.append(f"a specification to start from: mfgen show RECIPE --data {name}")
+    return Answer(document, escape("\n".join(lines)))
+
+
 def _recipe(name: str, data: str) -> Answer:
     info = RECIPES[name]
-    experiment = toml.decode(toml.encode(recipes.experiment(name, data)))
+    experiment = toml.decode(toml.encode(recipe_on(name, data, "PATH" if data in FILES else None)))
     dim = recipes.dimension(experiment.data)
     if dim is not None:
         experiment = recipes.resolve(experiment, dim)
-    text = toml.write(experiment)
     document = {
         "name": name,
         "summary": info.summary,
         "formulas": dict(info.formulas),
         "spec": toml.encode(experiment),
     }
-    rows = [[title, escape(formula)] for title, formula in info.formulas]
-    view = stack(
-        escape(f"{name}: {info.summary}"),
-        table("", ["the game", ""], rows),
-        _listing(text),
+    text = "\n".join([f"# {name}: {info.summary}", "#", *_game(info), "", toml.write(experiment)])
+    return Answer(document, _listing(text.rstrip()))
+
+
+def _game(info: recipes.RecipeInfo) -> list[str]:
+    """The formulas of a game as comments in two columns."""
+    width = max(len(title) for title, _ in info.formulas)
+    wrapper = textwrap.TextWrapper(
+        width=_COMMENT,
+        initial_indent="# ",
+        subsequent_indent="# " + " " * (width + 2),
+        break_on_hyphens=False,
     )
-    return Answer(document, view)
+    wrapped = [wrapper.wrap(f"{title:{width}}  {formula}") for title, formula in info.formulas]
+    return [line for lines in wrapped for line in lines]
 
 
 def _listing(text: str) -> Text:

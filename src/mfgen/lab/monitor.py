@@ -1,40 +1,66 @@
-"""A progress bar for runs: loss terms and rate while training, stages while judging."""
+"""What is shown of a run while it goes, on the standard error.
 
-from rich.console import Console
+On a terminal a bar: first what must not be cut off on a narrow one, then the stage and the loss
+terms by the capitals of their names. Elsewhere, in a file or a pipe, a plain line now and then, and
+none at all for a run of a few seconds.
+"""
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from mfgen.lab.run import Watcher
 from mfgen.train import history
 
+_PATIENCE = 10.0  # seconds after which a run is no longer silent
+_PAUSE = 20.0  # seconds from one line on the training to the next
 
-class Monitor:
-    """Shows a run on a terminal while the context is open; silent if `quiet`."""
 
-    def __init__(self, title: str, console: Console, *, quiet: bool = False):
+@contextlib.contextmanager
+def shown(title: str, console: Console) -> Iterator[Watcher]:
+    """Shows a run while the context is open: gives what the run tells its records and stages to."""
+    with Bar(title, console) if console.is_terminal else Lines(title, console) as monitor:
+        yield Watcher(monitor.record, monitor.stage)
+
+
+class Bar:
+    """A progress bar below the title."""
+
+    def __init__(self, title: str, console: Console):
+        def fixed() -> Column:
+            return Column(no_wrap=True)
+
         self._title = title
         self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[terms]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            SpinnerColumn(table_column=fixed()),
+            BarColumn(bar_width=10 if console.width < 100 else 24, table_column=fixed()),
+            TextColumn("{task.fields[count]}", table_column=fixed()),
+            TimeElapsedColumn(table_column=fixed()),
+            TextColumn("{task.fields[left]}", table_column=fixed()),
+            _Ending(),
             console=console,
-            disable=quiet,
             transient=True,
         )
-        self._task = self._bar.add_task(title, total=None, terms="")
+        self._task = self._begin("")
 
-    def __enter__(self) -> "Monitor":
+    def __enter__(self) -> "Bar":
+        self._bar.console.print(self._title, highlight=False, markup=False)
         self._bar.start()
         return self
 
@@ -42,18 +68,104 @@ class Monitor:
         self._bar.stop()
 
     @property
-    def watcher(self) -> Watcher:
-        """What a run tells its records and stages to."""
-        return Watcher(self._record, self._stage)
+    def view(self) -> RenderableType:
+        """What is on the terminal now."""
+        return self._bar.get_renderable()
 
-    def _record(self, progress: history.Progress) -> None:
-        terms = "  ".join(f"{name} {value:.4g}" for name, value in progress.terms.items())
-        rate = f"{progress.milliseconds_per_step:.3g} ms/step"
+    def record(self, progress: history.Progress) -> None:
+        """Shows a record of the training."""
         self._bar.update(
-            self._task, completed=progress.step, total=progress.steps, terms=f"{terms}  {rate}"
+            self._task,
+            completed=progress.step,
+            total=progress.steps,
+            description=f"training  {_terms(progress)}",
+            count=f"{progress.step}/{progress.steps}",
+            left=f"{_left(progress)} left",
         )
 
-    def _stage(self, name: str) -> None:
-        self._bar.update(self._task, description=f"{self._title}: {name}", terms="")
-        if name != "training":
-            self._bar.reset(self._task, description=f"{self._title}: {name}", total=None, terms="")
+    def stage(self, name: str) -> None:
+        """Shows that a stage begins; how long it takes is not known."""
+        self._bar.remove_task(self._task)
+        self._task = self._begin(name)
+
+    def _begin(self, name: str):
+        return self._bar.add_task(name, total=None, count="", left="")
+
+
+class Lines:
+    """Plain lines: each stage as it begins, and the training from time to time.
+
+    Arguments:
+        title: what stands before each line.
+        console: where they go.
+        clock: the time in seconds.
+        patience: for how long nothing is said.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        console: Console,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = _PATIENCE,
+    ):
+        self._title, self._console, self._clock = title, console, clock
+        self._patience, self._began = patience, clock()
+        self._said = -_PAUSE  # when the training was last told of
+        self._stage = ""
+        self._timer = threading.Timer(patience, self._say_stage)
+        self._timer.daemon = True
+
+    def __enter__(self) -> "Lines":
+        self._timer.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._timer.cancel()
+
+    def record(self, progress: history.Progress) -> None:
+        """Tells of a record of the training, unless one was told of a moment ago."""
+        now = self._clock() - self._began
+        if now < self._patience or now - self._said < _PAUSE:
+            return
+        self._said = now
+        self._say(
+            f"step {progress.step}/{progress.steps}  {_terms(progress)}  {_left(progress)} left"
+        )
+
+    def stage(self, name: str) -> None:
+        """Tells that a stage begins; the one that goes on when the patience ends is told then."""
+        self._stage = name
+        if self._clock() - self._began >= self._patience:
+            self._say_stage()
+
+    def _say_stage(self) -> None:
+        if self._stage:
+            self._say(self._stage)
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"{self._title}: {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+class _Ending(ProgressColumn):
+    """The description, cut off at the end of the line rather than broken."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+
+def _terms(progress: history.Progress) -> str:
+    terms = [f"{_short(name)} {value:.3g}" for name, value in progress.terms.items()]
+    return "  ".join([*terms, f"{progress.milliseconds_per_step:.3g} ms/step"])
+
+
+def _short(name: str) -> str:
+    """A class by its capitals: `DenoisingScoreMatching` is DSM; short names stay."""
+    capitals = "".join(re.findall(r"[A-Z0-9]", name))
+    return capitals if len(name) > 8 and len(capitals) > 1 else name
+
+
+def _left(progress: history.Progress) -> timedelta:
+    seconds = (progress.steps - progress.step) * progress.milliseconds_per_step / 1e3
+    return timedelta(seconds=round(seconds))

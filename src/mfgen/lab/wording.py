@@ -68,10 +68,16 @@ def cost_rows(group: Group) -> list[Row]:
             p.regularised.mean(name) / p.plain.mean(name) if p.plain.mean(name) else math.nan
             for p in group.pairs
         ]
-        cells = tuple(f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in values)
+        cells = tuple(_number(value) for value in values)
         texts = tuple(f"{ratio:.2f}" if math.isfinite(ratio) else "" for ratio in ratios)
         lines.append(Row(name, title, unit, "", cells, texts, (False,) * len(cells)))
     return lines
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):  # a run of no steps has no time of a step
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def cell_text(cell: Cell | None) -> str:
@@ -127,8 +133,8 @@ def _pair(pair: Pair, group: Group) -> Reading:
     told = {name: pair.contrast(name) for name in group.metrics if name in _TOLD}
     lines = [_contrast(name, contrast) for name, contrast in told.items() if contrast is not None]
     plain = pair.plain.mean("ms_per_step")
-    if plain:
-        step = pair.regularised.mean("ms_per_step") / plain
+    step = pair.regularised.mean("ms_per_step") / plain if plain else math.nan
+    if math.isfinite(step):
         lines.append(f"A training step took {step:.2f} times as long, at equal numbers of steps.")
     seeds = len(set(pair.regularised.seeds) & set(pair.plain.seeds))
     opening = f"{pair.regularised.label} against {pair.plain.label}, {_seeds(seeds)}:"

@@ -5,57 +5,21 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
 from mfgen import cli
+from mfgen.lab import commands
+from mfgen.lab.answer import Answer
 from mfgen.lab.catalogue import DATA
 from mfgen.lab.recipes import RECIPES
 
-TINY = """
-name = "{name}"
-[data]
-name = "gaussians8"
-samples = 200
-[model]
-type = "potential"
-width = 8
-depth = 1
-frequencies = 4
-[[objective]]
-type = "denoising"
-{more}
-[training]
-steps = {steps}
-batch_size = 16
-every = {every}
-checkpoint_every = {every}
-[evaluation]
-samples = 40
-points = 20
-sampler = {{ type = "heun", steps = 5 }}
-likelihood = {{ integrator = {{ type = "runge-kutta", steps = 4 }} }}
-metrics = {metrics}
-figures = {figures}
-"""
 HJB = '[[objective]]\ntype = "hjb"\npoints = 8\n'
 
 
-def tiny(path, *, name="tiny", more="", steps=20, every=10, metrics="[]", figures="false"):
-    """Writes a specification that runs in a second."""
-    path.write_text(
-        TINY.format(
-            name=name, more=more, steps=steps, every=every, metrics=metrics, figures=figures
-        ),
-        encoding="utf-8",
-    )
-    return str(path)
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, tiny):
     """A folder with two finished runs, without and with HJB, and their summaries."""
     place = tmp_path_factory.mktemp("cli")
     metrics = '["kl", "hjb_residual", "energy_distance"]'
@@ -63,35 +27,6 @@ def place(tmp_path_factory):
         path = tiny(place / f"{name}.toml", name=name, more=more, metrics=metrics, figures=figures)
         assert cli.main(["run", path, "--out", str(place / name)]) == 0
     return place
-
-
-@pytest.fixture
-def ask(capsys):
-    """Runs a command and returns its exit code, standard output and standard error."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        code = cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def refused(ask):
-    """Runs a command that must fail as a user's mistake, and returns its one line."""
-
-    def run(*arguments):
-        code, out, err = ask(*arguments)
-        assert code == 2
-        assert out == ""
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-        assert "Traceback" not in err
-        return err
-
-    return run
 
 
 def contents(folder):
@@ -140,7 +75,7 @@ def test_run_writes_its_folder(place):
     assert set(summary["metrics"]) == {"kl", "hjb_residual", "energy_distance"}
 
 
-def test_run_prints_its_summary(ask, tmp_path):
+def test_run_prints_its_summary(ask, tmp_path, tiny):
     path = tiny(tmp_path / "tiny.toml", metrics='["energy_distance"]')
     code, out, err = ask("run", path, "--out", tmp_path / "a", "--seed", 3, "--steps", 7, "--json")
     assert (code, err) == (0, "")
@@ -152,11 +87,22 @@ def test_run_prints_its_summary(ask, tmp_path):
     assert "ms per step" in out
 
 
-def test_the_default_folder_is_named_by_the_run(ask, tmp_path, monkeypatch):
+def test_the_default_folder_is_named_by_the_run(ask, tmp_path, monkeypatch, tiny):
     path = tiny(tmp_path / "tiny.toml")
     monkeypatch.chdir(tmp_path)
     assert ask("run", path, "--seed", 5, "--data", "moons", "--steps", 2)[0] == 0
     assert (tmp_path / "runs" / "tiny-moons-5" / "summary.json").is_file()
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_run_that_is_asked_for_json_is_silent_meanwhile(ask, monkeypatch, flags):
+    def run(*given, console, **named):
+        console.print("on the way")
+        return Answer({}, "done")
+
+    monkeypatch.setattr(commands, "run", run)
+    _, _, err = ask("run", "score-vp", *flags)
+    assert err == ("" if flags else "on the way\n")
 
 
 def test_sample_writes_samples_and_overwrites_nothing(ask, refused, place, tmp_path):
@@ -197,20 +143,29 @@ def test_report_writes_a_page(ask, place, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (("lst",), "unrecognized options: lst"),
-        (("run",), "missing from mfgen run: SPEC"),
-        (("run", "score-vp", "--stpes", "3"), "unrecognized options: --stpes"),
-        (("run", "score-vp", "--steps", "many"), "--steps"),
+        ((), "got no command, expected one of list, show, run"),
+        (("lst",), "`mfgen` got 'lst', expected one of list, show, run"),
+        (("rnu", "score-vp"), "did you mean `run`?"),
+        (("run",), "`mfgen run` got no SPEC, expected a recipe, or the path of"),
+        (("run", "score-vp", "more"), "`mfgen run` got 'more', expected nothing more"),
+        (("run", "score-vp", "--stpes", "3"), "got --stpes, expected one of --help, --out, --seed"),
+        (("run", "score-vp", "--stpes", "3"), "did you mean `--steps`?"),
+        (("run", "score-vp", "--steps", "many"), "--steps many, expected a whole number"),
+        (("run", "score-vp", "--seed"), "got --seed without a value, expected one"),
+        (("sample", "run", "-n", "2.5"), "--n 2.5, expected a whole number"),
+        (("sample", "run", "--m", "2"), "expected one of --help, --n, --seed"),
         (("run", "score-vp", "--steps", "-3"), "`$.training.steps` got -3, expected `int` >= 0"),
         (("run", "score-vp", "--seed", "-1"), "`$.seed` got -1"),
         (("run", "score-vp", "--data", "diggits"), "did you mean `digits`?"),
         (("run", "score-v"), "did you mean `score-vp`?"),
-        (("run", "none.toml"), "expected a recipe or the path of a TOML file"),
+        (("run", "none.toml"), "`none.toml` does not exist, expected a specification in TOML"),
+        (("run", "."), "`.` is a folder, expected a specification in TOML"),
+        (("run", "nothing-like-it"), "expected a recipe or the path of a TOML file"),
         (("run", "score-vp", "--data", "mnist"), "`data` got 'mnist' without a file"),
         (("show", "score"), "did you mean `score-v"),
         (("sample", "nowhere"), "holds no run"),
         (("compare",), "got no run"),
-        (("report",), "got no run"),
+        (("report",), "`report` got no run"),
         (("compare", "nowhere"), "holds no run"),
     ],
 )
@@ -265,7 +220,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("case", TABLES)
-def test_bad_data_are_named_and_nothing_is_written(refused, tmp_path, case):
+def test_bad_data_are_named_and_nothing_is_written(refused, tmp_path, case, tiny):
     write, part = TABLES[case]
     path = write(tmp_path)
     specification = tmp_path / "spec.toml"
@@ -281,7 +236,7 @@ def test_bad_data_are_named_and_nothing_is_written(refused, tmp_path, case):
     assert contents(tmp_path) == before
 
 
-def test_a_truncated_idx_file_is_named(refused, tmp_path):
+def test_a_truncated_idx_file_is_named(refused, tmp_path, tiny):
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / f"{name}-ubyte").write_bytes(bytes([0, 0, 8, 3]) + bytes(40))
     specification = tmp_path / "spec.toml"
@@ -295,7 +250,7 @@ def test_a_truncated_idx_file_is_named(refused, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unknown_field_is_named(refused, tmp_path):
+def test_an_unknown_field_is_named(refused, tmp_path, tiny):
     path = tmp_path / "spec.toml"
     tiny(path)
     path.write_text(path.read_text("utf-8").replace("width", "widht"), encoding="utf-8")
@@ -314,7 +269,7 @@ def test_a_folder_that_holds_another_run_is_not_touched(refused, place, tmp_path
     assert contents(place / "tiny") == before
 
 
-def test_code_of_a_specification_needs_leave(refused, ask, tmp_path):
+def test_code_of_a_specification_needs_leave(refused, ask, tmp_path, tiny):
     (tmp_path / "mine.py").write_text(
         "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
         "from mfgen.train.matching import DenoisingScoreMatching as Matching\n",
@@ -334,12 +289,12 @@ def test_code_of_a_specification_needs_leave(refused, ask, tmp_path):
     assert ask("sample", tmp_path / "run", "-n", 5, "--allow-import")[0] == 0
 
 
-def test_a_killed_run_is_continued_to_the_same_parameters(ask, tmp_path):
+def test_a_killed_run_is_continued_to_the_same_parameters(ask, tmp_path, tiny, reached):
     path = tiny(tmp_path / "spec.toml", more=HJB, steps=3000, every=100)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     command = [sys.executable, "-m", "mfgen.cli", "run", path, "--out", str(killed)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ) as process:
-        _wait_for_a_checkpoint(process, killed)
+        reached(process, killed / "checkpoints" / "200")
         process.send_signal(signal.SIGKILL)
     assert not (killed / "summary.json").exists()
     assert ask("run", path, "--out", killed, "--resume")[0] == 0
@@ -347,11 +302,3 @@ def test_a_killed_run_is_continued_to_the_same_parameters(ask, tmp_path):
     assert (killed / "model.eqx").read_bytes() == (whole / "model.eqx").read_bytes()
     lines = (killed / "metrics.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(100, 3001, 100))
-
-
-def _wait_for_a_checkpoint(process, folder):
-    deadline = time.monotonic() + 300
-    while not (folder / "checkpoints" / "200").is_dir():
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

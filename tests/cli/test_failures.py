@@ -1,0 +1,153 @@
+"""What ends a command is one line: of the system, of memory, and faults of mfgen itself."""
+
+import errno
+import os
+
+import pytest
+
+from mfgen import cli
+from mfgen.lab import failure, listing
+
+
+def raising(error):
+    def run():
+        raise error
+
+    return run
+
+
+@pytest.fixture
+def said(ask, monkeypatch):
+    """What is said, and the exit code, when a command raises an exception."""
+
+    def run(error):
+        monkeypatch.setattr(listing, "names", raising(error))
+        code, out, err = ask("list")
+        assert out == ""
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        return code, err.removeprefix("error: ").strip()
+
+    return run
+
+
+SYSTEM = {
+    "permission": (
+        PermissionError(errno.EACCES, "Permission denied", "/far/away"),
+        "`/far/away`: permission denied, expected a place that can be written: choose another "
+        "--out or change its permissions.",
+    ),
+    "a file written under another name": (
+        PermissionError(errno.EACCES, "Permission denied", "/far/.spec.toml.123.partial"),
+        "`/far/spec.toml`: permission denied",
+    ),
+    "a file in the way": (
+        NotADirectoryError(errno.ENOTDIR, "Not a directory", "/far/file/run"),
+        "`/far/file/run`: a part of this path is a file, expected a folder there",
+    ),
+    "a name taken": (
+        FileExistsError(errno.EEXIST, "File exists", "/far/run"),
+        "`/far/run`: exists and is no folder",
+    ),
+    "a long name": (
+        OSError(errno.ENAMETOOLONG, "File name too long", "/far/long"),
+        "`/far/long`: the name is too long, expected at most 255 bytes: choose a shorter one.",
+    ),
+    "no room": (
+        OSError(errno.ENOSPC, "No space left on device"),
+        "`mfgen` could not write: the disk is full",
+    ),
+    "anything else": (
+        OSError(errno.EIO, "Input/output error", "/far/run"),
+        "`/far/run`: input/output error, expected a place that can be read and written",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SYSTEM)
+def test_errors_of_the_system_are_put_into_words(said, case):
+    error, expected = SYSTEM[case]
+    code, line = said(error)
+    assert code == 2
+    assert line.startswith(expected)
+    assert "Errno" not in line
+    assert "partial" not in line
+
+
+def test_a_file_that_cannot_be_read_is_told_from_one_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "spec.toml").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "spec.toml"))
+    assert "expected a file that can be read: change its permissions" in failure.told(error).line
+
+
+def test_a_folder_that_cannot_be_made_is_named(refused, tiny, tmp_path):
+    path = tiny(tmp_path / "spec.toml")
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "run"
+    assert "a part of this path is a file" in refused("run", path, "--out", out)
+    assert "the name is too long" in refused("run", path, "--out", tmp_path / ("a" * 300))
+
+
+def test_a_fault_of_mfgen_is_one_line_and_its_place_can_be_asked_for(said, monkeypatch):
+    code, line = said(RuntimeError("first\nsecond"))
+    assert code == 1
+    assert line == (
+        "unexpected RuntimeError: first second; set MFGEN_TRACEBACK=1 to see where, and please "
+        "report it."
+    )
+    monkeypatch.setenv("MFGEN_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="first"):
+        cli.main(["list"])
+
+
+def test_an_error_that_others_raise_is_a_fault_of_mfgen(said):
+    # The line of a mistake of the user is raised in mfgen; this one is not.
+    code, line = said(ValueError("operands could not be broadcast"))
+    assert code == 1
+    assert line.startswith("unexpected ValueError: operands could not be broadcast; set")
+
+
+class JaxRuntimeError(RuntimeError):
+    """Stands for the error of JAX."""
+
+
+@pytest.mark.parametrize(
+    ("error", "amount"),
+    [
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 800 bytes."), "800 bytes"),
+        (MemoryError("Unable to allocate 74.5 GiB for an array"), "74.5 GiB"),
+        (MemoryError(), ""),
+    ],
+)
+def test_too_little_memory_is_said_in_words(said, error, amount):
+    code, line = said(error)
+    assert code == 2
+    assert line.startswith("`mfgen` ran out of memory")
+    assert amount in line
+    assert "lower `batch_size`" in line
+
+
+def test_json_is_valid_where_a_number_is_not_finite(ask, monkeypatch):
+    answer = listing.Answer({"a": float("nan"), "b": [1.5, float("inf")], "é": "ü"}, "")
+    monkeypatch.setattr(listing, "names", lambda: answer)
+    _, out, _ = ask("list", "--json")
+    assert out == '{\n  "a": null,\n  "b": [\n    1.5,\n    null\n  ],\n  "é": "ü"\n}\n'
+
+
+def test_the_version_is_printed(ask):
+    code, out, err = ask("--version")
+    assert (code, err) == (0, "")
+    assert out.startswith("mfgen 0.")
+    assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "show", "sample", "compare", "report", "demo"])
+def test_help_says_each_default_once(capsys, command):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    page = capsys.readouterr().out
+    assert "(default: None)" not in page
+    assert "(default: )" not in page
+    if command in ("compare", "report"):
+        assert "(required)" in page

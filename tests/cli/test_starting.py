@@ -1,0 +1,160 @@
+"""From a name to a run: what is shown can be saved and run, on data of the user's own too."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mfgen.lab import recipes, spec, toml
+from mfgen.lab.catalogue import DATA, FILES
+from mfgen.lab.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("data", ["gaussians8", "digits", *FILES])
+def test_what_is_shown_of_a_recipe_can_be_saved_and_read(ask, tmp_path, name, data):
+    code, out, _ = ask("show", name, "--data", data)
+    assert code == 0
+    path = tmp_path / "shown.toml"
+    path.write_text(out, encoding="utf-8")
+    experiment = toml.read(path)
+    assert (experiment.name, experiment.data.name) == (name, data)
+    if data in FILES:
+        assert experiment.data.path == "PATH"
+    else:
+        assert experiment == recipes.resolve(recipes.experiment(name, data), DATA[data].dim)
+
+
+def test_above_the_specification_stands_the_game(ask):
+    _, out, _ = ask("show", "score-vp-hjb")
+    heading, _, specification = out.partition("\n\n")
+    assert all(line.startswith("#") and len(line) <= 100 for line in heading.splitlines())
+    assert heading.startswith("# score-vp-hjb: the same as score-vp, regularised")
+    assert "# Lagrangian L     |v|^2 / 2 - div f" in heading
+    assert specification.startswith('name = "score-vp-hjb"')
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("iris", "name, samples"),
+        ("mixture20", "name, samples, dim"),
+        ("mnist", "name, samples, path (needed)"),
+        (
+            "table",
+            "name, samples, path (needed), columns, array, sha256, validation, test",
+        ),
+    ],
+)
+def test_the_fields_of_a_data_set_are_shown(ask, name, fields):
+    _, out, _ = ask("show", name)
+    assert f"fields of [data]: {fields}\n" in out
+    assert (f"mfgen show RECIPE --data {name}" in out) == (name in FILES)
+    _, out, _ = ask("show", name, "--json")
+    assert set(json.loads(out)) == {"name", "kind", "dim", "summary"}
+
+
+def test_data_for_a_data_set_are_refused(refused):
+    message = refused("show", "iris", "--data", "digits")
+    assert "`show` got --data digits with the data set 'iris'" in message
+
+
+@pytest.fixture
+def points(tmp_path):
+    path = tmp_path / "points.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(200, 3)))
+    return path
+
+
+def test_a_table_is_run_from_the_command_line(ask, tiny, points, tmp_path, monkeypatch):
+    path = tmp_path / "spec.toml"
+    tiny(path)
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = ask(
+        "run", path, "--data", "table", "--path", points.name, "--steps", 2, "--json"
+    )
+    assert code == 0
+    kept = toml.read(tmp_path / json.loads(out)["out"] / "spec.toml")
+    assert kept.data == spec.Data(name="table", path=str(points))
+    # The path of a specification is replaced too.
+    path.write_text(toml.write(spec.replace(kept, data=spec.Data(name="table", path="PATH"))))
+    assert ask("run", path, "--path", points, "--out", tmp_path / "again")[0] == 0
+
+
+def test_a_recipe_is_run_on_the_file_given(refused, tmp_path):
+    np.save(tmp_path / "bad.npy", np.full((10, 2), np.nan))
+    arguments = ("run", "score-vp", "--out", tmp_path / "run")
+    message = refused(*arguments, "--data", "table", "--path", tmp_path / "bad.npy")
+    assert str(tmp_path / "bad.npy") in message
+    assert "`data` got `path` with the data 'gaussians8'" in refused(*arguments, "--path", "x.npy")
+    assert "`data` got 'table' without a file" in refused(*arguments, "--data", "table")
+
+
+def test_a_saved_specification_is_not_moved_to_data_it_does_not_fit(ask, refused, tmp_path):
+    path = tmp_path / "shown.toml"
+    path.write_text(ask("show", "score-vp")[1], encoding="utf-8")
+    message = refused("run", path, "--data", "digits", "--out", tmp_path / "run")
+    assert "was chosen for gaussians8, expected settings that fit digits" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_no_steps_says_so(ask, tiny, tmp_path):
+    path = tiny(tmp_path / "spec.toml")
+    code, out, _ = ask("run", path, "--steps", 0, "--out", tmp_path / "a", "--json")
+    assert code == 0
+    assert json.loads(out, parse_constant=pytest.fail)["ms_per_step"] is None
+    kept = (tmp_path / "a" / "summary.json").read_text("utf-8")
+    assert json.loads(kept, parse_constant=pytest.fail)["ms_per_step"] is None
+    _, out, _ = ask("run", path, "--steps", 0, "--out", tmp_path / "b")
+    assert "no steps; judged in" in out
+    code, out, _ = ask("compare", tmp_path / "a", "--json")
+    assert (
+        json.loads(out, parse_constant=pytest.fail)["groups"][0]["columns"][0]["ms_per_step"]
+        is None
+    )
+
+
+def test_a_component_that_fails_is_named(refused, tiny, tmp_path):
+    source = (
+        "from mfgen.train.matching import DenoisingScoreMatching\n"
+        "from mfgen.train.objective import AbstractObjective\n\n"
+        "class Wrong(AbstractObjective):\n"
+        "    def __call__(self, game, model, batch, *, key):\n"
+        "        raise KeyError('inside')\n"
+    )
+    (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+    path = tmp_path / "spec.toml"
+    tiny(path)
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('type = "denoising"', 'type = "import"\npath = "mine:Wrong"'))
+    message = refused("run", path, "--out", tmp_path / "run", "--allow-import")
+    assert "`mine:Wrong` failed (KeyError: 'inside')" in message
+    assert f"correct line 6 of {tmp_path / 'mine.py'}" in message
+
+
+def test_a_damaged_specification_in_a_run_is_damage(ask, refused, tiny, tmp_path):
+    assert ask("run", tiny(tmp_path / "spec.toml"), "--out", tmp_path / "run")[0] == 0
+    (tmp_path / "run" / "spec.toml").write_text("name = ")
+    for command in ("sample", "compare", "report"):
+        assert f"`{tmp_path / 'run'}` holds a run that is damaged" in refused(
+            command, tmp_path / "run"
+        )
+
+
+@pytest.mark.parametrize("variable", ["JAX_COMPILATION_CACHE_DIR", "HOME"])
+def test_a_place_that_cannot_be_written_is_no_matter(tiny, tmp_path, variable):
+    path = tiny(tmp_path / "spec.toml", steps=2, figures="true")
+    (tmp_path / "file").touch()
+    gone = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "JAX_COMPILATION_CACHE_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in gone}
+    done = subprocess.run(
+        [sys.executable, "-m", "mfgen.cli", "run", path, "--out", str(tmp_path / "run"), "--json"],
+        env=environment | {variable: str(tmp_path / "file" / "none")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
