@@ -87,6 +87,14 @@ def test_run_prints_its_summary(ask, tmp_path, tiny):
     assert "ms per step" in out
 
 
+def test_a_title_is_not_broken_to_the_width_of_its_table(ask, tiny, tmp_path):
+    path = tiny(tmp_path / "tiny.toml", name="a-name-that-is-wider-than-any-table", steps=2)
+    _, out, _ = ask("run", path, "--out", tmp_path / "run")
+    assert out.startswith("a-name-that-is-wider-than-any-table on gaussians8, seed 0\n")
+    _, out, _ = ask("compare", tmp_path / "run")
+    assert out.startswith("gaussians8 (samples = 200)\n")
+
+
 def test_the_default_folder_is_named_by_the_run(ask, tmp_path, monkeypatch, tiny):
     path = tiny(tmp_path / "tiny.toml")
     monkeypatch.chdir(tmp_path)

@@ -64,6 +64,17 @@ def test_the_page_holds_tables_figures_and_specifications(page):
     assert "jax 0.10" in page
 
 
+def test_bold_is_explained_where_there_is_something_to_compare(page, hand_written):
+    assert "The best mean of a row is bold." in page
+    alone = report.render(comparison.read(hand_written[:1]))
+    assert "bold." not in alone
+    assert 'class="best"' not in alone
+
+
+def test_the_figure_of_losses_says_what_it_leaves_out(page):
+    assert "first tenth of the steps: larger values at the start are not shown." in page
+
+
 def test_figures_take_the_colour_of_the_text(page):
     assert "prefers-color-scheme: dark" in page
     assert "currentColor" in page

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.text import Text
 
 from mfgen.lab import (
     comparison,
@@ -85,7 +86,7 @@ def compare(folders: Sequence[Path]) -> Answer:
             [f"{row.title}{', ' + row.unit if row.unit else ''}", *row.cells, *row.contrasts]
             for row in (*wording.rows(group), *wording.cost_rows(group))
         ]
-        tables.append(table(group.label, headings, lines))
+        tables.append(_titled(group.label, headings, lines))
         tables += [escape(str(reading)) for reading in wording.reading(group)]
     return Answer({"groups": [_group(group) for group in groups]}, stack(*tables))
 
@@ -211,11 +212,16 @@ def _finished(run: running.Run) -> Answer:
     left_out = "; ".join(
         f"{METRICS[name].title}: {reason}" for name, reason in summary["skipped"].items()
     )
-    parts = [table(title, ["measure", "value", "unit"], lines), escape(cost)]
+    parts = [_titled(title, ["measure", "value", "unit"], lines), escape(cost)]
     if left_out:
         parts.append(escape(f"left out: {left_out}"))
     parts.append(escape(f"run in {folder.path}"))
     return Answer({**summary, "out": str(folder.path)}, stack(*parts))
+
+
+def _titled(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    """A table below its title, which may be wider than the table."""
+    return Group(Text(title, style="bold"), table("", columns, rows))
 
 
 def _training(summary: dict[str, Any]) -> str:

@@ -111,7 +111,12 @@ def clouds(data: Points, models: Sequence[Cloud]) -> Figure:
         for axes, cloud in zip(_row(figure, len(shown)), shown, strict=True):
             points = cloud.points[:2000]
             axes.scatter(
-                *points.T, s=2.5, color=cloud.look.colour, alpha=0.55, linewidths=0, rasterized=True
+                *points.T,
+                s=_dot(len(points), 110.0),
+                color=cloud.look.colour,
+                alpha=0.55,
+                linewidths=0,
+                rasterized=True,
             )
             axes.set(
                 title=cloud.look.label,
@@ -242,6 +247,11 @@ def _limits(data: Points) -> tuple[np.ndarray, np.ndarray]:
     return low - margin, high + margin
 
 
+def _dot(count: int, ink: float) -> float:
+    """The area of a point: the fewer there are, the larger each."""
+    return float(np.clip(ink / np.sqrt(max(count, 1)), 2.5, 16.0))
+
+
 def _hide_the_start(axes, curves: Sequence[Curve]) -> None:
     # The first records, before anything is learnt, would flatten all that follows.
     later = [y for curve in curves for y in list(curve.y)[len(curve.y) // 10 + 1 :]]
@@ -281,7 +291,7 @@ def _scatters(axes, shown: Sequence[Cloud], row: int, column: int) -> None:
         axes.scatter(
             points[:, column],
             points[:, row],
-            s=3,
+            s=_dot(len(points), 60.0),
             color=cloud.look.colour,
             alpha=0.5,
             linewidths=0,

@@ -22,7 +22,8 @@ _MARK = '<meta name="generator" content="mfgen report">'
 
 CAPTIONS = {
     "losses": "Loss terms during training, each times its weight; validation is the whole "
-    "objective on held-out data.",
+    "objective on held-out data. The axes are scaled to what follows the first tenth of the steps: "
+    "larger values at the start are not shown.",
     "samples": "Samples of each model beside the data, in original units.",
     "fields": "Above, the density at the data end as one evaluation of the potential gives it, "
     "on a common colour scale; below, the score at a middle noise level.",
