@@ -108,6 +108,17 @@ def test_an_error_that_others_raise_is_a_fault_of_mfgen(said):
     assert line.startswith("unexpected ValueError: operands could not be broadcast; set")
 
 
+def test_an_error_of_jax_is_a_fault_of_mfgen(ask, monkeypatch):
+    import jax
+    import jax.numpy as jnp
+
+    # JAX takes its own part out of the traceback: it seems to be raised here.
+    monkeypatch.setattr(listing, "names", lambda: jax.jit(jnp.dot)(jnp.ones(2), jnp.ones(3)))
+    code, _, err = ask("list")
+    assert code == 1
+    assert err.startswith("error: unexpected TypeError: dot_general")
+
+
 class JaxRuntimeError(RuntimeError):
     """Stands for the error of JAX."""
 
@@ -116,6 +127,7 @@ class JaxRuntimeError(RuntimeError):
     ("error", "amount"),
     [
         (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 800 bytes."), "800 bytes"),
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: allocating 2360514063 bytes."), " 2.4 GB,"),
         (MemoryError("Unable to allocate 74.5 GiB for an array"), "74.5 GiB"),
         (MemoryError(), ""),
     ],

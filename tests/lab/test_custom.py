@@ -93,8 +93,22 @@ def test_an_error_in_a_component_names_it_and_its_line(folder):
         imports.blamed(),
     ):
         speed(0)
+
+
+def test_an_error_of_a_library_names_the_components_in_use(folder):
+    imports = Imports([folder], allowed=True)
     with pytest.raises(ZeroDivisionError), imports.blamed():
         raise ZeroDivisionError
+    imports.call(part("mine:Speed"))
+    with (
+        pytest.raises(ValueError, match="`mine:Speed` may not fit its place .ZeroDivisionError"),
+        imports.blamed(),
+    ):
+        raise ZeroDivisionError
+    for known in (ValueError("`fit` got 3"), OSError(28, "No space left"), MemoryError()):
+        with pytest.raises(type(known)) as caught, imports.blamed():
+            raise known
+        assert caught.value is known
 
 
 def test_all_components_of_a_specification_are_found():

@@ -13,7 +13,7 @@ def test_numbers_chosen_for_other_data_are_refused():
     experiment = resolved("score-vp-hjb", "gaussians8", 2)
     with pytest.raises(
         ValueError,
-        match=r"^`run` got --data digits for .* `model\.inner` = false and 5 more was chosen for "
+        match=r"^`run` got --data digits for .* `model\.inner` = false and 5 more were chosen for "
         r"gaussians8",
     ):
         fitting.check(experiment, spec.Data(name="digits"))
@@ -41,7 +41,7 @@ def test_where_a_dimension_is_not_known_no_number_is_trusted():
     with pytest.raises(ValueError, match="got --data table"):
         fitting.check(resolved("score-vp", "gaussians8", 2), table)
     kept = spec.replace(resolved("score-vp", "digits", 5), data=table)
-    with pytest.raises(ValueError, match="was chosen for table"):
+    with pytest.raises(ValueError, match="were chosen for table"):
         fitting.check(kept, spec.Data(name="digits"))
 
 

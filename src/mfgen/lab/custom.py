@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from mfgen.lab import spec
+from mfgen.lab.failure import is_ours, is_out_of_memory
 
 
 class Imports:
@@ -66,6 +67,8 @@ class Imports:
     def blamed(self) -> Iterator[None]:
         """While open, an exception raised in the user's code names the component and the line.
 
+        One that a library raised names the components too: what they return may not fit.
+
         Raises:
             ValueError: in the place of such an exception; others pass.
         """
@@ -73,12 +76,18 @@ class Imports:
             yield
         except (Exception, SystemExit) as error:
             place = self._place(error.__traceback__)
-            if place is None:
+            if place is not None:
+                file, line = place
+                raise ValueError(
+                    f"`{self._called[file]}` failed ({_words(error)}), expected a component that "
+                    f"can be computed with: correct line {line} of {file}."
+                ) from error
+            if not self._called or _is_known(error):
                 raise
-            file, line = place
+            names = ", ".join(f"`{path}`" for path in self._called.values())
             raise ValueError(
-                f"`{self._called[file]}` failed ({_words(error)}), expected a component that can "
-                f"be computed with: correct line {line} of {file}."
+                f"{names} may not fit its place ({_words(error)}), expected components as "
+                "CONTRIBUTING.md describes them: check the shape and type of what they return."
             ) from error
 
     def _place(self, where: TracebackType | None) -> tuple[Path, int] | None:
@@ -135,6 +144,11 @@ def _load(file: Path):
             "correct it."
         ) from error
     return module
+
+
+def _is_known(error: BaseException) -> bool:
+    """Whether an exception says by itself what is wrong, or nothing about components."""
+    return is_ours(error) or is_out_of_memory(error) or isinstance(error, OSError)
 
 
 def _words(error: BaseException) -> str:

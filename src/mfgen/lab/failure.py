@@ -46,9 +46,9 @@ def told(error: Exception) -> Failure:
     """What is said of an exception that ended a command."""
     if isinstance(error, OSError) and error.errno is not None:
         return Failure(_of_the_system(error), 2)
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return Failure(_of_memory(error), 2)
-    if isinstance(error, (ValueError, TypeError, OSError, FloatingPointError)) and _is_ours(error):
+    if isinstance(error, (ValueError, TypeError, OSError, FloatingPointError)) and is_ours(error):
         return Failure(str(error) or type(error).__name__, 2)
     reason = f"{type(error).__name__}: {error}".strip(" .:\n")
     return Failure(
@@ -76,21 +76,35 @@ def _known(path: object) -> str:
     return re.sub(r"\.([^/]*)\.\d+\.partial$", r"\1", text)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory, on the device or for numpy."""
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _of_memory(error: Exception) -> str:
-    asked = re.search(r"[\d.]+ ?(?:[KMGTP]i?B|bytes)", str(error))
-    amount = f" asking for {asked[0]}" if asked else ""
+    asked = re.search(r"([\d.]+) ?([KMGTP]i?B|bytes)", str(error))
+    amount = f" asking for {_amount(float(asked[1]), asked[2])}" if asked else ""
     return (
         f"`mfgen` ran out of memory{amount}, expected a run that fits: lower `batch_size`, the "
         "width of the model, or `samples` and `points` of [evaluation]."
     )
 
 
-def _is_ours(error: Exception) -> bool:
-    """Whether the exception was raised in a file of mfgen, whose messages are for the user."""
+def _amount(number: float, unit: str) -> str:
+    gigabytes = number / 1e9
+    return f"{gigabytes:,.1f} GB" if unit == "bytes" and gigabytes >= 1 else f"{number:g} {unit}"
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether the exception was raised by mfgen, whose messages are for the user.
+
+    Such messages open with a name in backticks. Others count where they were raised in a file of
+    mfgen, if that is known: JAX takes its own part out of a traceback, and leaves a note.
+    """
+    if str(error).startswith("`"):
+        return True
+    if any("JAX has removed" in note for note in getattr(error, "__notes__", ())):
+        return False
     where = error.__traceback__
     return where is not None and _PACKAGE in Path(_last(where)).parents
 

@@ -19,9 +19,9 @@ def check(experiment: spec.Experiment, data: spec.Data) -> None:
     left = [] if data.name == experiment.data.name else _left_over(experiment, data)
     if left:
         path, value = left[0]
-        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        chosen = f"and {len(left) - 1} more were" if len(left) > 1 else "was"
         raise ValueError(
-            f"`run` got --data {data.name} for a specification whose `{path}` = {value}{more} was "
+            f"`run` got --data {data.name} for a specification whose `{path}` = {value} {chosen} "
             f"chosen for {experiment.data.name}, expected settings that fit {data.name}: leave "
             "such settings out of the file, and they are chosen by the data."
         )
