@@ -74,8 +74,7 @@ class Run:
     steps: Number = None
     """Replaces the number of training steps."""
     data: Data = None
-    """Replaces the data set. A file's own numbers are kept, unless they were chosen for its data
-    and do not fit the new: these are refused."""
+    """Replaces the data set; refused if a file gives numbers that were chosen for its own data."""
     path: Folder = None
     """The file of the data `table`, or the folder of `mnist`."""
     resume: bool = False

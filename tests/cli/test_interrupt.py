@@ -1,5 +1,6 @@
 """Ctrl-C ends the program with one line, whenever it comes; embedded, it is left to the caller."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -43,6 +44,16 @@ def test_it_is_not_lost_in_the_garbage_collector():
         program("list", more=IN_THE_COLLECTOR), capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", LINE)
+
+
+def test_it_shows_the_cursor_of_a_terminal_again():
+    ours, its = os.openpty()
+    done = subprocess.run(program("list", more=IN_THE_COLLECTOR), stderr=its, check=False)
+    said = os.read(ours, 1000).decode()
+    os.close(ours)
+    os.close(its)
+    assert done.returncode == 130
+    assert said.startswith("\r\x1b[2K\x1b[?25herror: interrupted")
 
 
 def test_it_ends_a_run_between_checkpoints_with_one_line(tiny, reached, tmp_path):

@@ -1,5 +1,6 @@
 """From a name to a run: what is shown can be saved and run, on data of the user's own too."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,8 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from mfgen.lab import recipes, spec, toml
+from mfgen.lab import listing, recipes, spec, toml
 from mfgen.lab.catalogue import DATA, FILES
 from mfgen.lab.recipes import RECIPES
 
@@ -31,10 +33,20 @@ def test_what_is_shown_of_a_recipe_can_be_saved_and_read(ask, tmp_path, name, da
 def test_above_the_specification_stands_the_game(ask):
     _, out, _ = ask("show", "score-vp-hjb")
     heading, _, specification = out.partition("\n\n")
-    assert all(line.startswith("#") and len(line) <= 100 for line in heading.splitlines())
+    assert all(line.startswith("#") and len(line) <= 80 for line in heading.splitlines())
     assert heading.startswith("# score-vp-hjb: the same as score-vp, regularised")
     assert "# Lagrangian L     |v|^2 / 2 - div f" in heading
     assert specification.startswith('name = "score-vp-hjb"')
+
+
+def test_on_a_narrow_terminal_no_line_is_broken():
+    terminal = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
+    view = listing.one("score-vp-hjb").view
+    terminal.print(view, crop=False)
+    paper = Console(file=io.StringIO(), width=240)
+    paper.print(view)
+    assert terminal.file.getvalue() == paper.file.getvalue()
+    assert max(map(len, paper.file.getvalue().splitlines())) > 80
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_an_error_of_a_library_names_the_components_in_use(folder):
         raise ZeroDivisionError
     imports.call(part("mine:Speed"))
     with (
-        pytest.raises(ValueError, match="`mine:Speed` may not fit its place .ZeroDivisionError"),
+        pytest.raises(ValueError, match=r"`mine:Speed` may not fit its place .ZeroDivisionError"),
         imports.blamed(),
     ):
         raise ZeroDivisionError

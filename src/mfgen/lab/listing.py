@@ -16,7 +16,7 @@ from mfgen.lab.answer import Answer, stack, table
 from mfgen.lab.catalogue import DATA, FILES, DataName
 from mfgen.lab.recipes import RECIPES
 
-_COMMENT = 100  # columns of the comments above a specification
+_COMMENT = 80  # columns of the comments above a specification
 
 
 def names() -> Answer:
@@ -98,8 +98,11 @@ def _recipe(name: str, data: str) -> Answer:
         "formulas": dict(info.formulas),
         "spec": toml.encode(experiment),
     }
-    text = "\n".join([f"# {name}: {info.summary}", "#", *_game(info), "", toml.write(experiment)])
-    return Answer(document, _listing(text.rstrip()))
+    heading = textwrap.wrap(
+        f"{name}: {info.summary}", _COMMENT, initial_indent="# ", subsequent_indent="# "
+    )
+    text = "\n".join([*heading, "#", *_game(info), "", toml.write(experiment)])
+    return Answer(document, stack(_listing(text.rstrip())))
 
 
 def _game(info: recipes.RecipeInfo) -> list[str]:
@@ -116,8 +119,9 @@ def _game(info: recipes.RecipeInfo) -> list[str]:
 
 
 def _listing(text: str) -> Text:
-    # Lines are never broken, so that what is shown can be copied into a file.
-    listing = Syntax("", "toml", background_color="default").highlight(text)
+    # Lines are never broken, so that what is shown can be copied into a file. (In a group: a text
+    # alone would be broken all the same.)
+    listing = Syntax("", "toml", theme="ansi_light").highlight(text)
     listing.no_wrap, listing.overflow = True, "ignore"
     return listing
 
