@@ -90,6 +90,22 @@ def test_text_from_outside_is_escaped(write_run, tmp_path):
     assert "<script>" not in page
 
 
+def test_runs_of_no_steps_have_no_time_of_a_step(write_run, tmp_path):
+    runs = [
+        write_run(
+            tmp_path / name,
+            recipes.experiment(name),
+            {"kl": (0.1, 0.01)},
+            pictures=False,
+            ms_per_step=None,
+        )
+        for name in ("score-vp", "score-vp-hjb")
+    ]
+    page = report.render(comparison.read([run.path for run in runs]))
+    assert "<td>-</td>" in page
+    assert not re.search(r"\bnan\b", page)
+
+
 def test_a_report_is_replaced_and_nothing_else(write_run, tmp_path):
     runs = [
         write_run(tmp_path / name, recipes.experiment(name), {"kl": (0.1, 0.01)}, pictures=False)
