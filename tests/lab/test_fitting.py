@@ -13,7 +13,7 @@ def test_numbers_chosen_for_other_data_are_refused():
     experiment = resolved("score-vp-hjb", "gaussians8", 2)
     with pytest.raises(
         ValueError,
-        match=r"^`run` got --data digits for .* `model\.inner` = false and 5 more were chosen for "
+        match=r"^`run` got --data digits for .* `model\.inner` = false and 6 more were chosen for "
         r"gaussians8",
     ):
         fitting.check(experiment, spec.Data(name="digits"))

@@ -30,7 +30,7 @@ def test_nothing_is_open_once_resolved():
 def test_what_is_given_is_kept():
     experiment = spec.replace(
         recipes.experiment("score-vp-hjb"),
-        objective=(spec.HJB(weight=7.0, laplacian=spec.Exact()),),
+        objective=(spec.HJB(weight=7.0, laplacian=spec.Exact(), collocation=spec.UniformTime()),),
         training=spec.Training(learning_rate=0.5, early_stopping=True),
     )
     resolved = recipes.resolve(experiment, 64)
@@ -43,6 +43,19 @@ def test_a_penalty_that_is_not_squared_keeps_the_exact_laplacian():
     term = spec.HJB(penalty=spec.Huber())
     resolved = recipes.resolve(spec.replace(recipes.experiment("score-vp"), objective=(term,)), 64)
     assert resolved.objective[0].laplacian == spec.Exact()
+
+
+def test_residual_points_are_spread_where_samples_are_few():
+    """On real data; on others they are those of score matching, which costs less."""
+    terms = {
+        name: recipes.resolve(recipes.experiment("score-vp-hjb", name), 2).objective[1]
+        for name in ("gaussians8", "digits")
+    }
+    assert terms["gaussians8"].collocation == spec.NoisedData()
+    assert terms["digits"].collocation == spec.SpreadData()
+    game = spec.ControlGame(dynamics=spec.Integrator(sigma=0.5))
+    other = spec.replace(recipes.experiment("score-vp-hjb", "digits"), game=game)
+    assert recipes.resolve(other, 2).objective[1].collocation == spec.UniformTime()
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():

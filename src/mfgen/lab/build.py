@@ -97,8 +97,11 @@ def component(part: Any, imports: Imports, *, without: tuple[str, ...] = ()) -> 
         return imports.call(part)
     if not isinstance(part, spec.Part):
         return part
-    names = [name for name in part.__struct_fields__ if name not in without]
-    arguments = {name: component(getattr(part, name), imports) for name in names}
+    # What is left open has the default of the class.
+    given = {name: getattr(part, name) for name in part.__struct_fields__ if name not in without}
+    arguments = {
+        name: component(value, imports) for name, value in given.items() if value is not None
+    }
     return _COMPONENTS[type(part)](**arguments)
 
 

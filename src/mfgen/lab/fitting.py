@@ -60,7 +60,7 @@ def _blank(experiment: spec.Experiment) -> spec.Experiment:
         experiment,
         model=_opened(experiment.model, "scale", "inner", "covariance"),
         objective=tuple(
-            _opened(term, "weight", "laplacian")
+            _opened(term, "weight", "laplacian", "collocation")
             if isinstance(term, (spec.HJB, spec.ScoreHJB))
             else term
             for term in experiment.objective

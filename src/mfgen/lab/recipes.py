@@ -8,12 +8,14 @@ the dimension of the data:
     learning rate                   5e-3, from d = 8 on 3e-3
     weight of an HJB term           0.3 min(1, 2 / d)     its square grows like the Laplacian's
     Laplacian of an HJB term        exact up to d = 16, then two Hutchinson probes
+    points of an HJB term           noised data; spread by extra noise on real data, where samples
+                                    are few and leave gaps; uniform times if there is no noising
     covariance of a kernel model    full up to d = 10, then diagonal
     early stopping                  on real data, where samples are few
     divergence in likelihoods       exact up to d = 128, then eight Hutchinson probes
 
-The rules come from small studies on mixtures in 2, 8 and 20 dimensions; a specification that gives
-the number overrides them.
+The rules come from small studies on mixtures in 2, 8 and 20 dimensions and on digits; what a
+specification gives overrides them.
 """
 
 import difflib
@@ -145,7 +147,9 @@ def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
     return spec.replace(
         experiment,
         model=_model(experiment.model, dim),
-        objective=tuple(_term(term, dim) for term in experiment.objective),
+        objective=tuple(
+            _term(term, dim, _collocation(experiment)) for term in experiment.objective
+        ),
         training=spec.replace(
             training,
             learning_rate=_given(training.learning_rate, 5e-3 if dim < 8 else 3e-3),
@@ -186,7 +190,13 @@ def _model(model: spec.Model, dim: int) -> spec.Model:
     return model
 
 
-def _term(term: spec.Objective, dim: int) -> spec.Objective:
+def _collocation(experiment: spec.Experiment) -> spec.Collocation:
+    if not isinstance(experiment.game, spec.ScoreGame):
+        return spec.UniformTime()
+    return spec.NoisedData() if experiment.data.name in TOYS else spec.SpreadData()
+
+
+def _term(term: spec.Objective, dim: int, collocation: spec.Collocation) -> spec.Objective:
     weight = round(0.3 * min(1.0, 2 / dim), 5)
     if isinstance(term, spec.HJB):
         squared = isinstance(term.penalty, spec.Squared)
@@ -195,9 +205,14 @@ def _term(term: spec.Objective, dim: int) -> spec.Objective:
             term,
             weight=_given(term.weight, weight),
             laplacian=_given(term.laplacian, laplacian),
+            collocation=_given(term.collocation, collocation),
         )
     if isinstance(term, spec.ScoreHJB):
-        return spec.replace(term, weight=_given(term.weight, weight))
+        return spec.replace(
+            term,
+            weight=_given(term.weight, weight),
+            collocation=_given(term.collocation, collocation),
+        )
     return term
 
 

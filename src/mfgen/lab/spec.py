@@ -218,21 +218,21 @@ class Sliced(Kind, frozen=True, tag="sliced"):
 
 
 class HJB(Kind, frozen=True, tag="hjb"):
-    """The HJB residual of a potential; weight and Laplacian by the dimension if absent."""
+    """The HJB residual of a potential; weight, Laplacian and points by the data if absent."""
 
     weight: NonNegative | None = None
     penalty: Squared | Absolute | Huber = Squared()
-    collocation: Collocation = NoisedData()
+    collocation: Collocation | None = None
     laplacian: Exact | Hutchinson | None = None
     points: Count = 64
     weighting: Weighting = Flat()
 
 
 class ScoreHJB(Kind, frozen=True, tag="score-hjb"):
-    """The gradient of the HJB equation; weight by the dimension if absent."""
+    """The gradient of the HJB equation; weight and points by the data if absent."""
 
     weight: NonNegative | None = None
-    collocation: Collocation = NoisedData()
+    collocation: Collocation | None = None
     points: Count = 64
     weighting: Weighting = Flat()
 
