@@ -144,7 +144,7 @@ def _pair(pair: Pair, group: Group) -> Reading:
 def _contrast(name: str, contrast: Contrast) -> str:
     info = METRICS[name]
     unit = f" {info.unit}" if info.unit else ""
-    values = f"{contrast.first:.3g} against {contrast.second:.3g}{unit}"
+    values = f"{contrast.first:.4g} against {contrast.second:.4g}{unit}"
     if not contrast.is_told_apart:
         return f"{info.title}: {values}, a difference within two standard errors."
     better = (contrast.difference < 0) == info.smaller_is_better
