@@ -7,22 +7,20 @@ for a mistake of the user, 1 for a fault of mfgen. Heavy imports wait until a co
 
 import contextlib
 import io
-import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
-from mfgen.lab import failure, interrupt, listing, usage
+from mfgen.lab import failure, interrupt, kept, listing, usage
 from mfgen.lab.answer import Answer
 
 _UNLIMITED = 240
@@ -255,22 +253,12 @@ def _help(arguments: Sequence[str]) -> str:
 
 def _print(answer: Answer, as_json: bool) -> None:
     if as_json:
-        text = json.dumps(_finite(answer.document), indent=2, ensure_ascii=False, allow_nan=False)
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(kept.encode(answer.document) + "\n")
     else:
         # In a file or a pipe no table is squeezed into the width of a terminal.
         width = None if sys.stdout.isatty() else _UNLIMITED
         Console(highlight=False, width=width).print(answer.view, crop=False)
     sys.stdout.flush()
-
-
-def _finite(value: Any) -> Any:
-    """The document with null for numbers that JSON has no word for."""
-    if isinstance(value, dict):
-        return {name: _finite(member) for name, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(member) for member in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _complain(message: str, code: int) -> int:

@@ -144,7 +144,7 @@ def test_json_is_valid_where_a_number_is_not_finite(ask, monkeypatch):
     answer = listing.Answer({"a": float("nan"), "b": [1.5, float("inf")], "é": "ü"}, "")
     monkeypatch.setattr(listing, "names", lambda: answer)
     _, out, _ = ask("list", "--json")
-    assert out == '{\n  "a": null,\n  "b": [\n    1.5,\n    null\n  ],\n  "é": "ü"\n}\n'
+    assert out == '{\n  "a": "nan",\n  "b": [\n    1.5,\n    "inf"\n  ],\n  "é": "ü"\n}\n'
 
 
 def test_the_version_is_printed(ask):

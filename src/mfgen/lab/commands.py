@@ -1,6 +1,7 @@
 """The commands that train, draw and judge, as functions that return their answers."""
 
 import difflib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -244,7 +245,8 @@ def _group(group: comparison.Group) -> dict[str, Any]:
                 "label": column.label,
                 "seeds": column.seeds,
                 "metrics": {name: known(column.cell(name)) for name in group.metrics},
-                "ms_per_step": column.mean("ms_per_step"),
+                # Absent, not a number, for runs of no steps.
+                "ms_per_step": None if math.isnan(rate := column.mean("ms_per_step")) else rate,
             }
             for column in group.columns
         ],

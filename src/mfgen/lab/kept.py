@@ -37,17 +37,6 @@ class Summary(msgspec.Struct):
     best_step: int | None = None
 
 
-class Record(msgspec.Struct):
-    """A line of metrics.jsonl: means of the loss terms since the line before."""
-
-    step: int
-    steps: int
-    terms: dict[str, float]
-    validation: float | None
-    seconds: float
-    milliseconds_per_step: float
-
-
 class Band(msgspec.Struct):
     """A measure along the noise ratio, with its standard errors."""
 
@@ -65,7 +54,7 @@ class Profiles(msgspec.Struct):
 
 def encode(content: Any) -> str:
     """JSON text of a document, with words for the numbers that JSON does not know."""
-    return json.dumps(_worded(content), indent=2, allow_nan=False)
+    return json.dumps(_worded(content), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def check(content: Any, kind: type) -> Any:

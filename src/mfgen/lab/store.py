@@ -27,6 +27,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mfgen.lab import kept, spec, toml
+from mfgen.train.history import Progress
 
 
 class RunFolder:
@@ -138,7 +139,7 @@ class RunFolder:
         records = []
         for line in lines:
             try:
-                records.append(kept.check(json.loads(line), kept.Record))
+                records.append(kept.check(json.loads(line), Progress))
             except ValueError:
                 break
         return records

@@ -10,6 +10,7 @@ rule and therefore share them. Where two terms need the same derivatives of the 
 of the objectives may offer both in one pass (`joined`); sums take the offer, and mean the same.
 """
 
+import itertools
 from abc import abstractmethod
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ class AbstractObjective(eqx.Module):
         """The objective on a batch of data of shape `[n, dim]`."""
 
     def joined(self, other: "AbstractObjective", model: AbstractModel) -> "AbstractPair | None":
-        """`other` and this objective in one pass over the model, if that saves work."""
+        """`other` first and this objective second in one pass, if that saves work."""
         return None
 
     def __add__(self, other: "AbstractObjective") -> "Combination":
@@ -91,32 +92,30 @@ class Combination(AbstractObjective):
         """The weighted sum with its terms, in the order of `names`."""
         totals: list[Scalar] = []
         terms: dict[int, Scalar] = {}
-        for index, (weight, part) in enumerate(self.parts):
-            if index in terms:
-                continue
-            partner = self._partner(index, terms, model)
-            if partner is None:
-                totals.append(jnp.asarray(weight * part(game, model, batch, key=key)))
-                terms[index] = jax.lax.stop_gradient(totals[-1])
-                continue
-            other, pair = partner
-            weights = weight, self.parts[other][0]
+        for first, second, pair in self._pairs(model):
+            weights = self.parts[first][0], self.parts[second][0]
             both = pair(weights, game, model, batch, key=key)
             totals.append(both.total)
-            terms[index], terms[other] = both.terms
+            terms[first], terms[second] = both.terms
+        for index, (weight, part) in enumerate(self.parts):
+            if index not in terms:
+                totals.append(jnp.asarray(weight * part(game, model, batch, key=key)))
+                terms[index] = jax.lax.stop_gradient(totals[-1])
         ordered = tuple(terms[index] for index in range(len(self.parts)))
         return Weighted(jnp.sum(jnp.stack(totals)), ordered)
 
-    def _partner(
-        self, index: int, done: dict[int, Scalar], model: AbstractModel
-    ) -> tuple[int, AbstractPair] | None:
-        """The first later term that joins with the given one, and the pair they make."""
-        for other in range(index + 1, len(self.parts)):
-            if other not in done:
-                pair = _pair(self.parts[index][1], self.parts[other][1], model)
-                if pair is not None:
-                    return other, pair
-        return None
+    def _pairs(self, model: AbstractModel) -> list[tuple[int, int, AbstractPair]]:
+        """What is computed in one pass: two terms in the order of the pair, and the pair."""
+        pairs: list[tuple[int, int, AbstractPair]] = []
+        taken: set[int] = set()
+        for second, first in itertools.permutations(range(len(self.parts)), 2):
+            if taken & {first, second}:
+                continue
+            pair = self.parts[second][1].joined(self.parts[first][1], model)
+            if pair is not None:
+                pairs.append((first, second, pair))
+                taken |= {first, second}
+        return pairs
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -127,35 +126,6 @@ class Combination(AbstractObjective):
             earlier = sum(known.split("-")[0] == name for known in names)
             names.append(f"{name}-{earlier + 1}" if earlier else name)
         return tuple(names)
-
-
-class _Swapped(AbstractPair):
-    """A pair in the other order."""
-
-    pair: AbstractPair
-
-    def __call__(
-        self,
-        weights: tuple[float, float],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
-    ) -> Weighted:
-        first, second = weights
-        both = self.pair((second, first), game, model, batch, key=key)
-        return Weighted(both.total, both.terms[::-1])
-
-
-def _pair(
-    first: AbstractObjective, second: AbstractObjective, model: AbstractModel
-) -> AbstractPair | None:
-    pair = second.joined(first, model)
-    if pair is not None:
-        return pair
-    pair = first.joined(second, model)
-    return None if pair is None else _Swapped(pair)
 
 
 def _parts(objective: AbstractObjective) -> tuple[tuple[float, AbstractObjective], ...]:
