@@ -21,9 +21,10 @@ import torch
 
 import mfgen as mg
 from benchmarks.timing import Steps
-from mfgen.train.loop import Plan, _advance
+from mfgen.train import step
 from mfgen.train.noised import noised
 from mfgen.train.state import TrainState
+from mfgen.train.step import Plan
 
 RATE, AVERAGE = 1e-3, 0.999
 TOLERANCE = 1e-4
@@ -80,7 +81,7 @@ def loop(game, model, objective, data, *, batch: int) -> Steps:
         optimiser.init(parameters),
         jnp.asarray(0, jnp.int32),
     )
-    advance = eqx.filter_jit(_advance).lower(plan, state, data, key, jnp.asarray(1)).compile()
+    advance = eqx.filter_jit(step.advance).lower(plan, state, data, key, jnp.asarray(1)).compile()
 
     def steps(count: int) -> None:
         nonlocal state

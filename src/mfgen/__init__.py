@@ -81,10 +81,10 @@ from mfgen.simulate.sampler import sample as sample
 from mfgen.train.collocation import NoisedData as NoisedData
 from mfgen.train.collocation import SpreadData as SpreadData
 from mfgen.train.collocation import UniformTime as UniformTime
+from mfgen.train.failure import NonFiniteError as NonFiniteError
 from mfgen.train.laplacian import Exact as Exact
 from mfgen.train.laplacian import Hutchinson as Hutchinson
 from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
-from mfgen.train.loop import NonFiniteError as NonFiniteError
 from mfgen.train.loop import fit as fit
 from mfgen.train.matching import DenoisingScoreMatching as DenoisingScoreMatching
 from mfgen.train.matching import ImplicitScoreMatching as ImplicitScoreMatching

@@ -11,7 +11,7 @@ import pytest
 from mfgen.lab import recipes, run, spec, toml
 from mfgen.lab.custom import Imports
 from mfgen.lab.store import RunFolder
-from mfgen.train.loop import NonFiniteError
+from mfgen.train.failure import NonFiniteError
 from mfgen.train.state import CheckpointError
 
 TINY = {

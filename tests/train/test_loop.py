@@ -7,8 +7,9 @@ import numpy as np
 import optax
 import pytest
 
+from mfgen.train.failure import NonFiniteError
 from mfgen.train.history import Progress
-from mfgen.train.loop import NonFiniteError, fit
+from mfgen.train.loop import fit
 from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.physics import HJB
@@ -74,10 +75,25 @@ def test_resume_is_bit_identical(game, network, data, tmp_path):
     resumed, history = run(game, network, data, checkpoints=cut, resume=True)
     assert identical(whole, resumed)
     assert [r.terms for r in history.records] == [r.terms for r in whole_history.records]
+    assert [r.step for r in history.records] == [10, 20, 30]
 
 
 def test_pieces_of_any_length_give_the_same_parameters(game, network, data):
     assert identical(run(game, network, data, every=30)[0], run(game, network, data, every=7)[0])
+
+
+def test_the_best_does_not_depend_on_how_often_the_run_is_saved(game, network, data, tmp_path):
+    """Checkpoints between records are neither records nor validated."""
+    settings = {"validation": data[:32], "learning_rate": 0.3, "average": 0.0}
+    plain, history = run(game, network, data, **settings)
+    checkpoints = Checkpoints(tmp_path, every=3)
+    saved, other = run(game, network, data, checkpoints=checkpoints, **settings)
+    assert identical(plain, saved)
+    kept = [(record.step, record.validation) for record in history.records]
+    assert kept == [(record.step, record.validation) for record in other.records]
+    assert [step for step, _ in kept] == [10, 20, 30]
+    for one, two in zip(history.records, other.records, strict=True):
+        assert one.terms == pytest.approx(two.terms, rel=1e-5)
 
 
 def test_a_value_that_is_not_finite_stops_the_run(game, network, data, tmp_path):

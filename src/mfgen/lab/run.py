@@ -204,14 +204,14 @@ def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) ->
         watcher.stage("figures")
         arrays.keep(folder, judged)
         figures.keep(folder)
-    records = history.to_records()
+    records = history.records
     summary = {
         "spec": case.experiment.name,
         "data": case.experiment.data.name,
         "seed": case.experiment.seed,
         "steps": case.experiment.training.steps,
         "best_step": history.best_step,
-        "wall_seconds": records[-1]["seconds"] if records else 0.0,
+        "wall_seconds": records[-1].seconds if records else 0.0,
         "evaluation_seconds": time.perf_counter() - began,
         "ms_per_step": history.milliseconds_per_step,
         "parameters": _count(case.model),

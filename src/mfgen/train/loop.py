@@ -1,63 +1,39 @@
 """The training loop: stochastic gradient descent on an objective, many steps per dispatch.
 
-    theta <- theta - optimiser( grad J(theta; batch_k, key_k) ),   average <- EMA of theta
+    J(theta) = sum_k weight_k objective_k(theta)  ->  records, validations, checkpoints
 
-Steps run inside one compiled loop on the device; the host looks in only to report, validate and
-save. Batch and key of step k are functions of the run's key and k alone, so any way of cutting the
-run into pieces gives the same numbers. The loop stops by itself before a step whose loss or
-gradient is not finite; the parameters are then still those of the last good step.
+Steps run inside one compiled loop on the device (`mfgen.train.step`); the host looks in only to
+report, validate and save. The random numbers of a step follow from the run's key and the number of
+the step, so any way of cutting the run into pieces gives the same parameters. With validation, the
+best average of all records is returned; with several weights to choose from, the best of all
+trainings (`mfgen.train.selection`).
 
-References: D. Kingma, J. Ba (2015), arXiv 1412.6980 (Adam); B. Polyak, A. Juditsky (1992)
-(averaging); Y. Song et al. (2021), arXiv 2011.13456, appendix G (averages in score models).
+References: L. Prechelt (1998), "Early stopping, but when?"; those of `mfgen.train.step`.
 """
 
 import math
 import numbers
 import time
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, ArrayLike, PyTree
+from jaxtyping import ArrayLike
 
-from mfgen._types import Batch, Key, Scalar
+from mfgen._types import Batch, Key
 from mfgen.data.validate import check_samples
 from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
-from mfgen.train.history import Callback, History, Progress
+from mfgen.train import selection
+from mfgen.train.failure import NonFiniteError
+from mfgen.train.history import Callback, History
 from mfgen.train.objective import AbstractObjective, Combination
-from mfgen.train.state import CheckpointError, Checkpoints, TrainState
-
-VALIDATION = 2**32 - 1  # its key is that of a step which is never reached
-
-
-class NonFiniteError(FloatingPointError):
-    """A loss term or the gradient was not finite; attributes `step`, `term`, `checkpoint`."""
-
-    def __init__(self, step: int, term: str, checkpoint: str | None):
-        self.step, self.term, self.checkpoint = step, term, checkpoint
-        kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint kept"
-        fix = f"lower the learning rate or the weight of {term!r}, or clip the gradient"
-        if term == "validation":
-            fix = "look for outliers in the validation data, or lower the learning rate"
-        super().__init__(
-            f"`fit` got a value that is not finite in term {term!r} at step {step}, expected "
-            f"finite losses and gradients ({kept}): {fix}."
-        )
-
-
-class Plan(eqx.Module):
-    """What the compiled loop needs besides the state; the optimiser and sizes are static."""
-
-    game: MFG
-    objective: Combination
-    static: PyTree
-    optimiser: optax.GradientTransformation = eqx.field(static=True)
-    batch_size: int = eqx.field(static=True)
-    average: float = eqx.field(static=True)
+from mfgen.train.state import Checkpoints, TrainState, begin
+from mfgen.train.step import Plan, compiled, default_optimiser, initial
+from mfgen.train.validation import Validation
 
 
 def fit(
@@ -74,6 +50,7 @@ def fit(
     average: float = 0.999,
     clip: float = 10.0,
     validation: ArrayLike | None = None,
+    select: Mapping[str, Sequence[float]] | None = None,
     callback: Callback | None = None,
     every: int = 100,
     checkpoints: Checkpoints | None = None,
@@ -91,19 +68,24 @@ def fit(
         batch_size: samples in a step, drawn with replacement.
         average: decay of the running average of the parameters; 0 switches averaging off.
         clip: largest norm of the gradient, for the default optimiser.
-        validation: held-out samples; if given, the averaged parameters with the smallest objective
-            on them (at records) are returned instead of the last.
+        validation: held-out samples `[m, dim]`; if given, the averaged parameters that fit them
+            best (at records) are returned instead of the last. Regularisers do not count, see
+            `mfgen.train.validation`.
+        select: weights of a regulariser to choose from by validation, `{"HJB": (0.0, 0.1, 1.0)}`:
+            the model is trained with each in place of the weight in `objective`, 0 for without,
+            and the one that fits `validation` best is returned. A training that meets a value
+            which is not finite is passed over.
         callback: called with a `Progress` at each record.
         every: steps from record to record.
         checkpoints: where to save the run as it goes.
         resume: continue from the latest of `checkpoints`.
 
     Returns:
-        The trained model and its `History`.
+        The trained model and its `History`; `history.selection` has the weights that were tried.
 
     Raises:
         ValueError: for data that cannot be trained on, or settings out of range.
-        NonFiniteError: if a loss term or the gradient is not finite.
+        NonFiniteError: if a loss term or the gradient is not finite, with every weight of `select`.
         CheckpointError: if `checkpoints` cannot be resumed from, or hold a run already.
     """
     data = jnp.asarray(check_samples(data, name="data"))
@@ -113,41 +95,43 @@ def fit(
     _check_settings(steps, batch_size, average, every)
     for name, samples in (("data", data), ("validation", held_out)):
         _check_dimension(game, name, samples)
-    parameters, static = eqx.partition(model, eqx.is_inexact_array)
     if optimiser is None:
         positive("fit", "learning_rate", learning_rate)
         positive("fit", "clip", clip)
         optimiser = default_optimiser(learning_rate, steps, clip)
-    plan = Plan(game, 1.0 * objective, static, optimiser, batch_size, average)
-    state = TrainState(
-        parameters,
-        parameters,
-        parameters,
-        jnp.asarray(jnp.inf),
-        optimiser.init(parameters),
-        jnp.asarray(0, jnp.int32),
-    )
-    history = History()
-    if checkpoints is not None:
-        state, history = _open(checkpoints, state, history, resume)
-    try:
-        state = _run(plan, state, history, data, held_out, steps, key, callback, every, checkpoints)
-    finally:
+    chosen = optimiser
+    parameters, static = eqx.partition(model, eqx.is_inexact_array)
+
+    def train(objective: Combination, callback: Callback | None, checkpoints: Checkpoints | None):
+        plan = Plan(game, objective, static, chosen, batch_size, average)
+        judge = None
+        if held_out is not None:
+            judge = Validation(game, objective, static, held_out, key=key)
+        state, history = initial(parameters, chosen), History()
         if checkpoints is not None:
-            checkpoints.wait()
-    chosen = state.average if held_out is None else state.best
-    return eqx.combine(chosen, static), history
+            state, history = begin(checkpoints, state, history, resume)
+        try:
+            state = _run(
+                plan, state, history, data, judge, steps, key, callback, every, checkpoints
+            )
+        finally:
+            if checkpoints is not None:
+                checkpoints.wait()
+        return eqx.combine(state.average if judge is None else state.best, static), history
+
+    weighted = 1.0 * objective
+    if select is None:
+        return train(weighted, callback, checkpoints)
+    if held_out is None:
+        raise ValueError(
+            "`fit` got select without validation, expected held-out samples to choose by: pass "
+            "validation=..., samples that are not among `data`."
+        )
+    choice = selection.choice(weighted, select)
+    return selection.select(train, weighted, choice, callback, checkpoints)
 
 
-def default_optimiser(
-    learning_rate: float, steps: int, clip: float
-) -> optax.GradientTransformation:
-    """Adam with a cosine decay to zero over `steps` and the gradient clipped in norm."""
-    schedule = optax.cosine_decay_schedule(learning_rate, max(steps, 1))
-    return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))
-
-
-def _run(plan, state, history, data, held_out, steps, key, callback, every, checkpoints):
+def _run(plan, state, history, data, judge, steps, key, callback, every, checkpoints):
     began = time.perf_counter() - (history.records[-1].seconds if history.records else 0.0)
     step, advance = int(state.step), None
     while step < steps:
@@ -156,100 +140,41 @@ def _run(plan, state, history, data, held_out, steps, key, callback, every, chec
             stops.append(checkpoints.every * (step // checkpoints.every + 1))
         count = min(stops) - step
         if advance is None:
-            advance = _compiled(plan, state, data, key)
+            advance = compiled(plan, state, data, key)
         clock = time.perf_counter()
         state, terms, finite = jax.block_until_ready(
             advance(plan, state, data, key, jnp.asarray(count))
         )
-        milliseconds = 1e3 * (time.perf_counter() - clock) / count
+        milliseconds = 1e3 * (time.perf_counter() - clock)
         step = int(state.step)
         if not bool(jnp.all(jnp.stack(list(finite.values())))):
             term = next(name for name, value in finite.items() if not bool(value))
             raise NonFiniteError(step, term, _last_saved(checkpoints))
-        loss = None
-        if held_out is not None:
-            loss = float(_validation(plan, state.average, held_out, key))
-            if not math.isfinite(loss):
-                raise NonFiniteError(step, "validation", _last_saved(checkpoints))
-            if loss < float(state.best_loss):
-                best = (state.average, jnp.asarray(loss, state.best_loss.dtype))
-                state = eqx.tree_at(lambda s: (s.best, s.best_loss), state, best)
-                history.best_step = step
-        means = {name: float(value) / count for name, value in terms.items()}
-        seconds = time.perf_counter() - began
-        history.records.append(Progress(step, steps, means, loss, seconds, milliseconds))
-        if callback is not None:
-            callback(history.records[-1])
+        history.pending.add({name: float(value) for name, value in terms.items()}, milliseconds)
+        # A stop for a checkpoint alone is no record: what is validated, and so what is best, must
+        # not depend on how often the run is saved.
+        if step % every == 0 or step == steps:
+            loss = None
+            if judge is not None:
+                state, loss = _judged(judge, state, history, checkpoints)
+            record = history.record(step, steps, loss, time.perf_counter() - began)
+            if callback is not None:
+                callback(record)
         if checkpoints is not None and (step % checkpoints.every == 0 or step == steps):
             checkpoints.save(state, history)
     return state
 
 
-def _compiled(plan: Plan, state: TrainState, data: Batch, key: Key):
-    # Compiled ahead, so that the time of the first record is that of its steps alone.
-    compiled: Any = eqx.filter_jit(_advance)
-    return compiled.lower(plan, state, data, key, jnp.asarray(1)).compile()
-
-
-def _advance(plan: Plan, state: TrainState, data: Batch, key: Key, count: Array):
-    """Takes `count` steps, fewer if one is not finite; sums of terms and what was finite."""
-    names = (*plan.objective.names, "gradient")
-    zeros = dict.fromkeys(plan.objective.names, jnp.zeros(()))
-    last = state.step + count
-
-    def going(carry):
-        state, _, finite = carry
-        return (state.step < last) & jnp.all(jnp.stack(list(finite.values())))
-
-    def body(carry):
-        state, sums, _ = carry
-        updated, terms, finite = _step(plan, state, data, jax.random.fold_in(key, state.step))
-        good = jnp.all(jnp.stack(list(finite.values())))
-        state = jax.tree.map(lambda new, old: jnp.where(good, new, old), updated, state)
-        return state, jax.tree.map(jnp.add, sums, terms), finite
-
-    return jax.lax.while_loop(going, body, (state, zeros, dict.fromkeys(names, jnp.asarray(True))))
-
-
-def _step(plan: Plan, state: TrainState, data: Batch, key: Key):
-    batch_key, loss_key = jax.random.split(key)
-    batch = data[jax.random.randint(batch_key, (plan.batch_size,), 0, data.shape[0])]
-
-    def loss(parameters) -> tuple[Scalar, dict[str, Scalar]]:
-        model = eqx.combine(parameters, plan.static)
-        weighted = plan.objective.evaluate(plan.game, model, batch, key=loss_key)
-        return weighted.total, dict(zip(plan.objective.names, weighted.terms, strict=True))
-
-    gradient, terms = jax.grad(loss, has_aux=True)(state.parameters)
-    updates, optimiser = plan.optimiser.update(gradient, state.optimiser, state.parameters)
-    parameters = optax.apply_updates(state.parameters, updates)
-    # The average starts short and lengthens, so that it forgets the initial parameters.
-    decay = jnp.minimum(plan.average, (1.0 + state.step) / (10.0 + state.step))
-    average = optax.incremental_update(parameters, state.average, 1 - decay)
-    finite = {name: jnp.isfinite(value) for name, value in terms.items()}
-    finite["gradient"] = jnp.isfinite(optax.tree.norm(gradient))
-    updated = TrainState(
-        parameters, average, state.best, state.best_loss, optimiser, state.step + 1
-    )
-    return updated, terms, finite
-
-
-@eqx.filter_jit
-def _validation(plan: Plan, parameters: Any, held_out: Batch, key: Key) -> Scalar:
-    model = eqx.combine(parameters, plan.static)
-    return plan.objective(plan.game, model, held_out, key=jax.random.fold_in(key, VALIDATION))
-
-
-def _open(checkpoints: Checkpoints, state: TrainState, history: History, resume: bool):
-    if resume and checkpoints.latest is not None:
-        return checkpoints.restore(state)
-    if checkpoints.latest is not None:
-        raise CheckpointError(
-            f"`fit` got a folder that holds a run already ({checkpoints.directory}, step "
-            f"{checkpoints.latest}), expected an empty one: pass resume=True to continue it, or "
-            "choose another folder."
-        )
-    return state, history
+def _judged(judge: Validation, state: TrainState, history: History, checkpoints):
+    """The state with the best parameters so far, and the validation loss of its average."""
+    step, loss = int(state.step), judge(state.average)
+    if not math.isfinite(loss):
+        raise NonFiniteError(step, "validation", _last_saved(checkpoints))
+    if loss < float(state.best_loss):
+        best = (state.average, jnp.asarray(loss, state.best_loss.dtype))
+        state = eqx.tree_at(lambda s: (s.best, s.best_loss), state, best)
+        history.best_step = step
+    return state, loss
 
 
 def _last_saved(checkpoints: Checkpoints | None) -> str | None:

@@ -5,6 +5,9 @@ objectives, so a regularised loss is written as in a paper,
 
     loss = sum_k weight_k objective_k.
 
+Terms are of two sorts: those that measure the fit to the data, and regularisers, which ask for
+something else of the model. A validation counts the former alone (`mfgen.train.validation`).
+
 All terms of one step receive the same random key: terms that draw noised points do so by the same
 rule and therefore share them. Where two terms need the same derivatives of the model at them, one
 of the objectives may offer both in one pass (`joined`); sums take the offer, and mean the same.
@@ -12,7 +15,7 @@ of the objectives may offer both in one pass (`joined`); sums take the offer, an
 
 import itertools
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,9 +29,14 @@ from mfgen.problem.game import MFG
 class AbstractObjective(eqx.Module):
     """A scalar to be minimised over models.
 
-    To add one, give `__call__(game, model, batch, *, key)`; addition and multiplication by a
-    number come with it.
+    To add one, give `__call__(game, model, batch, *, key)`, a mean over the rows of the batch;
+    addition and multiplication by a number come with it.
+
+    Attributes:
+        regularises: whether it asks for anything else than fit to the data.
     """
+
+    regularises: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
@@ -116,6 +124,12 @@ class Combination(AbstractObjective):
                 pairs.append((first, second, pair))
                 taken |= {first, second}
         return pairs
+
+    @property
+    def fitting(self) -> "Combination":
+        """The terms that measure fit to the data; all terms if every one is a regulariser."""
+        terms = tuple((weight, part) for weight, part in self.parts if not part.regularises)
+        return Combination(terms or self.parts)
 
     @property
     def names(self) -> tuple[str, ...]:

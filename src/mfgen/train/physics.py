@@ -16,6 +16,8 @@ References: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 5 (
 C.-H. Lai et al. (2023), arXiv 2210.04296 (the score form; its divergence enters with plus).
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 
@@ -49,6 +51,7 @@ class HJB(AbstractObjective):
         TypeError: on a model that is no potential.
     """
 
+    regularises: ClassVar[bool] = True
     penalty: AbstractPenalty = Squared()
     collocation: AbstractCollocation = NoisedData()
     laplacian: AbstractLaplacian = Exact()
@@ -110,6 +113,7 @@ class ScoreHJB(AbstractObjective):
         weighting: w(t), `Flat()` or `RatioPower(exponent)`.
     """
 
+    regularises: ClassVar[bool] = True
     collocation: AbstractCollocation = NoisedData()
     points: int | None = eqx.field(static=True, default=64)
     weighting: AbstractWeighting = Flat()

@@ -59,7 +59,7 @@ class Checkpoints:
                 "pass every=500, keep=2."
             )
         self.directory = Path(directory).absolute()
-        self.every = every
+        self.every, self.keep = every, keep
         self.fingerprint = fingerprint
         # Imported here: Orbax takes as long to import as the rest of the library.
         import orbax.checkpoint as orbax
@@ -76,6 +76,18 @@ class Checkpoints:
         """The step of the latest complete checkpoint, or `None`."""
         return self._manager.latest_step()
 
+    def branch(self, name: str) -> "Checkpoints":
+        """Checkpoints of a part of the run, in a folder of that name inside this one.
+
+        The name must not be a number: those are the checkpoints themselves.
+        """
+        return Checkpoints(
+            self.directory / name,
+            every=self.every,
+            keep=self.keep,
+            fingerprint=f"{self.fingerprint}/{name}",
+        )
+
     def save(self, state: TrainState, history: History) -> None:
         """Writes a checkpoint in the background; the run may go on meanwhile."""
         self.wait()
@@ -83,8 +95,7 @@ class Checkpoints:
         header = {
             "fingerprint": self.fingerprint,
             "digest": _digest(leaves),
-            "history": history.to_records(),
-            "best_step": history.best_step,
+            **history.to_document(),
         }
         self._manager.save(
             int(state.step),
@@ -122,8 +133,7 @@ class Checkpoints:
         restored = list(self._read(step, state=wanted)["state"].values())
         if _digest(restored) != header["digest"]:
             raise self._damaged(step, "its arrays do not match their digest")
-        history = History.of_records(header["history"], header["best_step"])
-        return jax.tree.unflatten(structure, restored), history
+        return jax.tree.unflatten(structure, restored), History.of_document(header)
 
     def wait(self) -> None:
         """Returns when everything saved so far is on disk."""
@@ -151,6 +161,25 @@ class Checkpoints:
             f"({reason}), expected a complete one of this run: remove the folder {step} there to "
             "resume from an earlier one."
         )
+
+
+def begin(
+    checkpoints: Checkpoints, state: TrainState, history: History, resume: bool
+) -> tuple[TrainState, History]:
+    """Where a run begins: at the latest checkpoint if it is resumed, else at what is given.
+
+    Raises:
+        CheckpointError: if there is a checkpoint and the run is not resumed, or it is of no use.
+    """
+    if checkpoints.latest is None:
+        return state, history
+    if not resume:
+        raise CheckpointError(
+            f"`fit` got a folder that holds a run already ({checkpoints.directory}, step "
+            f"{checkpoints.latest}), expected an empty one: pass resume=True to continue it, or "
+            "choose another folder."
+        )
+    return checkpoints.restore(state)
 
 
 def _named(leaves: list) -> dict[str, Array]:

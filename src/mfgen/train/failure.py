@@ -1,0 +1,16 @@
+"""A training that met a value which is not finite."""
+
+
+class NonFiniteError(FloatingPointError):
+    """A loss term or the gradient was not finite; attributes `step`, `term`, `checkpoint`."""
+
+    def __init__(self, step: int, term: str, checkpoint: str | None, tried: str = ""):
+        self.step, self.term, self.checkpoint = step, term, checkpoint
+        kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint kept"
+        fix = f"lower the learning rate or the weight of {term!r}, or clip the gradient"
+        if term == "validation":
+            fix = "look for outliers in the validation data, or lower the learning rate"
+        super().__init__(
+            f"`fit` got a value that is not finite in term {term!r} at step {step}{tried}, "
+            f"expected finite losses and gradients ({kept}): {fix}."
+        )
