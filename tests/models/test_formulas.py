@@ -6,7 +6,7 @@ import pytest
 
 from mfgen.models.kernel import kernel_potential
 from mfgen.models.mlp import LevelFeatures, SpaceFeatures
-from mfgen.models.score import precondition
+from mfgen.models.precondition import precondition
 from mfgen.problem.noising import VE, VP
 from mfgen.zoo.score import score_based
 

@@ -7,7 +7,8 @@ import pytest
 from mfgen.density.gaussian import Gaussian
 from mfgen.models import base
 from mfgen.models.mlp import MLP, InnerProduct, LevelFeatures, SpaceFeatures
-from mfgen.models.score import precondition, score_field, score_potential
+from mfgen.models.precondition import precondition
+from mfgen.models.score import score_field, score_potential
 from mfgen.problem.cost import Kinetic
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.functional import Zero

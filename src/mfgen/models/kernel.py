@@ -21,7 +21,7 @@ from mfgen._types import Key, Scalar, State, Time
 from mfgen.data.validate import check_samples
 from mfgen.density.gaussian import GaussianMixture
 from mfgen.models.base import AbstractNormalised
-from mfgen.models.score import precondition
+from mfgen.models.precondition import precondition
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising
 

@@ -26,7 +26,9 @@ import jax.numpy as jnp
 
 from mfgen._types import Scalar, State, Time
 from mfgen.density.base import AbstractDensity
-from mfgen.problem.noising import AbstractNoising
+from mfgen.problem.functional import CrossEntropy
+from mfgen.problem.game import MFG
+from mfgen.problem.noising import AbstractNoising, TimeReversal
 
 FLOOR = 0.05  # below kappa = c / 20 the correction to log eta no longer grows: it is then log pi
 
@@ -65,6 +67,28 @@ class Precondition(eqx.Module):
         """A(kappa), the scale of the correction to the Gaussian log-density."""
         last = self.noising.ratio(self.noising.horizon)
         return _decay(self.noising.ratio(s) / self.spread) - _decay(last / self.spread)
+
+
+def precondition(game: MFG) -> Precondition:
+    """The noise-aware scaling of a score-based game, from the first two moments of its data.
+
+    Raises:
+        TypeError: if the game is not score-based (its dynamics is no `TimeReversal`, or its
+            terminal cost no `CrossEntropy`).
+    """
+    dynamics, terminal = game.dynamics, game.terminal
+    if not (isinstance(dynamics, TimeReversal) and isinstance(terminal, CrossEntropy)):
+        raise TypeError(
+            f"`precondition` got a game with dynamics `{type(dynamics).__name__}` and terminal "
+            f"cost `{type(terminal).__name__}`, expected a score-based game: build it with "
+            "`score_based`."
+        )
+    # The terminal cost may be that of data noised already; the law at the noisy end tells theirs.
+    mean, covariance = terminal.target.moments()
+    spread = jnp.sqrt(jnp.trace(covariance) / mean.size)
+    if game.initial is not None:
+        mean, spread = data_moments(dynamics.noising, game.initial, float(spread))
+    return Precondition(dynamics.noising, tuple(jnp.asarray(mean).tolist()), float(spread))
 
 
 def data_moments(

@@ -16,15 +16,17 @@ T. Salimans, J. Ho, "Should EBMs model the energy or the score?" (2021) (potenti
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.models.base import AbstractPotential, AbstractVectorField
+from mfgen.models.kernel import KernelPotential
 from mfgen.models.mlp import MLP, InnerProduct
-from mfgen.models.precondition import Precondition, data_moments
-from mfgen.problem.functional import CrossEntropy
+from mfgen.models.precondition import Precondition, precondition
+from mfgen.models.reference import AbstractReference, Fixed, Moments
+from mfgen.models.spectral import diagonalised
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import TimeReversal
 
 
 class ScorePotential(AbstractPotential):
@@ -33,19 +35,18 @@ class ScorePotential(AbstractPotential):
     Arguments:
         precondition: noise-aware scaling, see `precondition(game)`.
         trunk: takes a point `[dim]` and a level, returns shape `[1]`.
+        reference: what the trunk corrects.
     """
 
     precondition: Precondition
     trunk: Callable
+    reference: AbstractReference
 
     def log_density(self, s: Time, y: State) -> Scalar:
         """Phi(s, y), the model's log-density of the data noised up to time s."""
         z = self.precondition.point(s, y)
-        gaussian = -0.5 * jnp.sum(jnp.square(z)) - y.size * (
-            jnp.log(self.precondition.width(s)) + 0.5 * jnp.log(2 * jnp.pi)
-        )
         correction = self.trunk(z, self.precondition.level(s))[0]
-        return gaussian + self.precondition.amplitude(s) * correction
+        return self.reference.log_density(s, y) + self.precondition.amplitude(s) * correction
 
     def __call__(self, t: Time, x: State) -> Scalar:
         return -self.log_density(self.precondition.noising.horizon - t, x)
@@ -57,23 +58,32 @@ class ScoreField(AbstractVectorField):
     Arguments:
         precondition: noise-aware scaling, see `precondition(game)`.
         trunk: takes a point `[dim]` and a level, returns shape `[dim]`.
+        reference: what the trunk corrects.
     """
 
     precondition: Precondition
     trunk: Callable
+    reference: AbstractReference
 
     def score(self, s: Time, y: State) -> State:
         """The model's grad log eta(s, y), shape `[dim]`."""
         scaling = self.precondition
-        z = scaling.point(s, y)
-        gain = scaling.spread / scaling.noising.ratio(s)
-        return (gain * self.trunk(z, scaling.level(s)) - z) / scaling.width(s)
+        gain = scaling.spread / scaling.noising.ratio(s) / scaling.width(s)
+        correction = self.trunk(scaling.point(s, y), scaling.level(s))
+        return self.reference.score(s, y) + gain * correction
 
     def costate(self, t: Time, x: State) -> Costate:
         return -self.score(self.precondition.noising.horizon - t, x)
 
 
-def score_potential(game: MFG, *, key: Key, inner: bool = False, **network: Any) -> ScorePotential:
+def score_potential(
+    game: MFG,
+    *,
+    key: Key,
+    inner: bool = False,
+    reference: KernelPotential | None = None,
+    **network: Any,
+) -> ScorePotential:
     """A `ScorePotential` with a fully connected trunk for a score-based game.
 
     Arguments:
@@ -81,39 +91,40 @@ def score_potential(game: MFG, *, key: Key, inner: bool = False, **network: Any)
         key: random key for the initial weights.
         inner: whether the scalar is an inner product of the point with a vector output
             (`InnerProduct`), better from about 8 dimensions on.
+        reference: a mixture or kernel estimate that the network corrects, itself not trained; the
+            correction is zero to begin with. The Gaussian of the data's moments if absent.
         network: options of `MLP` (`width`, `depth`, `frequencies`, `scale`, `activation`).
     """
     scaling = precondition(game)
     dim = len(scaling.mean)
-    if inner:
-        return ScorePotential(scaling, InnerProduct(MLP(dim, dim + 1, key=key, **network)))
-    return ScorePotential(scaling, MLP(dim, 1, key=key, **network))
+    trunk = _trunk(dim, dim + 1 if inner else 1, reference, key, network)
+    return ScorePotential(
+        scaling, InnerProduct(trunk) if inner else trunk, _reference(scaling, reference)
+    )
 
 
-def score_field(game: MFG, *, key: Key, **network: Any) -> ScoreField:
+def score_field(
+    game: MFG, *, key: Key, reference: KernelPotential | None = None, **network: Any
+) -> ScoreField:
     """A `ScoreField` with a fully connected trunk; arguments as for `score_potential`."""
     scaling = precondition(game)
     dim = len(scaling.mean)
-    return ScoreField(scaling, MLP(dim, dim, key=key, **network))
+    trunk = _trunk(dim, dim, reference, key, network)
+    return ScoreField(scaling, trunk, _reference(scaling, reference))
 
 
-def precondition(game: MFG) -> Precondition:
-    """The noise-aware scaling of a score-based game, from the first two moments of its data.
+def _trunk(
+    dim: int, out: int, reference: KernelPotential | None, key: Key, network: dict[str, Any]
+) -> MLP:
+    trunk = MLP(dim, out, key=key, **network)
+    if reference is None:
+        return trunk
+    last = trunk.layers[-1]
+    silent = (jnp.zeros_like(last.weight), jnp.zeros_like(last.bias))
+    return eqx.tree_at(lambda t: (t.layers[-1].weight, t.layers[-1].bias), trunk, silent)
 
-    Raises:
-        TypeError: if the game is not score-based (its dynamics is no `TimeReversal`, or its
-            terminal cost no `CrossEntropy`).
-    """
-    dynamics, terminal = game.dynamics, game.terminal
-    if not (isinstance(dynamics, TimeReversal) and isinstance(terminal, CrossEntropy)):
-        raise TypeError(
-            f"`precondition` got a game with dynamics `{type(dynamics).__name__}` and terminal "
-            f"cost `{type(terminal).__name__}`, expected a score-based game: build it with "
-            "`score_based`."
-        )
-    # The terminal cost may be that of data noised already; the law at the noisy end tells theirs.
-    mean, covariance = terminal.target.moments()
-    spread = jnp.sqrt(jnp.trace(covariance) / mean.size)
-    if game.initial is not None:
-        mean, spread = data_moments(dynamics.noising, game.initial, float(spread))
-    return Precondition(dynamics.noising, tuple(jnp.asarray(mean).tolist()), float(spread))
+
+def _reference(scaling: Precondition, potential: KernelPotential | None) -> AbstractReference:
+    if potential is None:
+        return Moments(scaling)
+    return Fixed(diagonalised(potential), scaling.noising.horizon)

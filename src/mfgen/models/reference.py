@@ -1,0 +1,70 @@
+"""What a network of a score-based game corrects: a density whose noised laws are known exactly.
+
+    log eta(s, y) = log reference(s, y) + correction of the network
+
+`Moments` is the Gaussian of the first two moments of the data, the usual choice. `Fixed` is any
+potential that is a density at every time, such as a mixture or a kernel estimate of the data: the
+network then has only what is left to learn, and with the correction zero the game's equations hold
+exactly. The reference is not trained.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from mfgen._types import Scalar, State, Time
+from mfgen.models.base import AbstractNormalised
+from mfgen.models.precondition import Precondition
+
+
+class AbstractReference(eqx.Module):
+    """A reference; to add one, give its log-density and its score at noising time s."""
+
+    @abstractmethod
+    def log_density(self, s: Time, y: State) -> Scalar:
+        """The logarithm of the reference at time s."""
+
+    @abstractmethod
+    def score(self, s: Time, y: State) -> State:
+        """Its gradient in y, shape `[dim]`."""
+
+
+class Moments(AbstractReference):
+    """The Gaussian N(signal m, signal^2 c^2 + noise^2) of the preconditioning."""
+
+    precondition: Precondition
+
+    def log_density(self, s: Time, y: State) -> Scalar:
+        z = self.precondition.point(s, y)
+        return -0.5 * jnp.sum(jnp.square(z)) - y.size * (
+            jnp.log(self.precondition.width(s)) + 0.5 * jnp.log(2 * jnp.pi)
+        )
+
+    def score(self, s: Time, y: State) -> State:
+        return -self.precondition.point(s, y) / self.precondition.width(s)
+
+
+class Fixed(AbstractReference):
+    """The density exp(-U) of a potential, with its parameters as they are.
+
+    Arguments:
+        potential: a density at every time, see `kernel_potential`, `mixture_estimate`.
+        horizon: of the noising; game time is horizon - s.
+    """
+
+    potential: AbstractNormalised
+    horizon: float = eqx.field(static=True)
+
+    def log_density(self, s: Time, y: State) -> Scalar:
+        return -_untrained(self.potential)(self.horizon - s, y)
+
+    def score(self, s: Time, y: State) -> State:
+        return -_untrained(self.potential).costate(self.horizon - s, y)
+
+
+def _untrained(potential: AbstractNormalised) -> AbstractNormalised:
+    return jax.tree.map(
+        lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, potential
+    )
