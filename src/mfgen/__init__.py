@@ -17,6 +17,8 @@ from mfgen.density.empirical import Empirical as Empirical
 from mfgen.density.gaussian import Gaussian as Gaussian
 from mfgen.density.gaussian import GaussianMixture as GaussianMixture
 from mfgen.density.gaussian import mixture20 as mixture20
+from mfgen.density.product import Product as Product
+from mfgen.density.product import product_of_toys as product_of_toys
 from mfgen.density.toy import checkerboard as checkerboard
 from mfgen.density.toy import eight_gaussians as eight_gaussians
 from mfgen.density.toy import moons as moons
@@ -40,12 +42,15 @@ from mfgen.models.base import Potential as Potential
 from mfgen.models.base import VectorField as VectorField
 from mfgen.models.base import score as score
 from mfgen.models.base import velocity as velocity
+from mfgen.models.estimate import kernel_estimate as kernel_estimate
+from mfgen.models.estimate import mixture_estimate as mixture_estimate
 from mfgen.models.kernel import KernelPotential as KernelPotential
 from mfgen.models.kernel import kernel_potential as kernel_potential
 from mfgen.models.score import ScoreField as ScoreField
 from mfgen.models.score import ScorePotential as ScorePotential
 from mfgen.models.score import score_field as score_field
 from mfgen.models.score import score_potential as score_potential
+from mfgen.models.smoothed import SmoothedPotential as SmoothedPotential
 from mfgen.problem.cost import Anisotropic as Anisotropic
 from mfgen.problem.cost import Kinetic as Kinetic
 from mfgen.problem.cost import NoCost as NoCost
