@@ -8,7 +8,6 @@ import pytest
 
 import mfgen as mg
 from mfgen.derive.residual import hjb
-from mfgen.models.spectral import diagonalised
 
 GAME = mg.score_based(mg.VP(beta_max=9.1), mg.mixture20(dim=3))
 DATA = mg.mixture20(dim=3).sample(400, key=jax.random.key(1))
@@ -31,7 +30,7 @@ def kernel(*, full: bool):
 @pytest.mark.parametrize("full", [True, False])
 def test_principal_axes_are_another_form_of_the_same_mixture(full):
     made = kernel(full=full)
-    fast = diagonalised(made)
+    fast = made.untrained()
     for t in TIMES:
         np.testing.assert_allclose(fast(t, DATA[7]), made(t, DATA[7]), rtol=2e-5)
         np.testing.assert_allclose(
@@ -54,6 +53,12 @@ def test_the_reference_alone_solves_the_equation():
     plain = mg.score_potential(GAME, key=jax.random.key(2))
     residual = [abs(hjb(GAME, m, None, TIMES[1], DATA[3])) for m in (potential, plain)]
     assert residual[0] < 1e-3 < residual[1]
+
+
+def test_a_kernel_estimate_is_a_reference_as_well():
+    made = mg.kernel_estimate(GAME, DATA)
+    potential = mg.score_potential(GAME, key=jax.random.key(2), reference=made, width=8)
+    np.testing.assert_allclose(potential(TIMES[1], DATA[3]), made(TIMES[1], DATA[3]), rtol=2e-5)
 
 
 @pytest.mark.parametrize("make", [mg.score_potential, mg.score_field])

@@ -56,6 +56,10 @@ class AbstractVectorField(AbstractModel):
 class AbstractNormalised(AbstractPotential):
     """A potential of a score game for which exp(-U(t, .)) is a density for all parameters."""
 
+    def untrained(self) -> "AbstractNormalised":
+        """The same potential in the form that is cheapest to evaluate, if it is not trained."""
+        return self
+
 
 class Potential(AbstractPotential):
     """The model given by a function: U(t, x) = function(t, x).

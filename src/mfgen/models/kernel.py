@@ -22,6 +22,7 @@ from mfgen.data.validate import check_samples
 from mfgen.density.gaussian import GaussianMixture
 from mfgen.models.base import AbstractNormalised
 from mfgen.models.precondition import precondition
+from mfgen.models.spectral import SpectralPotential
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising
 
@@ -67,6 +68,14 @@ class KernelPotential(AbstractNormalised):
         if self.shears is not None:
             factors = factors + jnp.tril(self.shears, -1)
         return factors @ jnp.swapaxes(factors, 1, 2)
+
+    def untrained(self) -> AbstractNormalised:
+        """In principal axes, unless the covariances are diagonal anyway."""
+        if self.shears is None:
+            return self
+        variances, axes = jnp.linalg.eigh(self.covariances())
+        log_weights = jax.nn.log_softmax(self.logits)
+        return SpectralPotential(self.noising, log_weights, self.centres, axes, variances)
 
     def mixture(self) -> GaussianMixture:
         """The mixture at noise zero, which can be sampled and evaluated exactly."""

@@ -20,12 +20,10 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from mfgen._types import Costate, Key, Scalar, State, Time
-from mfgen.models.base import AbstractPotential, AbstractVectorField
-from mfgen.models.kernel import KernelPotential
+from mfgen.models.base import AbstractNormalised, AbstractPotential, AbstractVectorField
 from mfgen.models.mlp import MLP, InnerProduct
 from mfgen.models.precondition import Precondition, precondition
 from mfgen.models.reference import AbstractReference, Fixed, Moments
-from mfgen.models.spectral import diagonalised
 from mfgen.problem.game import MFG
 
 
@@ -81,7 +79,7 @@ def score_potential(
     *,
     key: Key,
     inner: bool = False,
-    reference: KernelPotential | None = None,
+    reference: AbstractNormalised | None = None,
     **network: Any,
 ) -> ScorePotential:
     """A `ScorePotential` with a fully connected trunk for a score-based game.
@@ -104,7 +102,7 @@ def score_potential(
 
 
 def score_field(
-    game: MFG, *, key: Key, reference: KernelPotential | None = None, **network: Any
+    game: MFG, *, key: Key, reference: AbstractNormalised | None = None, **network: Any
 ) -> ScoreField:
     """A `ScoreField` with a fully connected trunk; arguments as for `score_potential`."""
     scaling = precondition(game)
@@ -114,7 +112,7 @@ def score_field(
 
 
 def _trunk(
-    dim: int, out: int, reference: KernelPotential | None, key: Key, network: dict[str, Any]
+    dim: int, out: int, reference: AbstractNormalised | None, key: Key, network: dict[str, Any]
 ) -> MLP:
     trunk = MLP(dim, out, key=key, **network)
     if reference is None:
@@ -124,7 +122,7 @@ def _trunk(
     return eqx.tree_at(lambda t: (t.layers[-1].weight, t.layers[-1].bias), trunk, silent)
 
 
-def _reference(scaling: Precondition, potential: KernelPotential | None) -> AbstractReference:
+def _reference(scaling: Precondition, potential: AbstractNormalised | None) -> AbstractReference:
     if potential is None:
         return Moments(scaling)
-    return Fixed(diagonalised(potential), scaling.noising.horizon)
+    return Fixed(potential.untrained(), scaling.noising.horizon)

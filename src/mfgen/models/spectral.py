@@ -5,17 +5,15 @@ With C_k = Q_k diag(l_k) Q_k^T the noised covariances share the axes at every le
     alpha^2 C_k + sigma^2 I = Q_k diag(alpha^2 l_k + sigma^2) Q_k^T,
 
 so a point costs one rotation for each component instead of a factorisation. It is the form for
-mixtures that are evaluated and no longer trained: `diagonalised` takes a `KernelPotential` there.
+mixtures that are evaluated and no longer trained (`KernelPotential.untrained`).
 """
 
-import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State, Time
 from mfgen.models.base import AbstractNormalised
-from mfgen.models.kernel import KernelPotential
 from mfgen.problem.noising import AbstractNoising
 
 
@@ -44,16 +42,3 @@ class SpectralPotential(AbstractNormalised):
         squares = jnp.sum(jnp.square(offsets) / variances + jnp.log(variances), axis=1)
         normalisation = x.size * jnp.log(2 * jnp.pi)
         return -logsumexp(self.log_weights - 0.5 * (squares + normalisation))
-
-
-def diagonalised(kernel: KernelPotential) -> AbstractNormalised:
-    """The same potential in the form that is cheapest to evaluate.
-
-    Diagonal covariances are that already; full ones are brought to their principal axes.
-    """
-    if kernel.shears is None:
-        return kernel
-    variances, axes = jnp.linalg.eigh(kernel.covariances())
-    return SpectralPotential(
-        kernel.noising, jax.nn.log_softmax(kernel.logits), kernel.centres, axes, variances
-    )
