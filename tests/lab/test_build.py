@@ -131,6 +131,16 @@ def test_an_open_weight_is_refused():
         build.objective((spec.HJB(laplacian=spec.Exact()),), NONE)
 
 
+def test_a_weight_to_be_chosen_is_named_for_the_training():
+    parts = (spec.Denoising(), spec.HJB(select=(0.5, 0.0)), spec.HJB(weight=2.0))
+    built = build.objective(parts, NONE)
+    assert [weight for weight, _ in built.parts] == [1.0, 0.5, 2.0]
+    assert build.selection(parts, built) == {"HJB": (0.5, 0.0)}
+    assert build.selection(parts[::2], build.objective(parts[::2], NONE)) is None
+    swapped = (parts[2], parts[1])
+    assert build.selection(swapped, build.objective(swapped, NONE)) == {"HJB-2": (0.5, 0.0)}
+
+
 @pytest.mark.parametrize("kind", ["potential", "field", "kernel"])
 def test_every_model_is_built(kind, key):
     document = {"name": "a", "data": {"name": "moons"}, "model": {"type": kind}}

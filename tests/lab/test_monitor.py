@@ -7,13 +7,13 @@ import pytest
 from rich.console import Console
 
 from mfgen.lab import monitor
-from mfgen.train.history import Progress
+from mfgen.train.history import Progress, Trial
 
 TERMS = {"DenoisingScoreMatching": 1.23456, "HJB": 0.0123456}
 
 
-def progress(step, steps=3000):
-    return Progress(step, steps, TERMS, None, 1.0, 10.0)
+def progress(step, steps=3000, trial=None):
+    return Progress(step, steps, TERMS, None, 1.0, 10.0, trial)
 
 
 class Clock:
@@ -60,6 +60,16 @@ def test_a_long_run_tells_of_its_stages_and_now_and_then_of_the_training(lines, 
         "tiny on moons: step 100/3000  DSM 1.23  HJB 0.0123  10 ms/step  0:00:29 left",
         "tiny on moons: step 300/3000  DSM 1.23  HJB 0.0123  10 ms/step  0:00:27 left",
         "tiny on moons: kl",
+    ]
+
+
+def test_several_trainings_are_told_as_one_with_the_weight_that_is_tried(lines, clock):
+    made, said = lines
+    with made:
+        clock.now = 11.0
+        made.record(progress(100, steps=1000, trial=Trial("HJB", 0.3, 2, 4)))
+    assert said() == [
+        "tiny on moons: step 2100/4000  HJB = 0.3  DSM 1.23  HJB 0.0123  10 ms/step  0:00:19 left"
     ]
 
 

@@ -58,6 +58,34 @@ def test_residual_points_are_spread_where_samples_are_few():
     assert recipes.resolve(other, 2).objective[1].collocation == spec.UniformTime()
 
 
+def test_a_weight_to_be_chosen_stays_open_and_brings_validation():
+    for term in (spec.HJB(select=(0.0, 1.0)), spec.ScoreHJB(select=(0.0, 1.0))):
+        chosen = spec.replace(recipes.experiment("score-vp"), objective=(spec.Denoising(), term))
+        resolved = recipes.resolve(chosen, 2)
+        assert resolved.objective[1].weight is None
+        assert resolved.training.early_stopping is True
+        assert resolved.data.validation == 0.1
+        assert recipes.resolve(resolved, 2) == resolved
+        assert recipes.data(chosen) == resolved.data
+
+
+@pytest.mark.parametrize(
+    ("data", "early_stopping", "validation"),
+    [
+        ({"name": "moons"}, None, None),
+        ({"name": "moons"}, True, 0.1),
+        ({"name": "moons", "validation": 0.3}, True, 0.3),
+        ({"name": "moons", "validation": 0.3}, None, 0.3),
+        ({"name": "iris"}, None, None),
+    ],
+)
+def test_of_a_toy_a_tenth_is_held_out_where_it_is_needed(data, early_stopping, validation):
+    experiment = spec.Experiment(
+        name="a", data=spec.Data(**data), training=spec.Training(early_stopping=early_stopping)
+    )
+    assert recipes.resolve(experiment, 2).data.validation == validation
+
+
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean `digits`"):
         recipes.experiment("score-vp", "digit")

@@ -65,6 +65,15 @@ def test_the_training_part_can_be_cut_and_the_test_part_stays(key):
     assert np.array_equal(few.test, whole.test)
 
 
+def test_of_a_toy_the_last_samples_can_be_held_out(key):
+    whole = prepare(spec.Data(name="moons", samples=50), key=key)
+    cut = prepare(spec.Data(name="moons", samples=50, validation=0.1), key=key)
+    assert len(whole.validation) == 0
+    assert np.array_equal(cut.train, whole.train[:45])
+    assert np.array_equal(cut.validation, whole.train[45:])
+    assert cut.test.shape == (0, 2)
+
+
 def test_mixtures_come_in_any_dimension(key):
     assert prepare(spec.Data(name="mixture20", dim=5, samples=10), key=key).train.shape == (10, 5)
 

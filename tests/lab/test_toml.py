@@ -110,6 +110,36 @@ MISTAKES = {
     "path where none belongs": (("data", "path"), "x.csv", "`data` got `path`", "remove `path`"),
     "no path where one belongs": (("data", "name"), "mnist", "without a file", "add `path"),
     "columns where none belong": (("data", "columns"), [1], "`data` got `columns`", "table alone"),
+    "a weight that is given and chosen": (
+        ("objective", 1, "select"),
+        [0.0, 1.0],
+        "`objective` got `weight` and `select` in a term 'hjb'",
+        "remove `weight`",
+    ),
+    "a weight to choose that is there twice": (
+        ("objective", 1),
+        {"type": "score-hjb", "select": [0.5, 0.5]},
+        "got select = [0.5, 0.5] in a term 'score-hjb'",
+        "expected different",
+    ),
+    "no weight to choose from": (
+        ("objective", 1),
+        {"type": "hjb", "select": []},
+        "`$.objective[1].select` got []",
+        "length >= 1",
+    ),
+    "a negative weight to choose": (
+        ("objective", 1),
+        {"type": "hjb", "select": [-1.0]},
+        "`$.objective[1].select[0]` got -1.0",
+        ">= 0",
+    ),
+    "two weights to choose": (
+        ("objective",),
+        [{"type": "hjb", "select": [1.0]}, {"type": "score-hjb", "select": [1.0]}],
+        "`objective` got `select` in 2 terms",
+        "expected it in one",
+    ),
     "no import path": (
         ("game", "noising"),
         {"type": "import", "path": "os"},
@@ -212,3 +242,13 @@ def test_the_names_of_the_catalogue_are_those_of_specifications():
     for name in DATA:
         path = {"path": "x"} if DATA[name].kind == "file" else {}
         assert toml.decode(changed(("data",), {"name": name, **path})).data.name == name
+
+
+@pytest.mark.parametrize(
+    ("part", "settings"),
+    [("training", {"early_stopping": False}), ("data", {"name": "moons", "validation": 0.0})],
+)
+def test_a_weight_is_not_chosen_without_validation(part, settings):
+    terms = [{"type": "denoising"}, {"type": "hjb", "select": [0.0, 1.0]}]
+    with pytest.raises(ValueError, match="`select` with early_stopping = false or validation = 0"):
+        toml.decode(GOOD | {"objective": terms, part: settings})

@@ -141,17 +141,30 @@ def model(part: spec.Model, game: MFG, data: Batch, imports: Imports, *, key: Ke
 
 
 def objective(parts: tuple[spec.Objective, ...], imports: Imports) -> Combination:
-    """The weighted sum of the objectives of a specification."""
+    """The weighted sum of the objectives; a weight to be chosen is the first to choose from."""
     terms = []
     for part in parts:
-        term = component(part, imports, without=("weight",))
-        if part.weight is None:
+        term = component(part, imports, without=("weight", "select"))
+        weight = part.weight
+        if isinstance(part, (spec.HJB, spec.ScoreHJB)) and part.select is not None:
+            weight = part.select[0]
+        if weight is None:
             raise ValueError(
                 f"`objective` got a term `{type(part).__name__}` without a weight, expected a "
                 "number: pass the specification through `resolve`."
             )
-        terms.append((part.weight, _expect(term, AbstractObjective, part)))
+        terms.append((weight, _expect(term, AbstractObjective, part)))
     return Combination(tuple(terms))
+
+
+def selection(
+    parts: tuple[spec.Objective, ...], objective: Combination
+) -> dict[str, tuple[float, ...]] | None:
+    """What `fit` is to choose from, by the name of the term; `None` if all weights are given."""
+    for term in spec.selecting(parts):
+        if term.select is not None:
+            return {objective.names[parts.index(term)]: term.select}
+    return None
 
 
 def sampler(part: spec.Sampler) -> AbstractSampler:

@@ -214,6 +214,8 @@ def _finished(run: running.Run) -> Answer:
         f"{METRICS[name].title}: {reason}" for name, reason in summary["skipped"].items()
     )
     parts = [_titled(title, ["measure", "value", "unit"], lines), escape(cost)]
+    if summary["weights"]:
+        parts.append(escape(wording.weights(summary["weights"])))
     if left_out:
         parts.append(escape(f"left out: {left_out}"))
     parts.append(escape(f"run in {folder.path}"))
@@ -228,8 +230,10 @@ def _titled(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -
 def _training(summary: dict[str, Any]) -> str:
     if summary["ms_per_step"] is None:
         return "no steps"
+    trainings = len(summary["weights"]["candidates"]) if summary["weights"] else 1
+    times = f"{trainings} x " if trainings > 1 else ""
     return (
-        f"{summary['steps']} steps in {summary['wall_seconds']:.1f} s, "
+        f"{times}{summary['steps']} steps in {summary['wall_seconds']:.1f} s, "
         f"{summary['ms_per_step']:.3g} ms per step"
     )
 

@@ -224,7 +224,12 @@ def _method(entry: Entry) -> spec.Experiment:
 
 
 def _data_label(data: spec.Data) -> str:
-    details = {"samples": data.samples, "dim": data.dim, "path": data.path and Path(data.path).name}
+    details = {
+        "samples": data.samples,
+        "dim": data.dim,
+        "path": data.path and Path(data.path).name,
+        "validation": data.validation,
+    }
     given = [f"{name} = {value}" for name, value in details.items() if value is not None]
     return data.name + (f" ({', '.join(given)})" if given else "")
 

@@ -21,6 +21,23 @@ class Measure(msgspec.Struct):
     standard_error: Number
 
 
+class Candidate(msgspec.Struct):
+    """A weight that was tried: its best validation loss, the step of it, and the time it took."""
+
+    weight: float
+    loss: Number
+    step: int | None
+    seconds: float
+
+
+class Weights(msgspec.Struct):
+    """A weight that was chosen by validation: of which term, and all that were tried."""
+
+    term: str
+    chosen: float
+    candidates: list[Candidate]
+
+
 class Summary(msgspec.Struct):
     """summary.json: a run that was trained and judged."""
 
@@ -35,6 +52,7 @@ class Summary(msgspec.Struct):
     metrics: dict[str, Measure]
     skipped: dict[str, str]
     best_step: int | None = None
+    weights: Weights | None = None
 
 
 class Band(msgspec.Struct):

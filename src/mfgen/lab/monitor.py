@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from mfgen.lab.run import Watcher
+from mfgen.lab.case import Watcher
 from mfgen.train import history
 
 _PATIENCE = 10.0  # seconds after which a run is no longer silent
@@ -76,10 +76,10 @@ class Bar:
         """Shows a record of the training."""
         self._bar.update(
             self._task,
-            completed=progress.step,
-            total=progress.steps,
+            completed=progress.done,
+            total=progress.total,
             description=f"training  {_terms(progress)}",
-            count=f"{progress.step}/{progress.steps}",
+            count=f"{progress.done}/{progress.total}",
             left=f"{_left(progress)} left",
         )
 
@@ -131,7 +131,7 @@ class Lines:
             return
         self._said = now
         self._say(
-            f"step {progress.step}/{progress.steps}  {_terms(progress)}  {_left(progress)} left"
+            f"step {progress.done}/{progress.total}  {_terms(progress)}  {_left(progress)} left"
         )
 
     def stage(self, name: str) -> None:
@@ -156,8 +156,9 @@ class _Ending(ProgressColumn):
 
 
 def _terms(progress: history.Progress) -> str:
+    trial = [f"{progress.trial.term} = {progress.trial.weight:g}"] if progress.trial else []
     terms = [f"{_short(name)} {value:.3g}" for name, value in progress.terms.items()]
-    return "  ".join([*terms, f"{progress.milliseconds_per_step:.3g} ms/step"])
+    return "  ".join([*trial, *terms, f"{progress.milliseconds_per_step:.3g} ms/step"])
 
 
 def _short(name: str) -> str:
@@ -167,5 +168,5 @@ def _short(name: str) -> str:
 
 
 def _left(progress: history.Progress) -> timedelta:
-    seconds = (progress.steps - progress.step) * progress.milliseconds_per_step / 1e3
+    seconds = (progress.total - progress.done) * progress.milliseconds_per_step / 1e3
     return timedelta(seconds=round(seconds))

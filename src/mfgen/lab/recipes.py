@@ -6,12 +6,14 @@ the dimension of the data:
     scale of the Fourier features   1.5 (2 / d)^0.7       points of unit variance spread as sqrt(d)
     inner product in a potential    from d = 8 on         it fits better than one output there
     learning rate                   5e-3, from d = 8 on 3e-3
-    weight of an HJB term           0.3 min(1, 2 / d)     its square grows like the Laplacian's
+    weight of an HJB term           0.3 min(1, 2 / d)     its square grows like the Laplacian's;
+                                    none if it is chosen by validation
     Laplacian of an HJB term        exact up to d = 16, then two Hutchinson probes
     points of an HJB term           noised data; spread by extra noise on real data, where samples
                                     are few and leave gaps; uniform times if there is no noising
     covariance of a kernel model    full up to d = 10, then diagonal
-    early stopping                  on real data, where samples are few
+    early stopping                  on real data, where samples are few, and if a weight is chosen
+    validation part of a toy        a tenth with early stopping, else none
     divergence in likelihoods       exact up to d = 128, then eight Hutchinson probes
 
 The rules come from small studies on mixtures in 2, 8 and 20 dimensions and on digits; what a
@@ -141,11 +143,11 @@ def dimension(data: spec.Data) -> int | None:
 
 def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
     """Fills in what the experiment leaves open, for data of dimension `dim`."""
-    real = experiment.data.name not in TOYS
     training, evaluation = experiment.training, experiment.evaluation
     probes = spec.ExactDivergence() if dim <= 128 else spec.HutchinsonDivergence()
     return spec.replace(
         experiment,
+        data=data(experiment),
         model=_model(experiment.model, dim),
         objective=tuple(
             _term(term, dim, _collocation(experiment)) for term in experiment.objective
@@ -153,7 +155,7 @@ def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
         training=spec.replace(
             training,
             learning_rate=_given(training.learning_rate, 5e-3 if dim < 8 else 3e-3),
-            early_stopping=_given(training.early_stopping, real),
+            early_stopping=is_validated(experiment),
         ),
         evaluation=spec.replace(
             evaluation,
@@ -163,6 +165,20 @@ def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
             ),
         ),
     )
+
+
+def data(experiment: spec.Experiment) -> spec.Data:
+    """The data with what is held out for validation filled in, which does not need `dim`."""
+    chosen = experiment.data
+    if chosen.name not in TOYS or not is_validated(experiment):
+        return chosen
+    return spec.replace(chosen, validation=_given(chosen.validation, 0.1))
+
+
+def is_validated(experiment: spec.Experiment) -> bool:
+    """Whether the training is validated: on real data, and for the choice of a weight, if open."""
+    needed = experiment.data.name not in TOYS or bool(spec.selecting(experiment.objective))
+    return _given(experiment.training.early_stopping, needed)
 
 
 def is_regularised(experiment: spec.Experiment) -> bool:
@@ -197,7 +213,7 @@ def _collocation(experiment: spec.Experiment) -> spec.Collocation:
 
 
 def _term(term: spec.Objective, dim: int, collocation: spec.Collocation) -> spec.Objective:
-    weight = round(0.3 * min(1.0, 2 / dim), 5)
+    weight = None if spec.selecting((term,)) else round(0.3 * min(1.0, 2 / dim), 5)
     if isinstance(term, spec.HJB):
         squared = isinstance(term.penalty, spec.Squared)
         laplacian = spec.Exact() if dim <= 16 or not squared else spec.Hutchinson()

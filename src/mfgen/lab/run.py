@@ -7,49 +7,25 @@ continued from its last checkpoint ends with the same parameters, bit for bit, a
 A finished run that is resumed is only judged again.
 """
 
-import io
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from mfgen.lab import arrays, build, evaluation, figures, recipes, spec
+from mfgen.lab import arrays, build, evaluation, figures, spec
+from mfgen.lab.case import Case, Watcher, assemble
 from mfgen.lab.custom import Imports, components
-from mfgen.lab.samples import Samples, prepare
-from mfgen.lab.store import RunFolder, fingerprint
+from mfgen.lab.store import RunFolder
+from mfgen.lab.training import train
 from mfgen.models.base import AbstractModel
-from mfgen.problem.game import MFG
-from mfgen.train.history import History, Progress
-from mfgen.train.loop import fit
-from mfgen.train.objective import Combination
-from mfgen.train.state import Checkpoints
+from mfgen.train.history import History
 
 _LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
-
-
-class Watcher(NamedTuple):
-    """What is told of a run while it goes: each record, and each stage as it begins."""
-
-    record: Callable[[Progress], None] = lambda progress: None
-    stage: Callable[[str], None] = lambda name: None
-
-
-class Case(NamedTuple):
-    """The objects of an experiment, before training."""
-
-    experiment: spec.Experiment
-    samples: Samples
-    game: MFG
-    model: AbstractModel
-    objective: Combination
 
 
 class Run(NamedTuple):
@@ -58,22 +34,6 @@ class Run(NamedTuple):
     folder: RunFolder
     case: Case
     summary: dict[str, Any]
-
-
-def assemble(experiment: spec.Experiment, imports: Imports | None = None) -> Case:
-    """The data, game, untrained model and objective of an experiment, settings filled in.
-
-    Raises:
-        ValueError, TypeError, OSError: one line, if anything in it cannot be made.
-    """
-    imports = imports or Imports()
-    keys = build.keys(experiment.seed)
-    samples = prepare(experiment.data, key=keys["data"])
-    experiment = recipes.resolve(experiment, samples.train.shape[1])
-    game = build.game(experiment.game, samples.target, imports)
-    train = jnp.asarray(samples.train)
-    model = build.model(experiment.model, game, train, imports, key=keys["model"])
-    return Case(experiment, samples, game, model, build.objective(experiment.objective, imports))
 
 
 def run(
@@ -106,7 +66,7 @@ def run(
     folder.claim(case.experiment, resume=resume)
     _keep_origins(folder, case, imports)
     watcher.stage("training")
-    trained, history = _train(folder, case, imports, watcher)
+    trained, history = train(folder, case, imports, watcher)
     return _judge(folder, case._replace(model=trained), history, watcher)
 
 
@@ -137,46 +97,6 @@ def sample(run: Run, n: int, *, seed: int) -> np.ndarray:
     return run.case.samples.original(drawn)
 
 
-def _train(folder: RunFolder, case: Case, imports: Imports, watcher: Watcher):
-    settings = case.experiment.training
-    checkpoints = Checkpoints(
-        folder.checkpoints,
-        every=settings.checkpoint_every,
-        fingerprint=fingerprint(case.experiment, *_dependencies(case, imports)),
-    )
-    folder.rewind(checkpoints.latest or 0)
-
-    def record(progress: Progress) -> None:
-        folder.append(asdict(progress))
-        watcher.record(progress)
-
-    early = settings.early_stopping and case.samples.validation.shape[0] > 1
-    try:
-        trained, history = fit(
-            case.game,
-            case.model,
-            case.objective,
-            case.samples.train,
-            steps=settings.steps,
-            key=build.keys(case.experiment.seed)["training"],
-            learning_rate=cast(float, settings.learning_rate),
-            batch_size=settings.batch_size,
-            average=settings.average,
-            clip=settings.clip,
-            validation=case.samples.validation if early else None,
-            callback=record,
-            every=settings.every,
-            checkpoints=checkpoints,
-            resume=True,
-        )
-    finally:
-        checkpoints.close()
-    buffer = io.BytesIO()
-    eqx.tree_serialise_leaves(buffer, trained)
-    folder.write_bytes("model.eqx", buffer.getvalue())
-    return trained, history
-
-
 def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) -> Run:
     began = time.perf_counter()
     judged = evaluation.Case(
@@ -204,14 +124,14 @@ def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) ->
         watcher.stage("figures")
         arrays.keep(folder, judged)
         figures.keep(folder)
-    records = history.records
     summary = {
         "spec": case.experiment.name,
         "data": case.experiment.data.name,
         "seed": case.experiment.seed,
         "steps": case.experiment.training.steps,
         "best_step": history.best_step,
-        "wall_seconds": records[-1].seconds if records else 0.0,
+        "weights": _weights(history),
+        "wall_seconds": _seconds(history),
         "evaluation_seconds": time.perf_counter() - began,
         "ms_per_step": history.milliseconds_per_step,
         "parameters": _count(case.model),
@@ -220,6 +140,26 @@ def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) ->
     }
     folder.write_json("summary.json", summary)
     return Run(folder, case, summary)
+
+
+def _weights(history: History) -> dict[str, Any] | None:
+    """The weight that was chosen and all that were tried; `None` if it was given."""
+    if not history.selection:
+        return None
+    chosen = next(candidate for candidate in history.selection if candidate.chosen)
+    names = ("weight", "loss", "step", "seconds")
+    return {
+        "term": chosen.term,
+        "chosen": chosen.weight,
+        "candidates": [{n: getattr(c, n) for n in names} for c in history.selection],
+    }
+
+
+def _seconds(history: History) -> float:
+    """The time of the training; of all of them where a weight was chosen from several."""
+    if history.selection:
+        return sum(candidate.seconds for candidate in history.selection)
+    return history.records[-1].seconds if history.records else 0.0
 
 
 def _keep_origins(folder: RunFolder, case: Case, imports: Imports) -> None:
@@ -241,11 +181,6 @@ def _keep_origins(folder: RunFolder, case: Case, imports: Imports) -> None:
         inside = Path(*component.path.split(":")[0].split(".")).with_suffix(".py")
         if not (folder.custom / inside).is_file():
             folder.write_bytes(str(Path("custom") / inside), file.read_bytes())
-
-
-def _dependencies(case: Case, imports: Imports) -> list[bytes]:
-    files = [imports.file(component) for component in components(case.experiment)]
-    return [case.samples.digest.encode(), *[file.read_bytes() for file in files]]
 
 
 def _version(name: str) -> str | None:

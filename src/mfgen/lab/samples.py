@@ -36,7 +36,8 @@ class Samples(NamedTuple):
     """Data in standard units.
 
     Attributes:
-        train, validation, test: samples `[n, dim]`; those of a toy are all for training.
+        train, validation, test: samples `[n, dim]`; of a toy the last of those that are drawn are
+            for validation if some are held out, and there is no test part.
         scaling: the map from original to standard units.
         columns: names of the coordinates.
         target: the law that the game is declared with.
@@ -78,12 +79,14 @@ def _known(truth: AbstractEvaluable, data: spec.Data, key: Key) -> Samples:
     mean, covariance = (np.asarray(moment) for moment in truth.moments())
     scale = float(np.sqrt(np.trace(covariance) / truth.dim))
     scaled = Affine(truth, -mean / scale, 1 / scale)
-    train = np.asarray(scaled.sample(data.samples or _TRAINING_POINTS, key=key))
+    drawn = np.asarray(scaled.sample(data.samples or _TRAINING_POINTS, key=key))
+    kept = len(drawn) - round((data.validation or 0.0) * len(drawn))
+    train = drawn[:kept]
     noisable = scaled if isinstance(truth, AbstractNoisable) else None
     return Samples(
         train,
-        train[:0],
-        train[:0],
+        drawn[kept:],
+        drawn[:0],
         Standardise(mean, np.full(truth.dim, scale)),
         tuple(f"x{index}" for index in range(truth.dim)),
         noisable or Empirical(train),

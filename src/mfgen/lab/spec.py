@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from mfgen.lab.catalogue import FILES, DataName, MetricName
+from mfgen.lab.catalogue import FILES, TOYS, DataName, MetricName
 from mfgen.lab.limits import (
     SHA256,
     Count,
@@ -32,8 +32,13 @@ from mfgen.lab.limits import (
     Width,
 )
 
-_TABLE = ("columns", "array", "sha256", "validation", "test")
-_OWNERS = {"dim": ("mixture20",), "path": FILES} | dict.fromkeys(_TABLE, ("table",))
+_TABLE = ("columns", "array", "sha256", "test")
+_OWNERS = {
+    "dim": ("mixture20",),
+    "path": FILES,
+    "validation": ("table", *TOYS),
+    **dict.fromkeys(_TABLE, ("table",)),
+}
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -197,6 +202,7 @@ class RatioPower(Kind, frozen=True, tag="ratio-power"):
     exponent: float
 
 
+Weights = Annotated[tuple[NonNegative, ...], Meta(min_length=1)]
 Collocation = NoisedData | SpreadData | UniformTime
 Weighting = Flat | RatioPower
 
@@ -218,23 +224,37 @@ class Sliced(Kind, frozen=True, tag="sliced"):
 
 
 class HJB(Kind, frozen=True, tag="hjb"):
-    """The HJB residual of a potential; weight, Laplacian and points by the data if absent."""
+    """The HJB residual of a potential; weight, Laplacian and points by the data if absent.
+
+    `select`: weights to choose from by validation, instead of `weight`; 0 leaves the term out.
+    """
 
     weight: NonNegative | None = None
+    select: Weights | None = None
     penalty: Squared | Absolute | Huber = Squared()
     collocation: Collocation | None = None
     laplacian: Exact | Hutchinson | None = None
     points: Count = 64
     weighting: Weighting = Flat()
 
+    def __post_init__(self):
+        _check_select("hjb", self.weight, self.select)
+
 
 class ScoreHJB(Kind, frozen=True, tag="score-hjb"):
-    """The gradient of the HJB equation; weight and points by the data if absent."""
+    """The gradient of the HJB equation; weight and points by the data if absent.
+
+    `select`: as for the residual itself.
+    """
 
     weight: NonNegative | None = None
+    select: Weights | None = None
     collocation: Collocation | None = None
     points: Count = 64
     weighting: Weighting = Flat()
+
+    def __post_init__(self):
+        _check_select("score-hjb", self.weight, self.select)
 
 
 class Likelihood(Kind, frozen=True, tag="likelihood"):
@@ -255,7 +275,8 @@ class Data(Part, frozen=True):
 
     `dim` is for mixture20; `path` a directory of idx files for mnist, a file for table. The other
     fields are for table: `columns` (names or positions), `array` (of an npz file that holds
-    several), `sha256` of the raw content, and the fractions held out, a tenth each if absent.
+    several), `sha256` of the raw content, and the fractions held out, a tenth each if absent. Of a
+    toy, too, a fraction can be held out for `validation`; none if absent and not needed.
     """
 
     name: DataName
@@ -373,12 +394,46 @@ class Experiment(Part, frozen=True):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
 
+    def __post_init__(self):
+        count = len(selecting(self.objective))
+        if count > 1:
+            raise ValueError(
+                f"`objective` got `select` in {count} terms, expected it in one: give the others "
+                "a `weight`."
+            )
+        held_out = self.training.early_stopping is not False and self.data.validation != 0
+        if count and not held_out:
+            raise ValueError(
+                "`objective` got `select` with early_stopping = false or validation = 0, expected "
+                "validation data and the best parameters on them: remove those settings, or give "
+                "a `weight`."
+            )
+
+
+def selecting(objective: tuple[Objective, ...]) -> tuple[HJB | ScoreHJB, ...]:
+    """The terms whose weight is to be chosen by validation."""
+    terms = (term for term in objective if isinstance(term, (HJB, ScoreHJB)))
+    return tuple(term for term in terms if term.select is not None)
+
 
 def fields_of(name: DataName) -> list[str]:
     """The fields of [data] that apply to a data set."""
     fields = [field for field in Data.__struct_fields__ if name in _OWNERS.get(field, (name,))]
     needed = {"name": "name", "path": "path (needed)"}
     return [needed.get(field, field) for field in fields]
+
+
+def _check_select(name: str, weight: float | None, select: tuple[float, ...] | None) -> None:
+    if weight is not None and select is not None:
+        raise ValueError(
+            f"`objective` got `weight` and `select` in a term {name!r}, expected one of them: "
+            "remove `weight` to have it chosen by validation."
+        )
+    if select is not None and len(set(select)) < len(select):
+        raise ValueError(
+            f"`objective` got select = {list(select)} in a term {name!r}, expected different "
+            "weights: leave out what is there twice."
+        )
 
 
 def replace(part: AnyPart, **changes: Any) -> AnyPart:

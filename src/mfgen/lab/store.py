@@ -3,6 +3,7 @@
     spec.toml       the specification, with the settings that were filled in
     versions.json   of Python, libraries and device; a digest of the training data
     metrics.jsonl   one line for each record of the training, in order of steps
+    trials.jsonl    the same of all trainings, where a weight was chosen from several
     checkpoints/    of the training, by Orbax
     model.eqx       the trained model
     points.npz      measures that are means over points, at each point
@@ -12,7 +13,8 @@
     custom/         copies of the user's own components
 
 Files are written under another name and then renamed, so a file is there whole or not at all;
-metrics.jsonl alone grows line by line, and is cut back to the checkpoint when a run is resumed.
+records of the training alone grow line by line, and are cut back when a run is resumed: to the
+checkpoint, or to where the resumed training begins.
 """
 
 import hashlib
@@ -28,6 +30,8 @@ import numpy as np
 
 from mfgen.lab import kept, spec, toml
 from mfgen.train.history import Progress
+
+_RECORDS = "metrics.jsonl"
 
 
 class RunFolder:
@@ -130,10 +134,10 @@ class RunFolder:
             return {}
         return self.read_json("profiles.json", kept.Profiles)
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self, name: str = _RECORDS) -> list[dict[str, Any]]:
         """The records of the training; a last line cut off by a kill is left out."""
         try:
-            lines = (self.path / "metrics.jsonl").read_bytes().splitlines()
+            lines = (self.path / name).read_bytes().splitlines()
         except FileNotFoundError:
             return []
         records = []
@@ -146,12 +150,15 @@ class RunFolder:
 
     def rewind(self, step: int) -> None:
         """Cuts the records back to those up to a step."""
-        left = [record for record in self.records() if record["step"] <= step]
-        self.write_text("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in left))
+        self.write_records([record for record in self.records() if record["step"] <= step])
 
-    def append(self, record: dict[str, Any]) -> None:
+    def write_records(self, records: list[dict[str, Any]], name: str = _RECORDS) -> None:
+        """Writes all records of the training, whole or not at all."""
+        self.write_text(name, "".join(json.dumps(record) + "\n" for record in records))
+
+    def append(self, record: dict[str, Any], name: str = _RECORDS) -> None:
         """Adds a record of the training."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ exceeds two standard errors, in how many seeds it points the same way, and what 
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mfgen.lab.catalogue import METRICS
 from mfgen.lab.comparison import Cell, Column, Contrast, Group, Pair
@@ -96,6 +96,20 @@ def contrast_text(contrast: Contrast | None) -> str:
         return f"{contrast.difference:+.3g}"
     factor = f" (x/ {contrast.factor:.2f})" if contrast.factor is not None else ""
     return f"{contrast.ratio:.3g}{factor}"
+
+
+def weights(kept: dict[str, Any]) -> str:
+    """Which weight was chosen by validation from which, in one line."""
+    tried = [f"{candidate['weight']:g}" for candidate in kept["candidates"]]
+    failed = sum(candidate["step"] is None for candidate in kept["candidates"])
+    line = f"weight of {kept['term']}: {kept['chosen']:g}, chosen by validation from {_join(tried)}"
+    return f"{line}; {failed} of these trainings failed" if failed else line
+
+
+def choices(column: Column) -> list[str]:
+    """What was chosen by validation in the runs of a method, a line for each seed."""
+    found = [(e.experiment.seed, e.summary.get("weights")) for e in column.entries]
+    return [f"{column.label}, seed {s}: {weights(kept)}." for s, kept in found if kept]
 
 
 def title(groups: list[Group]) -> str:
