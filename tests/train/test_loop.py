@@ -195,3 +195,19 @@ def test_bad_data_are_refused(game, network, data):
         run(game, network, wide)
     with pytest.raises(ValueError, match="validation of 4 features"):
         run(game, network, data, validation=wide)
+
+
+def test_a_second_run_of_the_same_shape_is_not_compiled_again(game, network, data):
+    # The compiled loop is known by its settings, not by the data, the weights or the key.
+    traced = []
+
+    class Traced(AbstractObjective):
+        def __call__(self, game, model, batch, *, key):
+            traced.append(key)
+            return jnp.sum(jnp.square(model.costate(0.5, batch[0])))
+
+    other = jax.tree.map(lambda leaf: 2 * leaf if eqx.is_inexact_array(leaf) else leaf, network)
+    run(game, network, data, Traced(), steps=3)
+    count = len(traced)
+    run(game, other, data + 1, Traced(), steps=3, key=jax.random.key(8))
+    assert len(traced) == count > 0

@@ -10,6 +10,7 @@ References: D. Kingma, J. Ba (2015), arXiv 1412.6980 (Adam); B. Polyak, A. Judit
 (averaging); Y. Song et al. (2021), arXiv 2011.13456, appendix G (averages in score models).
 """
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -35,10 +36,14 @@ class Plan(eqx.Module):
     average: float = eqx.field(static=True)
 
 
+@functools.lru_cache(maxsize=64)
 def default_optimiser(
     learning_rate: float, steps: int, clip: float
 ) -> optax.GradientTransformation:
-    """Adam with a cosine decay to zero over `steps` and the gradient clipped in norm."""
+    """Adam with a cosine decay to zero over `steps` and the gradient clipped in norm.
+
+    The same settings give the same object, by which a compiled loop is known again.
+    """
     schedule = optax.cosine_decay_schedule(learning_rate, max(steps, 1))
     return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))
 
@@ -56,10 +61,9 @@ def initial(parameters: PyTree, optimiser: optax.GradientTransformation) -> Trai
 
 
 def compiled(plan: Plan, state: TrainState, data: Batch, key: Key):
-    """`advance`, compiled for arguments like these."""
+    """`advance`, compiled for arguments like these; once for many runs that differ in data alone."""
     # Compiled ahead, so that the time of the first record is that of its steps alone.
-    program: Any = eqx.filter_jit(advance)
-    return program.lower(plan, state, data, key, jnp.asarray(1)).compile()
+    return _PROGRAM.lower(plan, state, data, key, jnp.asarray(1)).compile()
 
 
 def advance(plan: Plan, state: TrainState, data: Batch, key: Key, count: Array):
@@ -103,3 +107,6 @@ def _step(plan: Plan, state: TrainState, data: Batch, key: Key):
         parameters, average, state.best, state.best_loss, optimiser, state.step + 1
     )
     return updated, terms, finite
+
+
+_PROGRAM: Any = eqx.filter_jit(advance)
