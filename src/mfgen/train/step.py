@@ -61,7 +61,7 @@ def initial(parameters: PyTree, optimiser: optax.GradientTransformation) -> Trai
 
 
 def compiled(plan: Plan, state: TrainState, data: Batch, key: Key):
-    """`advance`, compiled for arguments like these; once for many runs that differ in data alone."""
+    """`advance`, compiled; once for all runs that differ in data, weights and key alone."""
     # Compiled ahead, so that the time of the first record is that of its steps alone.
     return _PROGRAM.lower(plan, state, data, key, jnp.asarray(1)).compile()
 
