@@ -53,7 +53,8 @@ def test_on_a_narrow_terminal_no_line_is_broken():
     ("name", "fields"),
     [
         ("iris", "name, samples"),
-        ("mixture20", "name, samples, dim, validation"),
+        ("mixture20", "name, samples, dim, variant, validation"),
+        ("product", "name, samples, dim, validation"),
         ("mnist", "name, samples, path (needed)"),
         (
             "table",

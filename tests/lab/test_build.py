@@ -141,7 +141,9 @@ def test_a_weight_to_be_chosen_is_named_for_the_training():
     assert build.selection(swapped, build.objective(swapped, NONE)) == {"HJB-2": (0.5, 0.0)}
 
 
-@pytest.mark.parametrize("kind", ["potential", "field", "kernel"])
+@pytest.mark.parametrize(
+    "kind", ["potential", "field", "kernel", "kernel-estimate", "mixture-estimate"]
+)
 def test_every_model_is_built(kind, key):
     document = {"name": "a", "data": {"name": "moons"}, "model": {"type": kind}}
     experiment = recipes.resolve(toml.decode(document), 2)

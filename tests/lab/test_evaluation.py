@@ -100,6 +100,22 @@ def test_what_needs_a_value_function_is_left_out_for_vector_fields(known):
     assert evaluation.measure("score_error", case).value < 1e-6
 
 
+def test_likelihoods_can_be_those_of_one_evaluation(known):
+    settings = spec.replace(SMALL, likelihood=spec.OneShot())
+    experiment = spec.replace(known_experiment(), evaluation=settings)
+    case = evaluation.Case(experiment, known.samples, known.game, known.trained, key=KEY)
+    assert np.array_equal(case.log_densities, known.one_shot)
+    assert evaluation.measure("kl", case).value == pytest.approx(
+        evaluation.measure("kl", known).value, abs=0.01
+    )
+    with pytest.raises(evaluation.NotApplicable, match="likelihoods are those of one evaluation"):
+        evaluation.measure("one_shot_gap", case)
+    field = VectorField(known.trained.costate)
+    case = evaluation.Case(experiment, known.samples, known.game, field, key=KEY)
+    with pytest.raises(evaluation.NotApplicable, match="no value function"):
+        evaluation.measure("kl", case)
+
+
 def test_what_needs_a_score_is_left_out_for_other_games(known):
     game = MFG(Integrator(), Kinetic(), CrossEntropy(known.samples.target))
     model = Potential(lambda t, x: jnp.sum(x))

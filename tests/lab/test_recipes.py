@@ -7,7 +7,13 @@ from mfgen.lab import recipes, spec
 
 def test_the_recipes_are_those_promised():
     noisings = ("score-vp", "score-ve", "score-subvp")
-    promised = {*noisings, *(f"{name}-hjb" for name in noisings), "score-kernel"}
+    promised = {
+        *noisings,
+        *(f"{name}-hjb" for name in noisings),
+        "score-kernel",
+        "score-kde",
+        "score-gmm",
+    }
     assert set(recipes.RECIPES) == promised
 
 

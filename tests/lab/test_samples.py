@@ -78,6 +78,19 @@ def test_mixtures_come_in_any_dimension(key):
     assert prepare(spec.Data(name="mixture20", dim=5, samples=10), key=key).train.shape == (10, 5)
 
 
+def test_mixtures_come_in_variants_and_the_first_is_the_one_without(key):
+    means = [
+        prepare(spec.Data(name="mixture20", samples=10, variant=variant), key=key).scaling.mean
+        for variant in (None, 0, 1)
+    ]
+    np.testing.assert_array_equal(means[0], means[1])
+    assert not np.allclose(means[0], means[2])
+
+
+def test_products_come_in_even_dimensions(key):
+    assert prepare(spec.Data(name="product", dim=4, samples=10), key=key).train.shape == (10, 4)
+
+
 def test_a_table_is_read_from_its_file(tmp_path, key):
     values = np.random.default_rng(0).normal(size=(40, 3)) * [1.0, 10.0, 100.0]
     path = tmp_path / "table.csv"

@@ -52,7 +52,7 @@ MISTAKES = {
         ("model",),
         {"width": 8},
         "`$.model.type` is missing",
-        "one of potential, field, kernel, import",
+        "one of potential, field, kernel, kernel-estimate, mixture-estimate, import",
     ),
     "wrong type": (("model", "width"), "8", '`$.model.width` got "8"', "expected `int`"),
     "a truth value for a number": (("seed",), True, "`$.seed` got true", "expected `int`"),
@@ -108,6 +108,8 @@ MISTAKES = {
         "`$.data`",
     ),
     "path where none belongs": (("data", "path"), "x.csv", "`data` got `path`", "remove `path`"),
+    "an odd product": (("data",), {"name": "product", "dim": 3}, "got dim = 3", "an even number"),
+    "a variant where none belongs": (("data", "variant"), 1, "got `variant`", "mixture20 alone"),
     "no path where one belongs": (("data", "name"), "mnist", "without a file", "add `path"),
     "columns where none belong": (("data", "columns"), [1], "`data` got `columns`", "table alone"),
     "a weight that is given and chosen": (
@@ -172,6 +174,14 @@ def test_a_mistake_is_named_in_one_line(mistake):
     assert "regex" not in message
     for part in parts:
         assert part in message
+
+
+def test_a_likelihood_of_no_kind_is_that_of_the_flow():
+    steps = {"integrator": {"type": "runge-kutta", "steps": 7}}
+    read = toml.decode(changed(("evaluation", "likelihood"), steps)).evaluation.likelihood
+    assert read == spec.FlowLikelihood(integrator=spec.RungeKutta(steps=7))
+    one_shot = changed(("evaluation", "likelihood"), {"type": "one-shot"})
+    assert toml.decode(one_shot).evaluation.likelihood == spec.OneShot()
 
 
 def test_a_missing_name_is_named():

@@ -19,6 +19,7 @@ from mfgen.density.gaussian import isotropic
 from mfgen.lab import spec
 from mfgen.lab.custom import Imports
 from mfgen.models.base import AbstractModel
+from mfgen.models.estimate import kernel_estimate, mixture_estimate
 from mfgen.models.kernel import kernel_potential
 from mfgen.models.score import score_field, score_potential
 from mfgen.problem.cost import Kinetic, Power, Relativistic
@@ -33,7 +34,7 @@ from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
 from mfgen.simulate.flow import ProbabilityFlow
 from mfgen.simulate.integrator import Adaptive, RungeKutta4
 from mfgen.simulate.langevin import PredictorCorrector
-from mfgen.simulate.likelihood import FlowLikelihood
+from mfgen.simulate.likelihood import AbstractLikelihood, FlowLikelihood, OneShot
 from mfgen.train.collocation import NoisedData, SpreadData, UniformTime
 from mfgen.train.laplacian import Exact, Hutchinson
 from mfgen.train.likelihood import MaximumLikelihood
@@ -85,6 +86,7 @@ _COMPONENTS: dict[type, Callable] = {
     spec.ExactDivergence: divergence.ExactDivergence,
     spec.HutchinsonDivergence: divergence.Hutchinson,
     spec.FlowLikelihood: FlowLikelihood,
+    spec.OneShot: OneShot,
 }
 
 
@@ -172,7 +174,7 @@ def sampler(part: spec.Sampler) -> AbstractSampler:
     return component(part, Imports())
 
 
-def likelihood(part: spec.FlowLikelihood) -> FlowLikelihood:
+def likelihood(part: spec.FlowLikelihood | spec.OneShot) -> AbstractLikelihood:
     """The likelihood of a specification."""
     return component(part, Imports())
 
@@ -199,6 +201,20 @@ def _kernel(
     return kernel_potential(game, data, components=part.components, full=full, key=key)
 
 
+def _kernel_estimate(
+    part: spec.KernelEstimate, game: MFG, data: Batch, imports: Imports, key: Key
+) -> AbstractModel:
+    del part, imports
+    return kernel_estimate(game, data, key=key)
+
+
+def _mixture_estimate(
+    part: spec.MixtureEstimate, game: MFG, data: Batch, imports: Imports, key: Key
+) -> AbstractModel:
+    del imports
+    return mixture_estimate(game, data, components=part.components, key=key)
+
+
 def _imported(part: spec.Import, game: MFG, data: Batch, imports: Imports, key: Key) -> Any:
     del data
     return imports.call(part, game, key=key)
@@ -209,6 +225,8 @@ _MODELS: dict[type, Callable] = {
     spec.PotentialModel: _network(score_potential, "inner", *_TRUNK),
     spec.FieldModel: _network(score_field, *_TRUNK),
     spec.KernelModel: _kernel,
+    spec.KernelEstimate: _kernel_estimate,
+    spec.MixtureEstimate: _mixture_estimate,
     spec.Import: _imported,
 }
 

@@ -227,6 +227,7 @@ def _data_label(data: spec.Data) -> str:
     details = {
         "samples": data.samples,
         "dim": data.dim,
+        "variant": data.variant,
         "path": data.path and Path(data.path).name,
         "validation": data.validation,
     }

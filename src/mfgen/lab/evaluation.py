@@ -1,10 +1,13 @@
 """How a trained model is judged: every measure that applies, each with its standard error.
 
-With an exact truth: KL by the probability-flow ODE, the error of the one-evaluation log-density,
-the score error, and distances of samples to fresh samples of the truth. With real data: the
+With an exact truth: KL, the error of the one-evaluation log-density, the score error, and
+distances of samples to fresh samples of the truth. With real data: the
 likelihood of held-out data in original units, the one-evaluation against the ODE log-density,
 distances of samples to the test data, a classifier, and memorisation. For every potential: the
 residual of the Hamilton-Jacobi-Bellman equation.
+
+Likelihoods are those of the probability-flow ODE or, for models that are exact densities at every
+time, of one evaluation, as the specification says.
 
 Measures are computed in standard units. A log-density in original units is that in standard units
 plus the log-Jacobian of the scaling; a Kullback-Leibler divergence is the same in both. What does
@@ -104,12 +107,19 @@ class Case:
         return self.test[:count]
 
     @cached_property
-    def flow(self) -> LogDensities:
-        """Log-densities at the points by the probability-flow ODE, standard units."""
+    def log_densities(self) -> LogDensities:
+        """Log-densities at the points by the likelihood of the settings, standard units."""
         self.require_score()
+        if self.is_one_shot:
+            return self.one_shot
         method = build.likelihood(self.settings.likelihood)
         key = self._keys["likelihood"]
         return log_prob(self.game, self.trained, self.points, key=key, method=method)
+
+    @property
+    def is_one_shot(self) -> bool:
+        """Whether likelihoods are those of one evaluation."""
+        return isinstance(self.settings.likelihood, spec.OneShot)
 
     @cached_property
     def one_shot(self) -> LogDensities:
@@ -204,11 +214,12 @@ def _exact(case: Case) -> LogDensities:
 
 
 def _kl(case: Case) -> Estimate:
-    return likelihood.kl(case.require_truth(), case.flow, case.points)
+    return likelihood.kl(case.require_truth(), case.log_densities, case.points)
 
 
 def _log_likelihood(case: Case) -> Estimate:
-    return likelihood.mean_log_likelihood(case.flow, case.samples.scaling.log_jacobian)
+    jacobian = case.samples.scaling.log_jacobian
+    return likelihood.mean_log_likelihood(case.log_densities, jacobian)
 
 
 def _one_shot_error(case: Case) -> Estimate:
@@ -216,7 +227,9 @@ def _one_shot_error(case: Case) -> Estimate:
 
 
 def _one_shot_gap(case: Case) -> Estimate:
-    return likelihood.one_shot_error(case.one_shot, case.flow).absolute
+    if case.is_one_shot:
+        raise NotApplicable("likelihoods are those of one evaluation")
+    return likelihood.one_shot_error(case.one_shot, case.log_densities).absolute
 
 
 def _score_error(case: Case) -> Estimate:
@@ -273,8 +286,8 @@ _MEASURES: dict[str, Callable[[Case], Estimate]] = {
 }
 
 _AT_POINTS: dict[str, Callable[[Case], LogDensities]] = {
-    "kl": lambda case: _exact(case) - case.flow,
-    "log_likelihood": lambda case: case.flow + case.samples.scaling.log_jacobian,
+    "kl": lambda case: _exact(case) - case.log_densities,
+    "log_likelihood": lambda case: case.log_densities + case.samples.scaling.log_jacobian,
     "one_shot_error": lambda case: jnp.abs(case.one_shot - _exact(case)),
-    "one_shot_gap": lambda case: jnp.abs(case.one_shot - case.flow),
+    "one_shot_gap": lambda case: jnp.abs(case.one_shot - case.log_densities),
 }

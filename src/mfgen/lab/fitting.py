@@ -55,7 +55,7 @@ def _filled(blank: spec.Experiment, full: spec.Experiment) -> dict[str, str]:
 def _blank(experiment: spec.Experiment) -> spec.Experiment:
     """The experiment with everything open that `resolve` fills in."""
     training, evaluation = experiment.training, experiment.evaluation
-    likelihood = spec.replace(evaluation.likelihood, divergence=None)
+    likelihood = _opened(evaluation.likelihood, "divergence")
     return spec.replace(
         experiment,
         model=_opened(experiment.model, "scale", "inner", "covariance"),

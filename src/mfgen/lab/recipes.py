@@ -85,6 +85,22 @@ def _describe() -> dict[str, RecipeInfo]:
                 ),
             ),
         )
+    recipes["score-kde"] = RecipeInfo(
+        "the kernel density estimate of the data, noised exactly: solves the HJB equation",
+        (
+            *_game("vp"),
+            ("model", "U = -log (1/n) sum_i N(x; alpha x_i, alpha^2 h^2 S + noise^2 I)"),
+            ("loss", "none; bandwidth h and shape S (round or covariance) by cross-validation"),
+        ),
+    )
+    recipes["score-gmm"] = RecipeInfo(
+        "a Gaussian mixture fitted by EM, noised exactly: solves the HJB equation",
+        (
+            *_game("vp"),
+            ("model", "U = -log sum_k w_k N(x; alpha m_k, alpha^2 C_k + noise^2 I)"),
+            ("loss", "-E log rho, by EM; the number of components by held-out likelihood"),
+        ),
+    )
     recipes["score-kernel"] = RecipeInfo(
         "a Gaussian mixture noised exactly: solves the HJB equation by construction",
         (
@@ -97,6 +113,12 @@ def _describe() -> dict[str, RecipeInfo]:
 
 
 RECIPES = _describe()
+
+# Models that are fitted where they are built, and need no steps.
+_ESTIMATES: dict[str, spec.KernelEstimate | spec.MixtureEstimate] = {
+    "score-kde": spec.KernelEstimate(),
+    "score-gmm": spec.MixtureEstimate(),
+}
 
 
 def experiment(name: str, data: str = "gaussians8") -> spec.Experiment:
@@ -121,6 +143,17 @@ def experiment(name: str, data: str = "gaussians8") -> spec.Experiment:
             model=spec.KernelModel(),
             objective=(spec.Likelihood(),),
             training=spec.Training(steps=2000, learning_rate=1e-2),
+            evaluation=spec.Evaluation(likelihood=spec.OneShot()),
+        )
+    if name in _ESTIMATES:
+        return spec.Experiment(
+            name=name,
+            data=chosen,
+            game=spec.ScoreGame(noising=_NOISINGS["vp"]),
+            model=_ESTIMATES[name],
+            objective=(spec.Likelihood(),),
+            training=spec.Training(steps=0),
+            evaluation=spec.Evaluation(likelihood=spec.OneShot()),
         )
     noising = name.split("-")[1]
     terms: tuple[spec.Objective, ...] = (spec.Denoising(),)
@@ -144,7 +177,6 @@ def dimension(data: spec.Data) -> int | None:
 def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
     """Fills in what the experiment leaves open, for data of dimension `dim`."""
     training, evaluation = experiment.training, experiment.evaluation
-    probes = spec.ExactDivergence() if dim <= 128 else spec.HutchinsonDivergence()
     return spec.replace(
         experiment,
         data=data(experiment),
@@ -157,13 +189,7 @@ def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
             learning_rate=_given(training.learning_rate, 5e-3 if dim < 8 else 3e-3),
             early_stopping=is_validated(experiment),
         ),
-        evaluation=spec.replace(
-            evaluation,
-            likelihood=spec.replace(
-                evaluation.likelihood,
-                divergence=_given(evaluation.likelihood.divergence, probes),
-            ),
-        ),
+        evaluation=spec.replace(evaluation, likelihood=_likelihood(evaluation.likelihood, dim)),
     )
 
 
@@ -204,6 +230,15 @@ def _model(model: spec.Model, dim: int) -> spec.Model:
         full = "full" if dim <= 10 else "diagonal"
         return spec.replace(model, covariance=_given(model.covariance, full))
     return model
+
+
+def _likelihood(
+    likelihood: spec.FlowLikelihood | spec.OneShot, dim: int
+) -> spec.FlowLikelihood | spec.OneShot:
+    if isinstance(likelihood, spec.OneShot):
+        return likelihood
+    probes = spec.ExactDivergence() if dim <= 128 else spec.HutchinsonDivergence()
+    return spec.replace(likelihood, divergence=_given(likelihood.divergence, probes))
 
 
 def _collocation(experiment: spec.Experiment) -> spec.Collocation:

@@ -25,6 +25,7 @@ from mfgen.density.affine import Affine
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, AbstractNoisable
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import mixture20
+from mfgen.density.product import product_of_toys
 from mfgen.lab import spec
 
 Points = Float[np.ndarray, "_ dim"]
@@ -110,7 +111,11 @@ def _measured(found: Dataset, data: spec.Data) -> Samples:
 
 
 def _mixture(data: spec.Data) -> AbstractEvaluable:
-    return mixture20(dim=data.dim or 2)
+    return mixture20(data.variant or 0, data.dim or 2)
+
+
+def _product(data: spec.Data) -> AbstractEvaluable:
+    return product_of_toys(data.dim or 8)
 
 
 def _table(data: spec.Data) -> Dataset:
@@ -145,6 +150,7 @@ _TOYS: dict[str, Callable[[spec.Data], AbstractEvaluable]] = {
     "pinwheel": _toy(toy.pinwheel),
     "swissroll": _toy(toy.swissroll),
     "spiral": _toy(toy.spiral),
+    "product": _product,
 }
 
 _REAL: dict[str, Callable[[spec.Data], Dataset]] = {

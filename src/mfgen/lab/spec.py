@@ -34,7 +34,8 @@ from mfgen.lab.limits import (
 
 _TABLE = ("columns", "array", "sha256", "test")
 _OWNERS = {
-    "dim": ("mixture20",),
+    "dim": ("mixture20", "product"),
+    "variant": ("mixture20",),
     "path": FILES,
     "validation": ("table", *TOYS),
     **dict.fromkeys(_TABLE, ("table",)),
@@ -146,7 +147,17 @@ class KernelModel(Kind, frozen=True, tag="kernel"):
     covariance: Literal["full", "diagonal"] | None = None
 
 
-Model = PotentialModel | FieldModel | KernelModel | Import
+class KernelEstimate(Kind, frozen=True, tag="kernel-estimate"):
+    """The kernel density estimate of the data, noised exactly; all is chosen on held-out data."""
+
+
+class MixtureEstimate(Kind, frozen=True, tag="mixture-estimate"):
+    """A Gaussian mixture fitted by EM, noised exactly; its size is chosen on held-out data."""
+
+    components: Width | None = None
+
+
+Model = PotentialModel | FieldModel | KernelModel | KernelEstimate | MixtureEstimate | Import
 
 
 class LogUniform(Kind, frozen=True, tag="log-uniform"):
@@ -273,15 +284,17 @@ Objective = Denoising | Implicit | Sliced | HJB | ScoreHJB | Likelihood | Import
 class Data(Part, frozen=True):
     """The samples: how many are drawn (toys), or at most used for training (the others).
 
-    `dim` is for mixture20; `path` a directory of idx files for mnist, a file for table. The other
-    fields are for table: `columns` (names or positions), `array` (of an npz file that holds
-    several), `sha256` of the raw content, and the fractions held out, a tenth each if absent. Of a
-    toy, too, a fraction can be held out for `validation`; none if absent and not needed.
+    `dim` is for mixture20 and product, `variant` for other mixtures of the kind of mixture20;
+    `path` is a directory of idx files for mnist, a file for table. The other fields are for table:
+    `columns` (names or positions), `array` (of an npz file that holds several), `sha256` of the raw
+    content, and the fractions held out, a tenth each if absent. Of a toy, too, a fraction can be
+    held out for `validation`; none if absent and not needed.
     """
 
     name: DataName
     samples: Several | None = None
     dim: Width | None = None
+    variant: Index | None = None
     path: str | None = None
     columns: tuple[int | str, ...] | None = None
     array: str | None = None
@@ -297,6 +310,11 @@ class Data(Part, frozen=True):
                     f"`data` got `{field}` with the data {self.name!r}, expected it with "
                     f"{' or '.join(owners)} alone: remove `{field}`."
                 )
+        if self.name == "product" and (self.dim or 2) % 2:
+            raise ValueError(
+                f"`data` got dim = {self.dim} for product, expected an even number: it is made of "
+                "targets in the plane."
+            )
         if self.name in FILES and self.path is None:
             raise ValueError(
                 f"`data` got {self.name!r} without a file, expected `path`: add "
@@ -357,11 +375,15 @@ class HutchinsonDivergence(Kind, frozen=True, tag="hutchinson"):
     probes: Count = 8
 
 
-class FlowLikelihood(Part, frozen=True):
-    """How likelihoods are integrated; the divergence is chosen by the dimension if absent."""
+class FlowLikelihood(Kind, frozen=True, tag="flow"):
+    """Likelihoods by the probability flow; the divergence is chosen by the dimension if absent."""
 
     integrator: RungeKutta | Adaptive = RungeKutta()
     divergence: ExactDivergence | HutchinsonDivergence | None = None
+
+
+class OneShot(Kind, frozen=True, tag="one-shot"):
+    """Likelihoods by one evaluation of the value function, for models that are exact densities."""
 
 
 Sampler = EulerMaruyama | StochasticHeun | ProbabilityFlow | PredictorCorrector
@@ -377,7 +399,7 @@ class Evaluation(Part, frozen=True):
     samples: Annotated[int, Meta(ge=10, le=2**31 - 1)] = 2000
     sampler: Sampler = StochasticHeun()
     points: Several = 2000
-    likelihood: FlowLikelihood = FlowLikelihood()
+    likelihood: FlowLikelihood | OneShot = FlowLikelihood()
     metrics: tuple[MetricName, ...] | None = None
     figures: bool = True
 

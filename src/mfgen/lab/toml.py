@@ -60,6 +60,7 @@ def decode(document: dict[str, Any], source: str = "specification") -> Experimen
         ValueError: naming `source` and the path of what is wrong.
     """
     _refuse_infinite(document, "$", source)
+    document = _with_kind(document)
     try:
         return msgspec.convert(document, Experiment)
     except msgspec.ValidationError as error:
@@ -95,6 +96,15 @@ class Difference(NamedTuple):
 def differences(first: Experiment, second: Experiment) -> list[Difference]:
     """Where two experiments differ, in order of their paths."""
     return list(_differences(encode(first), encode(second), ""))
+
+
+def _with_kind(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the kind of its likelihood, which is that of the flow if none is given."""
+    match document:
+        case {"evaluation": {"likelihood": dict(likelihood)}} if "type" not in likelihood:
+            given = {**document["evaluation"], "likelihood": {"type": "flow", **likelihood}}
+            return {**document, "evaluation": given}
+    return document
 
 
 def _refuse_infinite(value: Any, path: str, source: str) -> None:

@@ -1,0 +1,56 @@
+"""The recipes of no steps from end to end: run, reported, loaded, sampled, continued."""
+
+import numpy as np
+import pytest
+
+from mfgen.lab import comparison, recipes, report, spec, wording
+from mfgen.lab import run as running
+
+SMALL = spec.Evaluation(
+    samples=60, points=60, sampler=spec.StochasticHeun(steps=10), likelihood=spec.OneShot()
+)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    place, found = tmp_path_factory.mktemp("estimates"), {}
+    for name in ("score-kde", "score-gmm"):
+        for data in (spec.Data(name="iris"), spec.Data(name="mixture20", samples=300, variant=1)):
+            experiment = spec.replace(recipes.experiment(name), data=data, evaluation=SMALL)
+            found[name, data.name] = running.run(experiment, place / f"{name}-{data.name}")
+    return found
+
+
+@pytest.mark.parametrize("name", ["score-kde", "score-gmm"])
+def test_a_recipe_of_no_steps_is_judged(runs, name):
+    measured = runs[name, "mixture20"].summary["metrics"]
+    assert 0 < measured["kl"]["value"] < 0.7
+    assert measured["hjb_residual"]["value"] < 0.05
+    assert "one_shot_gap" in runs[name, "mixture20"].summary["skipped"]
+    real = runs[name, "iris"].summary
+    # The Gaussian of the training data's moments has about -2.8.
+    assert -3.5 < real["metrics"]["log_likelihood"]["value"] < 0
+    assert real["steps"] == 0
+    assert real["ms_per_step"] is None
+    assert runs[name, "iris"].folder.records() == []
+
+
+def test_a_run_of_no_steps_is_loaded_sampled_and_continued(runs):
+    for run in runs.values():
+        loaded = running.load(run.folder.path)
+        first, second = (running.sample(each, 5, seed=0) for each in (run, loaded))
+        np.testing.assert_array_equal(first, second)
+    run = runs["score-gmm", "iris"]
+    again = running.run(run.folder.experiment(), run.folder.path, resume=True)
+    assert again.summary["metrics"] == run.summary["metrics"]
+
+
+def test_runs_of_no_steps_are_compared_and_reported(runs, tmp_path):
+    paths = [run.folder.path for run in runs.values()]
+    groups = comparison.group(comparison.read(paths))
+    assert [group.label for group in groups] == ["iris", "mixture20 (samples = 300, variant = 1)"]
+    for group in groups:
+        assert wording.rows(group)
+    page = report.write(paths, tmp_path / "report.html").read_text("utf-8")
+    assert "score-kde" in page
+    assert "score-gmm" in page
