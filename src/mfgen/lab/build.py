@@ -187,8 +187,12 @@ def keys(seed: int) -> dict[str, Key]:
 
 def _network(make: Callable, *names: str) -> Callable:
     def build(part, game: MFG, data: Batch, imports: Imports, key: Key) -> AbstractModel:
-        del data, imports
-        return make(game, key=key, **{name: getattr(part, name) for name in names})
+        reference = None
+        if part.reference is not None:
+            estimate = _MODELS[type(part.reference)]
+            reference = estimate(part.reference, game, data, imports, jax.random.fold_in(key, 1))
+        options = {name: getattr(part, name) for name in names}
+        return make(game, key=key, reference=reference, **options)
 
     return build
 

@@ -127,6 +127,7 @@ METRICS: dict[str, MetricInfo] = {
 }
 
 TOYS = tuple(name for name, info in DATA.items() if info.kind == "toy")
+SPLIT = (*(name for name, info in DATA.items() if info.kind == "embedded"), "table")
 FILES = tuple(name for name, info in DATA.items() if info.kind == "file")
 
 # Data whose samples are grey images, with their height and width.

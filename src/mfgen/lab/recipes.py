@@ -5,9 +5,10 @@ the dimension of the data:
 
     scale of the Fourier features   1.5 (2 / d)^0.7       points of unit variance spread as sqrt(d)
     inner product in a potential    from d = 8 on         it fits better than one output there
-    learning rate                   5e-3, from d = 8 on 3e-3
+    learning rate                   5e-3, from d = 8 on 3e-3; 5e-4 to correct an estimate
     weight of an HJB term           0.3 min(1, 2 / d)     its square grows like the Laplacian's;
-                                    none if it is chosen by validation
+                                    ten times that to correct an estimate, which solves the equation
+                                    itself; none if it is chosen by validation
     Laplacian of an HJB term        exact up to d = 16, then two Hutchinson probes
     points of an HJB term           noised data; spread by extra noise on real data, where samples
                                     are few and leave gaps; uniform times if there is no noising
@@ -140,6 +141,7 @@ def experiment(name: str, data: str = "gaussians8") -> spec.Experiment:
         return spec.Experiment(
             name=name,
             data=chosen,
+            game=spec.ScoreGame(noising=_NOISINGS["vp"]),
             model=spec.KernelModel(),
             objective=(spec.Likelihood(),),
             training=spec.Training(steps=2000, learning_rate=1e-2),
@@ -182,11 +184,12 @@ def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
         data=data(experiment),
         model=_model(experiment.model, dim),
         objective=tuple(
-            _term(term, dim, _collocation(experiment)) for term in experiment.objective
+            _term(term, _weight(experiment, dim), dim, _collocation(experiment))
+            for term in experiment.objective
         ),
         training=spec.replace(
             training,
-            learning_rate=_given(training.learning_rate, 5e-3 if dim < 8 else 3e-3),
+            learning_rate=_given(training.learning_rate, _rate(experiment, dim)),
             early_stopping=is_validated(experiment),
         ),
         evaluation=spec.replace(evaluation, likelihood=_likelihood(evaluation.likelihood, dim)),
@@ -247,8 +250,25 @@ def _collocation(experiment: spec.Experiment) -> spec.Collocation:
     return spec.NoisedData() if experiment.data.name in TOYS else spec.SpreadData()
 
 
-def _term(term: spec.Objective, dim: int, collocation: spec.Collocation) -> spec.Objective:
-    weight = None if spec.selecting((term,)) else round(0.3 * min(1.0, 2 / dim), 5)
+def _corrects(experiment: spec.Experiment) -> bool:
+    """Whether the model corrects an estimate of the data."""
+    return getattr(experiment.model, "reference", None) is not None
+
+
+def _rate(experiment: spec.Experiment, dim: int) -> float:
+    if _corrects(experiment):
+        return 5e-4
+    return 5e-3 if dim < 8 else 3e-3
+
+
+def _weight(experiment: spec.Experiment, dim: int) -> float:
+    return round((3.0 if _corrects(experiment) else 0.3) * min(1.0, 2 / dim), 5)
+
+
+def _term(
+    term: spec.Objective, usual: float, dim: int, collocation: spec.Collocation
+) -> spec.Objective:
+    weight = None if spec.selecting((term,)) else usual
     if isinstance(term, spec.HJB):
         squared = isinstance(term.penalty, spec.Squared)
         laplacian = spec.Exact() if dim <= 16 or not squared else spec.Hutchinson()

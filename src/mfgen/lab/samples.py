@@ -126,6 +126,7 @@ def _table(data: spec.Data) -> Dataset:
         array=data.array,
         sha256=data.sha256,
         fractions=fractions,
+        seed=data.split or 0,
     )
 
 
@@ -137,8 +138,8 @@ def _toy(make: Callable[[], AbstractEvaluable]) -> Callable[[spec.Data], Abstrac
     return lambda data: make()
 
 
-def _real(make: Callable[[], Dataset]) -> Callable[[spec.Data], Dataset]:
-    return lambda data: make()
+def _real(make: Callable[..., Dataset]) -> Callable[[spec.Data], Dataset]:
+    return lambda data: make(seed=data.split or 0)
 
 
 _TOYS: dict[str, Callable[[spec.Data], AbstractEvaluable]] = {

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from mfgen.lab.catalogue import FILES, TOYS, DataName, MetricName
+from mfgen.lab.catalogue import FILES, SPLIT, TOYS, DataName, MetricName
 from mfgen.lab.limits import (
     SHA256,
     Count,
@@ -36,6 +36,7 @@ _TABLE = ("columns", "array", "sha256", "test")
 _OWNERS = {
     "dim": ("mixture20", "product"),
     "variant": ("mixture20",),
+    "split": SPLIT,
     "path": FILES,
     "validation": ("table", *TOYS),
     **dict.fromkeys(_TABLE, ("table",)),
@@ -118,35 +119,6 @@ class ControlGame(Kind, frozen=True, tag="mfg"):
     lagrangian: Lagrangian = Kinetic()
 
 
-class PotentialModel(Kind, frozen=True, tag="potential"):
-    """A scalar network; `scale`, of its Fourier features, is chosen by the dimension if absent.
-
-    `inner`: the scalar is an inner product of the point with a vector output; chosen if absent.
-    """
-
-    width: Width = 128
-    depth: Depth = 3
-    frequencies: Frequencies = 16
-    scale: NonNegative | None = None
-    inner: bool | None = None
-
-
-class FieldModel(Kind, frozen=True, tag="field"):
-    """A vector network; `scale` as for the potential."""
-
-    width: Width = 128
-    depth: Depth = 3
-    frequencies: Frequencies = 16
-    scale: NonNegative | None = None
-
-
-class KernelModel(Kind, frozen=True, tag="kernel"):
-    """A Gaussian mixture noised exactly; full covariances up to dimension 10 if not said."""
-
-    components: Width = 20
-    covariance: Literal["full", "diagonal"] | None = None
-
-
 class KernelEstimate(Kind, frozen=True, tag="kernel-estimate"):
     """The kernel density estimate of the data, noised exactly; all is chosen on held-out data."""
 
@@ -155,6 +127,41 @@ class MixtureEstimate(Kind, frozen=True, tag="mixture-estimate"):
     """A Gaussian mixture fitted by EM, noised exactly; its size is chosen on held-out data."""
 
     components: Width | None = None
+
+
+Estimate = KernelEstimate | MixtureEstimate
+
+
+class PotentialModel(Kind, frozen=True, tag="potential"):
+    """A scalar network; `scale`, of its Fourier features, is chosen by the dimension if absent.
+
+    `inner`: the scalar is an inner product of the point with a vector output; chosen if absent.
+    `reference`: an estimate of the data that the network corrects, a Gaussian if absent.
+    """
+
+    width: Width = 128
+    depth: Depth = 3
+    frequencies: Frequencies = 16
+    scale: NonNegative | None = None
+    inner: bool | None = None
+    reference: Estimate | None = None
+
+
+class FieldModel(Kind, frozen=True, tag="field"):
+    """A vector network; `scale` and `reference` as for the potential."""
+
+    width: Width = 128
+    depth: Depth = 3
+    frequencies: Frequencies = 16
+    scale: NonNegative | None = None
+    reference: Estimate | None = None
+
+
+class KernelModel(Kind, frozen=True, tag="kernel"):
+    """A Gaussian mixture noised exactly; full covariances up to dimension 10 if not said."""
+
+    components: Width = 20
+    covariance: Literal["full", "diagonal"] | None = None
 
 
 Model = PotentialModel | FieldModel | KernelModel | KernelEstimate | MixtureEstimate | Import
@@ -285,6 +292,7 @@ class Data(Part, frozen=True):
     """The samples: how many are drawn (toys), or at most used for training (the others).
 
     `dim` is for mixture20 and product, `variant` for other mixtures of the kind of mixture20;
+    `split` for another division of real data into training, validation and test (0 if absent);
     `path` is a directory of idx files for mnist, a file for table. The other fields are for table:
     `columns` (names or positions), `array` (of an npz file that holds several), `sha256` of the raw
     content, and the fractions held out, a tenth each if absent. Of a toy, too, a fraction can be
@@ -295,6 +303,7 @@ class Data(Part, frozen=True):
     samples: Several | None = None
     dim: Width | None = None
     variant: Index | None = None
+    split: Index | None = None
     path: str | None = None
     columns: tuple[int | str, ...] | None = None
     array: str | None = None

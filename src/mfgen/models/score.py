@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from mfgen._types import Costate, Key, Scalar, State, Time
@@ -118,8 +119,8 @@ def _trunk(
     if reference is None:
         return trunk
     last = trunk.layers[-1]
-    silent = (jnp.zeros_like(last.weight), jnp.zeros_like(last.bias))
-    return eqx.tree_at(lambda t: (t.layers[-1].weight, t.layers[-1].bias), trunk, silent)
+    silent = jax.tree.map(jnp.zeros_like, last, is_leaf=eqx.is_array)
+    return eqx.tree_at(lambda t: t.layers[-1], trunk, silent)
 
 
 def _reference(scaling: Precondition, potential: AbstractNormalised | None) -> AbstractReference:

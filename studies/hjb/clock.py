@@ -1,0 +1,108 @@
+"""Times of training steps and likelihoods, taken side by side by `benchmarks.timing`.
+
+That package leaves its process one core, so this is a program of its own:
+
+    python -m studies.hjb.clock OUT [--quick]        # OUT: where the costs are kept
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from benchmarks.timing import Steps, median, ratio, take_turns, timed
+
+from mfgen.lab.case import Case, assemble
+from mfgen.models.estimate import mixture_estimate
+from mfgen.simulate.integrator import RungeKutta4
+from mfgen.simulate.likelihood import FlowLikelihood, OneShot, log_prob
+from mfgen.train.objective import Combination
+from mfgen.train.step import Plan, compiled, default_optimiser, initial
+from studies.hjb.cost import Costs
+from studies.hjb.whole import timed_methods
+
+_ROUNDS = 9
+
+
+def measure(*, quick: bool) -> Costs:
+    """Steps of all methods in turn, in each dimension."""
+    costs = Costs({}, {}, {})
+    for dim, methods in timed_methods(quick).items():
+        measures, starts = {}, {}
+        for name, experiment in methods.items():
+            case = assemble(experiment)
+            if "corrected" in name:
+                starts[name] = _seconds(lambda case=case: _estimate(case))
+            measures[name] = timed(_stepper(case), seconds=0.25)
+        samples = take_turns(measures, rounds=_ROUNDS)
+        costs.step[str(dim)] = {name: 1e3 * median(taken).cpu for name, taken in samples.items()}
+        costs.start[str(dim)] = starts
+        costs.likelihood[str(dim)] = _likelihoods(assemble(methods["plain"]))
+        print(f"d = {dim}: {costs.step[str(dim)]}", flush=True)
+    return costs
+
+
+def _estimate(case: Case) -> None:
+    mixture_estimate(case.game, case.samples.train, key=jax.random.key(0))
+
+
+def _seconds(action: Callable[[], None]) -> float:
+    began = time.process_time()
+    action()
+    return time.process_time() - began
+
+
+def _likelihoods(case: Case) -> float:
+    """Ten Runge-Kutta steps over one evaluation, for 1,000 points at once."""
+    points = jnp.asarray(case.samples.train[:1000])
+    methods = {
+        "flow": FlowLikelihood(RungeKutta4(10)),
+        "one": OneShot(),
+    }
+
+    def repeated(method):
+        evaluate = eqx.filter_jit(
+            lambda x: log_prob(case.game, case.model, x, method=method, chunk=len(points))
+        )
+
+        def steps(count: int) -> None:
+            for _ in range(count):
+                jax.block_until_ready(evaluate(points))
+
+        return steps
+
+    measures = {name: timed(repeated(method), seconds=0.25) for name, method in methods.items()}
+    return ratio(*take_turns(measures, rounds=_ROUNDS).values()).of_medians
+
+
+def _stepper(case: Case) -> Steps:
+    parameters, static = eqx.partition(case.model, eqx.is_inexact_array)
+    training = case.experiment.training
+    optimiser = default_optimiser(float(training.learning_rate or 1e-3), 1000, training.clip)
+    plan = Plan(
+        case.game,
+        Combination(case.objective.parts),
+        static,
+        optimiser,
+        training.batch_size,
+        training.average,
+    )
+    data, key = jnp.asarray(case.samples.train), jax.random.key(2)
+    state = initial(parameters, optimiser)
+    advance = compiled(plan, state, data, key)
+
+    def steps(count: int) -> None:
+        nonlocal state
+        state, _, _ = jax.block_until_ready(advance(plan, state, data, key, jnp.asarray(count)))
+
+    return steps
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(
+        json.dumps(measure(quick="--quick" in sys.argv)._asdict(), indent=1)
+    )
