@@ -15,6 +15,9 @@ RATES = {
     "corrected": (3e-3, 3e-3, 5e-4),
 }
 
+# Up to so many samples data are few.
+SCARCE = 5000
+
 # The weight for a network that corrects a mixture of few data, in units of the usual one.
 CORRECTED_WEIGHT = 10.0
 

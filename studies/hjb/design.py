@@ -19,7 +19,7 @@ into the time of 3,000 steps of `hjb`, others 3,000.
 from collections.abc import Callable, Mapping
 
 from mfgen.lab import recipes, spec
-from studies.hjb.choices import CORRECTED_WEIGHT, RATES, SMALLEST, SPREAD, weight
+from studies.hjb.choices import CORRECTED_WEIGHT, RATES, SCARCE, SMALLEST, SPREAD, weight
 from studies.hjb.cost import STEPS, Costs
 from studies.hjb.rows import Row
 
@@ -57,8 +57,8 @@ _HELD_OUT = ("log_likelihood", "one_shot_gap", "hjb_residual")
 def method(name: str, data: spec.Data, *, steps: int = STEPS, few: int = 0) -> spec.Experiment:
     """A method by name on some data, for so many steps.
 
-    With few samples, their number in `few`, training is stopped by validation, and the regulariser
-    has a larger weight and is measured at spread points.
+    With a number of samples in `few` training is stopped by validation; if they are few indeed, the
+    regulariser has a larger weight and is measured at spread points.
     """
     dim = recipes.dimension(data) or 9
     base, _, variant = name.removesuffix("=").partition("-")
@@ -78,7 +78,7 @@ def method(name: str, data: spec.Data, *, steps: int = STEPS, few: int = 0) -> s
         model = spec.FieldModel()
     if base == "corrected":
         model = spec.replace(model, reference=spec.MixtureEstimate())
-    rate = RATES[base][2 if few else int(dim >= 8)]
+    rate = RATES[base][2 if 0 < few <= SCARCE else int(dim >= 8)]
     training = spec.replace(
         experiment.training, steps=steps, learning_rate=rate, checkpoint_every=max(steps, 1)
     )
@@ -99,7 +99,7 @@ def method(name: str, data: spec.Data, *, steps: int = STEPS, few: int = 0) -> s
 
 
 def _residual(dim: int, few: int, *, corrected: bool) -> spec.HJB:
-    if not few:
+    if not 0 < few <= SCARCE:
         return spec.HJB(weight=weight(dim))
     factor = CORRECTED_WEIGHT if corrected else SPREAD.weight(few)
     spread = spec.SpreadData(extra=SPREAD.extra)
