@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_COMPILATION_CACHE_DIR
 
-.PHONY: help demo test test-slow check format bench-speed clean
+.PHONY: help demo test test-slow check format bench-speed bench-hjb clean
 
 help:
 	@echo "make demo         train with and without the HJB regulariser, write a report"
@@ -13,6 +13,8 @@ help:
 	@echo "make check        format, lint, types, floors"
 	@echo "make format       apply the formatter"
 	@echo "make bench-speed  speed beside other libraries, written to docs/results/speed.md"
+	@echo "make bench-hjb    the HJB regulariser measured, written to docs/results/hjb.md"
+	@echo "                  (QUICK=1: minutes; PROTEIN=file: with the UCI protein table)"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -49,6 +51,10 @@ format: $(VENV)/test.stamp
 
 bench-speed: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.speed
+
+# Runs are kept in runs/hjb: a study that was stopped goes on where it was.
+bench-hjb: $(VENV)/run.stamp
+	PYTHONWARNINGS=ignore $(BIN)/python -m studies.hjb $(if $(QUICK),--quick) $(if $(PROTEIN),--protein $(PROTEIN))
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache

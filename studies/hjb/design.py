@@ -99,11 +99,12 @@ def method(name: str, data: spec.Data, *, steps: int = STEPS, few: int = 0) -> s
 
 
 def _residual(dim: int, few: int, *, corrected: bool) -> spec.HJB:
+    points = 64 if dim <= 16 else 32
     if not 0 < few <= SCARCE:
-        return spec.HJB(weight=weight(dim))
+        return spec.HJB(weight=weight(dim), points=points)
     factor = CORRECTED_WEIGHT if corrected else SPREAD.weight(few)
     spread = spec.SpreadData(extra=SPREAD.extra)
-    return spec.HJB(weight=factor * weight(dim), collocation=spread)
+    return spec.HJB(weight=factor * weight(dim), collocation=spread, points=points)
 
 
 def plane(costs: Costs) -> list[Row]:
