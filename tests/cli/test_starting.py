@@ -52,7 +52,7 @@ def test_on_a_narrow_terminal_no_line_is_broken():
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("iris", "name, samples"),
+        ("iris", "name, samples, split"),
         ("mixture20", "name, samples, dim, variant, validation"),
         ("product", "name, samples, dim, validation"),
         ("mnist", "name, samples, path (needed)"),

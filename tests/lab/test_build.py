@@ -185,3 +185,17 @@ def test_the_keys_of_a_run_differ_and_repeat():
     assert len({tuple(number) for number in numbers.values()}) == 4
     assert all(jnp.array_equal(first[name], again[name]) for name in first)
     assert not jnp.array_equal(first["data"], other["data"])
+
+
+@pytest.mark.parametrize("kind", [spec.PotentialModel, spec.FieldModel])
+def test_a_network_corrects_the_estimate_that_is_named(kind, key):
+    game = build.game(spec.ScoreGame(), TARGET, NONE)
+    data = jax.random.normal(key, (200, 2))
+    plain = build.model(recipes._model(kind(width=8), 2), game, data, NONE, key=key)
+    estimate = spec.MixtureEstimate(components=2)
+    part = recipes._model(kind(width=8, reference=estimate), 2)
+    corrected = build.model(part, game, data, NONE, key=key)
+    alone = build.model(estimate, game, data, NONE, key=jax.random.fold_in(key, 1))
+    t, x = 0.7, data[0]
+    assert jnp.allclose(corrected.costate(t, x), alone.costate(t, x), rtol=1e-3, atol=1e-4)
+    assert not jnp.allclose(plain.costate(t, x), alone.costate(t, x), rtol=1e-3, atol=1e-4)

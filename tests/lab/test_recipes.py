@@ -10,6 +10,8 @@ def test_the_recipes_are_those_promised():
     promised = {
         *noisings,
         *(f"{name}-hjb" for name in noisings),
+        "score-vp-corrected",
+        "score-vp-corrected-hjb",
         "score-kernel",
         "score-kde",
         "score-gmm",
@@ -97,3 +99,10 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         recipes.experiment("score-vp", "digit")
     with pytest.raises(ValueError, match="expected one of score-vp"):
         recipes.experiment("score-v")
+
+
+def test_a_correction_learns_slowly_and_is_held_to_the_equation():
+    names = ("score-vp-hjb", "score-vp-corrected-hjb")
+    usual, corrected = (recipes.resolve(recipes.experiment(name), 4) for name in names)
+    assert corrected.training.learning_rate < usual.training.learning_rate
+    assert corrected.objective[-1].weight > usual.objective[-1].weight

@@ -102,3 +102,17 @@ def test_a_table_is_read_from_its_file(tmp_path, key):
     found = samples.original(samples.train)
     nearest = np.abs(found[:, None] - values[None][..., [2, 0]]).max(axis=-1).min(axis=1)
     assert nearest.max() < 1e-3
+
+
+def test_real_data_are_divided_anew(key):
+    first, again, other = (
+        prepare(spec.Data(name="iris", split=split), key=key) for split in (0, None, 3)
+    )
+    assert np.array_equal(first.train, again.train)
+    assert other.train.shape == first.train.shape
+    assert not np.array_equal(np.sort(other.test, axis=0), np.sort(first.test, axis=0))
+
+
+def test_a_split_is_for_real_data_alone():
+    with pytest.raises(ValueError, match="`split` with the data 'moons'"):
+        spec.Data(name="moons", split=1)

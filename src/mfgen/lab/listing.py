@@ -14,6 +14,7 @@ from rich.text import Text
 from mfgen.lab import recipes, spec, toml
 from mfgen.lab.answer import Answer, stack, table
 from mfgen.lab.catalogue import DATA, FILES, DataName
+from mfgen.lab.described import RecipeInfo
 from mfgen.lab.recipes import RECIPES
 
 _COMMENT = 80  # columns of the comments above a specification
@@ -105,7 +106,7 @@ def _recipe(name: str, data: str) -> Answer:
     return Answer(document, stack(_listing(text.rstrip())))
 
 
-def _game(info: recipes.RecipeInfo) -> list[str]:
+def _game(info: RecipeInfo) -> list[str]:
     """The formulas of a game as comments in two columns."""
     width = max(len(title) for title, _ in info.formulas)
     wrapper = textwrap.TextWrapper(

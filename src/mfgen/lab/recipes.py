@@ -22,10 +22,11 @@ specification gives overrides them.
 """
 
 import difflib
-from typing import NamedTuple, cast
+from typing import cast
 
 from mfgen.lab import spec
 from mfgen.lab.catalogue import DATA, FILES, TOYS, DataName
+from mfgen.lab.described import RECIPES
 
 # Noise ratios from .03 to 10 standard deviations of the data for all three. Beyond, the noised data
 # are Gaussian to float32 and levels trained there are taken from those where there is structure.
@@ -34,87 +35,6 @@ _NOISINGS = {
     "ve": spec.VE(),
     "subvp": spec.SubVP(beta_max=9.1),
 }
-_FORWARD = {
-    "vp": "dY = -(beta/2) Y ds + sqrt(beta) dW,   beta(s) linear from beta_min to beta_max",
-    "ve": "dY = g dW,   noise(s) geometric from smallest_ratio to largest_ratio",
-    "subvp": "dY = -(beta/2) Y ds + sqrt(beta (1 - e^(-2B))) dW,   B the integral of beta",
-}
-
-
-class RecipeInfo(NamedTuple):
-    """A recipe in words: one sentence, and its game as lines `name: formula`."""
-
-    summary: str
-    formulas: tuple[tuple[str, str], ...]
-
-
-def _game(noising: str) -> tuple[tuple[str, str], ...]:
-    return (
-        ("noising", f"{_FORWARD[noising]}   (from data to noise, s from 0 to S)"),
-        (
-            "dynamics",
-            "dX = [f(t,X) + sigma v] dt + sigma dW,   t = S - s,   f minus the drift of Y",
-        ),
-        ("Lagrangian L", "|v|^2 / 2 - div f"),
-        ("interaction I", "0"),
-        ("terminal cost M", "cross-entropy -E log pi, pi the law of the data"),
-        ("Hamiltonian H", "-f.p + sigma^2 |p|^2 / 2 + div f"),
-        ("HJB equation", "-dU/dt + H(t,x,grad U) - (sigma^2/2) lap U = 0,   U(T) = -log pi"),
-        (
-            "solution",
-            "U(t,x) = -log eta(S - t, x),   eta the density of Y;   v* = sigma grad log eta",
-        ),
-    )
-
-
-def _describe() -> dict[str, RecipeInfo]:
-    recipes = {}
-    for noising in _NOISINGS:
-        title = {"vp": "VP", "ve": "VE", "subvp": "sub-VP"}[noising]
-        recipes[f"score-{noising}"] = RecipeInfo(
-            f"score-based model, {title} noising, a potential trained by denoising score matching",
-            (*_game(noising), ("loss", "E |sigma grad U(y) - eps|^2 over all noise levels")),
-        )
-        recipes[f"score-{noising}-hjb"] = RecipeInfo(
-            f"the same as score-{noising}, regularised by its Hamilton-Jacobi-Bellman equation",
-            (
-                *_game(noising),
-                (
-                    "loss",
-                    "E |sigma grad U(y) - eps|^2 + weight E R^2,   R the HJB residual per unit "
-                    "of log noise ratio",
-                ),
-            ),
-        )
-    recipes["score-kde"] = RecipeInfo(
-        "the kernel density estimate of the data, noised exactly: solves the HJB equation",
-        (
-            *_game("vp"),
-            ("model", "U = -log (1/n) sum_i N(x; alpha x_i, alpha^2 h^2 S + noise^2 I)"),
-            ("loss", "none; bandwidth h and shape S (round or covariance) by cross-validation"),
-        ),
-    )
-    recipes["score-gmm"] = RecipeInfo(
-        "a Gaussian mixture fitted by EM, noised exactly: solves the HJB equation",
-        (
-            *_game("vp"),
-            ("model", "U = -log sum_k w_k N(x; alpha m_k, alpha^2 C_k + noise^2 I)"),
-            ("loss", "-E log rho, by EM; the number of components by held-out likelihood"),
-        ),
-    )
-    recipes["score-kernel"] = RecipeInfo(
-        "a Gaussian mixture noised exactly: solves the HJB equation by construction",
-        (
-            *_game("vp"),
-            ("model", "U = -log sum_k w_k N(x; alpha m_k, alpha^2 C_k + noise^2 I)"),
-            ("loss", "-E log rho(T), maximum likelihood"),
-        ),
-    )
-    return recipes
-
-
-RECIPES = _describe()
-
 # Models that are fitted where they are built, and need no steps.
 _ESTIMATES: dict[str, spec.KernelEstimate | spec.MixtureEstimate] = {
     "score-kde": spec.KernelEstimate(),
@@ -161,10 +81,12 @@ def experiment(name: str, data: str = "gaussians8") -> spec.Experiment:
     terms: tuple[spec.Objective, ...] = (spec.Denoising(),)
     if name.endswith("-hjb"):
         terms = (*terms, spec.HJB())
+    reference = spec.MixtureEstimate() if "corrected" in name else None
     return spec.Experiment(
         name=name,
         data=chosen,
         game=spec.ScoreGame(noising=_NOISINGS[noising]),
+        model=spec.PotentialModel(reference=reference),
         objective=terms,
     )
 
