@@ -58,7 +58,7 @@ def test_on_a_narrow_terminal_no_line_is_broken():
         ("mnist", "name, samples, path (needed)"),
         (
             "table",
-            "name, samples, path (needed), columns, array, sha256, validation, test",
+            "name, samples, split, path (needed), columns, array, sha256, validation, test",
         ),
     ],
 )
