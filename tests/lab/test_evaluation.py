@@ -68,6 +68,18 @@ def test_the_exact_model_of_known_data_is_perfect(known):
     assert "c2st" not in measured
 
 
+def test_at_the_end_of_the_game_the_exact_model_has_no_error_at_all(known):
+    settings = spec.replace(SMALL, against="end")
+    experiment = spec.replace(known_experiment(), evaluation=settings)
+    judged = evaluation.Case(experiment, known.samples, known.game, known.trained, key=KEY)
+    errors = {
+        against: evaluation.measure("one_shot_error", case).value
+        for against, case in (("data", known), ("end", judged))
+    }
+    assert errors["end"] < 1e-4 < errors["data"]
+    assert abs(evaluation.measure("kl", judged).value) < 2e-3
+
+
 def test_likelihoods_of_real_data_are_in_original_units(tmp_path):
     rng = np.random.default_rng(3)
     mean, deviation = np.array([5.0, -200.0]), np.array([0.1, 30.0])

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key
-from mfgen.density.base import AbstractNoisable
+from mfgen.density.base import AbstractEvaluable, AbstractNoisable
 from mfgen.lab import build, spec
 from mfgen.lab.catalogue import METRICS, TOYS
 from mfgen.lab.samples import Samples
@@ -103,8 +103,17 @@ class Case:
         """Points at which likelihoods are evaluated: of the truth, or of the test data."""
         count = self.settings.points
         if self.samples.truth is not None:
-            return self.samples.truth.sample(count, key=self._keys["points"])
+            return self.truth.sample(count, key=self._keys["points"])
         return self.test[:count]
+
+    @cached_property
+    def truth(self) -> AbstractEvaluable:
+        """The law that log-densities are compared with: of the data, or at the end of the game."""
+        if self.settings.against == "data":
+            return self.require_truth()
+        noising = self.require_noising()
+        end = noising.start
+        return self.require_noisable().noised(noising.signal(end), noising.noise(end))
 
     @cached_property
     def log_densities(self) -> LogDensities:
@@ -210,7 +219,7 @@ def pointwise(name: str, case: Case) -> Float[np.ndarray, "n"] | None:
 
 
 def _exact(case: Case) -> LogDensities:
-    return likelihood.evaluate(case.require_truth().log_density, case.points)
+    return likelihood.evaluate(case.truth.log_density, case.points)
 
 
 def _kl(case: Case) -> Estimate:

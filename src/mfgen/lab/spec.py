@@ -402,7 +402,9 @@ class Evaluation(Part, frozen=True):
     """How the trained model is judged, on `samples` of it and at `points` of the data.
 
     `metrics` names the measures wanted, all that apply if absent; without `figures` nothing is
-    kept to draw from.
+    kept to draw from. `against`: log-densities are compared with those of the data, or with those
+    at the end of the game, where the data still carry the smallest noise (toys with known noised
+    laws); the first includes what that noise blurs, the second is the error of the model alone.
     """
 
     samples: Annotated[int, Meta(ge=10, le=2**31 - 1)] = 2000
@@ -410,6 +412,7 @@ class Evaluation(Part, frozen=True):
     points: Several = 2000
     likelihood: FlowLikelihood | OneShot = FlowLikelihood()
     metrics: tuple[MetricName, ...] | None = None
+    against: Literal["data", "end"] = "data"
     figures: bool = True
 
 
