@@ -17,7 +17,7 @@ from pathlib import Path
 from studies.hjb import page
 from studies.hjb.cost import measured
 from studies.hjb.rows import unique
-from studies.hjb.runner import Outcome, outstanding, run_all
+from studies.hjb.runner import Outcome, one_thread, outstanding, run_all
 from studies.hjb.whole import design
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 def main() -> int:
     options = _options()
+    one_thread()
     runs = Path(options.runs or ROOT / "runs" / ("hjb-quick" if options.quick else "hjb"))
     out = ROOT / "docs" / "results" if not options.quick else runs
     print("timing steps", flush=True)

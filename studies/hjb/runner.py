@@ -6,6 +6,7 @@ checkpoint. A run that fails is told of and leaves the others alone.
 """
 
 import multiprocessing
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -25,6 +26,17 @@ class Outcome(NamedTuple):
     ran: int
     seconds: float
     error: str | None
+
+
+def one_thread() -> None:
+    """Leaves this process and those it starts one thread each, so that runs go side by side.
+
+    JAX and the linear algebra below numpy read it when they first compute.
+    """
+    for pool in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
+        os.environ[f"{pool}_NUM_THREADS"] = "1"
+    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
 
 
 def outstanding(rows: Iterable[Row], root: Path) -> list[Row]:

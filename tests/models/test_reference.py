@@ -27,45 +27,54 @@ def kernel(*, full: bool):
     )
 
 
+@eqx.filter_jit
+def evaluated(potential):
+    """Values `[times]` and costates `[times, dim]` at a point of the data."""
+    at = lambda t: (potential(t, DATA[3]), potential.costate(t, DATA[3]))
+    return jax.vmap(at)(TIMES)
+
+
+@eqx.filter_jit
+def costates(model):
+    return jax.vmap(lambda t: model.costate(t, DATA[3]))(TIMES)
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_principal_axes_are_another_form_of_the_same_mixture(full):
     made = kernel(full=full)
-    fast = made.untrained()
-    for t in TIMES:
-        np.testing.assert_allclose(fast(t, DATA[7]), made(t, DATA[7]), rtol=2e-5)
-        np.testing.assert_allclose(
-            fast.costate(t, DATA[7]), made.costate(t, DATA[7]), rtol=2e-4, atol=2e-5
-        )
+    for one, other in zip(evaluated(made.untrained()), evaluated(made), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
 def test_a_network_begins_as_its_reference():
     made = kernel(full=True)
     potential = mg.score_potential(GAME, key=jax.random.key(2), reference=made, width=8)
     field = mg.score_field(GAME, key=jax.random.key(2), reference=made, width=8)
-    for t in TIMES:
-        np.testing.assert_allclose(potential(t, DATA[3]), made(t, DATA[3]), rtol=2e-5)
-        expected = made.costate(t, DATA[3])
-        np.testing.assert_allclose(field.costate(t, DATA[3]), expected, rtol=2e-4, atol=2e-5)
+    values, expected = evaluated(made)
+    found = evaluated(potential)
+    np.testing.assert_allclose(found[0], values, rtol=2e-5)
+    for gradient in (found[1], costates(field)):
+        np.testing.assert_allclose(gradient, expected, rtol=2e-4, atol=2e-5)
 
 
 def test_the_reference_alone_solves_the_equation():
     potential = mg.score_potential(GAME, key=jax.random.key(2), reference=kernel(full=True))
     plain = mg.score_potential(GAME, key=jax.random.key(2))
-    residual = [abs(hjb(GAME, m, None, TIMES[1], DATA[3])) for m in (potential, plain)]
+    measure = eqx.filter_jit(lambda m: hjb(GAME, m, None, TIMES[1], DATA[3]))
+    residual = [abs(measure(m)) for m in (potential, plain)]
     assert residual[0] < 1e-3 < residual[1]
 
 
 def test_a_kernel_estimate_is_a_reference_as_well():
     made = mg.kernel_estimate(GAME, DATA)
     potential = mg.score_potential(GAME, key=jax.random.key(2), reference=made, width=8)
-    np.testing.assert_allclose(potential(TIMES[1], DATA[3]), made(TIMES[1], DATA[3]), rtol=2e-5)
+    np.testing.assert_allclose(evaluated(potential)[0], evaluated(made)[0], rtol=2e-5)
 
 
 @pytest.mark.parametrize("make", [mg.score_potential, mg.score_field])
 def test_the_reference_is_not_trained(make):
     model = make(GAME, key=jax.random.key(2), reference=kernel(full=False), width=8)
-    gradient = eqx.filter_grad(
-        lambda m: mg.DenoisingScoreMatching()(GAME, m, DATA, key=jax.random.key(4))
-    )(model)
+    loss = lambda m: mg.DenoisingScoreMatching()(GAME, m, DATA[:32], key=jax.random.key(4))
+    gradient = eqx.filter_jit(eqx.filter_grad(loss))(model)
     assert all(not jnp.any(leaf) for leaf in jax.tree.leaves(gradient.reference))
     assert any(jnp.any(leaf) for leaf in jax.tree.leaves(gradient.trunk))
