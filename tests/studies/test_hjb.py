@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from studies.hjb import page
+from studies.hjb import page, tuning
 from studies.hjb.choices import SCARCE
 from studies.hjb.cost import Costs
 from studies.hjb.results import Results, Values, ratio
@@ -118,3 +118,10 @@ def _summary(row: Row, seed: int, metrics: dict) -> dict:
         "metrics": metrics,
         "skipped": {},
     }
+
+
+def test_the_settings_were_tuned_on_nothing_that_is_reported():
+    for row in tuning.rows():
+        assert min(row.seeds) >= 10
+        reported = [other.experiment.data for other in ROWS if other.study != "real"]
+        assert row.experiment.data not in reported
