@@ -4,11 +4,16 @@ Compilation takes most of the time of this suite, so compiled functions are kept
 run to the next.
 """
 
+import gc
 import os
 from pathlib import Path
 
 import jax
 import pytest
+
+# Traced programs are many small objects that live on: looking through them all again and again
+# costs more than what it frees.
+gc.set_threshold(100_000, 20, 100)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

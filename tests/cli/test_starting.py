@@ -170,6 +170,7 @@ def test_a_damaged_specification_in_a_run_is_damage(ask, refused, tiny, tmp_path
         )
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_no_matter(tiny, tmp_path):
     path = tiny(tmp_path / "spec.toml", steps=2, figures="true")
     (tmp_path / "file").touch()
