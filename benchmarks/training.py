@@ -23,7 +23,6 @@ import mfgen as mg
 from benchmarks.timing import Steps
 from mfgen.train import step
 from mfgen.train.noised import noised
-from mfgen.train.state import TrainState
 from mfgen.train.step import Plan
 
 RATE, AVERAGE = 1e-3, 0.999
@@ -73,15 +72,8 @@ def loop(game, model, objective, data, *, batch: int) -> Steps:
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
     optimiser = optax.adam(RATE)
     plan = Plan(game, 1.0 * objective, static, optimiser, batch, AVERAGE)
-    state = TrainState(
-        parameters,
-        parameters,
-        parameters,
-        jnp.asarray(jnp.inf),
-        optimiser.init(parameters),
-        jnp.asarray(0, jnp.int32),
-    )
-    advance = eqx.filter_jit(step.advance).lower(plan, state, data, key, jnp.asarray(1)).compile()
+    state = step.initial(parameters, optimiser)
+    advance = step.compiled(plan, state, data, key)
 
     def steps(count: int) -> None:
         nonlocal state

@@ -58,14 +58,6 @@ class Results:
     def row(self, study: str, setting: str, method: str) -> Row | None:
         return self._rows.get((study, setting, method))
 
-    def folder(self, study: str, setting: str, method: str, seed: int) -> RunFolder | None:
-        """The folder of a finished run."""
-        row = self.row(study, setting, method)
-        if row is None:
-            return None
-        folder = row.folder(self._root, seed)
-        return folder if folder.is_finished else None
-
     def values(self, study: str, setting: str, method: str, measure: str) -> Values | None:
         """A measure by seed; `None` if no finished run has it."""
         row = self.row(study, setting, method)
@@ -79,20 +71,6 @@ class Results:
             kept = self._summary(folder)["metrics"].get(measure)
             if kept is not None:
                 found[seed] = float(kept["value"])
-        return Values(found) if found else None
-
-    def number(self, study: str, setting: str, method: str, name: str) -> Values | None:
-        """A number of the summaries themselves, such as `best_step`, by seed."""
-        row = self.row(study, setting, method)
-        if row is None:
-            return None
-        found = {}
-        for seed in row.seeds:
-            folder = row.folder(self._root, seed)
-            if folder.is_finished:
-                number = self._summary(folder).get(name)
-                if number is not None:
-                    found[seed] = float(number)
         return Values(found) if found else None
 
     def ratio(

@@ -98,7 +98,7 @@ def fit(
     if optimiser is None:
         positive("fit", "learning_rate", learning_rate)
         positive("fit", "clip", clip)
-        optimiser = default_optimiser(learning_rate, steps, clip)
+        optimiser = default_optimiser(float(learning_rate), steps, float(clip))
     chosen = optimiser
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
 
