@@ -9,7 +9,7 @@ from typing import NamedTuple
 # The best learning rate of each method: with plenty of data below and from 8 dimensions on, and
 # with few data, as real ones are.
 RATES = {
-    "plain": (5e-3, 3e-3, 1e-3),
+    "plain": (8e-3, 3e-3, 1e-3),
     "hjb": (8e-3, 3e-3, 1e-3),
     "field": (5e-3, 5e-3, 1e-3),
     "corrected": (3e-3, 3e-3, 5e-4),

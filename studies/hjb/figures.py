@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfgen.lab import style
+from mfgen.lab import recipes, style
 from studies.hjb.results import Results, Values
 
 _COLOURS = {
@@ -34,9 +34,13 @@ def draw(results: Results, out: Path) -> dict[str, str]:
         if settings:
             _strips(results, study, settings, shown, "kl", out / f"{study}.png", logarithmic)
             drawn[study] = f"\n![{title}](hjb/{study}.png)\n"
-    if results.settings("ablation"):
-        _ablation(results, out / "ablation.png")
-        drawn["ablation"] = "\n![KL by settings of the regulariser](hjb/ablation.png)\n"
+    for study, title in (
+        ("ablation", "KL by settings of the regulariser"),
+        ("front", "KL of what was tried in eight dimensions"),
+    ):
+        if results.settings(study):
+            _variants(results, study, out / f"{study}.png")
+            drawn[study] = f"\n![{title}](hjb/{study}.png)\n"
     if results.settings("real"):
         _gains(results, out / "real.png")
         drawn["real"] = "\n![Held-out likelihood beside the mixture estimate](hjb/real.png)\n"
@@ -88,8 +92,8 @@ def _look(name: str) -> tuple[str, str, bool]:
     return _COLOURS[key], _MARKS.get(base, "o"), not name.endswith("=") or stem == "corrected"
 
 
-def _ablation(results: Results, path: Path) -> None:
-    settings = results.settings("ablation")
+def _variants(results: Results, study: str, path: Path) -> None:
+    settings = results.settings(study)
     with style.settings():
         figure = style.figure(7.2, 0.27 * len(settings) + 0.9)
         left, right = figure.subplots(1, 2, sharey=True)
@@ -98,11 +102,13 @@ def _ablation(results: Results, path: Path) -> None:
             (right, "one_shot_error", "one-evaluation error, nats"),
         ):
             for place, setting in enumerate(settings):
-                values = results.values("ablation", setting, "kl", measure)
+                values = results.values(study, setting, "kl", measure)
                 if values is None:
                     continue
                 heights = list(values.by_seed.values())
-                colour = style.COLOURS["without" if setting == "without" else "with"]
+                row = results.row(study, setting, "kl")
+                regularised = row is not None and recipes.is_regularised(row.experiment)
+                colour = style.COLOURS["with" if regularised else "without"]
                 axes.scatter(heights, [place] * len(heights), s=14, color=colour)
             axes.set_xscale("log")
             axes.set_xlabel(title)

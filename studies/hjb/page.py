@@ -65,8 +65,11 @@ def write(rows: list[Row], runs: Path, out: Path, *, costs: Costs, quick: bool) 
         _cost(costs),
         _plane(results, drawn),
         _axes(results, drawn),
-        _ablation(results, drawn),
+        _settings(results, drawn, "ablation", "The regulariser's own settings (mixture A)"),
         _space(results, drawn),
+        _settings(
+            results, drawn, "front", "What was tried in eight dimensions (mixture, 3,000 steps)"
+        ),
         _real(results, drawn),
     ]
     path = out / "hjb.md"
@@ -170,11 +173,20 @@ def _axes(results: Results, drawn: dict[str, str]) -> str:
         ("samples", "Few training samples (mixture A, a tenth held out for early stopping)"),
         ("levels", "Score matching at few noise levels, or at small noise alone (mixture A)"),
         ("batch", "Batch size (mixture A, 3,000 steps)"),
-        ("steps", "Length of the training (mixture A)"),
+        (
+            "steps",
+            "Length of the training (mixture A); `=`: in the time of so many regularised steps",
+        ),
     ):
         if not results.settings(study):
             continue
-        ratios = (("hjb", "plain"), ("hjb", "field"), ("corrected-hjb", "corrected"))
+        ratios = (
+            ("hjb", "plain"),
+            ("hjb", "plain="),
+            ("hjb", "field"),
+            ("hjb", "field="),
+            ("corrected-hjb", "corrected"),
+        )
         parts.append(f"## {title}\n\n" + measures(results, study, "kl", _ALL, ratios))
         if study == "samples":
             parts.append(
@@ -185,23 +197,19 @@ def _axes(results: Results, drawn: dict[str, str]) -> str:
     return "\n".join(parts)
 
 
-def _ablation(results: Results, drawn: dict[str, str]) -> str:
-    settings = results.settings("ablation")
+def _settings(results: Results, drawn: dict[str, str], study: str, title: str) -> str:
+    """One line for each variant of a method, one column for each measure."""
     lines = []
-    for setting in settings:
+    for setting in results.settings(study):
         named = [
-            cell(results.values("ablation", setting, "kl", measure))
+            cell(results.values(study, setting, "kl", measure))
             for measure in ("kl", "one_shot_error", "score_error", "hjb_residual")
         ]
         lines.append([setting, *named])
     if not lines:
         return ""
     head = ["", "KL", "one-evaluation error", "score error", "residual"]
-    return (
-        "## The regulariser's own settings (mixture A)\n\n"
-        + table(head, lines)
-        + drawn.get("ablation", "")
-    )
+    return f"## {title}\n\n{table(head, lines)}{drawn.get(study, '')}"
 
 
 def _space(results: Results, drawn: dict[str, str]) -> str:
@@ -214,9 +222,9 @@ def _space(results: Results, drawn: dict[str, str]) -> str:
         ("corrected-hjb=", "field="),
     )
     return (
-        "## Eight dimensions and more\n\n`=`: as many steps as fit into the time of 4,500 "
+        "## Eight dimensions and more\n\n`=`: as many steps as fit into the time of 3,000 "
         "regularised steps, less the time to fit the mixture that is corrected; with 500 samples "
-        "3,000 steps, stopped by validation.\n\n"
+        "all networks are stopped by validation.\n\n"
         + measures(results, "space", "kl", _ALL, ratios)
         + drawn.get("space", "")
         + "\nMean absolute error of the log-density by one evaluation, nats:\n\n"

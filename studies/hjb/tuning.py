@@ -2,16 +2,19 @@
 
     python -m studies.hjb.tuning        # what is outstanding is run; docs/results/hjb-tuning.md
 
-Learning rates and weights are tried on moons, a spiral, and random mixtures of other numbers; on
-real data with other divisions into training and held-out parts. The best of a line is in bold.
+Learning rates and forms of the regulariser are tried on moons, a spiral, and random mixtures of
+other numbers; on real data with other divisions into training and held-out parts. The best of a
+column is in bold.
 """
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from mfgen.lab import spec
-from studies.hjb.design import SMALL, method
+from studies.hjb.design import REAL_STEPS, SCARCE_STEPS, SMALL, TRUTH, method
 from studies.hjb.results import Results, geometric
 from studies.hjb.rows import Row, unique
 from studies.hjb.runner import one_thread, run_all
@@ -24,36 +27,136 @@ TARGETS = {
     "mixture 1": spec.Data(name="mixture20", variant=1),
     "mixture 2": spec.Data(name="mixture20", variant=2),
 }
-SEEDS = (10, 11)
-RATES = (2e-3, 5e-3, 8e-3, 1.2e-2)
-FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
-_FIELD_STEPS = 7500
+SCARCE = {
+    f"mixture {number}, {count}": (
+        spec.Data(name="mixture20", variant=number, samples=count),
+        count,
+    )
+    for number in (1, 2)
+    for count in (100, 200, 500)
+}
+SEEDS = (10, 11, 12)
+_PLENTY, _FEW, _REAL = (
+    "Plenty of data in the plane",
+    "Few data in the plane",
+    "Small sets of real data",
+)
+_MEASURE = {_PLENTY: "kl", _FEW: "kl", _REAL: "log_likelihood"}
+# Steps of the score network and of the potential in the time of 3,000 regularised ones.
+_FIELD_STEPS, _PLAIN_STEPS = 7800, 3900
+
+
+class _Variant(NamedTuple):
+    """A method with settings of its own.
+
+    Attributes:
+        factor: of the weight of the regulariser.
+        changes: of the regulariser's other settings.
+        low: the least noise ratio that is denoised.
+    """
+
+    method: str
+    rate: float | None = None
+    steps: int = 3000
+    factor: float = 1.0
+    changes: Mapping[str, object] = {}
+    low: float | None = None
+
+    def made(
+        self, data: spec.Data, metrics: tuple[spec.MetricName, ...], few: int = 0
+    ) -> spec.Experiment:
+        made = method(self.method, data, steps=self.steps, few=few)
+        if self.rate is not None:
+            training = spec.replace(made.training, learning_rate=self.rate)
+            made = spec.replace(made, training=training)
+        fitted, *residual = made.objective
+        if self.low is not None:
+            assert isinstance(fitted, spec.Denoising)
+            fitted = spec.replace(fitted, law=spec.LogUniform(low=self.low))
+        for term in residual:
+            assert isinstance(term, spec.HJB)
+            weight = self.factor * (term.weight or 0.0)
+            residual = [spec.replace(term, weight=weight, **self.changes)]
+        evaluation = spec.replace(made.evaluation, metrics=metrics)
+        return spec.replace(made, objective=(fitted, *residual), evaluation=evaluation)
+
+
+def _plenty() -> dict[str, _Variant]:
+    tried = {f"plain, rate {rate:g}": _Variant("plain", rate) for rate in (5e-3, 8e-3, 1.2e-2)}
+    for rate in (5e-3, 8e-3, 1.2e-2):
+        tried[f"hjb, rate {rate:g}"] = _Variant("hjb", rate)
+    for rate in (3e-3, 5e-3, 8e-3):
+        variant = _Variant("field", rate, steps=_FIELD_STEPS)
+        tried[f"field, rate {rate:g}, {_FIELD_STEPS} steps"] = variant
+    for factor in (1 / 3, 3.0):
+        variant = _Variant("hjb", 8e-3, factor=factor)
+        tried[f"hjb, rate 0.008, weight {0.3 * factor:g}"] = variant
+    for name, changes in {
+        "weighted to large noise": {"weighting": spec.RatioPower(0.5)},
+        "points spread by 0.05": {"collocation": spec.SpreadData(extra=0.05)},
+        "128 points": {"points": 128},
+    }.items():
+        tried[f"hjb, rate 0.008, {name}"] = _Variant("hjb", 8e-3, changes=changes)
+    large = {"weighting": spec.RatioPower(0.5)}
+    tried["hjb, rate 0.012, weighted to large noise"] = _Variant("hjb", 1.2e-2, changes=large)
+    return tried
+
+
+def _few() -> dict[str, _Variant]:
+    tried = {}
+    for name, rates in {
+        "plain": (1e-3, 3e-3, 6e-3),
+        "field": (1e-3, 3e-3, 6e-3),
+        "hjb": (1e-3, 3e-3, 8e-3),
+    }.items():
+        for rate in rates:
+            tried[f"{name}, rate {rate:g}"] = _Variant(name, rate, SCARCE_STEPS)
+    near = {"collocation": spec.SpreadData(extra=0.05)}
+    for factor in (0.3, 3.0):
+        tried[f"hjb, rate 0.008, weight times {factor:g}"] = _Variant(
+            "hjb", 8e-3, SCARCE_STEPS, factor
+        )
+    tried["hjb, rate 0.008, points spread by 0.05"] = _Variant(
+        "hjb", 8e-3, SCARCE_STEPS, changes=near
+    )
+    tried["hjb, rate 0.003, denoising above 0.2"] = _Variant("hjb", 3e-3, SCARCE_STEPS, low=0.2)
+    tried["mixture"], tried["kernel"] = _Variant("mixture"), _Variant("kernel")
+    return tried
+
+
+def _real() -> dict[str, _Variant]:
+    tried = {}
+    for name, rates in {
+        "plain": (1e-3, 3e-3),
+        "field": (1e-3, 3e-3),
+        "hjb": (1e-3, 3e-3),
+        "corrected": (5e-4, 1e-3),
+    }.items():
+        for rate in rates:
+            tried[f"{name}, rate {rate:g}"] = _Variant(name, rate, REAL_STEPS)
+    for factor in (0.1, 0.3, 3.0, 10.0):
+        tried[f"corrected-hjb, rate 0.001, weight times {factor:g}"] = _Variant(
+            "corrected-hjb", 1e-3, REAL_STEPS, factor
+        )
+    tried["mixture"], tried["kernel"] = _Variant("mixture"), _Variant("kernel")
+    return tried
 
 
 def rows() -> list[Row]:
     """Everything that is tried."""
     tried = []
     for target, data in TARGETS.items():
-        for name in ("plain", "hjb", "field"):
-            made = method(name, data, steps=_FIELD_STEPS if name == "field" else 3000)
-            for rate in RATES:
-                training = spec.replace(made.training, learning_rate=rate)
-                changed = spec.replace(made, training=training)
-                tried.append(Row(f"rate of {name}", target, f"{rate:g}", changed, SEEDS))
-        made = method("hjb", data)
-        for factor in FACTORS:
-            tried.append(Row("weight", target, f"{factor:g}", _weighted(made, factor), SEEDS))
+        for name, variant in _plenty().items():
+            made = variant.made(data, TRUTH)
+            tried.append(Row(_PLENTY, target, name, made, SEEDS))
+    for target, (data, count) in SCARCE.items():
+        for name, variant in _few().items():
+            made = variant.made(data, ("kl", "one_shot_error"), count)
+            tried.append(Row(_FEW, target, name, made, SEEDS[:2]))
     for target, (data, count) in SMALL.items():
-        made = method("corrected-hjb", data, steps=2000, few=count)
-        for factor in (0.1, 0.3, 1.0, 3.0):
-            label = f"{10 * factor:g}"
-            tried.append(Row("weight, corrected", target, label, _weighted(made, factor), SEEDS))
-        for name in ("plain", "hjb", "field", "corrected"):
-            made = method(name, data, steps=2000, few=count)
-            for rate in (3e-4, 5e-4, 1e-3, 3e-3):
-                training = spec.replace(made.training, learning_rate=rate)
-                changed = spec.replace(made, training=training)
-                tried.append(Row(f"rate of {name}, few data", target, f"{rate:g}", changed, SEEDS))
+        for name, variant in _real().items():
+            made = variant.made(data, ("log_likelihood", "one_shot_gap"), count)
+            tried.append(Row(_REAL, target, name, made, SEEDS))
     return tried
 
 
@@ -63,55 +166,42 @@ def written(tried: list[Row], runs: Path) -> str:
     parts = [
         "# How the settings of the HJB study were chosen\n\nWritten by `python -m "
         "studies.hjb.tuning`. None of these targets, seeds and divisions of data is reported in "
-        "[hjb.md](hjb.md). Weights are in units of 0.3 min(1, 2/d).\n"
+        "[hjb.md](hjb.md). Means over the seeds; the last column is their geometric mean for KL, "
+        "and else their mean.\n"
     ]
     for study in dict.fromkeys(row.study for row in tried):
-        measure = "log_likelihood" if results.settings(study)[0] in SMALL else "kl"
-        parts.append(f"## {study[0].upper()}{study[1:]}\n\n{_table(results, study, measure)}")
+        parts.append(f"## {study}\n\n{_table(results, study, _MEASURE[study])}")
     return "\n".join(parts)
 
 
 def _table(results: Results, study: str, measure: str) -> str:
-    settings, columns = results.settings(study), results.methods(study)
-    lines = []
-    means: dict[str, list[float]] = {column: [] for column in columns}
-    for setting in settings:
-        found = {}
-        for column in columns:
-            values = results.values(study, setting, column, measure)
-            if values is not None:
-                found[column] = values.mean
-                means[column].append(values.mean)
-        lines.append([setting, *_cells(columns, found, smallest=measure == "kl")])
-    if measure == "kl":
-        last = {column: geometric(values) for column, values in means.items() if values}
-        lines.append(["geometric mean", *_cells(columns, last, smallest=True)])
-    else:
-        last = {column: sum(values) / len(values) for column, values in means.items() if values}
-        lines.append(["mean", *_cells(columns, last, smallest=False)])
+    columns, lines = results.settings(study), []
+    found = {
+        variant: [
+            values.mean if (values := results.values(study, column, variant, measure)) else None
+            for column in columns
+        ]
+        for variant in results.methods(study)
+    }
+    means = {variant: _mean(values, measure) for variant, values in found.items()}
+    sides = [*zip(*found.values(), strict=True), tuple(means.values())]
+    choose = min if measure == "kl" else max
+    best = [choose((x for x in side if x is not None), default=None) for side in sides]
+    for variant, values in found.items():
+        cells = [
+            NONE if x is None else f"**{number(x)}**" if x == top else number(x)
+            for x, top in zip([*values, means[variant]], best, strict=True)
+        ]
+        lines.append([variant, *cells])
     head = "KL, nats" if measure == "kl" else "held-out log-likelihood, nats"
-    return table([head, *columns], lines)
+    return table([head, *columns, "mean"], lines)
 
 
-def _cells(columns: list[str], found: dict[str, float], *, smallest: bool) -> list[str]:
-    if not found:
-        return [NONE] * len(columns)
-    best = (min if smallest else max)(found, key=lambda column: found[column])
-    return [
-        NONE
-        if column not in found
-        else f"**{number(found[column])}**"
-        if column == best
-        else number(found[column])
-        for column in columns
-    ]
-
-
-def _weighted(experiment: spec.Experiment, factor: float) -> spec.Experiment:
-    *terms, residual = experiment.objective
-    assert isinstance(residual, spec.HJB)
-    weighted = spec.replace(residual, weight=factor * (residual.weight or 0.0))
-    return spec.replace(experiment, objective=(*terms, weighted))
+def _mean(values: list[float | None], measure: str) -> float | None:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    return geometric(known) if measure == "kl" else sum(known) / len(known)
 
 
 def main() -> int:

@@ -5,7 +5,8 @@ the dimension of the data:
 
     scale of the Fourier features   1.5 (2 / d)^0.7       points of unit variance spread as sqrt(d)
     inner product in a potential    from d = 8 on         it fits better than one output there
-    learning rate                   5e-3, from d = 8 on 3e-3; 5e-4 to correct an estimate
+    learning rate                   8e-3 for a potential, 5e-3 for a score network, from d = 8 on
+                                    3e-3; 5e-4 to correct an estimate
     weight of an HJB term           0.3 min(1, 2 / d)     its square grows like the Laplacian's;
                                     ten times that to correct an estimate, which solves the equation
                                     itself; none if it is chosen by validation
@@ -180,7 +181,9 @@ def _corrects(experiment: spec.Experiment) -> bool:
 def _rate(experiment: spec.Experiment, dim: int) -> float:
     if _corrects(experiment):
         return 5e-4
-    return 5e-3 if dim < 8 else 3e-3
+    if dim >= 8:
+        return 3e-3
+    return 8e-3 if isinstance(experiment.model, spec.PotentialModel) else 5e-3
 
 
 def _weight(experiment: spec.Experiment, dim: int) -> float:
