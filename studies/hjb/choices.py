@@ -6,20 +6,35 @@ In the plane on moons, spiral and another random mixture; for real data on other
 
 from typing import NamedTuple
 
-# The best learning rate of each method: with plenty of data below and from 8 dimensions on, and
-# with few data, as real ones are.
+
+class Rates(NamedTuple):
+    """Learning rates of a method below 8 dimensions and from there on, and with few data."""
+
+    plane: float
+    space: float
+    few_plane: float
+    few_space: float
+
+    def choose(self, dim: int, *, few: bool) -> float:
+        if few:
+            return self.few_plane if dim < 8 else self.few_space
+        return self.plane if dim < 8 else self.space
+
+
+# The best of each method.
 RATES = {
-    "plain": (8e-3, 3e-3, 1e-3),
-    "hjb": (8e-3, 3e-3, 1e-3),
-    "field": (5e-3, 5e-3, 1e-3),
-    "corrected": (3e-3, 3e-3, 5e-4),
+    "plain": Rates(8e-3, 3e-3, 6e-3, 1e-3),
+    "hjb": Rates(8e-3, 3e-3, 8e-3, 1e-3),
+    "field": Rates(5e-3, 5e-3, 6e-3, 1e-3),
+    "corrected": Rates(3e-3, 3e-3, 1e-3, 1e-3),
 }
 
 # Up to so many samples data are few.
 SCARCE = 5000
 
-# The weight for a network that corrects a mixture of few data, in units of the usual one.
-CORRECTED_WEIGHT = 10.0
+# What the weight for a network that corrects a mixture of few data is chosen from by validation,
+# beside none, in units of the usual one.
+CORRECTED_CHOICE = (3.0, 30.0)
 
 # Noise ratio at which games end in 8 dimensions and more: what is left of the noise there counts
 # in each of them.
@@ -37,6 +52,11 @@ class Spread(NamedTuple):
 
 
 SPREAD = Spread(extra=0.22)
+
+
+def corrected_weight(count: int) -> float:
+    """The weight for a network that corrects a mixture of so many data, in usual units."""
+    return 30.0 if count <= 1000 else 10.0
 
 
 def weight(dim: int) -> float:

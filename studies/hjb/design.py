@@ -10,6 +10,7 @@ Methods, all on the VP score game and each at its own best learning rate (chosen
     kernel       a kernel density estimate, its bandwidth cross-validated
     trained      a mixture of 20 kernels trained by maximum likelihood
     corrected    the mixture by EM, corrected by a potential network (`-hjb`: regularised;
+                 `-select`: with a weight chosen by validation, none among the choices;
                  `-field`: corrected by a score network)
 
 `plain` and `hjb` differ in nothing but the regulariser. Methods with `=` have as many steps as fit
@@ -19,7 +20,15 @@ into the time of 3,000 steps of `hjb`, others 3,000.
 from collections.abc import Callable, Mapping
 
 from mfgen.lab import recipes, spec
-from studies.hjb.choices import CORRECTED_WEIGHT, RATES, SCARCE, SMALLEST, SPREAD, weight
+from studies.hjb.choices import (
+    CORRECTED_CHOICE,
+    RATES,
+    SCARCE,
+    SMALLEST,
+    SPREAD,
+    corrected_weight,
+    weight,
+)
 from studies.hjb.cost import STEPS, Costs
 from studies.hjb.rows import Row
 
@@ -48,6 +57,8 @@ SMALL = {
 }
 SEEDS, FEWER = (0, 1, 2, 3, 4), (0, 1, 2)
 SCARCE_STEPS, REAL_STEPS = 1500, 1000  # early stopping ends most of these before
+LARGE_STEPS = 2000
+REAL_EVERY = 25  # steps between validations on small real sets, whose best step is an early one
 
 _NETWORKS = ("plain", "hjb", "field", "corrected", "corrected-hjb")
 
@@ -79,14 +90,14 @@ def method(name: str, data: spec.Data, *, steps: int = STEPS, few: int = 0) -> s
         likelihood = experiment.evaluation.likelihood
         judged = spec.replace(_judged(data, dim), likelihood=likelihood)
         return spec.replace(experiment, name=base, data=data, evaluation=judged)
-    regularised = base == "hjb" or variant == "hjb"
+    regularised = "hjb" in (base, variant) or variant == "select"
     experiment = recipes.experiment("score-vp-hjb" if regularised else "score-vp", "gaussians8")
     model = experiment.model
     if "field" in (base, variant):
         model = spec.FieldModel()
     if base == "corrected":
         model = spec.replace(model, reference=spec.MixtureEstimate())
-    rate = RATES[base][2 if 0 < few <= SCARCE else int(dim >= 8)]
+    rate = RATES[base].choose(dim, few=0 < few <= SCARCE)
     training = spec.replace(
         experiment.training, steps=steps, learning_rate=rate, checkpoint_every=max(steps, 1)
     )
@@ -94,7 +105,11 @@ def method(name: str, data: spec.Data, *, steps: int = STEPS, few: int = 0) -> s
         training = spec.replace(training, early_stopping=True, every=50)
     objective = experiment.objective
     if regularised:
-        objective = (*objective[:-1], _residual(dim, few, corrected=base == "corrected"))
+        residual = _residual(dim, few, corrected=base == "corrected")
+        if variant == "select":
+            weights = (0.0, *(round(factor * weight(dim), 5) for factor in CORRECTED_CHOICE))
+            residual = spec.replace(residual, weight=None, select=weights)
+        objective = (*objective[:-1], residual)
     return spec.replace(
         experiment,
         name=name.rstrip("="),
@@ -110,7 +125,7 @@ def _residual(dim: int, few: int, *, corrected: bool) -> spec.HJB:
     points = 64 if dim <= 16 else 32
     if not 0 < few <= SCARCE:
         return spec.HJB(weight=weight(dim), points=points)
-    factor = CORRECTED_WEIGHT if corrected else SPREAD.weight(few)
+    factor = corrected_weight(few) if corrected else SPREAD.weight(few)
     spread = spec.SpreadData(extra=SPREAD.extra)
     return spec.HJB(weight=factor * weight(dim), collocation=spread, points=points)
 
@@ -132,7 +147,7 @@ def samples() -> list[Row]:
     rows = []
     for count in (100, 200, 500):
         data = spec.replace(PLANE["mixture A"], samples=count)
-        for name in ("plain", "hjb", "field", "corrected", "corrected-hjb", "mixture", "kernel"):
+        for name in (*_NETWORKS, "mixture", "kernel"):
             made = method(name, data, steps=SCARCE_STEPS, few=count)
             made = spec.replace(made, evaluation=spec.replace(made.evaluation, metrics=_FEW))
             rows.append(Row("samples", f"{count} samples", name, made, SEEDS))
@@ -155,7 +170,7 @@ def batches() -> list[Row]:
     """Batches of another size."""
     rows = []
     for size in (16, 64, 256):
-        rows += _pairs("batch", f"{size}", _trained(batch_size=size), FEWER)
+        rows += _pairs("batch", f"{size}", _trained(batch_size=size))
     return rows
 
 
@@ -163,7 +178,7 @@ def steps(costs: Costs) -> list[Row]:
     """Shorter and longer training, at equal steps and at equal time."""
     data, rows = PLANE["mixture A"], []
     for count in (300, 1000, 3000, 10_000):
-        rows += _pairs("steps", f"{count}", _trained(steps=count, checkpoint_every=count), FEWER)
+        rows += _pairs("steps", f"{count}", _trained(steps=count, checkpoint_every=count))
         for name in ("plain", "field"):
             made = method(name, data, steps=costs.steps(2, name, of=count))
             rows.append(Row("steps", f"{count}", f"{name}=", made, FEWER))
@@ -178,15 +193,12 @@ def ablations() -> list[Row]:
     assert isinstance(term, spec.HJB)
     full = term.weight or 0.0
     variants: dict[str, spec.Objective | None] = {"without": None}
-    for factor in (0.1, 0.3, 1.0, 3.0, 10.0):
+    for factor in (0.1, 1 / 3, 1.0, 3.0, 10.0):
         weighted = spec.replace(term, weight=factor * full)
         variants[f"weight {factor * full:g}"] = weighted
-    for count in (16, 128, 256):
+    for count in (16, 128):
         variants[f"{count} points"] = spec.replace(term, points=count)
-    for extra in (0.05, 0.22):
-        variants[f"spread by {extra}"] = spec.replace(
-            term, collocation=spec.SpreadData(extra=extra)
-        )
+    variants["points spread by 0.22"] = spec.replace(term, collocation=spec.SpreadData())
     variants["one sided: noise above 0.3"] = spec.replace(
         term, collocation=spec.NoisedData(law=spec.LogUniform(low=0.3))
     )
@@ -208,11 +220,12 @@ def space(costs: Costs) -> list[Row]:
     rows = []
     for setting, data in SPACE.items():
         dim = data.dim or 2
-        for name in (*_NETWORKS, "corrected-field"):
+        seeds = FEWER if setting == "mixture, d = 8" else FEWER[:2]
+        for name in (*_NETWORKS, "corrected-field") if dim < 50 else _NETWORKS[1:]:
             made = method(name, data, steps=costs.steps(dim, name))
-            rows.append(Row("space", setting, f"{name}=", _finer(made), FEWER))
+            rows.append(Row("space", setting, f"{name}=", _finer(made), seeds))
         for name in ("mixture", "kernel"):
-            rows.append(Row("space", setting, name, _finer(method(name, data)), FEWER))
+            rows.append(Row("space", setting, name, _finer(method(name, data)), seeds))
     scarce = spec.replace(SPACE["mixture, d = 8"], samples=500)
     for name in (*_NETWORKS, "mixture", "kernel"):
         made = _finer(method(name, scarce, steps=SCARCE_STEPS, few=500))
@@ -247,8 +260,6 @@ def front() -> list[Row]:
         f"hjb, weight {3 * weight:g}": changed(weight=3 * weight),
         "hjb, two probes for the Laplacian": changed(laplacian=spec.Hutchinson()),
         "hjb, 16 points": changed(points=16),
-        "hjb, points spread by 0.22": changed(collocation=spec.SpreadData()),
-        "hjb, weighted to small noise": changed(weighting=spec.RatioPower(-0.5)),
         "hjb, weighted to large noise": changed(weighting=spec.RatioPower(0.5)),
         "mixture by EM, corrected, hjb": made["corrected-hjb"],
     }
@@ -261,9 +272,12 @@ def real(
     """Real data by held-out likelihood, stopped by validation; with each its number of rows."""
     rows = []
     for setting, (data, count) in sets.items():
-        steps = REAL_STEPS if study == "real" else STEPS
-        for name in (*_NETWORKS, "mixture", "kernel"):
+        steps = REAL_STEPS if study == "real" else LARGE_STEPS
+        selected = ("corrected-select",) if study == "real" else ()
+        for name in (*_NETWORKS, *selected, "mixture", "kernel"):
             made = method(name, data, steps=steps, few=count)
+            if study == "real" and made.training.steps:
+                made = spec.replace(made, training=spec.replace(made.training, every=REAL_EVERY))
             rows.append(Row(study, setting, name, made, seeds))
     return rows
 
@@ -275,10 +289,10 @@ def _finer(experiment: spec.Experiment) -> spec.Experiment:
     return spec.replace(experiment, game=spec.replace(game, noising=noising))
 
 
-def _pairs(study: str, setting: str, change: Changes, seeds: tuple[int, ...] = SEEDS) -> list[Row]:
+def _pairs(study: str, setting: str, change: Changes) -> list[Row]:
     data = PLANE["mixture A"]
     return [
-        Row(study, setting, name, change(method(name, data)), seeds) for name in ("plain", "hjb")
+        Row(study, setting, name, change(method(name, data)), FEWER) for name in ("plain", "hjb")
     ]
 
 

@@ -10,12 +10,13 @@ from studies.hjb.results import Results, Values
 _COLOURS = {
     "plain": style.COLOURS["without"],
     "hjb": style.COLOURS["with"],
+    "select": style.COLOURS["with"],
     "field": style.COLOURS["field"],
     "mixture": style.COLOURS["kernel"],
     "kernel": style.COLOURS["other"],
     "trained": style.COLOURS["data"],
 }
-_MARKS = {"corrected": "s", "corrected-hjb": "s", "corrected-field": "s"}
+_MARKS = {"corrected": "s", "corrected-hjb": "s", "corrected-select": "D", "corrected-field": "s"}
 
 
 def draw(results: Results, out: Path) -> dict[str, str]:

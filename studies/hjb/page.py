@@ -3,7 +3,7 @@
 from itertools import product
 from pathlib import Path
 
-from studies.hjb import figures
+from studies.hjb import figures, portraits
 from studies.hjb.cost import Costs
 from studies.hjb.results import Results
 from studies.hjb.rows import Row
@@ -12,8 +12,8 @@ from studies.hjb.targets import judged
 
 _ALL = (
     "plain", "hjb", "field", "plain=", "hjb=", "field=", "corrected", "corrected-hjb",
-    "corrected-field", "corrected=", "corrected-hjb=", "corrected-field=", "mixture", "kernel",
-    "trained",
+    "corrected-select", "corrected-field", "corrected=", "corrected-hjb=", "corrected-field=",
+    "mixture", "kernel", "trained",
 )  # fmt: skip
 
 _HEAD = """\
@@ -35,6 +35,7 @@ targets and seeds; early stopping looks at held-out data, never at the truth.
 | kernel | a kernel density estimate, its bandwidth and shape cross-validated |
 | trained | a mixture of 20 kernels trained by maximum likelihood |
 | corrected | `mixture` corrected by a potential network, `-hjb`: regularised |
+| corrected-select | the same, the weight chosen by validation, none among the choices |
 | corrected-field | `mixture` corrected by a score network |
 
 Where a method has a `=`, it has as many steps as fit into the budget of the section.
@@ -56,6 +57,8 @@ def write(rows: list[Row], runs: Path, out: Path, *, costs: Costs, quick: bool) 
     pictures = out / "hjb"
     pictures.mkdir(parents=True, exist_ok=True)
     drawn = figures.draw(results, pictures)
+    for study, shown in portraits.draw(results, runs, pictures).items():
+        drawn[study] = drawn.get(study, "") + shown
     command = "make bench-hjb" + (" QUICK=1" if quick else "")
     parts = [
         _HEAD.format(command=command),
@@ -118,7 +121,11 @@ def _lost_divergences(results: Results) -> list[list[str]]:
 
 
 def _lost_likelihoods(results: Results) -> list[list[str]]:
-    rivals = {"hjb": ("plain", "field"), "corrected-hjb": ("corrected", "corrected-field", "field")}
+    rivals = {
+        "hjb": ("plain", "field"),
+        "corrected-hjb": ("corrected", "field"),
+        "corrected-select": ("corrected", "field"),
+    }
     pairs = [(name, other) for name, others in rivals.items() for other in others]
     lines = []
     for study in ("real", "large"):

@@ -103,15 +103,13 @@ def _real(results: Results) -> list[Aim]:
         return -np.inf if values is None else values.mean
 
     aims = []
-    if results.settings("real"):
+    for name in ("corrected-hjb", "corrected-select") if results.settings("real") else ():
         best = [
-            likelihood("real", setting, "corrected-hjb")
-            > max(likelihood("real", setting, name) for name in (*_BARE, *_ESTIMATES))
+            likelihood("real", setting, name)
+            > max(likelihood("real", setting, other) for other in (*_BARE, *_ESTIMATES))
             for setting in results.settings("real")
         ]
-        aims.append(
-            Aim("small real sets on which corrected-hjb is best of all", sum(best), 3, True)
-        )
+        aims.append(Aim(f"small real sets on which {name} is best of all", sum(best), 3, True))
     for setting in results.settings("large"):
         for name in ("hjb", "corrected-hjb"):
             others = max(likelihood("large", setting, other) for other in ("plain", "field"))

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mfgen.lab import spec
-from studies.hjb.design import REAL_STEPS, SCARCE_STEPS, SMALL, TRUTH, method
+from studies.hjb.choices import corrected_weight
+from studies.hjb.design import REAL_EVERY, REAL_STEPS, SCARCE_STEPS, SMALL, TRUTH, method
 from studies.hjb.results import Results, geometric
 from studies.hjb.rows import Row, unique
 from studies.hjb.runner import one_thread, run_all
@@ -42,8 +43,7 @@ _PLENTY, _FEW, _REAL = (
     "Small sets of real data",
 )
 _MEASURE = {_PLENTY: "kl", _FEW: "kl", _REAL: "log_likelihood"}
-# Steps of the score network and of the potential in the time of 3,000 regularised ones.
-_FIELD_STEPS, _PLAIN_STEPS = 7800, 3900
+_FIELD_STEPS = 7800  # of a score network, in the time of 3,000 regularised ones
 
 
 class _Variant(NamedTuple):
@@ -52,7 +52,6 @@ class _Variant(NamedTuple):
     Attributes:
         factor: of the weight of the regulariser.
         changes: of the regulariser's other settings.
-        low: the least noise ratio that is denoised.
     """
 
     method: str
@@ -60,7 +59,6 @@ class _Variant(NamedTuple):
     steps: int = 3000
     factor: float = 1.0
     changes: Mapping[str, object] = {}
-    low: float | None = None
 
     def made(
         self, data: spec.Data, metrics: tuple[spec.MetricName, ...], few: int = 0
@@ -70,9 +68,6 @@ class _Variant(NamedTuple):
             training = spec.replace(made.training, learning_rate=self.rate)
             made = spec.replace(made, training=training)
         fitted, *residual = made.objective
-        if self.low is not None:
-            assert isinstance(fitted, spec.Denoising)
-            fitted = spec.replace(fitted, law=spec.LogUniform(low=self.low))
         for term in residual:
             assert isinstance(term, spec.HJB)
             weight = self.factor * (term.weight or 0.0)
@@ -82,23 +77,18 @@ class _Variant(NamedTuple):
 
 
 def _plenty() -> dict[str, _Variant]:
-    tried = {f"plain, rate {rate:g}": _Variant("plain", rate) for rate in (5e-3, 8e-3, 1.2e-2)}
-    for rate in (5e-3, 8e-3, 1.2e-2):
+    large = {"weighting": spec.RatioPower(0.5)}
+    tried = {f"plain, rate {rate:g}": _Variant("plain", rate) for rate in (8e-3, 1.2e-2)}
+    for rate in (8e-3, 1.2e-2):
         tried[f"hjb, rate {rate:g}"] = _Variant("hjb", rate)
-    for rate in (3e-3, 5e-3, 8e-3):
-        variant = _Variant("field", rate, steps=_FIELD_STEPS)
-        tried[f"field, rate {rate:g}, {_FIELD_STEPS} steps"] = variant
-    for factor in (1 / 3, 3.0):
-        variant = _Variant("hjb", 8e-3, factor=factor)
-        tried[f"hjb, rate 0.008, weight {0.3 * factor:g}"] = variant
+        weighted = _Variant("hjb", rate, changes=large)
+        tried[f"hjb, rate {rate:g}, weighted to large noise"] = weighted
     for name, changes in {
-        "weighted to large noise": {"weighting": spec.RatioPower(0.5)},
         "points spread by 0.05": {"collocation": spec.SpreadData(extra=0.05)},
         "128 points": {"points": 128},
     }.items():
         tried[f"hjb, rate 0.008, {name}"] = _Variant("hjb", 8e-3, changes=changes)
-    large = {"weighting": spec.RatioPower(0.5)}
-    tried["hjb, rate 0.012, weighted to large noise"] = _Variant("hjb", 1.2e-2, changes=large)
+    tried[f"field, rate 0.005, {_FIELD_STEPS} steps"] = _Variant("field", 5e-3, _FIELD_STEPS)
     return tried
 
 
@@ -111,15 +101,9 @@ def _few() -> dict[str, _Variant]:
     }.items():
         for rate in rates:
             tried[f"{name}, rate {rate:g}"] = _Variant(name, rate, SCARCE_STEPS)
-    near = {"collocation": spec.SpreadData(extra=0.05)}
-    for factor in (0.3, 3.0):
-        tried[f"hjb, rate 0.008, weight times {factor:g}"] = _Variant(
-            "hjb", 8e-3, SCARCE_STEPS, factor
-        )
-    tried["hjb, rate 0.008, points spread by 0.05"] = _Variant(
-        "hjb", 8e-3, SCARCE_STEPS, changes=near
-    )
-    tried["hjb, rate 0.003, denoising above 0.2"] = _Variant("hjb", 3e-3, SCARCE_STEPS, low=0.2)
+    for rate, factor in ((8e-3, 0.3), (3e-3, 3.0)):
+        variant = _Variant("hjb", rate, SCARCE_STEPS, factor)
+        tried[f"hjb, rate {rate:g}, weight times {factor:g}"] = variant
     tried["mixture"], tried["kernel"] = _Variant("mixture"), _Variant("kernel")
     return tried
 
@@ -134,10 +118,9 @@ def _real() -> dict[str, _Variant]:
     }.items():
         for rate in rates:
             tried[f"{name}, rate {rate:g}"] = _Variant(name, rate, REAL_STEPS)
-    for factor in (0.1, 0.3, 3.0, 10.0):
-        tried[f"corrected-hjb, rate 0.001, weight times {factor:g}"] = _Variant(
-            "corrected-hjb", 1e-3, REAL_STEPS, factor
-        )
+    for rate, units in ((1e-3, 3.0), (1e-3, 30.0)):
+        variant = _Variant("corrected-hjb", rate, REAL_STEPS, units / corrected_weight(0))
+        tried[f"corrected-hjb, rate {rate:g}, weight {units:g} times the usual"] = variant
     tried["mixture"], tried["kernel"] = _Variant("mixture"), _Variant("kernel")
     return tried
 
@@ -156,6 +139,8 @@ def rows() -> list[Row]:
     for target, (data, count) in SMALL.items():
         for name, variant in _real().items():
             made = variant.made(data, ("log_likelihood", "one_shot_gap"), count)
+            if made.training.steps:
+                made = spec.replace(made, training=spec.replace(made.training, every=REAL_EVERY))
             tried.append(Row(_REAL, target, name, made, SEEDS))
     return tried
 

@@ -1,0 +1,64 @@
+"""Pictures of models themselves: densities, scores, and both errors along the noise.
+
+Of the first seed of a setting, without and with the regulariser. Densities are read off the
+potential by one evaluation.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from mfgen.lab import arrays, build, evaluation, figures, style
+from mfgen.lab.run import load
+from mfgen.lab.store import RunFolder
+from studies.hjb.results import Results
+
+_METHODS = ("plain", "hjb")
+
+
+class Portrait(NamedTuple):
+    """A setting whose models are drawn, and what of them."""
+
+    study: str
+    setting: str
+    shown: tuple[str, ...]
+
+
+PORTRAITS = (
+    Portrait("plane", "mixture A", ("fields", "hjb", "score")),
+    Portrait("samples", "200 samples", ("fields",)),
+)
+
+
+def draw(results: Results, runs: Path, out: Path) -> dict[str, str]:
+    """Draws what there is; Markdown that shows the figures, by study."""
+    drawn = {}
+    for portrait in PORTRAITS:
+        rows = [results.row(portrait.study, portrait.setting, name) for name in _METHODS]
+        folders = [row.folder(runs, row.seeds[0]) for row in rows if row is not None]
+        if len(folders) < len(rows) or not all(folder.is_finished for folder in folders):
+            continue
+        for folder in folders:
+            if not folder.arrays("fields.npz"):
+                _keep(folder)
+        made = figures.draw(folders)
+        shown = ""
+        for name in portrait.shown:
+            path = out / f"{portrait.study}-{name}.png"
+            style.to_png(made[name], path)
+            shown += f"\n![{portrait.setting}: {_TITLES[name]}](hjb/{path.name})\n"
+        drawn[portrait.study] = shown
+    return drawn
+
+
+_TITLES = {
+    "fields": "density by one evaluation, and score",
+    "hjb": "residual of the HJB equation along the noise",
+    "score": "score error along the noise",
+}
+
+
+def _keep(folder: RunFolder) -> None:
+    case = load(folder.path).case
+    key = build.keys(case.experiment.seed)["evaluation"]
+    judged = evaluation.Case(case.experiment, case.samples, case.game, case.model, key=key)
+    arrays.keep(folder, judged)
