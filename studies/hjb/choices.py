@@ -23,8 +23,8 @@ class Rates(NamedTuple):
 
 # The best of each method.
 RATES = {
-    "plain": Rates(8e-3, 3e-3, 6e-3, 1e-3),
-    "hjb": Rates(8e-3, 3e-3, 8e-3, 1e-3),
+    "plain": Rates(8e-3, 3e-3, 6e-3, 3e-3),
+    "hjb": Rates(8e-3, 3e-3, 8e-3, 3e-3),
     "field": Rates(5e-3, 5e-3, 6e-3, 1e-3),
     "corrected": Rates(3e-3, 3e-3, 1e-3, 1e-3),
 }

@@ -78,6 +78,10 @@ def test_at_the_end_of_the_game_the_exact_model_has_no_error_at_all(known):
     }
     assert errors["end"] < 1e-4 < errors["data"]
     assert abs(evaluation.measure("kl", judged).value) < 2e-3
+    # The points are of the noised law, so the log-density they are compared with must be too.
+    for case in (known, judged):
+        at_points = evaluation.pointwise("kl", case).mean()
+        assert evaluation.measure("kl", case).value == pytest.approx(at_points, abs=1e-6)
 
 
 def test_likelihoods_of_real_data_are_in_original_units(tmp_path):

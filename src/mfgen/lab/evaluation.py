@@ -223,7 +223,7 @@ def _exact(case: Case) -> LogDensities:
 
 
 def _kl(case: Case) -> Estimate:
-    return likelihood.kl(case.require_truth(), case.log_densities, case.points)
+    return likelihood.kl(case.truth, case.log_densities, case.points)
 
 
 def _log_likelihood(case: Case) -> Estimate:
