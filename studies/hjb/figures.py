@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import ticker
 
 from mfgen.lab import recipes, style
 from studies.hjb.results import Results, Values
@@ -24,6 +25,7 @@ def draw(results: Results, out: Path) -> dict[str, str]:
     drawn = {}
     for study, title, methods, logarithmic in (
         ("plane", "KL on targets in the plane", ("plain", "hjb", "plain=", "field="), True),
+        ("long", "KL on targets in the plane, trained for longer", None, True),
         ("samples", "KL with few samples", None, True),
         ("levels", "KL with few noise levels", None, True),
         ("batch", "KL by batch size", None, True),
@@ -66,6 +68,7 @@ def _strips(results, study, settings, methods, measure, path, logarithmic) -> No
         axes.set_ylabel("KL(truth || model), nats")
         if logarithmic:
             axes.set_yscale("log")
+            _plain_numbers(axes.yaxis)
         figure.legend(loc="outside upper center", ncols=min(len(methods), 6))
         style.to_png(figure, path)
 
@@ -112,10 +115,18 @@ def _variants(results: Results, study: str, path: Path) -> None:
                 colour = style.COLOURS["with" if regularised else "without"]
                 axes.scatter(heights, [place] * len(heights), s=14, color=colour)
             axes.set_xscale("log")
+            _plain_numbers(axes.xaxis)
             axes.set_xlabel(title)
         left.set_yticks(range(len(settings)), settings)
         left.invert_yaxis()
         style.to_png(figure, path)
+
+
+def _plain_numbers(axis) -> None:
+    """Numbers as they are on a logarithmic axis; powers of ten of a narrow one overlap."""
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _gains(results: Results, path: Path) -> None:

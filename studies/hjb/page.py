@@ -67,6 +67,7 @@ def write(rows: list[Row], runs: Path, out: Path, *, costs: Costs, quick: bool) 
         "## Where it does not help\n\n" + _losses(results),
         _cost(costs),
         _plane(results, drawn),
+        _long(results, drawn),
         _axes(results, drawn),
         _settings(results, drawn, "ablation", "The regulariser's own settings (mixture A)"),
         _space(results, drawn),
@@ -112,7 +113,7 @@ def _lost_divergences(results: Results) -> list[list[str]]:
     }
     pairs = [(name, other) for name, others in rivals.items() for other in others]
     lines = []
-    for study in ("plane", "samples", "levels", "batch", "steps", "space"):
+    for study in ("plane", "long", "samples", "levels", "batch", "steps", "space"):
         for setting, (name, other) in product(results.settings(study), pairs):
             found = results.ratio(study, setting, name, other)
             if found is not None and found.mean > 1:
@@ -171,6 +172,20 @@ def _plane(results: Results, drawn: dict[str, str]) -> str:
         + measures(results, "plane", "hjb_residual", ("plain", "hjb"))
         + "\nEnergy distance of 2,000 samples to 2,000 of the truth:\n\n"
         + measures(results, "plane", "energy_distance", _ALL)
+    )
+
+
+def _long(results: Results, drawn: dict[str, str]) -> str:
+    if not results.settings("long"):
+        return ""
+    ratios = (("hjb=", "plain="), ("hjb=", "field="))
+    return (
+        "## In the plane, trained for longer\n\nAll methods in the time of 10,000 regularised "
+        "steps.\n\n"
+        + measures(results, "long", "kl", _ALL, ratios, total=True)
+        + drawn.get("long", "")
+        + "\nMean absolute error of the log-density by one evaluation of the potential, nats:\n\n"
+        + measures(results, "long", "one_shot_error", _ALL)
     )
 
 

@@ -24,7 +24,9 @@ def design(costs: Costs, *, quick: bool, protein: str | None) -> list[Row]:
     """All rows of the study."""
     if quick:
         return _quick(costs)
-    rows = parts.plane(costs) + parts.samples() + parts.levels() + parts.batches()
+    rows = (
+        parts.plane(costs) + parts.long(costs) + parts.samples() + parts.levels() + parts.batches()
+    )
     rows += parts.steps(costs) + parts.ablations() + parts.space(costs) + parts.front()
     rows += parts.real(parts.SMALL, "real", parts.SEEDS)
     large = {"digits": (spec.Data(name="digits", split=0), 1438)}
