@@ -1,8 +1,11 @@
 """Recipes and the settings chosen by dimension."""
 
+import jax
 import pytest
 
 from mfgen.lab import recipes, spec
+from mfgen.lab.catalogue import DATA
+from mfgen.lab.samples import prepare
 
 
 def test_the_recipes_are_those_promised():
@@ -64,6 +67,28 @@ def test_residual_points_are_spread_where_samples_are_few():
     game = spec.ControlGame(dynamics=spec.Integrator(sigma=0.5))
     other = spec.replace(recipes.experiment("score-vp-hjb", "digits"), game=game)
     assert recipes.resolve(other, 2).objective[1].collocation == spec.UniformTime()
+
+
+def test_the_weight_is_larger_where_samples_are_few():
+    def weight(**data):
+        made = spec.replace(recipes.experiment("score-vp-hjb"), data=spec.Data(**data))
+        return recipes.resolve(made, 2).objective[-1]
+
+    plenty = weight(name="moons")
+    assert (plenty.weight, plenty.collocation) == (0.3, spec.NoisedData())
+    for count, expected in ((5000, 0.3), (1000, 0.9), (200, 3.0)):
+        term = weight(name="moons", samples=count)
+        assert term.weight == pytest.approx(expected)
+        assert term.collocation == spec.SpreadData()
+    assert weight(name="iris").weight == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("name", [name for name in DATA if DATA[name].kind == "embedded"])
+def test_the_rows_of_embedded_data_are_known(name):
+    chosen = spec.Data(name=name)
+    prepared = prepare(chosen, key=jax.random.key(0))
+    assert recipes.count(chosen) == len(prepared.train)
+    assert recipes.count(spec.replace(chosen, samples=50)) == 50
 
 
 def test_a_weight_to_be_chosen_stays_open_and_brings_validation():

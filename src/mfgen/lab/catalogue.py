@@ -42,11 +42,20 @@ MetricName = Literal[
 
 
 class DataInfo(NamedTuple):
-    """A data set in words: `kind`, dimension (`None`: of the file), and what it is."""
+    """A data set in words.
+
+    Attributes:
+        kind: where it comes from.
+        dim: its dimension; `None` if the file says.
+        summary: what it is.
+        rows: its training samples where they are few, `None` where there are plenty or the file
+            says.
+    """
 
     kind: Literal["toy", "embedded", "file"]
     dim: int | None
     summary: str
+    rows: int | None = None
 
 
 class MetricInfo(NamedTuple):
@@ -76,11 +85,11 @@ DATA: dict[str, DataInfo] = {
     "product": DataInfo(
         "toy", 8, "checkerboards, rings, moons in pairs of turned axes, any even `dim`; exact"
     ),
-    "digits": DataInfo("embedded", 64, "1,797 handwritten digits, 8 x 8 pixels, dequantised"),
-    "iris": DataInfo("embedded", 4, "150 iris flowers, 4 lengths"),
-    "wine": DataInfo("embedded", 13, "178 wines, 13 chemical measurements"),
-    "diabetes": DataInfo("embedded", 10, "442 patients, 10 measurements"),
-    "breast-cancer": DataInfo("embedded", 30, "569 cell images, 30 measurements"),
+    "digits": DataInfo("embedded", 64, "1,797 handwritten digits, 8 x 8 pixels, dequantised", 1437),
+    "iris": DataInfo("embedded", 4, "150 iris flowers, 4 lengths", 120),
+    "wine": DataInfo("embedded", 13, "178 wines, 13 chemical measurements", 142),
+    "diabetes": DataInfo("embedded", 10, "442 patients, 10 measurements", 354),
+    "breast-cancer": DataInfo("embedded", 30, "569 cell images, 30 measurements", 455),
     "mnist": DataInfo("file", 784, "70,000 digits, 28 x 28 pixels; the idx files in `path`"),
     "table": DataInfo("file", None, "a csv, npy or npz file at `path`"),
 }

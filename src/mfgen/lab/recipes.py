@@ -6,20 +6,22 @@ the dimension of the data:
     scale of the Fourier features   1.5 (2 / d)^0.7       points of unit variance spread as sqrt(d)
     inner product in a potential    from d = 8 on         it fits better than one output there
     learning rate                   8e-3 for a potential, 5e-3 for a score network, from d = 8 on
-                                    3e-3; 5e-4 to correct an estimate
+                                    3e-3; 1e-3 to correct an estimate
     weight of an HJB term           0.3 min(1, 2 / d)     its square grows like the Laplacian's;
-                                    ten times that to correct an estimate, which solves the equation
-                                    itself; none if it is chosen by validation
+                                    three times that up to 1,000 samples, ten times up to 200;
+                                    ten times to correct an estimate, which solves the equation
+                                    itself, up to 1,000 samples thirty times; none if it is chosen
+                                    by validation
     Laplacian of an HJB term        exact up to d = 16, then two Hutchinson probes
-    points of an HJB term           noised data; spread by extra noise on real data, where samples
-                                    are few and leave gaps; uniform times if there is no noising
+    points of an HJB term           noised data; spread by extra noise on real data and up to 5,000
+                                    samples, which leave gaps; uniform times if there is no noising
     covariance of a kernel model    full up to d = 10, then diagonal
     early stopping                  on real data, where samples are few, and if a weight is chosen
     validation part of a toy        a tenth with early stopping, else none
     divergence in likelihoods       exact up to d = 128, then eight Hutchinson probes
 
-The rules come from small studies on mixtures in 2, 8 and 20 dimensions and on digits; what a
-specification gives overrides them.
+The rules come from studies in 2, 8 and 20 dimensions and on real data, docs/results/hjb.md and
+docs/results/hjb-tuning.md; what a specification gives overrides them.
 """
 
 import difflib
@@ -41,6 +43,8 @@ _ESTIMATES: dict[str, spec.KernelEstimate | spec.MixtureEstimate] = {
     "score-kde": spec.KernelEstimate(),
     "score-gmm": spec.MixtureEstimate(),
 }
+
+_SCARCE = 5000  # up to so many samples data are few
 
 
 def experiment(name: str, data: str = "gaussians8") -> spec.Experiment:
@@ -97,6 +101,12 @@ def dimension(data: spec.Data) -> int | None:
     if data.dim is not None:
         return data.dim
     return None if data.name in FILES else DATA[data.name].dim
+
+
+def count(data: spec.Data) -> int | None:
+    """The training samples of a data set where they are known to be few, else `None`."""
+    known = [n for n in (data.samples, DATA[data.name].rows) if n is not None]
+    return min(known) if known else None
 
 
 def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
@@ -170,7 +180,9 @@ def _likelihood(
 def _collocation(experiment: spec.Experiment) -> spec.Collocation:
     if not isinstance(experiment.game, spec.ScoreGame):
         return spec.UniformTime()
-    return spec.NoisedData() if experiment.data.name in TOYS else spec.SpreadData()
+    data = experiment.data
+    scarce = (count(data) or _SCARCE + 1) <= _SCARCE
+    return spec.SpreadData() if scarce or data.name not in TOYS else spec.NoisedData()
 
 
 def _corrects(experiment: spec.Experiment) -> bool:
@@ -180,14 +192,19 @@ def _corrects(experiment: spec.Experiment) -> bool:
 
 def _rate(experiment: spec.Experiment, dim: int) -> float:
     if _corrects(experiment):
-        return 5e-4
+        return 1e-3
     if dim >= 8:
         return 3e-3
     return 8e-3 if isinstance(experiment.model, spec.PotentialModel) else 5e-3
 
 
 def _weight(experiment: spec.Experiment, dim: int) -> float:
-    return round((3.0 if _corrects(experiment) else 0.3) * min(1.0, 2 / dim), 5)
+    samples = count(experiment.data) or _SCARCE + 1
+    if _corrects(experiment):
+        factor = 30.0 if samples <= 1000 else 10.0
+    else:
+        factor = 10.0 if samples <= 200 else 3.0 if samples <= 1000 else 1.0
+    return round(0.3 * factor * min(1.0, 2 / dim), 5)
 
 
 def _term(
