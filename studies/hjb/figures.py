@@ -1,5 +1,6 @@
 """Figures of the page: one picture for each question, every seed a point."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +24,19 @@ _MARKS = {"corrected": "s", "corrected-hjb": "s", "corrected-select": "D", "corr
 def draw(results: Results, out: Path) -> dict[str, str]:
     """Draws what there is; Markdown that shows a figure, by study."""
     drawn = {}
-    for study, title, methods, logarithmic in (
-        ("plane", "KL on targets in the plane", ("plain", "hjb", "plain=", "field="), True),
-        ("long", "KL on targets in the plane, trained for longer", None, True),
-        ("samples", "KL with few samples", None, True),
-        ("levels", "KL with few noise levels", None, True),
-        ("batch", "KL by batch size", None, True),
-        ("steps", "KL by length of the training", None, True),
-        ("space", "KL in higher dimension", None, True),
+    for study, title, methods in (
+        ("plane", "KL on targets in the plane", ("plain", "hjb", "plain=", "field=")),
+        ("long", "KL on targets in the plane, trained for longer", None),
+        ("samples", "KL with few samples", None),
+        ("levels", "KL with few noise levels", None),
+        ("batch", "KL by batch size", None),
+        ("steps", "KL by length of the training", None),
+        ("space", "KL in higher dimension", None),
     ):
         settings = results.settings(study)
         shown = [m for m in results.methods(study) if methods is None or m in methods]
         if settings:
-            _strips(results, study, settings, shown, "kl", out / f"{study}.png", logarithmic)
+            _strips(results, study, shown, title, out / f"{study}.png")
             drawn[study] = f"\n![{title}](hjb/{study}.png)\n"
     for study, title in (
         ("ablation", "KL by settings of the regulariser"),
@@ -50,7 +51,8 @@ def draw(results: Results, out: Path) -> dict[str, str]:
     return drawn
 
 
-def _strips(results, study, settings, methods, measure, path, logarithmic) -> None:
+def _strips(results: Results, study: str, methods: Sequence[str], title: str, path: Path) -> None:
+    settings = results.settings(study)
     with style.settings():
         width = max(4.5, 0.35 * len(settings) * (len(methods) + 1))
         figure = style.figure(min(width, 11), 3.2)
@@ -59,16 +61,16 @@ def _strips(results, study, settings, methods, measure, path, logarithmic) -> No
             offset = (place - (len(methods) - 1) / 2) * 0.8 / len(methods)
             label = name
             for index, setting in enumerate(settings):
-                values = results.values(study, setting, name, measure)
+                values = results.values(study, setting, name, "kl")
                 if values is None:
                     continue
                 _points(axes, index + offset, values, name, label)
                 label = None
         axes.set_xticks(range(len(settings)), settings, rotation=15 if len(settings) > 4 else 0)
+        axes.set_xlabel(title)
         axes.set_ylabel("KL(truth || model), nats")
-        if logarithmic:
-            axes.set_yscale("log")
-            _plain_numbers(axes.yaxis)
+        axes.set_yscale("log")
+        _plain_numbers(axes.yaxis)
         figure.legend(loc="outside upper center", ncols=min(len(methods), 6))
         style.to_png(figure, path)
 
