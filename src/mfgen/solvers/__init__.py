@@ -1,0 +1,1 @@
+"""Solvers: from a declared game to its value function and its density."""
