@@ -1,0 +1,172 @@
+"""The generator of a particle that hops between the cells of a lattice, and its transpose.
+
+A particle with drift b and diffusivity nu = sigma^2 / 2 hops along one axis at the rates
+
+    up_i = (nu_i + b_i h / 2) / h^2,    down_i = (nu_i - b_i h / 2) / h^2,
+    nu_i = max(nu, |b_i| h / 2),
+
+so that  (A u)_i = up_i (u_{i+1} - u_i) + down_i (u_{i-1} - u_i)  is b u' + nu u'' to second order
+where |b| h <= 2 nu, and upwind (monotone, first order) elsewhere. Rates are never negative: A
+is the generator of a Markov chain. Its transpose carries densities; rows of A sum to zero, so
+columns of the transpose do, and mass is kept.
+
+One step of length tau is the rational map  S = (I - theta tau A)^-1 (I + (1 - theta) tau A),  with
+theta = 1/2 for second order (Crank-Nicolson) and theta = 1 for positivity at any tau. In two
+dimensions steps along the axes are composed to a palindrome, S_x(tau/2) S_y(tau) S_x(tau/2), which
+is second order and whose transpose is the same palindrome of transposes (G. Strang 1968).
+
+References:
+    Y. Achdou, I. Capuzzo-Dolcetta, "Mean field games: numerical methods", SIAM J. Numer. Anal. 48
+    (2010), for Fokker-Planck as the transpose of the linearised HJB.
+    H. J. Kushner, P. Dupuis, "Numerical methods for stochastic control problems in continuous
+    time" (2001), for the chain.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax.lax.linalg import tridiagonal_solve
+from jaxtyping import Array, ArrayLike, Float
+
+from mfgen.math.lattice import Lattice
+
+Field = Float[Array, "*cells"]
+Drift = Float[Array, "*cells dim"]
+Number = Float[ArrayLike, ""]
+
+
+class Rates(NamedTuple):
+    """Rates of hopping along one axis, which is the last of the arrays."""
+
+    up: Float[Array, "... n"]
+    down: Float[Array, "... n"]
+
+
+Hops = tuple[Rates, ...]
+Scalar = Float[Array, ""]
+_Step = Callable[[Rates, Field, Scalar, Scalar], Field]
+
+
+def rates(lattice: Lattice, drift: Drift, diffusivity: Number) -> Hops:
+    """The rates of hopping along each axis.
+
+    Arguments:
+        lattice: the cells.
+        drift: b at their centres, `[*points, dim]`.
+        diffusivity: nu = sigma^2 / 2.
+    """
+    return tuple(
+        _rates(lattice, axis, drift[..., axis], diffusivity) for axis in range(lattice.dim)
+    )
+
+
+def _rates(lattice: Lattice, axis: int, drift: Field, diffusivity: Number) -> Rates:
+    h = lattice.spacing[axis]
+    drift = jnp.moveaxis(drift, axis, -1)
+    half = 0.5 * drift * h
+    spread = jnp.maximum(diffusivity, jnp.abs(half))
+    up, down = (spread + half) / h**2, (spread - half) / h**2
+    if not lattice.periodic:
+        up, down = up.at[..., -1].set(0.0), down.at[..., 0].set(0.0)
+    return Rates(up, down)
+
+
+def generator(hops: Hops, u: Field) -> Field:
+    """A u, the sum over the axes of up (u_{i+1} - u_i) + down (u_{i-1} - u_i)."""
+    total = jnp.zeros_like(u)
+    for axis, (up, down) in enumerate(hops):
+        line = jnp.moveaxis(u, axis, -1)
+        change = up * (jnp.roll(line, -1, -1) - line) + down * (jnp.roll(line, 1, -1) - line)
+        total = total + jnp.moveaxis(change, -1, axis)
+    return total
+
+
+def gradients(lattice: Lattice, u: Field) -> tuple[Drift, Drift, Drift]:
+    """Differences of u along each axis: backward, central and forward, each `[*points, dim]`.
+
+    At walls without flux u goes on as its mirror image, as for a particle that is turned back.
+    """
+    sides = ([], [], [])
+    for axis, h in enumerate(lattice.spacing):
+        line = jnp.moveaxis(u, axis, -1)
+        if lattice.periodic:
+            after, before = jnp.roll(line, -1, -1), jnp.roll(line, 1, -1)
+        else:
+            after = jnp.concatenate([line[..., 1:], line[..., -1:]], -1)
+            before = jnp.concatenate([line[..., :1], line[..., :-1]], -1)
+        for side, slope in zip(
+            sides,
+            ((line - before) / h, (after - before) / (2 * h), (after - line) / h),
+            strict=True,
+        ):
+            side.append(jnp.moveaxis(slope, -1, axis))
+    backward, central, forward = (jnp.stack(side, -1) for side in sides)
+    return backward, central, forward
+
+
+def step(lattice: Lattice, hops: Hops, u: Field, tau: Number, theta: Number) -> Field:
+    """E[u(X_tau) | X_0 = cell]: one backward step of values."""
+    return _palindrome(
+        partial(_step, lattice.periodic), hops, u, jnp.asarray(tau), jnp.asarray(theta)
+    )
+
+
+def step_transposed(lattice: Lattice, hops: Hops, mass: Field, tau: Number, theta: Number) -> Field:
+    """The law after a time tau: one forward step of densities, the exact transpose of `step`."""
+    one = partial(_step_transposed, lattice.periodic)
+    return _palindrome(one, hops, mass, jnp.asarray(tau), jnp.asarray(theta))
+
+
+def _palindrome(one: _Step, hops: Hops, u: Field, tau: Scalar, theta: Scalar) -> Field:
+    if len(hops) == 1:
+        return one(hops[0], u, tau, theta)
+    first, second = hops
+    across = lambda u: one(first, u.T, 0.5 * tau, theta).T
+    return across(one(second, across(u), tau, theta))
+
+
+def _step(periodic: bool, hops: Rates, u: Field, tau: Scalar, theta: Scalar) -> Field:
+    ahead, implicit = (1 - theta) * tau, theta * tau
+    up, down = hops
+    right = u + ahead * (up * (jnp.roll(u, -1, -1) - u) + down * (jnp.roll(u, 1, -1) - u))
+    solve = _solve_cyclic if periodic else _solve
+    return solve(-implicit * down, 1 + implicit * (up + down), -implicit * up, right)
+
+
+def _step_transposed(periodic: bool, hops: Rates, mass: Field, tau: Scalar, theta: Scalar) -> Field:
+    ahead, implicit = (1 - theta) * tau, theta * tau
+    up, down = hops
+    # What comes from the cell below is its rate up, and from the cell above its rate down.
+    below, above = jnp.roll(up, 1, -1), jnp.roll(down, -1, -1)
+    gain = below * jnp.roll(mass, 1, -1) + above * jnp.roll(mass, -1, -1)
+    right = mass + ahead * (gain - (up + down) * mass)
+    solve = _solve_cyclic if periodic else _solve
+    return solve(-implicit * below, 1 + implicit * (up + down), -implicit * above, right)
+
+
+def _solve(lower: Field, diagonal: Field, upper: Field, right: Field) -> Field:
+    """Tridiagonal systems along the last axis; lower[0] and upper[-1] are zero."""
+    return tridiagonal_solve(lower, diagonal, upper, right[..., None])[..., 0]
+
+
+def _solve_cyclic(lower: Field, diagonal: Field, upper: Field, right: Field) -> Field:
+    """Tridiagonal systems with corners lower[0] and upper[-1], by a correction of rank one.
+
+    Reference: W. H. Press et al., "Numerical recipes" (2007), section 2.7.2 (Sherman-Morrison).
+    """
+    top, bottom = lower[..., 0], upper[..., -1]
+    pivot = -diagonal[..., 0]
+    ratio = top / pivot
+    cut = diagonal.at[..., 0].add(-pivot).at[..., -1].add(-bottom * ratio)
+    column = jnp.zeros_like(right).at[..., 0].set(pivot).at[..., -1].set(bottom)
+    solved = tridiagonal_solve(
+        lower.at[..., 0].set(0.0),
+        cut,
+        upper.at[..., -1].set(0.0),
+        jnp.stack([right, column], axis=-1),
+    )
+    plain, fix = solved[..., 0], solved[..., 1]
+    factor = (plain[..., 0] + ratio * plain[..., -1]) / (1 + fix[..., 0] + ratio * fix[..., -1])
+    return plain - factor[..., None] * fix
