@@ -37,6 +37,10 @@ By Ito's formula, for the law of ANY control v that starts from rho_0,
    which is of second order in q: expectations of r and m alone cannot see it. An estimate is
    `mfgen.metrics.exploitability`.
 
+If the end is prescribed, rho(T) = pi, the price g is the multiplier of that constraint, which a
+candidate gives by its own U(T); then m = 0, and D lies lower by E_pi g - E_rho(T) g, the `price` of
+a density that misses pi.
+
 Policy, defect, exploitability and bound do not change if a function of time is added to U.
 
 References:
@@ -58,6 +62,7 @@ from mfgen.density.base import AbstractDensity
 from mfgen.derive.hamiltonian import optimal_control
 from mfgen.derive.residual import hjb, terminal
 from mfgen.math.quadrature import gauss_legendre
+from mfgen.problem.constraint import Prescribed
 from mfgen.problem.game import MFG
 
 # Points at once: second derivatives hold dim directions of every layer.
@@ -104,12 +109,14 @@ class Frozen(NamedTuple):
         start: E_rho_0 U(0, X).
         residual: int E_rho r dt, the mean HJB residual.
         mismatch: E_rho(T) m, the mean of U(T, x) - g(x).
+        price: E_pi g - E_rho(T) g if the end is prescribed to be pi, else zero.
     """
 
     cost: Scalar
     start: Scalar
     residual: Scalar
     mismatch: Scalar
+    price: Scalar
 
     @property
     def policy(self) -> Scalar:
@@ -150,14 +157,17 @@ def frozen(solution: Candidate, *, times: int = 16) -> Frozen:
     game, u, rho = solution.game, solution.value, path("frozen", solution)
     horizon = game.dynamics.horizon
     last = rho(horizon)
-    total, residual = _mean(_terminal_variation, game, u, last, horizon), jnp.asarray(0.0)
+    total, residual = _mean(_final, game, u, last, horizon), jnp.asarray(0.0)
+    price = jnp.zeros_like(total)
+    if isinstance(game.terminal, Prescribed):
+        price = _mean(_final, game, u, game.terminal.target, horizon) - total
     rule = gauss_legendre(times, 0.0, horizon)
     for t, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
         law = rho(t)
         paid, missed = _mean(_frozen_rate, game, u, law, t)
         total, residual = total + weight * paid, residual + weight * missed
     start = _mean(_start, game, u, rho(0.0), 0.0)
-    return Frozen(total, start, residual, _mean(_mismatch, game, u, last, horizon))
+    return Frozen(total, start, residual, _mean(_mismatch, game, u, last, horizon), price)
 
 
 def exploitability_bound(solution: Candidate, points: Batch, *, times: int = 16) -> Scalar:
@@ -180,14 +190,27 @@ def exploitability_bound(solution: Candidate, points: Batch, *, times: int = 16)
 
 
 def dual(action: Action, population: Frozen, exploitability: Scalar | float) -> Scalar:
-    """D = C + E U^(0) = J - defect - exploitability: a lower bound of the cost if I, M are convex.
+    """D = J - price - defect - exploitability: a lower bound of the cost if I and M are convex.
 
     Arguments:
         action: the parts of J.
         population: the frozen cost of the same candidate.
         exploitability: policy - E U^(0), estimated or exact.
     """
-    return action.total - population.defect - exploitability
+    return action.total - population.price - population.defect - exploitability
+
+
+def final_mismatch(game: MFG, u: Callable, law: AbstractDensity | None, x: State) -> Scalar:
+    """U(T, x) - g(x), zero where the end is prescribed and U(T) itself is the price g.
+
+    Arguments:
+        game, u: the game and the value function.
+        law: the density at the end.
+        x: a point of shape `[dim]`.
+    """
+    if isinstance(game.terminal, Prescribed):
+        return jnp.zeros((), x.dtype)
+    return terminal(game, u, None if law is None else lambda _: law, x)
 
 
 def path(owner: str, solution: Candidate) -> Callable[[Time], AbstractDensity]:
@@ -213,12 +236,14 @@ def _frozen_rate(game, u, law, t, x):
     return paid, _residual(game, u, law, t, x)
 
 
-def _terminal_variation(game, u, law, t, x):
+def _final(game, u, law, t, x):
+    if isinstance(game.terminal, Prescribed):
+        return u(t, x)
     return game.terminal.variation(law, x)
 
 
 def _mismatch(game, u, law, t, x):
-    return terminal(game, u, lambda _: law, x)
+    return final_mismatch(game, u, law, x)
 
 
 def _start(game, u, law, t, x):

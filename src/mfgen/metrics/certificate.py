@@ -1,0 +1,184 @@
+"""A certificate: how well a candidate solves its game, in numbers that do not depend on the solver.
+
+| check | zero if | what it sees |
+|---|---|---|
+| HJB | -dt U + H - (sigma^2/2) lap U = dI/drho | a wrong U, sigma, cost; a function of time in U |
+| Fokker-Planck, strong, weak | rho is the law of v* at grad U | a wrong drift, sigma, rho |
+| initial | rho(0) is the game's | a path that starts elsewhere |
+| terminal, up to a constant | U(T) = dM/drho + c, or rho(T) = pi | a wrong end |
+| mass | rho(t) integrates to one | |
+| exploitability | no particle gains by deviating | all that matters of the above, in cost |
+
+For a potential game with convex I and M, the cost J of the candidate and the dual value D enclose
+the least cost, D <= min <= J, and J - D is exploitability + defect (+ price); see
+`mfgen.derive.action` and `mfgen.metrics.exploitability`. In other games J - D bounds nothing, and
+the exploitability measures the distance to an equilibrium.
+
+Each check is also stated as a fraction, of the size of the terms that should cancel; the verdict
+compares fractions, less two standard errors, with one tolerance. What cannot be computed is listed
+with the reason, not passed over.
+
+Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
+"""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from mfgen._types import Key
+from mfgen.math.quadrature import gauss_legendre
+from mfgen.metrics import audit
+from mfgen.metrics.domain import Box, cover, places
+from mfgen.metrics.estimate import Estimate, Profile
+from mfgen.metrics.ledger import Check, Ledger, percent, shown, table
+from mfgen.models.base import AbstractPotential
+from mfgen.solvers.base import Solution
+
+
+class Certificate(eqx.Module):
+    """How well a candidate solves its game.
+
+    Attributes:
+        solution: the candidate.
+        checks: by name; those with a fraction make the verdict.
+        missing: why a check was not made, by name.
+        profiles: root mean squares along the game, by the name of the check.
+        tolerance: the largest fraction that passes.
+    """
+
+    solution: Solution
+    checks: dict[str, Check]
+    missing: dict[str, str]
+    profiles: dict[str, Profile]
+    tolerance: float = eqx.field(static=True)
+
+    def __getitem__(self, name: str) -> Estimate:
+        """The number of a check; a `KeyError` with the reason if it was not made."""
+        if name in self.checks:
+            return self.checks[name].estimate
+        known = f"it has {', '.join(self.checks)}"
+        raise KeyError(f"`Certificate` has no {name!r}: {self.missing.get(name, known)}.")
+
+    @property
+    def failures(self) -> list[str]:
+        """The checks that miss the tolerance, the worst first."""
+        missed = [name for name, check in self.checks.items() if check.misses(self.tolerance)]
+        return sorted(missed, key=self._fraction, reverse=True)
+
+    @property
+    def holds(self) -> bool:
+        """Whether both equations were checked, and every check passes."""
+        return not self.failures and not self._unseen()
+
+    @property
+    def verdict(self) -> str:
+        """The certificate in a sentence."""
+        if self.failures:
+            said = ", ".join(f"{name} {percent(self._fraction(name))}" for name in self.failures)
+            return f"Not a solution within {percent(self.tolerance)}; left over: {said}."
+        if self._unseen():
+            why = "; ".join(f"{name}: {self.missing[name]}" for name in self._unseen())
+            return f"Not decided: what could be checked holds, but {why}"
+        judged = [name for name, check in self.checks.items() if check.fraction is not None]
+        worst = max(judged, key=self._fraction)
+        return (
+            f"The equations hold within {percent(self.tolerance)}: the largest of "
+            f"{len(judged)} parts left over is that of {worst}, {percent(self._fraction(worst))}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and sentences, for JSON."""
+        return {
+            "holds": self.holds,
+            "verdict": self.verdict,
+            "tolerance": self.tolerance,
+            "checks": {name: _plain(check) for name, check in self.checks.items()},
+            "missing": dict(self.missing),
+            "profiles": {
+                name: {
+                    field: np.asarray(column, float).tolist()
+                    for field, column in profile._asdict().items()
+                }
+                for name, profile in self.profiles.items()
+            },
+        }
+
+    def __str__(self) -> str:
+        rows = [("", "value", "part", "unit")]
+        for name, check in self.checks.items():
+            part = "" if check.fraction is None else percent(float(check.fraction.value))
+            rows.append((name, shown(check.estimate), part, check.unit))
+        lines = table(rows)
+        lines += [f"{name}: not available, {reason}" for name, reason in self.missing.items()]
+        return "\n".join([*lines, self.verdict])
+
+    def _fraction(self, name: str) -> float:
+        fraction = self.checks[name].fraction
+        return -math.inf if fraction is None else float(fraction.value)
+
+    def _unseen(self) -> list[str]:
+        """Equations of which nothing is known."""
+        sides = [("HJB",), ("Fokker-Planck, weak", "Fokker-Planck, strong")]
+        return [side[0] for side in sides if not any(name in self.checks for name in side)]
+
+
+def certify(
+    solution: Solution,
+    *,
+    key: Key | None = None,
+    times: int = 8,
+    points: int = 512,
+    steps: int = 16,
+    box: Box | None = None,
+    best: AbstractPotential | None = None,
+    tolerance: float = 0.01,
+) -> Certificate:
+    """Measures how well a candidate solves its game.
+
+    Arguments:
+        solution: the candidate, of any solver.
+        key: for samples and test functions; the same key gives the same certificate.
+        times: nodes in time.
+        points: samples at each of them.
+        steps: steps of the paths from which the exploitability is estimated.
+        box: one interval (low, high) for each axis: the domain of the suprema in the bound, and of
+            the mass in one and two dimensions; the places of the HJB check without a density.
+        best: the exact value function of one particle against the frozen population, if known:
+            then the exploitability is not estimated.
+        tolerance: the largest fraction that passes.
+
+    Raises:
+        ValueError: times or points too few, or a box of the wrong shape.
+    """
+    _check_counts(times, points, steps)
+    ledger = Ledger(jax.random.key(0) if key is None else key)
+    domain = None if box is None else cover(solution, box)
+    rule = gauss_legendre(times, 0.0, solution.game.dynamics.horizon)
+    drawn = places(solution.density, domain, points)
+    audit.equations(ledger, solution, drawn, rule)
+    audit.ends(ledger, solution, drawn)
+    audit.masses(ledger, solution, rule, domain)
+    gains = audit.Gains(max(2, points // 4), steps, best)
+    audit.costs(ledger, solution, rule, domain, gains)
+    return Certificate(solution, ledger.checks, ledger.missing, ledger.profiles, tolerance)
+
+
+def _check_counts(times: int, points: int, steps: int) -> None:
+    if times < 2 or points < 8 or steps < 1:
+        raise ValueError(
+            f"`certify` got times = {times}, points = {points}, steps = {steps}, expected at least "
+            "2, 8 and 1: leave them out for the defaults."
+        )
+
+
+def _plain(check: Check) -> dict[str, Any]:
+    fraction = None if check.fraction is None else float(check.fraction.value)
+    return {
+        "value": float(check.estimate.value),
+        "standard_error": float(check.estimate.standard_error),
+        "unit": check.unit,
+        "fraction": fraction,
+    }

@@ -1,0 +1,59 @@
+"""Where a candidate is examined: at its particles, or in a box that is given.
+
+In one and two dimensions a box is covered by the nodes of a composite Gauss-Legendre rule, which
+also integrates densities; in more, by random points.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mfgen._types import Batch, Key, Time
+from mfgen.density.base import AbstractDensity, AbstractEvaluable
+from mfgen.math.quadrature import Rule, box_rule
+from mfgen.metrics.strong import Places
+from mfgen.solvers.base import Solution
+
+Box = Sequence[tuple[float, float]]
+
+_CELLS = {1: 128, 2: 24}
+
+
+def places(density: Callable | None, domain: Rule | None, points: int) -> Places:
+    def drawn(t: Time, key: Key) -> Batch:
+        if density is not None:
+            return density(t).sample(points, key=key)
+        if domain is None:
+            raise TypeError("the solution has no density, and no `box` was given")
+        corners = jnp.asarray(domain.nodes, jnp.result_type(float))
+        low, high = corners.min(0), corners.max(0)
+        return jax.random.uniform(key, (points, low.size), low.dtype, low, high)
+
+    return drawn
+
+
+def mass(law: AbstractDensity, domain: Rule | None) -> float:
+    if domain is None or not isinstance(law, AbstractEvaluable) or law.dim > 2:
+        return float(jnp.sum(law.particles()[1]))
+    nodes = jnp.asarray(domain.nodes, jnp.result_type(float))
+    values = np.exp(np.asarray(jax.lax.map(law.log_density, nodes, batch_size=1024)))
+    return float(domain.weights @ values)
+
+
+def cover(solution: Solution, box: Box) -> Rule:
+    """Nodes that cover the box, with the weights of a quadrature rule in one or two dimensions."""
+    sides = np.asarray(box, float)
+    given = solution.game.initial if solution.density is None else solution.density(0.0)
+    dim = None if given is None else given.dim
+    flat = sides.ndim != 2 or sides.shape[1] != 2 or (sides[:, 0] >= sides[:, 1]).any()
+    if flat or not np.isfinite(sides).all() or dim not in (None, len(sides)):
+        raise ValueError(
+            f"`certify` got box = {box}, expected an interval low < high for each of "
+            f"{dim or 'the'} axes: pass for instance ((-4.0, 4.0),)."
+        )
+    if len(sides) <= 2:
+        return box_rule([tuple(side) for side in sides.tolist()], _CELLS[len(sides)])
+    spots = np.random.default_rng(0).uniform(sides[:, 0], sides[:, 1], (4096, len(sides)))
+    return Rule(spots, np.full(4096, np.prod(sides[:, 1] - sides[:, 0]) / 4096))

@@ -1,0 +1,156 @@
+"""Residuals of a candidate point by point: root mean squares over the game and its particles.
+
+    hjb            -dt U + H - (sigma^2/2) lap U - dI/drho           cost per unit of time
+    fokker_planck  (dt rho + div(rho b) - (sigma^2/2) lap rho)/rho   per unit of time
+    terminal       U(T, x) - dM/drho(rho(T))(x)                      cost
+
+    rms^2 = (1/T) int_0^T E_rho(t) r^2 dt,
+
+in time by a Gauss-Legendre rule, in space by independent samples, whose spread gives the standard
+error. Each comes with a scale, the root mean square of the terms that should cancel: their ratio
+says which part of the equation is left over.
+
+Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch, Key, Scalar, State, Time
+from mfgen.density.base import AbstractDensity
+from mfgen.derive.hamiltonian import hamiltonian
+from mfgen.derive.residual import Path, fokker_planck, game_jet, hjb_from_jet, terminal
+from mfgen.math.quadrature import Rule
+from mfgen.metrics.estimate import Estimate, Profile, mean_estimate, root
+from mfgen.problem.game import MFG
+from mfgen.solvers.base import Solution
+
+_CHUNK = 256
+
+# Where a residual is taken: (t, key) -> points `[n, dim]`.
+Places = Callable[[Time, Key], Batch]
+Pair = tuple[Float[Array, "n"], Float[Array, "n"]]
+
+
+class Residual(NamedTuple):
+    """A residual over the game.
+
+    Attributes:
+        overall: its root mean square.
+        profile: the same at each time.
+        scale: the root mean square of the terms that should cancel.
+    """
+
+    overall: Estimate
+    profile: Profile
+    scale: float
+
+
+class Mismatch(NamedTuple):
+    """A function that should vanish: its root mean square, and its spread around its mean.
+
+    Attributes:
+        overall: the root mean square.
+        spread: the standard deviation, what is left after the best constant is subtracted.
+        offset: the mean.
+        scale: standard deviations of the two sides, added.
+    """
+
+    overall: Estimate
+    spread: Estimate
+    offset: Estimate
+    scale: float
+
+
+def hjb_residual(solution: Solution, rule: Rule, places: Places, *, key: Key) -> Residual:
+    """The HJB residual at the nodes of a rule in time and at the places drawn there."""
+
+    def at(t: float, x: Batch) -> Pair:
+        law = None if solution.density is None else solution.density(t)
+        return _hjb(solution.game, solution.value, law, jnp.asarray(t, x.dtype), x)
+
+    return _over_time(at, rule, places, key)
+
+
+def fokker_planck_residual(
+    solution: Solution, density: Callable, rule: Rule, places: Places, *, key: Key
+) -> Residual:
+    """The relative Fokker-Planck residual of a path of log-densities, likewise.
+
+    Raises:
+        TypeError: the densities have no logarithm, or the path takes no traced time.
+    """
+    game, u = solution.game, solution.value
+    at = lambda t, x: _fokker_planck(game, u, density, jnp.asarray(t, x.dtype), x)
+    found = _over_time(at, rule, places, key)
+    return found._replace(scale=found.scale + 1 / game.dynamics.horizon)
+
+
+def terminal_mismatch(solution: Solution, places: Places, *, key: Key) -> Mismatch:
+    """U(T, x) - dM/drho(x) at places drawn at the end of the game."""
+    horizon = solution.game.dynamics.horizon
+    law = None if solution.density is None else solution.density(horizon)
+    x = places(horizon, key)
+    missed, value = _terminal(solution.game, solution.value, law, x)
+    spread = root(mean_estimate(jnp.square(missed - jnp.mean(missed))))
+    scale = jnp.std(value) + jnp.std(value - missed)
+    overall = root(mean_estimate(jnp.square(missed)))
+    return Mismatch(overall, spread, mean_estimate(missed), float(scale))
+
+
+def _over_time(at: Callable[[float, Batch], Pair], rule: Rule, places: Places, key: Key):
+    keys = jax.random.split(key, len(rule.nodes))
+    rows, scales = [], []
+    for t, time_key in zip(rule.nodes.tolist(), keys, strict=True):
+        residual, size = at(t, places(t, time_key))
+        rows.append(mean_estimate(jnp.square(residual)))
+        scales.append(float(jnp.mean(jnp.square(size))))
+    value, error = (jnp.stack(column) for column in zip(*rows, strict=True))
+    share = jnp.asarray(rule.weights / rule.weights.sum(), value.dtype)
+    overall = root(Estimate(share @ value, jnp.sqrt(share**2 @ error**2)))
+    roots = map(jnp.asarray, root(Estimate(value, error)))
+    profile = Profile(jnp.asarray(rule.nodes, value.dtype), *roots)
+    return Residual(overall, profile, float(np.sqrt(np.asarray(share) @ np.asarray(scales))))
+
+
+def _map(single: Callable, x: Batch) -> Pair:
+    return jax.lax.map(single, x, batch_size=min(_CHUNK, x.shape[0]))
+
+
+def _constant(law: AbstractDensity | None) -> Path | None:
+    return None if law is None else lambda _: law
+
+
+@eqx.filter_jit
+def _hjb(game: MFG, u: Callable, law: AbstractDensity | None, t: Scalar, x: Batch) -> Pair:
+    def single(x: State) -> tuple[Scalar, Scalar]:
+        jet = game_jet(game, u, t, x)
+        path = _constant(law)
+        size = jnp.abs(jet.heat) + jnp.abs(hamiltonian(game, t, x, jet.gradient))
+        return hjb_from_jet(game, jet, path, t, x), size
+
+    return _map(single, x)
+
+
+@eqx.filter_jit
+def _fokker_planck(game: MFG, u: Callable, density: Callable, t: Scalar, x: Batch) -> Pair:
+    def single(x: State) -> tuple[Scalar, Scalar]:
+        residual = fokker_planck(game, u, density, t, x)
+        log_density = lambda t: density(t).log_density(x)
+        slope = jax.jvp(log_density, (t,), (jnp.ones_like(t),))[1]
+        return residual, jnp.abs(slope) + jnp.abs(residual - slope)
+
+    return _map(single, x)
+
+
+@eqx.filter_jit
+def _terminal(game: MFG, u: Callable, law: AbstractDensity | None, x: Batch) -> Pair:
+    path = _constant(law)
+    value = lambda x: u(game.dynamics.horizon, x)
+    return _map(lambda x: (terminal(game, u, path, x), value(x)), x)
