@@ -26,14 +26,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import numpy as np
 
 from mfgen._types import Key
 from mfgen.math.quadrature import gauss_legendre
 from mfgen.metrics import audit
 from mfgen.metrics.domain import Box, cover, places
 from mfgen.metrics.estimate import Estimate, Profile
-from mfgen.metrics.ledger import Check, Ledger, percent, shown, table
+from mfgen.metrics.ledger import Check, Ledger, percent, plain_profiles, shown, table
 from mfgen.models.base import AbstractPotential
 from mfgen.solvers.base import Solution
 
@@ -95,15 +94,9 @@ class Certificate(eqx.Module):
             "holds": self.holds,
             "verdict": self.verdict,
             "tolerance": self.tolerance,
-            "checks": {name: _plain(check) for name, check in self.checks.items()},
+            "checks": {name: check.to_dict() for name, check in self.checks.items()},
             "missing": dict(self.missing),
-            "profiles": {
-                name: {
-                    field: np.asarray(column, float).tolist()
-                    for field, column in profile._asdict().items()
-                }
-                for name, profile in self.profiles.items()
-            },
+            "profiles": plain_profiles(self.profiles),
         }
 
     def __str__(self) -> str:
@@ -172,13 +165,3 @@ def _check_counts(times: int, points: int, steps: int) -> None:
             f"`certify` got times = {times}, points = {points}, steps = {steps}, expected at least "
             "2, 8 and 1: leave them out for the defaults."
         )
-
-
-def _plain(check: Check) -> dict[str, Any]:
-    fraction = None if check.fraction is None else float(check.fraction.value)
-    return {
-        "value": float(check.estimate.value),
-        "standard_error": float(check.estimate.standard_error),
-        "unit": check.unit,
-        "fraction": fraction,
-    }

@@ -5,10 +5,11 @@ fraction of a scale, the size of terms that should cancel; 0 of 0 is 0.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from mfgen._types import Key
 from mfgen.metrics.estimate import Estimate, Profile
@@ -36,6 +37,16 @@ class Check(NamedTuple):
             return False
         least = float(self.fraction.value) - 2 * float(self.fraction.standard_error)
         return least > tolerance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON; a fraction of nothing is left out."""
+        part = math.inf if self.fraction is None else float(self.fraction.value)
+        return {
+            "value": float(self.estimate.value),
+            "standard_error": float(self.estimate.standard_error),
+            "unit": self.unit,
+            "fraction": part if math.isfinite(part) else None,
+        }
 
 
 class Ledger:
@@ -75,6 +86,16 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def plain_profiles(profiles: Mapping[str, Profile]) -> dict[str, dict[str, list[float]]]:
+    """Profiles as lists of numbers, for JSON."""
+    return {
+        name: {
+            field: np.asarray(column, float).tolist() for field, column in profile._asdict().items()
+        }
+        for name, profile in profiles.items()
+    }
 
 
 def percent(fraction: float) -> str:

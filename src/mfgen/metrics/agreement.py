@@ -1,0 +1,208 @@
+"""The comparison of two solutions of one game: solver against solver, or against a formula.
+
+With rho the density of the second solution, the reference, and || f ||^2 = (1/T) int E_rho f^2 dt,
+
+| row | difference | relative to |
+|---|---|---|
+| value, up to a constant | || U_a - U_b - c ||, c = mean of U_a - U_b | spread of U_b |
+| gradient | || grad U_a - grad U_b || | || grad U_b || |
+| control | || v_a - v_b || | || v_b || |
+| total variation | (1/2) int abs(rho_a - rho_b) dx, the largest over the times | 1 |
+| density, L2 | the L2 distance at the time where it is largest | norm of rho_b there |
+| W2, moments | of samples, and of Gaussians with the same moments; the largest | spread of rho_b |
+| cost | J_a - J_b | J_b |
+
+A value function is determined up to a constant where the end of the game is prescribed, and adding
+one never changes a control; the constant is reported apart. Samples of the two laws are drawn with
+the same key, so that equal laws give equal samples and a W2 of zero; otherwise W2 between samples
+lies above W2 of the laws, and the distance of moments below it.
+
+Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mfgen._types import Key, Time
+from mfgen.derive import action
+from mfgen.math.quadrature import gauss_legendre
+from mfgen.metrics import kinship
+from mfgen.metrics.divergence import moment_distance, overlap
+from mfgen.metrics.estimate import Estimate, Profile
+from mfgen.metrics.gaps import Gap, field_gaps
+from mfgen.metrics.ledger import Check, Ledger, percent, plain_profiles, shown, table
+from mfgen.metrics.transport import wasserstein2
+from mfgen.solvers.base import Solution
+
+_ASSIGNED = 256  # points of an exact assignment; on a line sorting takes them all
+
+
+class Agreement(eqx.Module):
+    """How far two solutions of one game are from each other.
+
+    Attributes:
+        first, second: the solutions; the second is the reference.
+        rows: differences by name, with their units and relative sizes.
+        missing: why a difference is not available, by name.
+        profiles: differences along the game, by name.
+    """
+
+    first: Solution
+    second: Solution
+    rows: dict[str, Check]
+    missing: dict[str, str]
+    profiles: dict[str, Profile]
+
+    def __getitem__(self, name: str) -> Estimate:
+        """A difference; a `KeyError` with the reason if it is not available."""
+        if name in self.rows:
+            return self.rows[name].estimate
+        known = f"it has {', '.join(self.rows)}"
+        raise KeyError(f"`Agreement` has no {name!r}: {self.missing.get(name, known)}.")
+
+    def relative(self, name: str) -> float:
+        """A difference over the size of what it compares; a `KeyError` where that is zero."""
+        fraction = self.rows[name].fraction
+        if fraction is None:
+            raise KeyError(
+                f"`Agreement` has no relative {name!r}: there is nothing to relate it to."
+            )
+        return float(fraction.value)
+
+    @property
+    def verdict(self) -> str:
+        """The comparison in a sentence."""
+        judged = {
+            name: float(row.fraction.value)
+            for name, row in self.rows.items()
+            if row.fraction is not None
+        }
+        worst = max(judged, key=lambda name: judged[name])
+        return f"They agree to {percent(judged[worst])}: the largest difference is in {worst}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and sentences, for JSON."""
+        return {
+            "verdict": self.verdict,
+            "rows": {name: row.to_dict() for name, row in self.rows.items()},
+            "missing": dict(self.missing),
+            "profiles": plain_profiles(self.profiles),
+        }
+
+    def __str__(self) -> str:
+        cells = [("", "difference", "relative", "unit")]
+        for name, row in self.rows.items():
+            part = "" if row.fraction is None else percent(float(row.fraction.value))
+            cells.append((name, shown(row.estimate), part, row.unit))
+        lines = table(cells)
+        lines += [f"{name}: not available, {reason}" for name, reason in self.missing.items()]
+        return "\n".join([*lines, self.verdict])
+
+
+def compare(
+    a: Solution, b: Solution, *, key: Key | None = None, times: int = 8, points: int = 512
+) -> Agreement:
+    """Compares two solutions of one game; the second is the reference.
+
+    Arguments:
+        a, b: the solutions, of any solvers.
+        key: for samples; the same key gives the same numbers.
+        times: at which they are compared: Gauss-Legendre nodes for values and controls, equally
+            spaced ones with both ends for densities.
+        points: samples of the reference at each of them.
+
+    Raises:
+        ValueError: solutions of different games, or two solutions without density.
+    """
+    if times < 2 or points < 8:
+        raise ValueError(
+            f"`compare` got times = {times}, points = {points}, expected at least 2 and 8."
+        )
+    reference = b.density if b.density is not None else a.density
+    if reference is None:
+        raise ValueError(
+            "`compare` got two solutions without density, expected one with a path t -> rho(t): "
+            "differences are weighted by the particles of the game."
+        )
+    kinship.check(a, b, reference)
+    ledger = Ledger(jax.random.key(0) if key is None else key)
+    rule = gauss_legendre(times, 0.0, b.game.dynamics.horizon)
+    drawn = lambda t, key: reference(t).sample(points, key=key)
+    gaps = ledger.tried("value", lambda key: field_gaps(a, b, rule, drawn, key=key))
+    if gaps is not None:
+        _keep(ledger, "value, up to a constant", gaps.value, "cost")
+        ledger.add("constant", Estimate(gaps.constant, 0.0), "cost")
+        _keep(ledger, "gradient", gaps.gradient, "cost per length")
+        _keep(ledger, "control", gaps.control, "control")
+    _densities(ledger, a, b, times, points)
+    _costs(ledger, a, b, times)
+    return Agreement(a, b, ledger.checks, ledger.missing, ledger.profiles)
+
+
+def _keep(ledger: Ledger, name: str, gap: Gap, unit: str) -> None:
+    ledger.add(name, gap.overall, unit, gap.scale or None)
+    ledger.profiles[name] = gap.profile
+
+
+def _densities(ledger: Ledger, a: Solution, b: Solution, times: int, points: int) -> None:
+    moments = np.linspace(0.0, b.game.dynamics.horizon, times)
+    first = lambda t: action.path("compare", a)(t)
+    second = lambda t: action.path("compare", b)(t)
+
+    def spread(t: Time) -> float:
+        return float(np.sqrt(np.trace(np.asarray(second(t).moments()[1]))))
+
+    def overlaps(key: Key):
+        return [overlap(first(t), second(t), points=points, key=key) for t in moments.tolist()]
+
+    def transported(key: Key) -> list[Estimate]:
+        return [_w2(first(t), second(t), points, key) for t in moments.tolist()]
+
+    def moved(_: Key) -> list[Estimate]:
+        return [Estimate(moment_distance(first(t), second(t)), 0.0) for t in moments.tolist()]
+
+    found = ledger.tried("total variation", overlaps)
+    if found is not None:
+        variations = [each.total_variation for each in found]
+        _largest(ledger, "total variation", moments, variations, "probability", 1.0)
+        if all(each.relative is not None for each in found):
+            norms = [Estimate(each.relative, 0.0) for each in found]
+            _largest(ledger, "density, L2", moments, norms, "of the norm", 1.0)
+    for name, compute in (("W2", transported), ("moments", moved)):
+        distances = ledger.tried(name, compute)
+        if distances is not None:
+            scale = max(map(spread, moments.tolist()))
+            _largest(ledger, name, moments, distances, "length", scale or None)
+
+
+def _w2(first, second, points: int, key: Key) -> Estimate:
+    count = points if first.dim == 1 else min(points, _ASSIGNED)
+    return wasserstein2(first.sample(count, key=key), second.sample(count, key=key))
+
+
+def _largest(
+    ledger: Ledger,
+    name: str,
+    times: np.ndarray,
+    estimates: list[Estimate],
+    unit: str,
+    scale: float | None,
+) -> None:
+    ledger.add(name, max(estimates, key=lambda each: float(each.value)), unit, scale)
+    values, errors = (np.asarray(column, float) for column in zip(*estimates, strict=True))
+    ledger.profiles[name] = Profile(*map(jnp.asarray, (times, values, errors)))
+
+
+def _costs(ledger: Ledger, a: Solution, b: Solution, times: int) -> None:
+    costs = ledger.tried(
+        "cost", lambda _: [float(action.cost(each, times=times).total) for each in (a, b)]
+    )
+    if costs is not None:
+        first, second = costs
+        ledger.add("cost", Estimate(first - second, 0.0), "cost", abs(second) or None)
+        ledger.add("cost of the first", Estimate(first, 0.0), "cost")
+        ledger.add("cost of the second", Estimate(second, 0.0), "cost")
