@@ -68,7 +68,7 @@ def test_equal_solutions_agree_to_rounding():
     assert found.missing == {}
     for name, row in found.rows.items():
         assert name.startswith("cost of") or abs(row.estimate.value) < 1e-12, name
-    assert "agree to" in str(found)
+    assert "largest relative difference" in str(found)
     assert set(json.loads(json.dumps(found.to_dict()))["rows"]) == set(found.rows)
 
 

@@ -82,7 +82,7 @@ class Agreement(eqx.Module):
             if row.fraction is not None
         }
         worst = max(judged, key=lambda name: judged[name])
-        return f"They agree to {percent(judged[worst])}: the largest difference is in {worst}."
+        return f"The largest relative difference is {percent(judged[worst])}, in {worst}."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and sentences, for JSON."""
