@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian
+from mfgen.density.gaussian import Gaussian, GaussianMixture
 from mfgen.metrics.agreement import compare
-from mfgen.metrics.divergence import moment_distance, overlap
+from mfgen.metrics.divergence import line_distance, moment_distance, overlap
 from mfgen.models.base import Potential
 from mfgen.problem.cost import Kinetic, WithPotential
 from mfgen.problem.dynamics import Integrator
@@ -192,3 +192,17 @@ def test_moment_distance_of_gaussians():
         Gaussian(jnp.zeros(2), bent), Gaussian(jnp.zeros(2), jnp.asarray(other))
     )
     assert found == pytest.approx(exact, rel=1e-7)
+
+
+@pytest.mark.usefixtures("x64")
+def test_distance_on_a_line():
+    """Between Gaussians it is that of their moments; between mixtures, a shift is the distance."""
+    one, two = Gaussian(jnp.asarray([1.0]), 0.25), Gaussian(jnp.asarray([-0.5]), 1.44)
+    exact = math.hypot(1.5, 1.2 - 0.5)
+    assert line_distance(one, two) == pytest.approx(exact, rel=1e-4)
+    assert line_distance(two, one) == pytest.approx(exact, rel=1e-4)
+    mixture = lambda shift: GaussianMixture(
+        jnp.asarray([0.3, 0.7]), jnp.asarray([[-2.0], [1.0]]) + shift, jnp.asarray([0.1, 0.4])
+    )
+    assert line_distance(mixture(0.25), mixture(0.0)) == pytest.approx(0.25, rel=1e-3)
+    assert line_distance(one, one) == 0
