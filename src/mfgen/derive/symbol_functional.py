@@ -1,0 +1,153 @@
+"""Functionals in symbols: F(rho), and its first variation dF/drho(rho)(x).
+
+A functional of a known class is written out; of any other class, the first variation is tried
+without a population, which works if F is linear in rho, and is else the name dF/drho(x).
+"""
+
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import NamedTuple
+
+import jax
+import sympy as sp
+
+from mfgen.density.base import AbstractDensity
+from mfgen.derive.symbol_number import Expression, number
+from mfgen.derive.symbolic import formula
+from mfgen.problem.constraint import Prescribed
+from mfgen.problem.functional import (
+    KL,
+    AbstractFunctional,
+    CrossEntropy,
+    Entropy,
+    Linear,
+    Scaled,
+    Sum,
+    Zero,
+)
+from mfgen.problem.interaction import CrowdAversion
+
+RHO = sp.Symbol("rho")
+MULTIPLIER = sp.Function("multiplier", real=True)
+
+
+class Place(NamedTuple):
+    """Where a functional is read: `I` or `M`, the point x, and the density rho there."""
+
+    name: str
+    x: tuple[sp.Symbol, ...]
+    rho: Expression
+    targets: list[AbstractDensity]
+
+    def target(self, density: AbstractDensity) -> str:
+        """pi for the first target that is met, then pi_2, pi_3, ..."""
+        for index, known in enumerate(self.targets):
+            if known is density:
+                return f"pi_{index + 1}" if index else "pi"
+        self.targets.append(density)
+        return self.target(density)
+
+
+class Reading(NamedTuple):
+    """A functional in symbols.
+
+    Attributes:
+        value: F(rho); expectations over rho are written E.
+        variation: dF/drho(rho)(x).
+        depends: whether the variation depends on rho.
+        notes: what could not be written out.
+    """
+
+    value: Expression
+    variation: Expression
+    depends: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@singledispatch
+def read(functional: AbstractFunctional, place: Place) -> Reading:
+    """The reading of a functional; a new class may register its own."""
+    found = formula(place.name, lambda x: functional.variation(None, x), place.x)
+    name = type(functional).__name__
+    value = sp.Function(name)(RHO)
+    if found.note is None:
+        return Reading(value, found.scalar)
+    note = f"d{place.name}/drho is the first variation of `{name}`."
+    return Reading(value, sp.Function(f"d{place.name}/drho", real=True)(*place.x), True, (note,))
+
+
+@read.register
+def _(functional: Zero, place: Place) -> Reading:
+    return Reading(sp.Integer(0), sp.Integer(0))
+
+
+@read.register
+def _(functional: Linear, place: Place) -> Reading:
+    found = formula("f", functional.function, place.x)
+    return Reading(_mean(found.scalar), found.scalar, notes=_said(found.note))
+
+
+@read.register
+def _(functional: CrossEntropy, place: Place) -> Reading:
+    pi = sp.Function(place.target(functional.target), positive=True)(*place.x)
+    return Reading(_mean(-sp.log(pi)), -sp.log(pi))
+
+
+@read.register
+def _(functional: Entropy, place: Place) -> Reading:
+    return Reading(_mean(sp.log(place.rho)), sp.log(place.rho) + 1, True)
+
+
+@read.register
+def _(functional: KL, place: Place) -> Reading:
+    name = place.target(functional.target)
+    pi = sp.Function(name, positive=True)(*place.x)
+    value = sp.Function("KL")(RHO, sp.Symbol(name))
+    return Reading(value, sp.log(place.rho) - sp.log(pi) + 1, True)
+
+
+@read.register
+def _(functional: Prescribed, place: Place) -> Reading:
+    name = place.target(functional.target)
+    note = (
+        f"rho(T) = {name} is prescribed: U(T, x) is a multiplier, known with the solution only, "
+        "up to a constant."
+    )
+    return Reading(sp.Integer(0), MULTIPLIER(*place.x), True, (note,))
+
+
+@read.register
+def _(functional: CrowdAversion, place: Place) -> Reading:
+    power = number(functional.exponent) - 1
+    return Reading(_mean(place.rho**power) / (power + 1), place.rho**power, True)
+
+
+@read.register
+def _(functional: Scaled, place: Place) -> Reading:
+    inner = read(functional.functional, place)
+    scale = number(jax.device_get(functional.scale))
+    return inner._replace(value=scale * inner.value, variation=scale * inner.variation)
+
+
+@read.register
+def _(functional: Sum, place: Place) -> Reading:
+    terms = [read(term, place) for term in functional.terms]
+    return Reading(
+        sp.Add(*[term.value for term in terms]),
+        sp.Add(*[term.variation for term in terms]),
+        any(term.depends for term in terms),
+        tuple(note for term in terms for note in term.notes),
+    )
+
+
+def _mean(integrand: Expression) -> Expression:
+    return sp.Function("E")(integrand)
+
+
+def _said(note: str | None) -> tuple[str, ...]:
+    return () if note is None else (note,)
+
+
+def has_multiplier(variations: Sequence[Expression]) -> bool:
+    """Whether a terminal condition is a free multiplier."""
+    return any(variation.has(MULTIPLIER) for variation in variations)
