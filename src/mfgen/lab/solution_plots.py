@@ -319,7 +319,7 @@ def _density(law: AbstractDensity, x: np.ndarray) -> np.ndarray:
     if isinstance(law, AbstractEvaluable):
         return np.exp(_on_nodes(law.log_density, x[:, None]))
     points, weights = (np.asarray(part, float) for part in law.particles())
-    ends = np.linspace(x[0], x[-1], 61)
+    ends = np.linspace(x[0], x[-1], 31)
     heights, _ = np.histogram(points[:, 0], ends, weights=weights, density=True)
     return heights[np.clip(np.searchsorted(ends, x, side="right") - 1, 0, len(heights) - 1)]
 
