@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from mfgen.density.gaussian import GaussianMixture
+from mfgen.problem.constraint import Prescribed
 from mfgen.problem.cost import (
     Anisotropic,
     Kinetic,
@@ -30,6 +31,7 @@ from mfgen.problem.functional import (
     Sum,
     Zero,
 )
+from mfgen.problem.interaction import CrowdAversion, Pairwise
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
 
@@ -96,6 +98,8 @@ LAGRANGIANS: dict[str, LagrangianRow] = {
 
 # Without a Hamiltonian: declared, refused when one is asked for.
 DEGENERATE = {"NoCost": NoCost}
+# Without a first variation: a hard terminal condition.
+CONSTRAINTS = {"Prescribed": lambda: Prescribed(target())}
 
 DYNAMICS: dict[str, Callable[[], AbstractDynamics]] = {
     "Integrator": Integrator,
@@ -121,4 +125,6 @@ FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "KL": lambda: KL(target()),
     "Sum": lambda: Sum((KL(target()), Linear(lambda x: x[0] ** 2))),
     "Scaled": lambda: Scaled(-0.4, Entropy()),
+    "CrowdAversion": CrowdAversion,
+    "Pairwise": lambda: Pairwise(lambda z: jnp.exp(-0.5 * z @ z)),
 }

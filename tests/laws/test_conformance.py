@@ -6,7 +6,7 @@ import pkgutil
 
 import jax.numpy as jnp
 import pytest
-from tests.tables import DEGENERATE, DIM, DYNAMICS, FUNCTIONALS, LAGRANGIANS
+from tests.tables import CONSTRAINTS, DEGENERATE, DIM, DYNAMICS, FUNCTIONALS, LAGRANGIANS
 
 import mfgen.problem
 from mfgen.problem.dynamics import AbstractDynamics
@@ -15,7 +15,7 @@ from mfgen.problem.lagrangian import AbstractLagrangian
 
 ROWS = {
     AbstractDynamics: [build() for build in DYNAMICS.values()],
-    AbstractFunctional: [build() for build in FUNCTIONALS.values()],
+    AbstractFunctional: [build() for build in (FUNCTIONALS | CONSTRAINTS).values()],
     AbstractLagrangian: [row.build() for row in LAGRANGIANS.values()]
     + [build() for build in DEGENERATE.values()],
 }

@@ -26,14 +26,16 @@ from mfgen.density.base import (
 from mfgen.math.lattice import Lattice
 from mfgen.math.spline import Spline, spline
 
-# Densities below this part of the largest are not resolved: their logarithm is cut off there.
+# The logarithm of a density is cut off at this part of the largest.
 _FLOOR = 1e-200
+# What a solver takes for nothing: there a charge by the logarithm stops growing.
+_NOTHING = 1e-12
 
 
 class GridDensity(AbstractEvaluable):
     """A density given by its mass in each cell of a lattice.
 
-    Attributes:
+    Arguments:
         lattice: the cells.
         mass: of each cell, `[*points]`, summing to one.
         logarithm: log rho(x).
@@ -42,6 +44,14 @@ class GridDensity(AbstractEvaluable):
     lattice: Lattice
     mass: Float[Array, "*points"]
     logarithm: Callable[[State], Scalar]
+
+    def __init__(
+        self,
+        lattice: Lattice,
+        mass: Float[Array, "*points"],
+        logarithm: Callable[[State], Scalar],
+    ):
+        self.lattice, self.mass, self.logarithm = lattice, mass, logarithm
 
     @property
     def dim(self) -> int:
@@ -130,7 +140,7 @@ def grid_path(lattice: Lattice, times: np.ndarray, mass: np.ndarray, degree: int
 def nodal(lattice: Lattice, mass: Float[Array, "*points"]) -> GridDensity:
     """The density with the given masses, its logarithm exact at the centres of the cells."""
     density = mass / lattice.volume
-    logarithm = jnp.log(jnp.maximum(density, _FLOOR * jnp.max(density)))
+    logarithm = jnp.log(jnp.maximum(density, _NOTHING * jnp.max(density)))
     return GridDensity(lattice, mass, _OnLattice(lattice, logarithm))
 
 

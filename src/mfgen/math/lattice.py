@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 Boundary = Literal["no-flux", "periodic"]
-Interval = tuple[float, float]
+Interval = tuple[float | int, float | int]
 
 _LARGEST = 2  # dimensions: three already need 10^6 cells a time
 

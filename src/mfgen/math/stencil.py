@@ -13,7 +13,9 @@ columns of the transpose do, and mass is kept.
 One step of length tau is the rational map  S = (I - theta tau A)^-1 (I + (1 - theta) tau A),  with
 theta = 1/2 for second order (Crank-Nicolson) and theta = 1 for positivity at any tau. In two
 dimensions steps along the axes are composed to a palindrome, S_x(tau/2) S_y(tau) S_x(tau/2), which
-is second order and whose transpose is the same palindrome of transposes (G. Strang 1968).
+is second order and whose transpose is the same palindrome of transposes (G. Strang 1968). What is
+paid on the way at the rate l enters in the middle: in one dimension
+(I - theta tau A) u(t) = (I + (1 - theta) tau A) u(t + tau) + tau l.
 
 References:
     Y. Achdou, I. Capuzzo-Dolcetta, "Mean field games: numerical methods", SIAM J. Numer. Anal. 48
@@ -46,7 +48,7 @@ class Rates(NamedTuple):
 
 Hops = tuple[Rates, ...]
 Scalar = Float[Array, ""]
-_Step = Callable[[Rates, Field, Scalar, Scalar], Field]
+_Step = Callable[[Rates, Field, Scalar, Scalar, Field], Field]
 
 
 def rates(lattice: Lattice, drift: Drift, diffusivity: Number) -> Hops:
@@ -106,42 +108,58 @@ def gradients(lattice: Lattice, u: Field) -> tuple[Drift, Drift, Drift]:
     return backward, central, forward
 
 
-def step(lattice: Lattice, hops: Hops, u: Field, tau: Number, theta: Number) -> Field:
-    """E[u(X_tau) | X_0 = cell]: one backward step of values."""
-    return _palindrome(
-        partial(_step, lattice.periodic), hops, u, jnp.asarray(tau), jnp.asarray(theta)
-    )
+def step(
+    lattice: Lattice, hops: Hops, u: Field, tau: Number, theta: Number, paid: Field | None = None
+) -> Field:
+    """E[u(X_tau) + what is paid | X_0 = cell]: one backward step of values.
+
+    Arguments:
+        lattice, hops: the chain.
+        u: values at the end of the step, `[*points]`.
+        tau, theta: length of the step, and how implicit it is.
+        paid: cost per unit of time on the way, `[*points]`.
+    """
+    one = partial(_step, lattice.periodic)
+    source = jnp.zeros_like(u) if paid is None else paid
+    return _palindrome(one, hops, u, jnp.asarray(tau), jnp.asarray(theta), source)
 
 
 def step_transposed(lattice: Lattice, hops: Hops, mass: Field, tau: Number, theta: Number) -> Field:
     """The law after a time tau: one forward step of densities, the exact transpose of `step`."""
     one = partial(_step_transposed, lattice.periodic)
-    return _palindrome(one, hops, mass, jnp.asarray(tau), jnp.asarray(theta))
+    return _palindrome(one, hops, mass, jnp.asarray(tau), jnp.asarray(theta), jnp.zeros_like(mass))
 
 
-def _palindrome(one: _Step, hops: Hops, u: Field, tau: Scalar, theta: Scalar) -> Field:
+def _palindrome(
+    one: _Step, hops: Hops, u: Field, tau: Scalar, theta: Scalar, source: Field
+) -> Field:
     if len(hops) == 1:
-        return one(hops[0], u, tau, theta)
+        return one(hops[0], u, tau, theta, source)
     first, second = hops
-    across = lambda u: one(first, u.T, 0.5 * tau, theta).T
-    return across(one(second, across(u), tau, theta))
+    across = lambda u: one(first, u.T, 0.5 * tau, theta, jnp.zeros_like(u.T)).T
+    return across(one(second, across(u), tau, theta, source))
 
 
-def _step(periodic: bool, hops: Rates, u: Field, tau: Scalar, theta: Scalar) -> Field:
+def _step(
+    periodic: bool, hops: Rates, u: Field, tau: Scalar, theta: Scalar, source: Field
+) -> Field:
     ahead, implicit = (1 - theta) * tau, theta * tau
     up, down = hops
     right = u + ahead * (up * (jnp.roll(u, -1, -1) - u) + down * (jnp.roll(u, 1, -1) - u))
+    right = right + tau * source
     solve = _solve_cyclic if periodic else _solve
     return solve(-implicit * down, 1 + implicit * (up + down), -implicit * up, right)
 
 
-def _step_transposed(periodic: bool, hops: Rates, mass: Field, tau: Scalar, theta: Scalar) -> Field:
+def _step_transposed(
+    periodic: bool, hops: Rates, mass: Field, tau: Scalar, theta: Scalar, source: Field
+) -> Field:
     ahead, implicit = (1 - theta) * tau, theta * tau
     up, down = hops
     # What comes from the cell below is its rate up, and from the cell above its rate down.
     below, above = jnp.roll(up, 1, -1), jnp.roll(down, -1, -1)
     gain = below * jnp.roll(mass, 1, -1) + above * jnp.roll(mass, -1, -1)
-    right = mass + ahead * (gain - (up + down) * mass)
+    right = mass + ahead * (gain - (up + down) * mass) + tau * source
     solve = _solve_cyclic if periodic else _solve
     return solve(-implicit * below, 1 + implicit * (up + down), -implicit * above, right)
 

@@ -17,11 +17,13 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, expectation
+from mfgen.density.grid import GridDensity
 
 Number = float | int | Float[Array, ""]
 Population = AbstractDensity | None
@@ -41,6 +43,19 @@ class AbstractFunctional(eqx.Module):
     @abstractmethod
     def variation(self, rho: Population, x: State) -> Scalar:
         """The first variation dF/drho(rho)(x), a scalar; x has shape `[dim]`."""
+
+    def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
+        """The first variation at the centres of all cells of rho's lattice, `[*points]`.
+
+        Override it where all of them together are cheaper than one by one.
+        """
+        nodes = jnp.asarray(rho.lattice.nodes(), rho.mass.dtype)
+        found = jax.vmap(lambda x: self.variation(rho, x))(nodes.reshape(-1, rho.dim))
+        return found.reshape(rho.lattice.points)
+
+    def lack(self, u: Float[Array, "*points"], rho: GridDensity) -> Float[Array, "*points"]:
+        """What U(T, .) = u on rho's lattice lacks if F is the terminal cost: dF/drho - u."""
+        return self.on_lattice(rho) - u
 
     def __add__(self, other: "AbstractFunctional") -> "AbstractFunctional":
         return Sum((self, other))
@@ -77,6 +92,9 @@ class Sum(AbstractFunctional):
     def variation(self, rho: Population, x: State) -> Scalar:
         return jnp.asarray(sum(term.variation(rho, x) for term in self.terms))
 
+    def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
+        return jnp.asarray(sum(term.on_lattice(rho) for term in self.terms))
+
 
 class Scaled(AbstractFunctional):
     """A functional times a number.
@@ -95,6 +113,9 @@ class Scaled(AbstractFunctional):
     def variation(self, rho: Population, x: State) -> Scalar:
         return self.scale * self.functional.variation(rho, x)
 
+    def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
+        return self.scale * self.functional.on_lattice(rho)
+
 
 class Linear(AbstractFunctional):
     """F = E_rho[f], with first variation f.
@@ -106,7 +127,7 @@ class Linear(AbstractFunctional):
     function: Callable[[State], Scalar]
 
     def value(self, rho: Population) -> Scalar:
-        return expectation(_given("Linear", rho), self.function)
+        return expectation(given("Linear", rho), self.function)
 
     def variation(self, rho: Population, x: State) -> Scalar:
         return self.function(x)
@@ -122,22 +143,22 @@ class CrossEntropy(AbstractFunctional):
     target: AbstractDensity
 
     def value(self, rho: Population) -> Scalar:
-        target = _evaluable("CrossEntropy", "target", self.target)
-        return -expectation(_given("CrossEntropy", rho), target.log_density)
+        target = evaluable("CrossEntropy", "target", self.target)
+        return -expectation(given("CrossEntropy", rho), target.log_density)
 
     def variation(self, rho: Population, x: State) -> Scalar:
-        return -_evaluable("CrossEntropy", "target", self.target).log_density(x)
+        return -evaluable("CrossEntropy", "target", self.target).log_density(x)
 
 
 class Entropy(AbstractFunctional):
     """F = E_rho[log rho], the negative Boltzmann entropy, with first variation log rho + 1."""
 
     def value(self, rho: Population) -> Scalar:
-        rho = _evaluable("Entropy", "population", rho)
+        rho = evaluable("Entropy", "population", rho)
         return expectation(rho, rho.log_density)
 
     def variation(self, rho: Population, x: State) -> Scalar:
-        return _evaluable("Entropy", "population", rho).log_density(x) + 1
+        return evaluable("Entropy", "population", rho).log_density(x) + 1
 
 
 class KL(AbstractFunctional):
@@ -158,17 +179,19 @@ class KL(AbstractFunctional):
         return rho.log_density(x) - target.log_density(x) + 1
 
     def _densities(self, rho: Population) -> tuple[AbstractEvaluable, AbstractEvaluable]:
-        return _evaluable("KL", "population", rho), _evaluable("KL", "target", self.target)
+        return evaluable("KL", "population", rho), evaluable("KL", "target", self.target)
 
 
-def _given(owner: str, rho: Population) -> AbstractDensity:
+def given(owner: str, rho: Population) -> AbstractDensity:
+    """The density; raises a `TypeError` in the name of `owner` if there is none."""
     if rho is None:
         raise TypeError(f"`{owner}` got no population, expected a density: pass `rho`.")
     return rho
 
 
-def _evaluable(owner: str, role: str, density: Population) -> AbstractEvaluable:
-    density = _given(owner, density)
+def evaluable(owner: str, role: str, density: Population) -> AbstractEvaluable:
+    """The density; raises a `TypeError` in the name of `owner` if it has no log-density."""
+    density = given(owner, density)
     if not isinstance(density, AbstractEvaluable):
         raise TypeError(
             f"`{owner}` got a {role} `{type(density).__name__}` without a log-density: pass a "

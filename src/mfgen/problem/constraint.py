@@ -1,0 +1,51 @@
+"""A hard terminal condition: the density at the end is prescribed.
+
+    rho(T) = pi.      F(rho) = 0 if rho = pi, infinite otherwise
+
+It has no first variation: U(T, .) is a free multiplier, determined with the solution up to a
+constant, so that the particles arrive at pi. It is the limit of `lambda * KL(pi)` as lambda grows.
+Schrödinger bridges are of this kind.
+
+Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 5.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Scalar, State
+from mfgen.density.base import AbstractEvaluable
+from mfgen.density.grid import GridDensity
+from mfgen.problem.functional import AbstractFunctional, Population
+
+
+class Prescribed(AbstractFunctional):
+    """The terminal density is `target`.
+
+    Its value counts zero: what a candidate misses is told by its terminal mismatch.
+
+    Arguments:
+        target: pi, with a log-density.
+    """
+
+    target: AbstractEvaluable
+
+    def value(self, rho: Population) -> Scalar:
+        return jnp.asarray(0.0)
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        """Refuses: a constraint has no first variation.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            "`Prescribed` has no first variation: U(T, x) is a free multiplier, found by a solver "
+            "such as `Grid`; for a soft condition take `KL(target)`."
+        )
+
+    def lack(self, u: Float[Array, "*points"], rho: GridDensity) -> Float[Array, "*points"]:
+        """log rho - log pi on rho's lattice: raises the price where there are too many."""
+        nodes = jnp.asarray(rho.lattice.nodes(), rho.mass.dtype).reshape(-1, rho.dim)
+        there = jax.vmap(lambda x: rho.log_density(x) - self.target.log_density(x))(nodes)
+        return there.reshape(rho.lattice.points)

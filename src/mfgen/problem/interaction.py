@@ -1,0 +1,85 @@
+"""Interactions: with the crowd at a place, and of pairs at a distance.
+
+    CrowdAversion   F(rho) = int rho^m dx / m,                  dF/drho(x) = rho(x)^(m - 1)
+    Pairwise        F(rho) = (1/2) E E k(X - Y), X, Y ~ rho,    dF/drho(x) = E k(x - Y)
+
+for m > 1 and an even kernel k. The first is monotone in the sense of Lasry and Lions; the second is
+if the Fourier transform of k is nowhere negative. On a lattice the convolution is done by fast
+Fourier transforms.
+
+Reference: J.-M. Lasry, P.-L. Lions, "Mean field games", Jpn. J. Math. 2 (2007).
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mfgen._types import Scalar, State
+from mfgen.density.base import expectation
+from mfgen.density.grid import GridDensity
+from mfgen.problem.functional import AbstractFunctional, Population, evaluable, given
+
+
+class CrowdAversion(AbstractFunctional):
+    """F = int rho^m dx / m, with first variation rho^(m - 1): what is paid for a crowd.
+
+    Arguments:
+        exponent: m > 1; with m = 2 a particle pays the density itself.
+    """
+
+    exponent: float = eqx.field(static=True, default=2.0)
+
+    def __check_init__(self):
+        if not self.exponent > 1:
+            raise ValueError(
+                f"`CrowdAversion` got exponent = {self.exponent}, expected a number above 1: for "
+                "the limit 1 take `Entropy()`."
+            )
+
+    def value(self, rho: Population) -> Scalar:
+        density = evaluable("CrowdAversion", "population", rho)
+        return expectation(density, lambda x: self.variation(density, x)) / self.exponent
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        density = evaluable("CrowdAversion", "population", rho)
+        return jnp.exp((self.exponent - 1) * density.log_density(x))
+
+
+class Pairwise(AbstractFunctional):
+    """F = (1/2) E E k(X - Y), with first variation E k(x - Y).
+
+    Arguments:
+        kernel: k, takes a difference of shape `[dim]`, returns a scalar; k(-z) = k(z). On a circle
+            it is taken at the shortest way round.
+
+    Reference: J.-M. Lasry, P.-L. Lions, "Mean field games", Jpn. J. Math. 2 (2007), section 2.6.
+    """
+
+    kernel: Callable[[State], Scalar]
+
+    def value(self, rho: Population) -> Scalar:
+        return 0.5 * expectation(given("Pairwise", rho), lambda x: self.variation(rho, x))
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        return expectation(given("Pairwise", rho), lambda y: self.kernel(x - y))
+
+    def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
+        lattice, mass = rho.lattice, rho.mass
+        if lattice.periodic:
+            shifts = [np.fft.fftfreq(n, 1 / n) * h for n, h in _sides(lattice)]
+        else:  # twice the box, so that what leaves on one side does not come in on the other
+            shifts = [np.fft.fftfreq(2 * n, 1 / (2 * n)) * h for n, h in _sides(lattice)]
+        differences = np.stack(np.meshgrid(*shifts, indexing="ij"), -1)
+        at = jax.vmap(self.kernel)(jnp.asarray(differences, mass.dtype).reshape(-1, lattice.dim))
+        sizes = [len(shift) for shift in shifts]
+        padded = jnp.zeros(sizes, mass.dtype).at[tuple(slice(n) for n in lattice.points)].set(mass)
+        product = jnp.fft.rfftn(at.reshape(sizes)) * jnp.fft.rfftn(padded)
+        return jnp.fft.irfftn(product, s=sizes)[tuple(slice(n) for n in lattice.points)]
+
+
+def _sides(lattice) -> list[tuple[int, float]]:
+    return list(zip(lattice.points, lattice.spacing, strict=True))

@@ -1,0 +1,170 @@
+"""The HJB equation on a lattice, swept backward in time.
+
+Over a step of length tau with midpoint t' the particle hops with the rates of its drift
+b = a + g v, of generator A (`mfgen.math.stencil`), and pays l = L(t', x, v) + f(x):
+
+    U(t) = U(t + tau) + tau (A U' + l),     v = argmin_v { L + b . D U' },
+    U' = theta U(t) + (1 - theta) U(t + tau),     theta = 1/2,
+
+second order in time and space. `march` finds v and U together, step by step (Newton's method,
+which here is policy iteration); `evaluate` gives the value of a policy known for all steps: then
+the policies of all steps are improved at once, which converges quadratically too and costs a
+tridiagonal solve a step.
+
+Without noise the control is the best of those at the central and one-sided differences by what the
+hopping particle pays: the upwind scheme of Godunov type, monotone at kinks.
+
+References:
+    R. Howard, "Dynamic programming and Markov processes" (1960); S. Cacace, F. Camilli,
+    A. Goffi, "A policy iteration method for mean field games" (2021), arXiv 2007.04818.
+    Y. Achdou, I. Capuzzo-Dolcetta, SIAM J. Numer. Anal. 48 (2010).
+"""
+
+from itertools import product
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mfgen.derive.hamiltonian import optimal_control
+from mfgen.derive.residual import diffusivity
+from mfgen.math import stencil
+from mfgen.math.lattice import Lattice
+from mfgen.math.stencil import Drift, Field
+from mfgen.problem.game import MFG
+
+_NEWTON = 2  # iterations of a marching step; later improvements are quadratic as well
+
+
+class Clock(eqx.Module):
+    """Uniform steps of a game's time.
+
+    Attributes:
+        tau: length of a step.
+        middle: midpoints, `[steps]`.
+        theta: how implicit each step is, `[steps]`: 1/2 second order, 1 positive.
+    """
+
+    tau: Float[Array, ""]
+    middle: Float[Array, "steps"]
+    theta: Float[Array, "steps"]
+
+
+class Policy(NamedTuple):
+    """What the particle does in a step: its drift `[..., *points, dim]` and what it costs it."""
+
+    drift: Drift
+    cost: Field
+
+
+def clock(game: MFG, steps: int) -> Clock:
+    """`steps` steps from 0 to the game's horizon: Crank-Nicolson, or implicit if there is no noise.
+
+    Without noise nothing smooths what Crank-Nicolson leaves rough, and upwinding is of first order
+    in any case.
+    """
+    tau = game.dynamics.horizon / steps
+    middle = (np.arange(steps) + 0.5) * tau
+    return Clock(
+        jnp.asarray(tau),
+        jnp.asarray(middle),
+        jnp.full(steps, 1.0 if game.dynamics.deterministic else 0.5),
+    )
+
+
+def policy(game: MFG, lattice: Lattice, t: Float[Array, ""], u: Field) -> Policy:
+    """The optimal control on the lattice for a value function, as drift and running cost."""
+    backward, central, forward = stencil.gradients(lattice, u)
+    if not game.dynamics.deterministic:
+        return _played(game, lattice, t, central)
+    sides = [central]
+    for choice in product((backward, forward), repeat=lattice.dim):
+        sides.append(jnp.stack([side[..., k] for k, side in enumerate(choice)], -1))
+    tried = jax.vmap(lambda p: _played(game, lattice, t, p))(jnp.stack(sides))
+
+    def paid(one: Policy) -> Field:
+        hops = stencil.rates(lattice, one.drift, diffusivity(game, t))
+        return one.cost + stencil.generator(hops, u)
+
+    best = jnp.argmin(jax.vmap(paid)(tried), axis=0)
+    pick = lambda values: jnp.take_along_axis(values, best[None], axis=0)[0]
+    drift = jnp.take_along_axis(tried.drift, best[None, ..., None], axis=0)[0]
+    return Policy(drift, pick(tried.cost))
+
+
+def _played(game: MFG, lattice: Lattice, t: Float[Array, ""], p: Drift) -> Policy:
+    def at(x, p):
+        v, gain = optimal_control(game, t, x, p), game.dynamics.gain(t)
+        steered = gain @ v if gain.ndim == 2 else gain * v
+        return game.dynamics.free(t, x) + steered, game.lagrangian(t, x, v)
+
+    nodes = jnp.asarray(lattice.nodes(), p.dtype).reshape(-1, lattice.dim)
+    drift, cost = jax.vmap(at)(nodes, p.reshape(nodes.shape))
+    return Policy(drift.reshape(p.shape), cost.reshape(lattice.points))
+
+
+def policies(game: MFG, lattice: Lattice, clock: Clock, u: Float[Array, "..."]) -> Policy:
+    """The optimal controls of all steps for U at all times, `[steps + 1, *points]`."""
+    inner = between(clock, u[1:], u[:-1])
+    return jax.vmap(lambda t, u: policy(game, lattice, t, u))(clock.middle, inner)
+
+
+def between(clock: Clock, explicit: Float[Array, "..."], implicit: Float[Array, "..."]):
+    """theta times `implicit` and the rest of `explicit`, in each step: `[steps, *points]`."""
+    theta = clock.theta.reshape(-1, *(1,) * (explicit.ndim - 1))
+    return (1 - theta) * explicit + theta * implicit
+
+
+def march(
+    game: MFG, lattice: Lattice, clock: Clock, final: Field, f: Float[Array, "steps *points"]
+) -> Float[Array, "..."]:
+    """U at all times, `[steps + 1, *points]`, policies found step by step.
+
+    Arguments:
+        game, lattice, clock: what is solved, and where.
+        final: U at the horizon.
+        f: the interaction's first variation in each step.
+    """
+
+    def step(carry: tuple[Field, Field], now):
+        u, later = carry
+        t, theta, f = now
+        earlier = u + (u - later)  # a first guess of the second order
+
+        def improved(_, earlier: Field) -> Field:
+            found = policy(game, lattice, t, theta * earlier + (1 - theta) * u)
+            return _back(game, lattice, clock.tau, t, theta, found, f, u)
+
+        earlier = jax.lax.fori_loop(0, _NEWTON, improved, earlier)
+        return (earlier, u), earlier
+
+    _, values = jax.lax.scan(step, (final, final), (clock.middle, clock.theta, f), reverse=True)
+    return jnp.concatenate([values, final[None]])
+
+
+def evaluate(
+    game: MFG,
+    lattice: Lattice,
+    clock: Clock,
+    final: Field,
+    f: Float[Array, "steps *points"],
+    played: Policy,
+) -> Float[Array, "..."]:
+    """U at all times, `[steps + 1, *points]`, of the given policies of all steps."""
+
+    def step(u: Field, now):
+        t, theta, f, played = now
+        u = _back(game, lattice, clock.tau, t, theta, played, f, u)
+        return u, u
+
+    past = (clock.middle, clock.theta, f, played)
+    _, values = jax.lax.scan(step, final, past, reverse=True)
+    return jnp.concatenate([values, final[None]])
+
+
+def _back(game, lattice, tau, t, theta, played: Policy, f: Field, u: Field) -> Field:
+    hops = stencil.rates(lattice, played.drift, diffusivity(game, t))
+    return stencil.step(lattice, hops, u, tau, theta, played.cost + f)
