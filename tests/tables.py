@@ -33,6 +33,7 @@ from mfgen.problem.functional import (
 )
 from mfgen.problem.interaction import CrowdAversion, Pairwise
 from mfgen.problem.lagrangian import AbstractLagrangian
+from mfgen.problem.mean import MeanAttraction, MeanTarget
 from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
 
 DIM = 3
@@ -127,4 +128,6 @@ FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "Scaled": lambda: Scaled(-0.4, Entropy()),
     "CrowdAversion": CrowdAversion,
     "Pairwise": lambda: Pairwise(lambda z: jnp.exp(-0.5 * z @ z)),
+    "MeanAttraction": lambda: MeanAttraction(0.7),
+    "MeanTarget": lambda: MeanTarget(jnp.array([0.3]), 1.4),
 }

@@ -1,0 +1,65 @@
+"""Costs that see the population by its mean m = E X alone, with which games stay linear-quadratic.
+
+    MeanAttraction   F = (w/2) E |X - m|^2,    dF/drho(x) = (w/2) |x - m|^2
+    MeanTarget       F = (w/2) |m - a|^2,      dF/drho(x) = w (m - a).x
+
+The first keeps particles together and does not care where; the second moves their centre and does
+not care how wide they are. The first variation of the first holds no term from the change of m,
+since E (X - m) = 0. F of the first is concave in rho for w > 0 (the variance is), that of the
+second convex: with the first a game may have several equilibria in general, in the linear-quadratic
+case it does not while its Riccati equations have solutions.
+
+Reference: M. Huang, P. Caines, R. Malhamé, "Large-population cost-coupled LQG problems", IEEE
+Trans. Autom. Control 52 (2007); A. Bensoussan, J. Frehse, P. Yam, "Mean field games and mean field
+type control theory" (2013), chapter 6.
+"""
+
+import jax.numpy as jnp
+
+from mfgen._types import Scalar, State
+from mfgen.problem.functional import AbstractFunctional, Number, Population
+
+
+class MeanAttraction(AbstractFunctional):
+    """F = (weight / 2) E |X - m|^2: half the variance of the population, m = E X.
+
+    Arguments:
+        weight: w, positive for attraction to the mean, negative for repulsion; cost per squared
+            distance.
+    """
+
+    weight: Number = 1.0
+
+    def value(self, rho: Population) -> Scalar:
+        _, covariance = _moments("MeanAttraction", rho)
+        return 0.5 * self.weight * jnp.trace(covariance)
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        mean, _ = _moments("MeanAttraction", rho)
+        return 0.5 * self.weight * jnp.sum(jnp.square(x - mean))
+
+
+class MeanTarget(AbstractFunctional):
+    """F = (weight / 2) |m - target|^2: the centre of the population ought to be at a place.
+
+    Arguments:
+        target: the place a, shape `[dim]`.
+        weight: w, cost per squared distance.
+    """
+
+    target: State
+    weight: Number = 1.0
+
+    def value(self, rho: Population) -> Scalar:
+        mean, _ = _moments("MeanTarget", rho)
+        return 0.5 * self.weight * jnp.sum(jnp.square(mean - self.target))
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        mean, _ = _moments("MeanTarget", rho)
+        return self.weight * jnp.vdot(mean - self.target, x)
+
+
+def _moments(owner: str, rho: Population):
+    if rho is None:
+        raise TypeError(f"`{owner}` got no population, expected a density: pass `rho`.")
+    return rho.moments()

@@ -1,0 +1,1 @@
+"""Games with exact answers, against which solvers, models and measures are tested."""
