@@ -1,0 +1,69 @@
+"""The neural solver against exact solutions and against the grid, in single precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfgen.density.gaussian import Gaussian
+from mfgen.problem.constraint import Prescribed
+from mfgen.problem.cost import Kinetic
+from mfgen.problem.dynamics import Integrator
+from mfgen.problem.functional import Linear
+from mfgen.problem.game import MFG
+from mfgen.problem.interaction import Pairwise
+from mfgen.solvers.base import Solution, Status
+from mfgen.solvers.grid import Grid
+from mfgen.solvers.neural import Neural
+from mfgen.zoo.oracles.control import linear_quadratic
+
+SMALL = Neural(width=32, steps=1000, particles=512, stages=32)
+
+
+def value_error(found: Solution, exact: Solution, t: float) -> float:
+    """Relative L2 error of U over the exact density."""
+    points = exact.density(t).sample(1000, key=jax.random.key(7))
+    u = jax.vmap(lambda x: found.value(t, x))(points)
+    true = jax.vmap(lambda x: exact.value(t, x))(points)
+    return float(jnp.sqrt(jnp.mean((u - true) ** 2) / jnp.mean(true**2)))
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_linear_quadratic_control(key, dim):
+    exact = linear_quadratic(dim).solution
+    found = SMALL.solve(exact.game, key=key)
+    assert found.result.status is not Status.DIVERGED, found.result.message
+    for t in (0.0, 0.7):
+        assert value_error(found, exact, t) < 0.02
+    mean, covariance = found.density(1.5).moments()
+    true_mean, true_covariance = exact.density(1.5).moments()
+    deviation = np.sqrt(np.diag(np.asarray(true_covariance)))
+    assert (np.abs(np.asarray(mean - true_mean)) < 5 * deviation / np.sqrt(512)).all()
+    ratio = np.diag(np.asarray(covariance)) / deviation**2
+    assert (np.abs(ratio - 1) < 5 * np.sqrt(2 / 512) + 0.03).all()
+
+
+def test_an_interaction_against_the_grid(key):
+    """Particles that repel each other at a distance: two methods, one value and one density."""
+    game = MFG(
+        Integrator(sigma=0.4),
+        Kinetic(),
+        Linear(lambda x: 0.5 * x @ x),
+        interaction=Pairwise(lambda z: jnp.exp(-0.5 * z @ z / 0.25)),
+        initial=Gaussian(jnp.full(1, 0.3), 0.3),
+    )
+    grid = Grid((-4.0, 4.0), 120, steps=40).solve(game)
+    found = SMALL.solve(game, key=key)
+    assert value_error(found, grid, 0.0) < 0.02
+    spread = [float(one.density(1.0).moments()[1][0, 0]) for one in (found, grid)]
+    assert abs(spread[0] / spread[1] - 1) < 5 * np.sqrt(2 / 512)
+
+
+def test_doors(key):
+    alone = MFG(Integrator(), Kinetic(), Linear(jnp.sum), initial=Gaussian(jnp.zeros(1), 1.0))
+    with pytest.raises(ValueError, match="key"):
+        SMALL.solve(alone)
+    ended = Prescribed(Gaussian(jnp.zeros(1), 1.0))
+    bridge = MFG(Integrator(sigma=0.5), Kinetic(), ended, initial=alone.initial)
+    with pytest.raises(TypeError, match="Grid"):
+        SMALL.solve(bridge, key=key)
