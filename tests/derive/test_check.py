@@ -1,0 +1,356 @@
+"""Every question of the check, on a game with a known answer of either kind."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfgen.density.empirical import Empirical
+from mfgen.density.gaussian import Gaussian, GaussianMixture
+from mfgen.density.toy import checkerboard, eight_gaussians, rings
+from mfgen.derive import convexity, monotonicity, regularity, signs, support
+from mfgen.derive.check import check
+from mfgen.derive.probe import probe
+from mfgen.derive.resolution import CFL, DIFFUSION, PECLET, resolution
+from mfgen.derive.verdict import Verdict
+from mfgen.problem.cost import Anisotropic, Kinetic, NoCost, Power, Relativistic, WithPotential
+from mfgen.problem.dynamics import AbstractDynamics, Integrator
+from mfgen.problem.functional import KL, AbstractFunctional, CrossEntropy, Entropy, Linear, Zero
+from mfgen.problem.game import MFG
+from mfgen.problem.lagrangian import AbstractLagrangian
+
+HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
+KEY = jax.random.key(0)
+NORMAL = Gaussian([0.0, 0.0])
+
+
+class DoubleWell(AbstractLagrangian):
+    """Not convex between the wells at |v| = 1."""
+
+    def __call__(self, t, x, v):
+        return (v @ v - 1) ** 2 / 4
+
+
+class Bounded(AbstractLagrangian):
+    """A hard limit of the speed: H = |p|, which has a kink at zero."""
+
+    def __call__(self, t, x, v):
+        return jnp.where(v @ v <= 1 + 1e-9, 0.0, jnp.inf)
+
+    def argmax(self, t, x, q):
+        return q / jnp.maximum(jnp.sqrt(q @ q), 1e-150)
+
+
+class Linearly(AbstractLagrangian):
+    """Strictly convex, but H is finite for |p| < 1 only."""
+
+    def __call__(self, t, x, v):
+        return jnp.sqrt(1 + v @ v)
+
+
+class Backward(AbstractLagrangian):
+    """Its argmax has the wrong sign."""
+
+    def __call__(self, t, x, v):
+        return 0.5 * v @ v
+
+    def argmax(self, t, x, q):
+        return -q
+
+
+def game(cost, **parts):
+    settings = {"dynamics": Integrator(), "terminal": Zero(), "initial": NORMAL} | parts
+    return MFG(lagrangian=cost, **settings)
+
+
+def asked(cost):
+    """All questions about the Lagrangian and the Hamiltonian, by name."""
+    made = game(cost)
+    points = probe(made, NORMAL, KEY)
+    items = [
+        *convexity.convexity(made, points),
+        convexity.growth(made, points),
+        *regularity.finiteness(made, points),
+        regularity.smoothness(made, points),
+    ]
+    return {item.name: item for item in items}
+
+
+LAGRANGIAN = (
+    convexity.CONVEX, convexity.SINGLE, convexity.GROWTH, regularity.FINITE, regularity.ATTAINED,
+    regularity.SMOOTH,
+)  # fmt: skip
+GOOD = (HOLDS,) * 6
+CASES = {
+    "Kinetic": (Kinetic(0.1), GOOD),
+    "Power-3": (Power(3.0), GOOD),
+    "Power-1.1": (Power(1.1), GOOD),
+    "Relativistic": (Relativistic(2.0), GOOD),
+    "place": (WithPotential(Kinetic(), lambda t, x: 1e3 * jnp.cos(x[0])), GOOD),
+    "metric": (Anisotropic(lambda x: jnp.diag(1 + x**2)), GOOD),
+    "none": (NoCost(), (HOLDS, FAILS, FAILS, FAILS, UNKNOWN, UNKNOWN)),
+    "bounded": (Bounded(), (HOLDS, FAILS, HOLDS, HOLDS, HOLDS, FAILS)),
+    "backward": (Backward(), (HOLDS, HOLDS, HOLDS, HOLDS, FAILS, HOLDS)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_costs_of_speed(name, x64):
+    cost, expected = CASES[name]
+    found = asked(cost)
+    assert {item: found[item].status for item in LAGRANGIAN} == dict(
+        zip(LAGRANGIAN, expected, strict=True)
+    )
+    assert all(bool(item.repair) == (item.status is FAILS) for item in found.values())
+
+
+def test_a_cost_that_is_not_convex_fails_at_a_point(x64):
+    made = game(DoubleWell())
+    item, single = convexity.convexity(made, probe(made, NORMAL, KEY))
+    assert item.status is FAILS
+    assert "between two velocities, v = [" in item.evidence
+    assert "convex hull" in item.repair
+    assert single.status is UNKNOWN
+
+
+def test_linear_growth_leaves_steep_costates_without_a_maximum(x64):
+    made = game(Linearly())
+    points = probe(made, NORMAL, KEY)
+    assert convexity.convexity(made, points)[0].status is HOLDS
+    item = convexity.growth(made, points)
+    assert item.status is FAILS
+    assert "at |v| = 1e4 and 1 at 1e8" in item.evidence
+    assert regularity.finiteness(made, points)[0].status is FAILS
+
+
+class Timed(AbstractDynamics):
+    """sigma = level max(t - start, 0)."""
+
+    level: float
+    start: float = 0.0
+    deterministic: bool = eqx.field(static=True, default=False)
+    horizon: float = eqx.field(static=True, default=1.0)
+
+    def free(self, t, x):
+        return 0.0 * x
+
+    def gain(self, t):
+        return jnp.asarray(1.0)
+
+    def diffusion(self, t):
+        return self.level * jnp.maximum(t - self.start, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "status", "said"),
+    [
+        (Integrator(), HOLDS, "of first order"),
+        (Integrator(sigma=0.5), HOLDS, "sigma lies in [0.5, 0.5]"),
+        (Timed(1.0), HOLDS, "parabolic"),
+        (Timed(1.0, start=0.5), FAILS, "sigma is zero at 13 of 25 times"),
+        (Timed(1.0, deterministic=True), FAILS, "`deterministic` is true, but sigma reaches 0.99"),
+        (Timed(-1.0), FAILS, "at some of 25 times"),
+    ],
+)
+def test_noise(dynamics, status, said):
+    item = regularity.noise(game(Kinetic(), dynamics=dynamics))
+    assert item.status is status
+    assert said in item.evidence
+
+
+def circle(dim=2, count=600):
+    angles = np.random.default_rng(0).uniform(0, 2 * np.pi, count)
+    lift = np.random.default_rng(1).normal(size=(2, dim)) if dim > 2 else np.eye(2)
+    return Empirical(np.stack([np.cos(angles), np.sin(angles)], axis=1) @ lift)
+
+
+LINE = Empirical(np.linspace(-1, 1, 300)[:, None] * np.array([[1.0, 2.0, -1.0]]))
+CLOUD = Empirical(np.random.default_rng(0).normal(size=(600, 2)))
+
+
+@pytest.mark.parametrize(
+    ("density", "thin"),
+    [
+        (NORMAL, False), (CLOUD, False), (eight_gaussians(), False), (rings(), False),
+        (Gaussian(np.zeros(20)), False), (circle(), True), (circle(5), True), (LINE, True),
+        (GaussianMixture([0.5, 0.5], [[0.0, 0.0], [1.0, 0.0]], [[1.0, 1e-9], [1.0, 1e-9]]), True),
+    ],
+)  # fmt: skip
+def test_sets_of_lower_dimension_are_seen(density, thin):
+    assert support.support(density, KEY).is_thin == thin
+
+
+def test_the_dimension_of_a_circle():
+    found = support.support(circle(), KEY)
+    assert abs(found.estimate - 1) < 0.15
+    assert abs(found.expected - 2) < 0.3
+    assert "dimension 2 in 5" in str(support.support(circle(5), KEY))
+
+
+@pytest.mark.parametrize(
+    ("terminal", "parts", "status", "said"),
+    [
+        (KL(eight_gaussians()), {}, HOLDS, "it lies in"),
+        (Linear(lambda x: x @ x), {"initial": circle()}, HOLDS, "it lies in"),
+        (KL(circle()), {}, FAILS, "its 600 points lie on a set of dimension"),
+        (CrossEntropy(CLOUD), {}, FAILS, "has no log-density"),
+        (KL(checkerboard()), {}, FAILS, "the target is zero there"),
+        (KL(NORMAL), {"initial": circle()}, FAILS, "the first density lies on a set"),
+        (KL(NORMAL), {"initial": circle(), "dynamics": Integrator(sigma=1.0)}, HOLDS, "lies in"),
+        (Linear(lambda x: jnp.log(x[0])), {}, FAILS, "points that the population can reach"),
+    ],
+)  # fmt: skip
+def test_the_terminal_condition(terminal, parts, status, said, x64):
+    made = game(Kinetic(), terminal=terminal, **parts)
+    item = support.terminal(made, made.initial, KEY)
+    assert item.status is status, item.evidence
+    assert said in item.evidence
+    if "target" in item.evidence:
+        assert "Lipschitz" in item.repair
+        assert "noise" in item.repair
+
+
+class Pull(AbstractFunctional):
+    """F = (weight / 2) E |X - E X|^2, whose variation holds no derivative of the mean."""
+
+    weight: float
+
+    def value(self, rho):
+        return 0.5 * self.weight * jnp.trace(rho.moments()[1])
+
+    def variation(self, rho, x):
+        return 0.5 * self.weight * jnp.sum((x - rho.moments()[0]) ** 2)
+
+
+class Follow(AbstractFunctional):
+    """Particles pay for E k(x - Y) with an odd kernel: no first variation of anything."""
+
+    def value(self, rho):
+        return jnp.asarray(0.0)
+
+    def variation(self, rho, x):
+        points, weights = rho.particles()
+        return weights @ jnp.tanh(x[0] - points[:, 0])
+
+
+class Mistaken(AbstractFunctional):
+    """The second moment, with twice its first variation."""
+
+    def value(self, rho):
+        points, weights = rho.particles()
+        return weights @ jnp.sum(points**2, axis=1)
+
+    def variation(self, rho, x):
+        return 2 * x @ x
+
+
+BOWL, WELLS = Linear(lambda x: x @ x), Linear(lambda x: (x @ x - 1) ** 2)
+COUPLINGS = {
+    "Zero": (Zero(), HOLDS, HOLDS, HOLDS),
+    "bowl": (BOWL, HOLDS, HOLDS, HOLDS),
+    "wells": (WELLS, HOLDS, FAILS, HOLDS),
+    "Entropy": (Entropy(), HOLDS, HOLDS, HOLDS),
+    "aggregation": (-0.5 * Entropy(), FAILS, FAILS, HOLDS),
+    "KL-normal": (KL(NORMAL), HOLDS, HOLDS, HOLDS),
+    "KL-mixture": (KL(eight_gaussians()), HOLDS, FAILS, HOLDS),
+    "attraction": (Pull(1.0), FAILS, HOLDS, HOLDS),
+    "repulsion": (Pull(-1.0), HOLDS, FAILS, HOLDS),
+    "Follow": (Follow(), HOLDS, HOLDS, FAILS),
+    "Mistaken": (Mistaken(), HOLDS, HOLDS, FAILS),
+    "undefined": (KL(CLOUD), UNKNOWN, UNKNOWN, UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("name", COUPLINGS)
+def test_couplings(name, x64):
+    """Monotone (Lasry and Lions), displacement convex (McCann), potential."""
+    functional, *expected = COUPLINGS[name]
+    at = monotonicity.pairs(NORMAL, 2, KEY)
+    items = (
+        monotonicity.monotone("I", functional, at),
+        monotonicity.displacement("I", functional, at),
+        monotonicity.potential({"I": functional}, at),
+    )
+    assert [item.status for item in items] == expected, [item.evidence for item in items]
+
+
+def test_a_coupling_in_ten_dimensions(x64):
+    """Integrals are over a sample: bounds come from its error."""
+    at, waves = monotonicity.pairs(None, 10, KEY), Linear(lambda x: jnp.cos(3 * x[0]))
+    assert monotonicity.monotone("I", Entropy(), at).status is HOLDS
+    assert monotonicity.monotone("I", -1.0 * Entropy(), at).status is FAILS
+    assert monotonicity.displacement("I", Entropy(), at).status is HOLDS
+    assert monotonicity.displacement("I", waves, at).status is FAILS
+
+
+def test_the_integral_of_the_entropy_is_the_symmetric_divergence(x64):
+    """KL(rho || mu) + KL(mu || rho) of normal laws, in closed form."""
+    at = monotonicity.pairs(NORMAL, 2, KEY)
+    item = monotonicity.monotone("I", Entropy(), at)
+    variances, shift = np.asarray(at.scales) ** 2, np.diff(np.asarray(at.means), axis=0)[0] ** 2
+    ratio = variances[0] / variances[1]
+    exact = 0.5 * np.sum(ratio + 1 / ratio - 2 + shift * (1 / variances).sum(0), axis=1)
+    assert f"at least {exact.min():.3g} " in item.evidence
+
+
+def test_the_signs():
+    with jax.enable_x64(True):
+        item = signs.signs()
+    assert item.status is HOLDS
+    assert "e-1" in item.evidence
+
+
+def test_a_turned_sign_is_seen(monkeypatch):
+    real = signs.hjb
+    turned = lambda game, u, rho, t, x: real(game, lambda s, x: u(2 * t - s, x), rho, t, x)
+    monkeypatch.setattr(signs, "hjb", turned)
+    assert signs.signs().status is FAILS
+
+
+def test_the_numbers_of_a_grid(x64):
+    """U(T) = 3 x gives the speed 3 for L = |v|^2 / 2, sigma = 1."""
+    made = MFG(Integrator(sigma=1.0), Kinetic(), Linear(lambda x: 3 * x[0]))
+    points = probe(made, Gaussian([0.0]), KEY)
+    numbers = {i.name: i for i in resolution(made, points, 0.1, 0.02)}
+    assert numbers[CFL].evidence.startswith("0.6 at the speed 3")
+    assert numbers[DIFFUSION].evidence.startswith("2 with sigma up to 1")
+    assert numbers[PECLET].evidence.startswith("0.6 ")
+    assert [numbers[name].status for name in (CFL, DIFFUSION, PECLET)] == [HOLDS, FAILS, HOLDS]
+    assert "a step of at most 0.01" in numbers[DIFFUSION].repair
+    first_order = MFG(Integrator(), Kinetic(), Linear(lambda x: 3 * x[0]))
+    (peclet,) = resolution(first_order, points, 0.1, None)
+    assert peclet.status is FAILS
+
+
+def test_the_plain_normalizing_flow_on_a_circle():
+    """What the paper says of it: both regularisations are needed, each for its own reason."""
+    report = check(game(NoCost(), terminal=KL(circle())))
+    assert "H is infinite unless grad U = 0" in report[regularity.FINITE].evidence
+    assert "many minimisers" in report[convexity.SINGLE].evidence
+    for name in (regularity.FINITE, convexity.SINGLE):
+        assert "`Kinetic(0.1)`" in report[name].repair
+        assert "W2" in report[name].repair
+    assert "U(T) is undefined" in report[support.TERMINAL].evidence
+    assert "W1" in report[support.TERMINAL].repair
+    assert not jax.config.jax_enable_x64
+
+
+def test_a_game_without_fault():
+    report = check(
+        game(Kinetic(), dynamics=Integrator(sigma=0.5), terminal=KL(NORMAL)), spacing=0.01
+    )
+    assert report.failed == ()
+    assert {item.status for item in report} == {HOLDS}
+    assert len(str(report).splitlines()) == len(report.items)
+    with pytest.raises(KeyError, match="no item 'none'"):
+        report["none"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"spacing": 0.0}, "got spacing = 0.0"), ({"step": 0.1}, "step without spacing")],
+)
+def test_a_grid_that_is_none_is_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        check(game(Kinetic()), **settings)
