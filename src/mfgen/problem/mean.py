@@ -5,9 +5,8 @@
 
 The first keeps particles together and does not care where; the second moves their centre and does
 not care how wide they are. The first variation of the first holds no term from the change of m,
-since E (X - m) = 0. F of the first is concave in rho for w > 0 (the variance is), that of the
-second convex: with the first a game may have several equilibria in general, in the linear-quadratic
-case it does not while its Riccati equations have solutions.
+since E (X - m) = 0. As functions of rho the second is convex, the first concave for w > 0 (a
+variance is): with it a stationary point need not be the only one.
 
 Reference: M. Huang, P. Caines, R. Malhamé, "Large-population cost-coupled LQG problems", IEEE
 Trans. Autom. Control 52 (2007); A. Bensoussan, J. Frehse, P. Yam, "Mean field games and mean field
