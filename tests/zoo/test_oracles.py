@@ -26,7 +26,8 @@ from mfgen.problem.noising import VE, SubVP
 from mfgen.zoo.oracles.bridge import gaussian_bridge
 from mfgen.zoo.oracles.descent import discounted_flow
 from mfgen.zoo.oracles.flow import terminal_divergence
-from mfgen.zoo.oracles.hopf_lax import hopf_lax_computed, kink
+from mfgen.zoo.oracles.hopf_lax import hopf_lax_computed
+from mfgen.zoo.oracles.parting import kink
 from mfgen.zoo.oracles.proximal import target, wasserstein_proximal_kernel
 from mfgen.zoo.oracles.score import cost_identity, hopf_cole
 from mfgen.zoo.oracles.translation import translation
