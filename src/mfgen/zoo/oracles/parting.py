@@ -1,13 +1,14 @@
 """A population that parts: a game without noise whose value function has a kink at all times.
 
     dX = v dt,   L = (k/2) |v|^2,   M = -E |X|
-    U(t, x) = inf_y { -|y| + k |y - x|^2 / (2 (T - t)) } = -|x| - (T - t) / (2 k),   v* = x / (k |x|)
+    U(t, x) = inf_y { -|y| + k |y - x|^2 / (2 (T - t)) } = -|x| - (T - t) / (2 k)
+    v* = x / (k |x|)
 
 Everyone moves outwards at the speed 1/k, so that with r = |x| and s = r - t / k > 0
 
     rho(t, x) = rho_0(s x / r) (s / r)^(d - 1),      zero within t / k of the origin.
 
-Reference: L. C. Evans, "Partial differential equations" (2010), section 3.3 (semiconcave solutions).
+Reference: L. C. Evans, "Partial differential equations" (2010), section 3.3.
 """
 
 import math
