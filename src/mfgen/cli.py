@@ -1,4 +1,4 @@
-"""The command line: `mfgen list | show | run | sample | compare | report | demo`.
+"""The command line: `mfgen list | show | run | check | sample | compare | report | demo`.
 
 Results go to the standard output, as tables or with --json as JSON alone; progress and errors go to
 the standard error. What went wrong is one line `error: ...` without a traceback, and exit code 2
@@ -35,7 +35,7 @@ Runs = Positional[
 
 @dataclass(frozen=True)
 class List:
-    """Recipes and data sets by name."""
+    """Recipes, oracles and data sets by name."""
 
     json: bool = False
     """Print JSON."""
@@ -46,10 +46,10 @@ class List:
 
 @dataclass(frozen=True)
 class Show:
-    """What a name stands for: a recipe's game and specification, or a data set."""
+    """What a name stands for: a game with its equations and specification, or a data set."""
 
     name: Positional[Annotated[str, arg(metavar="NAME")]]
-    """A recipe or a data set."""
+    """A recipe, an oracle or a data set."""
     data: Data = None
     """The data set for which a recipe's settings are shown (default: gaussians8)."""
     json: bool = False
@@ -95,6 +95,29 @@ class Run:
             resume=self.resume,
             allow_import=self.allow_import,
             console=console,
+        )
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether a game is well posed, with evidence and repairs."""
+
+    spec: Positional[Annotated[str, arg(metavar="SPEC")]]
+    """A recipe, an oracle, or the path of a specification in TOML."""
+    data: Data = None
+    """The data set of a recipe (default: gaussians8)."""
+    path: Folder = None
+    """The file of the data `table`, or the folder of `mnist`."""
+    allow_import: bool = False
+    """Allow the specification to run code of its own."""
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        from mfgen.lab import checked
+
+        return checked.report(
+            self.spec, data=self.data, path=self.path, allow_import=self.allow_import
         )
 
 
@@ -174,6 +197,7 @@ Command = (
     Annotated[List, subcommand("list")]
     | Annotated[Show, subcommand("show")]
     | Annotated[Run, subcommand("run")]
+    | Annotated[Check, subcommand("check")]
     | Annotated[Sample, subcommand("sample")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Report, subcommand("report")]

@@ -297,6 +297,12 @@ def test_a_score_based_model_reads_as_in_a_book():
     assert "solved first" in equations(game).reading
 
 
+def test_squares_of_different_weight_stay_components():
+    cost = WithPotential(Kinetic(), lambda t, x: 0.25 * x[0] ** 2 + 0.6 * x[1] ** 2)
+    lines = dict(equations(MFG(Integrator(), cost, Zero()), 2).lines("ascii"))
+    assert lines["Lagrangian"] == "L = |v|^2/2 + 0.6 x2^2 + x1^2/4"
+
+
 def test_a_dimension_that_does_not_fit_is_refused():
     game = MFG(Integrator(), Kinetic(), KL(Gaussian([0.0, 1.0])))
     with pytest.raises(ValueError, match="`equations` got dim = 3, expected 2"):

@@ -81,6 +81,8 @@ def factor_along(
     """The c of field = c vector, or `None` if the field has another direction."""
 
     def find() -> Expression | None:
+        if len(field) != len(vector):
+            return None
         factor = sp.cancel(field[0] / vector[0])
         factor = sp.expand(factor) if sp.fraction(factor)[1].is_number else factor
         if factor.free_symbols & {vector[0]} and len(vector) == 1:
@@ -139,7 +141,9 @@ def _compact(expression: Expression, vectors: Vectors) -> Expression:
     for symbol, power, terms in vectors.products():
         rest = symbol**power - sp.Add(*terms[:-1])
         shorter = sp.expand(shortened.subs(terms[-1], rest))
-        if shorter.has(symbol) and shorter.count_ops() <= shortened.count_ops():
+        left_over = any(shorter.has(term) for term in terms[:-1])
+        most = shortened.count_ops() - (power == 1 and len(terms) > 1)
+        if shorter.has(symbol) and not left_over and shorter.count_ops() <= most:
             shortened = shorter
             invariants.append(symbol)
     if invariants and shortened.is_Add:

@@ -23,7 +23,7 @@ from mfgen.math.program import body
 
 _SECONDS = 4.0
 _ENTRIES = 1000  # of one array of the program
-_OPERATIONS = 600  # of one formula that is still shown
+_OPERATIONS = 150  # of one formula that is still shown
 
 _PARTS = 2000  # of the expressions of one array
 

@@ -1,6 +1,7 @@
-"""What there is, by name: recipes and data sets, and what each stands for.
+"""What there is, by name: recipes, oracles and data sets, and what each stands for.
 
-A recipe is shown as TOML that runs as it is: its game stands above the specification in comments.
+A recipe is shown as TOML that runs as it is: its game, and the equations derived from it, stand
+above the specification in comments. JAX is imported only where equations are derived.
 """
 
 import difflib
@@ -15,19 +16,22 @@ from mfgen.lab import recipes, spec, toml
 from mfgen.lab.answer import Answer, stack, table
 from mfgen.lab.catalogue import DATA, FILES, DataName
 from mfgen.lab.described import RecipeInfo
+from mfgen.lab.oracles import ORACLES
 from mfgen.lab.recipes import RECIPES
 
 _COMMENT = 80  # columns of the comments above a specification
+_DERIVED = "With its own numbers, in two dimensions:"
 
 
 def names() -> Answer:
-    """All recipes and data sets, with a line on each."""
+    """All recipes, oracles and data sets, with a line on each."""
     data = {
         name: {"kind": info.kind, "dim": info.dim, "summary": info.summary}
         for name, info in DATA.items()
     }
     document = {
         "recipes": {name: info.summary for name, info in RECIPES.items()},
+        "oracles": {name: info.summary for name, info in ORACLES.items()},
         "data": data,
     }
     lines = [[name, _size(info.dim), escape(info.summary)] for name, info in DATA.items()]
@@ -35,26 +39,35 @@ def names() -> Answer:
         table(
             "Recipes", ["name", "what it is"], [[n, escape(i.summary)] for n, i in RECIPES.items()]
         ),
+        table(
+            "Oracles", ["name", "what it is"], [[n, escape(i.summary)] for n, i in ORACLES.items()]
+        ),
         table("Data", ["name", "dimension", "what it is"], lines),
-        "mfgen show NAME says more; mfgen run RECIPE --data DATA trains.",
+        "mfgen show NAME says more; mfgen run RECIPE --data DATA trains; mfgen check NAME asks "
+        "whether its game is well posed.",
     )
     return Answer(document, view)
 
 
 def one(name: str, data: str | None = None) -> Answer:
-    """A recipe with its game and its specification for some data, or a data set.
+    """A recipe with its game and its specification for some data, an oracle, or a data set.
 
     Raises:
-        ValueError: for a name that is neither.
+        ValueError: for a name that is none of them.
     """
     if name in RECIPES:
         return _recipe(name, data or "gaussians8")
     if name in DATA:
         return _data(name, data)
-    known = [*RECIPES, *DATA]
+    if name in ORACLES:
+        _check_plain(name, data, "an oracle")
+        from mfgen.lab import shown
+
+        return shown.oracle(name)
+    known = [*RECIPES, *ORACLES, *DATA]
     near = difflib.get_close_matches(name, known, n=1)
     fix = f"did you mean `{near[0]}`?" if near else "see `mfgen list`."
-    raise ValueError(f"`show` got {name!r}, expected a recipe or a data set: {fix}")
+    raise ValueError(f"`show` got {name!r}, expected a recipe, an oracle or a data set: {fix}")
 
 
 def recipe_on(name: str, data: str, path: str | None = None) -> spec.Experiment:
@@ -70,11 +83,7 @@ def recipe_on(name: str, data: str, path: str | None = None) -> spec.Experiment:
 
 
 def _data(name: str, data: str | None) -> Answer:
-    if data is not None:
-        raise ValueError(
-            f"`show` got --data {data} with the data set {name!r}, expected it with a recipe: "
-            "leave --data out."
-        )
+    _check_plain(name, data, "the data set")
     info = DATA[name]
     document = {"name": name, "kind": info.kind, "dim": info.dim, "summary": info.summary}
     lines = [
@@ -87,22 +96,36 @@ def _data(name: str, data: str | None) -> Answer:
     return Answer(document, escape("\n".join(lines)))
 
 
+def _check_plain(name: str, data: str | None, kind: str) -> None:
+    if data is not None:
+        raise ValueError(
+            f"`show` got --data {data} with {kind} {name!r}, expected it with a recipe: leave "
+            "--data out."
+        )
+
+
 def _recipe(name: str, data: str) -> Answer:
     info = RECIPES[name]
     experiment = toml.decode(toml.encode(recipe_on(name, data, "PATH" if data in FILES else None)))
     dim = recipes.dimension(experiment.data)
     if dim is not None:
         experiment = recipes.resolve(experiment, dim)
+    from mfgen.lab import shown
+
+    derived = shown.of_game(experiment.game)
     document = {
         "name": name,
         "summary": info.summary,
         "formulas": dict(info.formulas),
+        "equations": shown.document(derived),
         "spec": toml.encode(experiment),
     }
     heading = textwrap.wrap(
         f"{name}: {info.summary}", _COMMENT, initial_indent="# ", subsequent_indent="# "
     )
-    text = "\n".join([*heading, "#", *_game(info), "", toml.write(experiment)])
+    own = [f"# {line}" for line in (_DERIVED, *shown.lines(derived, _COMMENT - 2))]
+    parts = [*heading, "#", *_game(info), "#", *own, "", toml.write(experiment)]
+    text = "\n".join(parts)
     return Answer(document, stack(_listing(text.rstrip())))
 
 
