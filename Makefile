@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_COMPILATION_CACHE_DIR
 
-.PHONY: help demo test test-slow check format bench-speed bench-hjb clean
+.PHONY: help demo test test-slow check format bench-speed bench-hjb bench-grid clean
 
 help:
 	@echo "make demo         train with and without the HJB regulariser, write a report"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench-speed  speed beside other libraries, written to docs/results/speed.md"
 	@echo "make bench-hjb    the HJB regulariser measured, written to docs/results/hjb.md"
 	@echo "                  (QUICK=1: minutes; PROTEIN=file: with the UCI protein table)"
+	@echo "make bench-grid   solvers against exact games and a peer, written to docs/results/grid.md"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -55,6 +56,11 @@ bench-speed: $(VENV)/bench.stamp
 # Runs are kept in runs/hjb: a study that was stopped goes on where it was.
 bench-hjb: $(VENV)/run.stamp
 	PYTHONWARNINGS=ignore $(BIN)/python -m studies.hjb $(if $(QUICK),--quick) $(if $(PROTEIN),--protein $(PROTEIN))
+
+# The peer asks for an older numpy than it needs, so it is installed without what it asks for.
+bench-grid: $(VENV)/bench.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mfgsolver==0.4.4
+	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.grid
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache

@@ -1,0 +1,208 @@
+"""The solvers held against exact solutions and against mfgsolver.
+
+    python -m benchmarks.grid           # writes docs/results/grid.md, minutes
+    python -m benchmarks.grid --quick   # smaller lattices, printed only
+
+Errors are relative L2 over the particles: of U at time 0 and of rho at the horizon. An order is
+that between the last two lattices. Times are of the processor, compiled, taken in turn with the
+peer's in one process; compile time is the first call less a later one.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import mfgen as mg
+from mfgen.lab import oracles
+from mfgen.solvers.base import Solution
+
+REPORT = Path(__file__).parents[1] / "docs" / "results" / "grid.md"
+SMOOTH = (
+    "oracle-hopf-cole",
+    "oracle-linear-quadratic",
+    "oracle-gaussian-bridge",
+    "oracle-logarithmic-coupling",
+)
+FIRST_ORDER = ("oracle-kink", "oracle-hopf-lax")
+MARGIN = 1.15
+
+
+def errors(exact: Solution, found: Solution) -> tuple[float, float]:
+    """Of U at time 0 and of rho at the horizon; NaN for a density that is not exact."""
+    lattice = found.value.lattice
+    nodes = jnp.asarray(lattice.nodes()).reshape(-1, lattice.dim)
+    horizon = exact.game.dynamics.horizon
+    start = np.exp(np.asarray(jax.vmap(exact.game.initial.log_density)(nodes)))
+    u = np.asarray(jax.vmap(lambda x: exact.value(0.0, x))(nodes))
+    off = np.asarray(found.value.values[0]).ravel() - u
+    value = np.sqrt((start * off**2).sum() / (start * u**2).sum())
+    end = np.exp(np.asarray(jax.vmap(lambda x: exact.density(horizon).log_density(x))(nodes)))
+    miss = np.asarray(found.density.mass[-1]).ravel() / lattice.volume - end
+    return float(value), float(np.sqrt((miss**2).sum() / (end**2).sum()))
+
+
+def solved(name: str, dim: int, points: int, steps: int) -> tuple[float, float]:
+    """The errors of the grid solver on an oracle."""
+    oracle = oracles.build(name, dim)
+    half = MARGIN * oracle.box
+    grid = mg.Grid(((-half, half),) * dim, points, steps=steps)
+    print(f"{name}, {dim} axes, {points} cells, {steps} steps", flush=True)
+    found = mg.solve(oracle.solution.game, grid)
+    if not found.result.converged:
+        print(f"  {found.result.message}")
+    return errors(oracle.solution, found)
+
+
+def order(coarse: float, fine: float, factor: float = 2.0) -> float:
+    return float(np.log(coarse / fine) / np.log(factor))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def accuracy(quick: bool) -> str:
+    top = 100 if quick else 400
+    rows = []
+    for name in SMOOTH + FIRST_ORDER:
+        together = [solved(name, 1, n, n // 2) for n in (top // 2, top)]
+        in_time = [solved(name, 1, top, n) for n in (top // 20, top // 10)]
+        space = [order(*pair) for pair in zip(*together, strict=True)]
+        later = [order(*pair) for pair in zip(*in_time, strict=True)]
+        rows.append(
+            [
+                name.removeprefix("oracle-"),
+                f"{together[-1][0]:.1e}",
+                f"{together[-1][1]:.1e}",
+                f"{space[0]:.2f}, {space[1]:.2f}",
+                f"{later[0]:.2f}, {later[1]:.2f}",
+            ]
+        )
+    head = [
+        "game",
+        f"error of U, {top} cells",
+        f"error of rho, {top} cells",
+        "order, cells and steps together (U, rho)",
+        f"order in time from {top // 20} to {top // 10} steps (U, rho)",
+    ]
+    return table(head, rows)
+
+
+def plane(quick: bool) -> str:
+    points = 48 if quick else 128
+    rows = []
+    for name in SMOOTH:
+        value, density = solved(name, 2, points, points // 2)
+        rows.append([name.removeprefix("oracle-"), f"{value:.1e}", f"{density:.1e}"])
+    return table(["game", f"error of U, {points}² cells", "error of rho"], rows)
+
+
+def race(kind: str, points: int, steps: int, tolerance: float, rounds: int) -> list[str]:
+    from benchmarks import peer_grid as both
+
+    print(f"{kind}, {points} cells, {steps} steps", flush=True)
+    count, change = both.iterations(kind, points, steps, tolerance)
+    game, grid = both.game(kind), both.grid(kind, points, steps, tolerance)
+    begun = time.process_time()
+    found = mg.solve(game, grid)
+    first = time.process_time() - begun
+    times: dict[str, list[float]] = {"peer": [], "mfgen": []}
+    for _ in range(rounds):
+        for name, run in (
+            ("peer", lambda: both.peer(kind, points, steps, count)),
+            ("mfgen", lambda: mg.solve(game, grid)),
+        ):
+            begun = time.process_time()
+            run()
+            times[name].append(time.process_time() - begun)
+    peer, own = (float(np.median(times[name])) for name in ("peer", "mfgen"))
+    ratios = [a / b for a, b in zip(times["peer"], times["mfgen"], strict=True)]
+    ended = f"{count} iterations" if change < tolerance else f"not converged ({change:.1e})"
+    return [
+        f"{kind}, {points} cells x {steps} steps",
+        f"{peer:.2f} s, {ended}",
+        f"{own:.3f} s, {found.result.status.value} in {found.stats['iterations']:.0f}",
+        f"{peer / own:.0f} ({min(ratios):.0f} to {max(ratios):.0f})",
+        f"{first - own:.1f} s",
+    ]
+
+
+def races(quick: bool) -> str:
+    rounds = 1 if quick else 3
+    rows = [race("circle", 50, 20, 1e-8, rounds)]
+    if not quick:
+        rows += [race("circle", n, n, 1e-8, rounds) for n in (200, 400)]
+        rows += [race("wall", n, n, 1e-8, rounds) for n in (200,)]
+        rows += [race("plane", 50, 50, 1e-5, 1)]
+    head = ["game", "mfgsolver 0.4.4", "mfgen", "ratio (range)", "compile time of mfgen"]
+    return table(head, rows)
+
+
+class Quartic(mg.AbstractLagrangian):
+    """A cost of speed without a closed form of its Hamiltonian."""
+
+    def __call__(self, t, x, v):
+        return 0.5 * v @ v + 0.25 * (v @ v) ** 2
+
+
+def networks(quick: bool) -> str:
+    """Network and grid against the exact value, on games of three kinds."""
+    from mfgen.zoo.oracles import crowd, hopf_lax, translation
+
+    games = {
+        "cost of speed by its formula alone": translation.translation(1, Quartic()),
+        "interaction": crowd.logarithmic_coupling(1),
+        "first order": hopf_lax.hopf_lax(1),
+    }
+    rows = []
+    for kind, oracle in games.items():
+        game, half = oracle.solution.game, MARGIN * oracle.box
+        points = 200 if quick else 1600 if game.dynamics.deterministic else 400
+        print(f"{kind}: grid and network", flush=True)
+        grid = mg.solve(game, mg.Grid((-half, half), points, steps=points // 4))
+        network = mg.solve(
+            game, mg.Neural(steps=500 if quick else 4000, width=32), key=jax.random.key(0)
+        )
+        places = game.initial.sample(4000, key=jax.random.key(1))
+        exact = jax.vmap(lambda x: oracle.solution.value(0.0, x))(places)  # noqa: B023
+        off = []
+        for one in (network, grid):
+            u = jax.vmap(lambda x: one.value(0.0, x))(places)  # noqa: B023
+            off.append(float(jnp.sqrt(jnp.mean((u - exact) ** 2) / jnp.mean(exact**2))))
+        rows.append([kind, oracle.name, f"{off[0]:.2%}", f"{off[1]:.3%}"])
+    return table(["game", "oracle", "network, error of U", "grid, error of U"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Hold the solvers against exact solutions.")
+    parser.add_argument("--quick", action="store_true", help="smaller lattices, printed only")
+    quick = parser.parse_args().quick
+    with jax.enable_x64(True):
+        parts = [accuracy(quick), plane(quick)]
+    text = (
+        "# Grid and neural solvers, measured\n\nWritten by `make bench-grid`. Errors are relative "
+        "L2 over the particles, of U at time 0 and of rho at the horizon; targets: order at least "
+        "1.8 with noise, at least 0.9 without, errors below 1e-4 on a line and 1e-3 in the plane.\n"
+        f"\n## On a line\n\n{parts[0]}\n## In the plane\n\n{parts[1]}\n"
+        "## Beside mfgsolver\n\nQuadratic Hamiltonian, interaction 0.1 rho, a crowd of deviation "
+        "0.1 in the middle of [0, 1]; the same cells, steps and tolerance (1e-8, in the plane "
+        "1e-5), one thread, processor time, both in turn in one process. On the circle sigma = "
+        "0.3; between walls sigma = 0.1. Targets: 100 on 200 x 200, 50 in the plane.\n\n"
+        f"{races(quick)}\n## Network, grid and truth\n\nTargets: 2 % for the network, 0.1 % for "
+        f"the grid.\n\n{networks(quick)}"
+    )
+    if quick:
+        print(text)
+    else:
+        REPORT.write_text(text)
+        print(REPORT)
+
+
+if __name__ == "__main__":
+    main()
