@@ -8,6 +8,7 @@ The names below are in that order, from the lowest floor to the highest.
 """
 
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from mfgen.density.affine import Affine as Affine
 from mfgen.density.base import AbstractDensity as AbstractDensity
@@ -26,6 +27,7 @@ from mfgen.density.toy import pinwheel as pinwheel
 from mfgen.density.toy import rings as rings
 from mfgen.density.toy import spiral as spiral
 from mfgen.density.toy import swissroll as swissroll
+from mfgen.derive.check import check as check
 from mfgen.derive.hamiltonian import drift as drift
 from mfgen.derive.hamiltonian import hamiltonian as hamiltonian
 from mfgen.derive.hamiltonian import optimal_control as optimal_control
@@ -35,6 +37,10 @@ from mfgen.derive.residual import terminal as terminal
 from mfgen.math.autodiff import divergence as divergence
 from mfgen.math.autodiff import jet as jet
 from mfgen.math.autodiff import laplacian as laplacian
+from mfgen.metrics.agreement import Agreement as Agreement
+from mfgen.metrics.agreement import compare as compare
+from mfgen.metrics.certificate import Certificate as Certificate
+from mfgen.metrics.certificate import certify as certify
 from mfgen.models.base import AbstractModel as AbstractModel
 from mfgen.models.base import AbstractPotential as AbstractPotential
 from mfgen.models.base import AbstractVectorField as AbstractVectorField
@@ -51,6 +57,7 @@ from mfgen.models.score import ScorePotential as ScorePotential
 from mfgen.models.score import score_field as score_field
 from mfgen.models.score import score_potential as score_potential
 from mfgen.models.smoothed import SmoothedPotential as SmoothedPotential
+from mfgen.problem.constraint import Prescribed as Prescribed
 from mfgen.problem.cost import Anisotropic as Anisotropic
 from mfgen.problem.cost import Kinetic as Kinetic
 from mfgen.problem.cost import NoCost as NoCost
@@ -67,7 +74,11 @@ from mfgen.problem.functional import Entropy as Entropy
 from mfgen.problem.functional import Linear as Linear
 from mfgen.problem.functional import Zero as Zero
 from mfgen.problem.game import MFG as MFG
+from mfgen.problem.interaction import CrowdAversion as CrowdAversion
+from mfgen.problem.interaction import Pairwise as Pairwise
 from mfgen.problem.lagrangian import AbstractLagrangian as AbstractLagrangian
+from mfgen.problem.mean import MeanAttraction as MeanAttraction
+from mfgen.problem.mean import MeanTarget as MeanTarget
 from mfgen.problem.noising import VE as VE
 from mfgen.problem.noising import VP as VP
 from mfgen.problem.noising import AbstractNoising as AbstractNoising
@@ -83,6 +94,12 @@ from mfgen.simulate.likelihood import FlowLikelihood as FlowLikelihood
 from mfgen.simulate.likelihood import OneShot as OneShot
 from mfgen.simulate.likelihood import log_prob as log_prob
 from mfgen.simulate.sampler import sample as sample
+from mfgen.solvers.base import AbstractSolver as AbstractSolver
+from mfgen.solvers.base import Solution as Solution
+from mfgen.solvers.base import solve as solve
+from mfgen.solvers.grid import Grid as Grid
+from mfgen.solvers.neural import Neural as Neural
+from mfgen.solvers.riccati import Riccati as Riccati
 from mfgen.train.collocation import NoisedData as NoisedData
 from mfgen.train.collocation import SpreadData as SpreadData
 from mfgen.train.collocation import UniformTime as UniformTime
@@ -107,5 +124,18 @@ from mfgen.train.state import Checkpoints as Checkpoints
 from mfgen.train.weighting import Flat as Flat
 from mfgen.train.weighting import RatioPower as RatioPower
 from mfgen.zoo.score import score_based as score_based
+
+if _TYPE_CHECKING:
+    from mfgen.derive.equations import equations as equations
+
+
+def __getattr__(name: str):
+    """`equations`, when it is asked for: importing SymPy takes longer than all the rest."""
+    if name == "equations":
+        from mfgen.derive.equations import equations
+
+        return equations
+    raise AttributeError(f"module 'mfgen' has no attribute {name!r}")
+
 
 __version__ = _version("mfgen")

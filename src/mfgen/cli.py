@@ -1,4 +1,4 @@
-"""The command line: `mfgen list | show | run | check | sample | compare | report | demo`.
+"""The command line: `mfgen list | show | run | check | solve | sample | compare | report | demo`.
 
 Results go to the standard output, as tables or with --json as JSON alone; progress and errors go to
 the standard error. What went wrong is one line `error: ...` without a traceback, and exit code 2
@@ -122,6 +122,52 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Solve:
+    """Solve a game, certify the solution, hold it against the exact one; writes a folder."""
+
+    spec: Positional[Annotated[str, arg(metavar="SPEC")]]
+    """An oracle, a recipe, or the path of a specification in TOML."""
+    solver: Annotated[str, arg(metavar="NAME")] = "grid"
+    """grid, riccati or neural."""
+    dim: Annotated[int, arg(metavar="INT")] = 1
+    """The dimension of an oracle."""
+    box: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    """Half the width of the grid's box around the origin (default: holds the mass)."""
+    points: Number = None
+    """Cells of the grid along an axis (default: 400, or 64 in the plane)."""
+    steps: Number = None
+    """Steps of the grid in time, or of the network's training."""
+    seed: Annotated[int, arg(metavar="INT")] = 0
+    """Of the network."""
+    data: Data = None
+    """The data set of a recipe (default: gaussians8)."""
+    path: Folder = None
+    """The file of the data `table`, or the folder of `mnist`."""
+    out: Folder = None
+    """The folder (default: runs/SPEC-SOLVER)."""
+    allow_import: bool = False
+    """Allow the specification to run code of its own."""
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        from mfgen.lab import solving
+
+        settings = solving.Settings(
+            self.solver, self.dim, self.box, self.points, self.steps, self.seed
+        )
+        with console.status(f"solving {self.spec}"):
+            return solving.solved(
+                self.spec,
+                settings,
+                data=self.data,
+                path=self.path,
+                allow_import=self.allow_import,
+                out=self.out,
+            )
+
+
+@dataclass(frozen=True)
 class Sample:
     """Draw samples of a trained model into an npz file."""
 
@@ -198,6 +244,7 @@ Command = (
     | Annotated[Show, subcommand("show")]
     | Annotated[Run, subcommand("run")]
     | Annotated[Check, subcommand("check")]
+    | Annotated[Solve, subcommand("solve")]
     | Annotated[Sample, subcommand("sample")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Report, subcommand("report")]

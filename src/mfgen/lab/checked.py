@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.markup import escape
 from rich.text import Text
 
-from mfgen.density.base import AbstractDensity
 from mfgen.derive.check import check
 from mfgen.derive.verdict import Report, Verdict
 from mfgen.lab import build, listing, oracles, recipes, spec, toml
@@ -36,36 +35,40 @@ def report(
     """
     imports = Imports([Path(name).parent, Path.cwd()], allowed=allow_import)
     with imports.blamed():
-        game, first = _game(name, data, path, imports)
-        found = check(game, first)
+        game = declared("check", name, data, path, imports)
+        found = check(game, game.initial)
     return _answer(name, found)
 
 
-def _game(
-    name: str, data: str | None, path: Path | None, imports: Imports
-) -> tuple[MFG, AbstractDensity | None]:
+def declared(
+    owner: str, name: str, data: str | None, path: Path | None, imports: Imports, dim: int = _DIM
+) -> MFG:
+    """The game of an oracle in dimension `dim`, of a recipe, or of a specification file.
+
+    Raises:
+        ValueError: in the name of the command `owner`.
+    """
     if name in oracles.ORACLES:
-        _refuse(name, data, path)
-        game = oracles.build(name, _DIM).solution.game
-        return game, game.initial
+        _refuse(owner, name, data, path)
+        return oracles.build(name, dim).solution.game
     if name in RECIPES:
         experiment = listing.recipe_on(name, data or "gaussians8", path and str(path))
     else:
-        experiment = _file(name)
-        _refuse(name, data, path)
+        experiment = _file(owner, name)
+        _refuse(owner, name, data, path)
     key = build.keys(experiment.seed)["data"]
     samples = prepare(recipes.data(experiment), key=key)
-    game = build.game(experiment.game, samples.target, imports)
-    return game, game.initial
+    return build.game(experiment.game, samples.target, imports)
 
 
-def _file(name: str) -> spec.Experiment:
+def _file(owner: str, name: str) -> spec.Experiment:
     file = Path(name)
     if not file.is_file():
         near = difflib.get_close_matches(name, [*RECIPES, *oracles.ORACLES], n=1)
         fix = f"did you mean `{near[0]}`?" if near else "see `mfgen list`."
         raise ValueError(
-            f"`check` got {name!r}, expected a recipe, an oracle or the path of a TOML file: {fix}"
+            f"`{owner}` got {name!r}, expected a recipe, an oracle or the path of a TOML file: "
+            f"{fix}"
         )
     experiment = toml.read(file)
     if experiment.data.path is None:
@@ -74,11 +77,11 @@ def _file(name: str) -> spec.Experiment:
     return spec.replace(experiment, data=spec.replace(experiment.data, path=located))
 
 
-def _refuse(name: str, data: str | None, path: Path | None) -> None:
+def _refuse(owner: str, name: str, data: str | None, path: Path | None) -> None:
     for option, value in (("--data", data), ("--path", path)):
         if value is not None:
             raise ValueError(
-                f"`check` got {option} {value} with {name!r}, expected it with a recipe: leave "
+                f"`{owner}` got {option} {value} with {name!r}, expected it with a recipe: leave "
                 f"{option} out."
             )
 

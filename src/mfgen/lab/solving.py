@@ -1,0 +1,154 @@
+"""`mfgen solve`: a game solved on a grid or by a formula, certified, and held against the truth.
+
+The folder it writes holds `solution.npz` (times, axes, U and rho at the cell centres),
+`certificate.json`, `agreement.json` where the exact solution is known, and a figure of each.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.text import Text
+
+from mfgen.density.grid import GridPath
+from mfgen.lab import oracles
+from mfgen.lab.answer import Answer, stack
+from mfgen.lab.checked import declared
+from mfgen.lab.custom import Imports
+from mfgen.lab.oracles import ORACLES
+from mfgen.lab.solution_plots import plot_agreement, plot_certificate
+from mfgen.metrics.agreement import compare
+from mfgen.metrics.certificate import certify
+from mfgen.problem.game import MFG
+from mfgen.solvers.base import AbstractSolver, Solution, solve
+from mfgen.solvers.grid import Grid, GridPotential
+from mfgen.solvers.neural import Neural
+from mfgen.solvers.riccati import Riccati
+
+SOLVERS = ("grid", "riccati", "neural")
+_MARGIN = 1.15  # of the box beyond the mass: what happens at the walls stays there
+_DEVIATIONS = 5.0  # of the initial density that a box holds, where nothing better is known
+_CELLS = {1: 400, 2: 64}
+
+
+class Settings(NamedTuple):
+    """How a game is solved.
+
+    Attributes:
+        solver: one of `SOLVERS`.
+        dim: of an oracle.
+        box: half the width of the grid's box around the origin, `None` to choose it.
+        points: of the grid along an axis, `None` to choose it.
+        steps: of the grid in time, or of the network's optimiser, `None` to choose them.
+        seed: of the network.
+    """
+
+    solver: str = "grid"
+    dim: int = 1
+    box: float | None = None
+    points: int | None = None
+    steps: int | None = None
+    seed: int = 0
+
+
+def solved(
+    name: str,
+    settings: Settings,
+    *,
+    data: str | None,
+    path: Path | None,
+    allow_import: bool,
+    out: Path | None,
+) -> Answer:
+    """Solves a game and writes a folder with the solution, its certificate and figures.
+
+    Raises:
+        ValueError, TypeError: an unknown name or solver, or a game the solver does not cover.
+    """
+    imports = Imports([Path(name).parent, Path.cwd()], allowed=allow_import)
+    oracle = oracles.build(name, settings.dim) if name in ORACLES else None
+    with imports.blamed():
+        game = oracle.solution.game if oracle else declared("solve", name, data, path, imports)
+        half = settings.box or (_MARGIN * oracle.box if oracle else _reach(game))
+        found = solve(game, _solver(settings, game, half), key=jax.random.key(settings.seed))
+        certificate = certify(found)
+    agreement = compare(found, oracle.solution) if oracle else None
+    folder = out or Path("runs") / f"{Path(name).stem}-{settings.solver}"
+    folder.mkdir(parents=True, exist_ok=True)
+    _keep(folder, found)
+    _write(folder / "certificate.json", certificate.to_dict())
+    plot_certificate(certificate, folder / "certificate.png")
+    parts: list[RenderableType] = [escape(f"{name}: {found.result.message}")]
+    parts.append(Text(f"Certificate\n{certificate}"))
+    if oracle and agreement:
+        _write(folder / "agreement.json", agreement.to_dict())
+        labels = (settings.solver, "exact")
+        figure = folder / "agreement.png"
+        plot_agreement(found, oracle.solution, figure, labels=labels, agreement=agreement)
+        parts.append(Text(f"Against the exact solution\n{agreement}"))
+    parts.append(escape(f"Figures and arrays: {folder}"))
+    document = {
+        "name": name,
+        "solver": settings.solver,
+        "status": found.result.status.value,
+        "message": found.result.message,
+        "stats": dict(found.stats),
+        "certificate": certificate.to_dict(),
+        "agreement": agreement.to_dict() if agreement else None,
+        "folder": str(folder),
+    }
+    return Answer(_plain(document), stack(*parts))
+
+
+def _reach(game: MFG) -> float:
+    """Half the width of a box that holds the initial density."""
+    if game.initial is None:
+        return 1.0  # the solver says what is missing
+    mean, covariance = game.initial.moments()
+    deviation = np.sqrt(np.diag(np.asarray(covariance)))
+    return float(np.max(np.abs(np.asarray(mean)) + _DEVIATIONS * deviation))
+
+
+def _solver(settings: Settings, game: MFG, half: float) -> AbstractSolver:
+    dim = settings.dim if game.initial is None else game.initial.dim
+    if settings.solver == "riccati":
+        return Riccati()
+    if settings.solver == "neural":
+        return Neural(steps=settings.steps or 3000)
+    if settings.solver == "grid":
+        points = settings.points or _CELLS.get(dim, 64)
+        return Grid(((-half, half),) * dim, points, steps=settings.steps or 100)
+    raise ValueError(
+        f"`solve` got the solver {settings.solver!r}, expected one of {', '.join(SOLVERS)}."
+    )
+
+
+def _keep(folder: Path, found: Solution) -> None:
+    """The arrays of a solution on a lattice; others have none."""
+    value, density = found.value, found.density
+    if isinstance(value, GridPotential) and isinstance(density, GridPath):
+        arrays = {f"axis_{k}": axis for k, axis in enumerate(value.lattice.axes())}
+        arrays["times"], arrays["value"] = np.asarray(value.times), np.asarray(value.values)
+        arrays["density"] = np.asarray(density.mass) / value.lattice.volume
+        with (folder / "solution.npz").open("wb") as file:
+            np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(_plain(document), indent=2) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """The same without numbers that JSON has no word for."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
