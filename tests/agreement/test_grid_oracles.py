@@ -41,7 +41,12 @@ def errors(exact: Solution, found: Solution) -> tuple[float, float]:
     return float(value), float(np.sqrt((miss**2).sum() / (end**2).sum()))
 
 
-@pytest.mark.parametrize("name", CASES)
+LONG = ("oracle-hopf-lax", "oracle-linear-quadratic", "oracle-wasserstein-proximal")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in CASES]
+)
 def test_the_grid_reproduces_the_oracle(name):
     points, steps, value, density = CASES[name]
     oracle = oracles.build(name, 1)

@@ -28,7 +28,7 @@ def value_error(found: Solution, exact: Solution, t: float) -> float:
     return float(jnp.sqrt(jnp.mean((u - true) ** 2) / jnp.mean(true**2)))
 
 
-@pytest.mark.parametrize("dim", [1, 3])
+@pytest.mark.parametrize("dim", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_linear_quadratic_control(key, dim):
     exact = linear_quadratic(dim).solution
     found = SMALL.solve(exact.game, key=key)
