@@ -22,7 +22,8 @@ def test_an_oracle_is_solved_and_held_against_its_answer(ask, tmp_path):
     document = json.loads(printed)
     assert document["status"] == "converged"
     assert document["agreement"] is not None
-    kept = np.load(out / "solution.npz")
+    with np.load(out / "solution.npz") as file:
+        kept = dict(file)
     assert kept["value"].shape == kept["density"].shape == (31, 100)
     width = kept["axis_0"][1] - kept["axis_0"][0]
     np.testing.assert_allclose(kept["density"].sum(axis=1) * width, 1, atol=1e-5)
