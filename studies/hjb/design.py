@@ -237,7 +237,7 @@ def space(costs: Costs) -> list[Row]:
         for name in (*_NETWORKS, "corrected-field") if dim < 50 else _NETWORKS[1:]:
             made = method(name, data, steps=costs.steps(dim, name))
             rows.append(Row("space", setting, f"{name}=", _finer(made), seeds))
-        for name in ("mixture", "kernel") if dim < 50 else ("kernel",):
+        for name in ("mixture", "kernel"):
             rows.append(Row("space", setting, name, _finer(method(name, data)), seeds))
     scarce = spec.replace(SPACE["mixture, d = 8"], samples=500)
     for name in (*_NETWORKS, "mixture", "kernel"):

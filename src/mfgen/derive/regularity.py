@@ -114,8 +114,11 @@ def smoothness(game: MFG, probe: Probe) -> Item:
                 np.asarray(moved(t, x, centre - size * along, centre + size * along))
                 for size in sizes
             )
-        except Exception:
-            return answer(SMOOTH, None, "v* could not be computed", _BOOK)
+        except (
+            Exception
+        ) as error:  # the cost is the user's, and says in its own words what is wrong
+            words = " ".join(str(error).split())[:300]
+            return answer(SMOOTH, None, f"v* could not be computed: {words}", _BOOK)
         if not (np.isfinite(coarse).all() and np.isfinite(fine).all()):
             return answer(SMOOTH, None, f"v* is not a number near {name}", _BOOK)
         share = np.where(fine > 1e-9, fine / np.maximum(coarse, 1e-300), 0.0)

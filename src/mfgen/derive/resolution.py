@@ -65,7 +65,7 @@ def _speed(game: MFG, probe: Probe) -> float:
     try:
         p = slope(probe.x)
         defined = bool(jnp.all(jnp.isfinite(p)))
-    except Exception:
+    except Exception:  # a terminal condition that is undefined is told of by another item
         p, defined = probe.p, False
     if not defined:
         p = probe.p / jnp.linalg.norm(probe.p, axis=1, keepdims=True)
