@@ -22,6 +22,17 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_programs():
+    """Drops the compiled programs of a file behind it.
+
+    Each holds a few mappings of memory, of which a process has 65,530 on Linux: past them the
+    compiler crashes, far from the test that took them.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def key():
     return jax.random.key(0)

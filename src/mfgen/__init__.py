@@ -10,6 +10,7 @@ The names below are in that order, from the lowest floor to the highest.
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from mfgen import _xla as _xla
 from mfgen.density.affine import Affine as Affine
 from mfgen.density.base import AbstractDensity as AbstractDensity
 from mfgen.density.base import AbstractEvaluable as AbstractEvaluable
@@ -98,6 +99,7 @@ from mfgen.solvers.base import AbstractSolver as AbstractSolver
 from mfgen.solvers.base import Solution as Solution
 from mfgen.solvers.base import solve as solve
 from mfgen.solvers.grid import Grid as Grid
+from mfgen.solvers.hopf_cole import HopfCole as HopfCole
 from mfgen.solvers.neural import Neural as Neural
 from mfgen.solvers.riccati import Riccati as Riccati
 from mfgen.train.collocation import NoisedData as NoisedData

@@ -128,7 +128,7 @@ class Solve:
     spec: Positional[Annotated[str, arg(metavar="SPEC")]]
     """An oracle, a recipe, or the path of a specification in TOML."""
     solver: Annotated[str, arg(metavar="NAME")] = "grid"
-    """grid, riccati or neural."""
+    """grid, hopf-cole, riccati or neural."""
     dim: Annotated[int, arg(metavar="INT")] = 1
     """The dimension of an oracle."""
     box: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None

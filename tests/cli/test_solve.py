@@ -34,5 +34,5 @@ def test_an_oracle_is_solved_and_held_against_its_answer(ask, tmp_path):
 def test_wrong_names_are_refused_with_a_fix(refused):
     assert "did you mean `oracle-kink`" in refused("solve", "oracle-kinks")
     said = refused("solve", "oracle-kink", "--solver", "guess")
-    assert "grid, riccati, neural" in said
+    assert "grid, hopf-cole, riccati, neural" in said
     assert "Riccati" in refused("solve", "oracle-kink", "--solver", "riccati")

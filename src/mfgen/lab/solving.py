@@ -27,10 +27,11 @@ from mfgen.metrics.certificate import certify
 from mfgen.problem.game import MFG
 from mfgen.solvers.base import AbstractSolver, Solution, solve
 from mfgen.solvers.grid import Grid, GridPotential
+from mfgen.solvers.hopf_cole import HopfCole
 from mfgen.solvers.neural import Neural
 from mfgen.solvers.riccati import Riccati
 
-SOLVERS = ("grid", "riccati", "neural")
+SOLVERS = ("grid", "hopf-cole", "riccati", "neural")
 _MARGIN = 1.15  # of the box beyond the mass: what happens at the walls stays there
 _DEVIATIONS = 5.0  # of the initial density that a box holds, where nothing better is known
 _CELLS = {1: 400, 2: 64}
@@ -120,9 +121,11 @@ def _solver(settings: Settings, game: MFG, half: float) -> AbstractSolver:
         return Riccati()
     if settings.solver == "neural":
         return Neural(steps=settings.steps or 3000)
+    points, box = settings.points or _CELLS.get(dim, 64), ((-half, half),) * dim
+    if settings.solver == "hopf-cole":
+        return HopfCole(box, points, steps=settings.steps or 20)
     if settings.solver == "grid":
-        points = settings.points or _CELLS.get(dim, 64)
-        return Grid(((-half, half),) * dim, points, steps=settings.steps or 100)
+        return Grid(box, points, steps=settings.steps or 100)
     raise ValueError(
         f"`solve` got the solver {settings.solver!r}, expected one of {', '.join(SOLVERS)}."
     )

@@ -92,7 +92,7 @@ class Grid(AbstractSolver):
 
     def _solve(self, game: MFG) -> Solution:
         lattice = Lattice(self.box, self.points, self.boundary)
-        initial = _initial(game, lattice)
+        initial = initial_masses("Grid", game, lattice)
         problem = Problem(game, lattice, hjb_sweep.clock(game, self.steps), initial)
         _check_costs(problem)
         state, result, counts = outer.iterate(problem, self.tolerance, self.iterations)
@@ -117,15 +117,20 @@ class Grid(AbstractSolver):
         )
 
 
-def _initial(game: MFG, lattice: Lattice) -> jax.Array:
+def initial_masses(owner: str, game: MFG, lattice: Lattice) -> jax.Array:
+    """The mass of the initial density in each cell; refuses, in the name of `owner`, what it must.
+
+    Raises:
+        ValueError: no initial density, another dimension than the box's, or one that it cuts off.
+    """
     if game.initial is None:
         raise ValueError(
-            "`Grid` got a game without an initial density, expected one: declare "
+            f"`{owner}` got a game without an initial density, expected one: declare "
             "`MFG(..., initial=density)`."
         )
     if game.initial.dim != lattice.dim:
         raise ValueError(
-            f"`Grid` got a box with {lattice.dim} axes for a game in dimension "
+            f"`{owner}` got a box with {lattice.dim} axes for a game in dimension "
             f"{game.initial.dim}: give one interval for each axis, and above two dimensions "
             "solve by a network, `Neural()`."
         )
@@ -135,7 +140,7 @@ def _initial(game: MFG, lattice: Lattice) -> jax.Array:
         reach = 5 * np.sqrt(np.diag(np.asarray(covariance)))
         fix = [f"({m - r:.3g}, {m + r:.3g})" for m, r in zip(np.asarray(mean), reach, strict=True)]
         raise ValueError(
-            f"`Grid` got a box {lattice.box} in which the initial density has mass "
+            f"`{owner}` got a box {lattice.box} in which the initial density has mass "
             f"{1 - cut:.4f}, expected 1: take a box such as {' x '.join(fix)}, or more points if "
             "the density is narrower than a cell."
         )

@@ -75,21 +75,30 @@ def check(game: MFG, dim: int) -> None:
     Raises:
         ValueError: names the part that is not.
     """
+    check_hamiltonian(game, dim, owner="Riccati")
+    _check_functional("interaction", game.interaction, dim)
+    _check_functional("terminal", game.terminal, dim)
+
+
+def check_hamiltonian(game: MFG, dim: int, *, owner: str) -> None:
+    """Refuses, in the name of `owner`, a game whose Hamiltonian is not quadratic in x and p.
+
+    Raises:
+        ValueError: names the part that is not.
+    """
     times = jnp.linspace(0, game.dynamics.horizon, _LOOK)
     drift, whole = _misfits(game, times, dim)
     if not drift <= 1:
         raise ValueError(
-            f"`Riccati` got the dynamics `{_name(game.dynamics)}`, whose free drift is not affine "
+            f"`{owner}` got the dynamics `{_name(game.dynamics)}`, whose free drift is not affine "
             "in x: solve the game by `Grid` or `Neural`."
         )
     if not whole <= 1:
         raise ValueError(
-            f"`Riccati` got the Lagrangian `{_name(game.lagrangian)}`, which is not quadratic in x "
+            f"`{owner}` got the Lagrangian `{_name(game.lagrangian)}`, which is not quadratic in x "
             "and v (its Hamiltonian is not quadratic in x and p): take `Kinetic` with a quadratic "
             "`WithPotential`, or solve the game by `Grid` or `Neural`."
         )
-    _check_functional("interaction", game.interaction, dim)
-    _check_functional("terminal", game.terminal, dim)
 
 
 def _joined(game: MFG, t: Time) -> Callable[[Array], Scalar]:

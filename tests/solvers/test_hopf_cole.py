@@ -1,0 +1,151 @@
+"""The linear form against exact games, against quadrature, against the grid, and its refusals."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfgen.density.gaussian import Gaussian, GaussianMixture
+from mfgen.density.toy import checkerboard
+from mfgen.problem.constraint import Prescribed
+from mfgen.problem.cost import Kinetic, Relativistic, WithPotential
+from mfgen.problem.dynamics import Integrator
+from mfgen.problem.functional import KL, Linear
+from mfgen.problem.game import MFG
+from mfgen.problem.interaction import CrowdAversion
+from mfgen.solvers.base import Status
+from mfgen.solvers.grid import Grid
+from mfgen.solvers.hopf_cole import HopfCole
+from mfgen.zoo.oracles.bridge import gaussian_bridge
+from mfgen.zoo.oracles.score import cost_identity, hopf_cole
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+START = Gaussian([-0.5], 0.3)
+BUMPS = GaussianMixture(jnp.array([0.4, 0.6]), jnp.array([[-1.0], [1.0]]), jnp.array([0.1, 0.15]))
+
+
+def game(**changes):
+    given = {
+        "dynamics": Integrator(sigma=0.8),
+        "lagrangian": Kinetic(),
+        "terminal": Linear(lambda x: jnp.sin(2 * x[0])),
+        "initial": START,
+    }
+    given |= changes
+    return MFG(given.pop("dynamics"), given.pop("lagrangian"), given.pop("terminal"), **given)
+
+
+def errors(solution, exact):
+    """Of U and rho at three times, relative L2 over the particles."""
+    lattice, steps = solution.value.lattice, len(solution.value.times) - 1
+    nodes = jnp.asarray(lattice.nodes()).reshape(-1, lattice.dim)
+    worst = np.zeros(2)
+    for index in (0, steps // 2, steps):
+        t = solution.value.times[index]
+        rho = np.exp(np.asarray(jax.vmap(exact.density(t).log_density)(nodes)))
+        u = np.asarray(jax.vmap(lambda x: exact.value(t, x))(nodes))  # noqa: B023
+        off = np.asarray(solution.value.values[index]).ravel() - u
+        miss = np.asarray(solution.density.mass[index]).ravel() / lattice.volume - rho
+        size = np.sqrt((rho * u**2).sum()), np.sqrt((rho**2).sum())
+        found = np.sqrt((rho * off**2).sum()), np.sqrt((miss**2).sum())
+        worst = np.maximum(worst, np.divide(found, size))
+    return worst
+
+
+@pytest.mark.parametrize("build", [gaussian_bridge, hopf_cole, cost_identity])
+def test_games_with_exact_answers_are_solved_to_many_digits(build):
+    oracle = build(1)
+    half = 1.3 * oracle.box
+    found = HopfCole((-half, half), 300, steps=20).solve(oracle.solution.game)
+    assert found.result.converged, found.result.message
+    assert errors(found, oracle.solution).max() < 1e-6
+
+
+@pytest.mark.parametrize(("dim", "points"), [(1, 200), (2, 72)])
+def test_a_bridge_finds_its_multiplier(dim, points):
+    oracle = gaussian_bridge(dim)
+    hard = eqx.tree_at(lambda g: g.terminal, oracle.solution.game, Prescribed(oracle.target))
+    half = 1.2 * oracle.box
+    found = HopfCole(((-half, half),) * dim, points, steps=12).solve(hard)
+    assert found.result.converged, found.result.message
+    assert found.stats["iterations"] > 0
+    # The oracle's gauge too: the mean of U(T) under the target is zero.
+    assert errors(found, oracle.solution).max() < 1e-6
+
+
+def test_a_cost_out_of_proportion_to_the_noise_is_a_temperature():
+    declared = game(lagrangian=Kinetic(2.0))
+    found = HopfCole((-7.0, 7.0), 300, steps=20).solve(declared)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    temperature = 2.0 * 0.8**2
+    for x in (-1.0, 0.3):
+        ends = np.exp(-np.sin(2 * (x + 0.8 * nodes)) / temperature)
+        exact = -temperature * np.log((weights * ends).sum() / weights.sum())
+        assert float(found.value(0.0, jnp.array([x]))) == pytest.approx(exact, abs=1e-7)
+
+
+def test_the_grid_finds_the_same_bridge():
+    declared = game(terminal=Prescribed(BUMPS))
+    linear = HopfCole((-5.0, 5.0), 160, steps=40).solve(declared)
+    coupled = Grid((-5.0, 5.0), 160, steps=40, tolerance=1e-4).solve(declared)
+    assert linear.result.converged
+    assert coupled.result.converged
+    for index in (10, 20, 30):
+        here, there = (np.asarray(s.density.mass[index]) for s in (linear, coupled))
+        assert 0.5 * np.abs(here - there).sum() < 5e-3
+        force = [
+            jax.vmap(lambda x: s.costate(index / 40, x))(jnp.linspace(-1.5, 1.5, 9)[:, None])  # noqa: B023
+            for s in (linear, coupled)
+        ]
+        np.testing.assert_allclose(*force, atol=3e-2)
+
+
+def test_single_precision_gets_a_solution_in_single_precision():
+    with jax.enable_x64(False):
+        found = HopfCole((-5.0, 5.0), 100, steps=10).solve(game())
+        assert found.value(0.0, jnp.zeros(1)).dtype == jnp.float32
+        assert float(found.density(0.5).mass.sum()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_few_iterations_are_said_to_be_few():
+    short = HopfCole((-5.0, 5.0), 200, steps=10, iterations=10).solve(
+        game(dynamics=Integrator(sigma=0.3), terminal=Prescribed(BUMPS))
+    )
+    assert short.result.status is Status.STALLED
+    assert "allow more iterations" in short.result.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dynamics": Integrator()}, "without noise"),
+        ({"lagrangian": Relativistic(1.0)}, "`HopfCole` got the Lagrangian `Relativistic`"),
+        ({"lagrangian": WithPotential(Kinetic(), lambda t, x: x @ x)}, "depends on the place"),
+        ({"terminal": KL(BUMPS)}, "terminal cost that depends on the population"),
+        ({"interaction": CrowdAversion()}, "interaction"),
+        ({"initial": None}, "without an initial density"),
+        ({"initial": Gaussian([4.0], 1.0)}, "take a box such as"),
+        ({"terminal": Linear(lambda x: jnp.log(x[0]))}, "not finite in the whole box"),
+    ],
+)
+def test_what_has_no_linear_form_is_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        HopfCole((-5.0, 5.0), 100, steps=10).solve(game(**changes))
+
+
+def test_cells_wider_than_the_noise_are_refused():
+    with pytest.raises(ValueError, match="take at least 40"):
+        HopfCole((-5.0, 5.0), 50, steps=100).solve(game(dynamics=Integrator(sigma=0.25)))
+
+
+def test_a_target_that_is_zero_somewhere_is_refused():
+    flat = MFG(
+        Integrator(sigma=1.0),
+        Kinetic(),
+        Prescribed(checkerboard()),
+        initial=Gaussian(jnp.zeros(2), 1.0),
+    )
+    with pytest.raises(ValueError, match="positive everywhere"):
+        HopfCole(((-5.0, 5.0),) * 2, 40, steps=8).solve(flat)
