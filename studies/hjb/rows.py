@@ -44,8 +44,12 @@ class Row(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Eight characters that tell experiments apart."""
-        return hashlib.sha256(toml.write(self.experiment).encode()).hexdigest()[:8]
+        """Eight characters that tell experiments apart, wherever a data file lies."""
+        experiment, data = self.experiment, self.experiment.data
+        if data.path is not None:
+            data = spec.replace(data, path=Path(data.path).name)
+            experiment = spec.replace(experiment, data=data)
+        return hashlib.sha256(toml.write(experiment).encode()).hexdigest()[:8]
 
 
 def unique(rows: list[Row]) -> list[Row]:

@@ -14,8 +14,12 @@ One step of length tau is the rational map  S = (I - theta tau A)^-1 (I + (1 - t
 theta = 1/2 for second order (Crank-Nicolson) and theta = 1 for positivity at any tau. In two
 dimensions steps along the axes are composed to a palindrome, S_x(tau/2) S_y(tau) S_x(tau/2), which
 is second order and whose transpose is the same palindrome of transposes (G. Strang 1968). What is
-paid on the way at the rate l enters in the middle: in one dimension
-(I - theta tau A) u(t) = (I + (1 - theta) tau A) u(t + tau) + tau l.
+paid on the way at the rate l enters each step along an axis,
+
+    (I - theta tau A) u(t) = (I + (1 - theta) tau A) u(t + tau) + tau l,
+
+in two dimensions in parts that are to each other as the rates of hopping: where a particle pays
+much for leaving fast along an axis, it is the step along that axis which takes it away.
 
 References:
     Y. Achdou, I. Capuzzo-Dolcetta, "Mean field games: numerical methods", SIAM J. Numer. Anal. 48
@@ -47,6 +51,8 @@ class Rates(NamedTuple):
 
 
 Hops = tuple[Rates, ...]
+Sources = tuple[Float[Array, "..."], ...]
+_SLOW = 1e-9  # a rate at which nothing happens
 Scalar = Float[Array, ""]
 _Step = Callable[[Rates, Field, Scalar, Scalar, Field], Field]
 
@@ -120,24 +126,41 @@ def step(
         paid: cost per unit of time on the way, `[*points]`.
     """
     one = partial(_step, lattice.periodic)
-    source = jnp.zeros_like(u) if paid is None else paid
-    return _palindrome(one, hops, u, jnp.asarray(tau), jnp.asarray(theta), source)
+    return _palindrome(one, hops, u, jnp.asarray(tau), jnp.asarray(theta), _shares(hops, u, paid))
 
 
 def step_transposed(lattice: Lattice, hops: Hops, mass: Field, tau: Number, theta: Number) -> Field:
     """The law after a time tau: one forward step of densities, the exact transpose of `step`."""
     one = partial(_step_transposed, lattice.periodic)
-    return _palindrome(one, hops, mass, jnp.asarray(tau), jnp.asarray(theta), jnp.zeros_like(mass))
+    nothing = _shares(hops, mass, None)
+    return _palindrome(one, hops, mass, jnp.asarray(tau), jnp.asarray(theta), nothing)
+
+
+def _shares(hops: Hops, u: Field, paid: Field | None) -> Sources:
+    """What is paid, in parts for the axes; each has its axis last."""
+    if paid is None:
+        paid = jnp.zeros_like(u)
+    if len(hops) == 1:
+        return (paid,)
+    # A particle that hops nowhere pays in equal parts.
+    first, second = (up + down + _SLOW for up, down in hops)
+    along = first / (first + second.T)
+    return along * paid.T, (1 - along.T) * paid
 
 
 def _palindrome(
-    one: _Step, hops: Hops, u: Field, tau: Scalar, theta: Scalar, source: Field
+    one: _Step,
+    hops: Hops,
+    u: Field,
+    tau: Scalar,
+    theta: Scalar,
+    sources: tuple[Float[Array, "..."], ...],
 ) -> Field:
     if len(hops) == 1:
-        return one(hops[0], u, tau, theta, source)
+        return one(hops[0], u, tau, theta, sources[0])
     first, second = hops
-    across = lambda u: one(first, u.T, 0.5 * tau, theta, jnp.zeros_like(u.T)).T
-    return across(one(second, across(u), tau, theta, source))
+    across = lambda u: one(first, u.T, 0.5 * tau, theta, sources[0]).T
+    return across(one(second, across(u), tau, theta, sources[1]))
 
 
 def _step(

@@ -6,6 +6,7 @@ or the reason why there is none. The theory is in `mfgen.metrics.certificate`.
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 
 from mfgen._types import Key, Scalar
@@ -147,12 +148,17 @@ def _gain(
     return found[0]
 
 
+@eqx.filter_jit
 def _mean_start(solution: Solution, u: AbstractPotential) -> Scalar:
     return expectation(action.path("certify", solution)(0.0), lambda x: u(0.0, x))
 
 
 def _spread(solution: Solution) -> float:
     """The standard deviation of U(0): a size of cost that adding a constant does not change."""
-    mean = _mean_start(solution, solution.value)
+    return float(_start_deviation(solution, _mean_start(solution, solution.value)))
+
+
+@eqx.filter_jit
+def _start_deviation(solution: Solution, mean: Scalar) -> Scalar:
     centred = lambda x: jnp.square(solution.value(0.0, x) - mean)
-    return float(jnp.sqrt(expectation(action.path("certify", solution)(0.0), centred)))
+    return jnp.sqrt(expectation(action.path("certify", solution)(0.0), centred))

@@ -23,7 +23,6 @@ from mfgen.problem.game import MFG
 from mfgen.solvers import fp_sweep, hjb_sweep, outer
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status
 from mfgen.solvers.equilibrium import Problem
-from mfgen.solvers.hjb_sweep import Clock
 
 _CUT = 1e-3  # part of the mass that a box may cut off
 _EDGE = 1e-3  # part of the mass that may come to the walls of a box
@@ -96,8 +95,13 @@ class Grid(AbstractSolver):
         problem = Problem(game, lattice, hjb_sweep.clock(game, self.steps), initial)
         _check_costs(problem)
         state, result, counts = outer.iterate(problem, self.tolerance, self.iterations)
-        if float(state.mass.min()) < -_ROUNDING * float(state.mass.max()):
-            problem = eqx.tree_at(lambda p: p.clock, problem, _implicit(problem, state))
+        harder = None
+        if result.status is Status.DIVERGED:
+            harder = jnp.ones_like(problem.clock.theta)
+        elif float(state.mass.min()) < -_ROUNDING * float(state.mass.max()):
+            harder = _positive_theta(problem, state)
+        if harder is not None:
+            problem = eqx.tree_at(lambda p: p.clock.theta, problem, harder)
             state, result, more = outer.iterate(problem, self.tolerance, self.iterations)
             counts = {name: counts[name] + more[name] for name in counts}
         if result.status is Status.DIVERGED:
@@ -166,12 +170,11 @@ def _check_costs(problem: Problem) -> None:
             )
 
 
-def _implicit(problem: Problem, state) -> Clock:
-    """Steps that keep densities nonnegative, at least for drifts like those found."""
-    theta = fp_sweep.positive_theta(
+def _positive_theta(problem: Problem, state) -> jax.Array:
+    """How implicit steps keep densities nonnegative, at least for drifts like those found."""
+    return fp_sweep.positive_theta(
         problem.game, problem.lattice, problem.clock, 1.2 * state.played.drift
     )
-    return eqx.tree_at(lambda clock: clock.theta, problem.clock, theta)
 
 
 def _stats(problem: Problem, state) -> dict[str, float]:
@@ -213,5 +216,5 @@ def _remarked(
             f"diffusion; take at least {finer} points."
         )
     if stats["implicitness"] > 0.5 and not deterministic:
-        said.append("Steps were taken more implicitly to keep the density nonnegative.")
+        said.append("Steps were taken more implicitly, to keep densities nonnegative or finite.")
     return Result(result.status, " ".join(said))

@@ -67,6 +67,8 @@ def iterate(
         found = _newton(problem, here, counts) or _played(problem, here, part)
         part = min(1.0, 2 * part) if found else 0.25 * part
         here = found or here
+    if not np.isfinite(here.missing):
+        return here.state, _diverged(here), counts
     if here.done(tolerance):
         return here.state, _converged(here, counts), counts
     return here.state, _stalled(here, counts, tolerance), counts
@@ -186,18 +188,27 @@ def _converged(here: _Iterate, counts: dict[str, float]) -> Result:
 
 
 def _stalled(here: _Iterate, counts: dict[str, float], tolerance: float) -> Result:
+    if here.relative <= tolerance:
+        fix = (
+            "controls switch between cells; take more cells and steps, a smaller box, or a larger "
+            "tolerance."
+        )
+    else:
+        fix = (
+            "the game may have no equilibrium or several; try a weaker interaction, a shorter "
+            "horizon or more noise."
+        )
     return Result(
         Status.STALLED,
         f"Stalled after {counts['iterations']:.0f} iterations: charges lack {here.relative:.1e} of "
         f"themselves, values change by {float(here.state.change):.1e}, expected at most "
-        f"{tolerance:.1e}: the game may have no equilibrium or several; try a weaker interaction, "
-        "a shorter horizon or more noise.",
+        f"{tolerance:.1e}: {fix}",
     )
 
 
 def _diverged(here: _Iterate) -> Result:
     return Result(
         Status.DIVERGED,
-        "Diverged: values are not finite even without any charges; the drift or the costs of the "
-        "game are too large for the steps: take more of them, or a smaller box.",
+        "Diverged: values are not finite; the drift or the costs of the game are too large for "
+        "the cells and steps: take more of both, or a smaller box.",
     )
