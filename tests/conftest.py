@@ -15,6 +15,10 @@ import pytest
 # costs more than what it frees.
 gc.set_threshold(100_000, 20, 100)
 
+# Folders whose tests compile much and run little.
+HASTY = ("density", "derive", "laws", "math", "metrics", "models", "problem", "simulate", "train")
+MAPPINGS, MANY = Path("/proc/self/maps"), 20_000
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     cache = Path(__file__).parents[1] / ".jax_cache"
@@ -24,13 +28,23 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 @pytest.fixture(scope="module", autouse=True)
 def forgotten_programs():
-    """Drops the compiled programs of a file behind it.
+    """Drops compiled programs after a file, once there are many.
 
     Each holds a few mappings of memory, of which a process has 65,530 on Linux: past them the
     compiler crashes, far from the test that took them.
     """
     yield
-    jax.clear_caches()
+    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MANY:
+        jax.clear_caches()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_in_haste(request):
+    """Leaves most optimisations out where programs run for less time than they take to compile."""
+    part = request.path.relative_to(Path(__file__).parent).parts[0] if request.path else ""
+    jax.config.update("jax_disable_most_optimizations", part in HASTY)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

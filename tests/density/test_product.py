@@ -60,7 +60,7 @@ def test_noised_law_is_the_convolution(plane):
         assert found == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("dim", [4, 8])
+@pytest.mark.parametrize("dim", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_in_higher_dimension_factors_are_turned_and_independent(dim, key):
     law = product_of_toys(dim)
     x = law.sample(1000, key=key)
@@ -79,6 +79,7 @@ def test_in_higher_dimension_factors_are_turned_and_independent(dim, key):
     assert abs(np.asarray(law.rotation[:2, 2:])).max() > 0.1
 
 
+@pytest.mark.slow
 def test_noised_law_solves_the_fokker_planck_equation(x64):
     """d Phi / d (sigma^2) = (Laplacian Phi + |grad Phi|^2) / 2 at a fixed alpha."""
     law = product_of_toys(4)

@@ -101,6 +101,7 @@ def test_an_exact_solution_holds_to_rounding():
     assert json.loads(json.dumps(found.to_dict()))["holds"] is True
 
 
+@pytest.mark.slow
 def test_an_exact_solution_holds_in_single_precision():
     found = certify(solution(), **SMALL)
     assert found.holds, str(found)

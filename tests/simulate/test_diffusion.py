@@ -68,6 +68,7 @@ def test_weak_orders_of_the_recursions(heun, order):
     assert np.all(observed > order - 0.3)
 
 
+@pytest.mark.slow
 def test_mixture_moments_within_bias_and_noise(solved, mixture, key):
     game, model, last = solved(VP(), mixture())
     mean, covariance = last.moments()

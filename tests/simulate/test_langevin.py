@@ -35,6 +35,7 @@ def test_corrections_leave_the_present_density_but_for_the_stated_bias(solved, k
     assert not np.allclose(drawn, start, atol=noise)  # the points moved
 
 
+@pytest.mark.slow
 def test_predictor_corrector_reaches_the_data(solved, mixture, key):
     game, model, last = solved(VP(), mixture())
     mean, covariance = last.moments()

@@ -107,6 +107,7 @@ def test_gradient_in_the_point_is_the_score(solved, mixture, points):
     np.testing.assert_allclose(jax.grad(total)(x), expected, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_gradient_passes_through_adaptive_steps(solved):
     game, model, last = solved(VP(), Gaussian([0.5], 0.2))
     method = FlowLikelihood(Adaptive(1e-5))

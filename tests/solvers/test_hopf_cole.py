@@ -63,7 +63,7 @@ def test_games_with_exact_answers_are_solved_to_many_digits(build):
     assert errors(found, oracle.solution).max() < 1e-6
 
 
-@pytest.mark.parametrize(("dim", "points"), [(1, 200), (2, 72)])
+@pytest.mark.parametrize(("dim", "points"), [pytest.param(1, 200, marks=pytest.mark.slow), (2, 72)])
 def test_a_bridge_finds_its_multiplier(dim, points):
     oracle = gaussian_bridge(dim)
     hard = eqx.tree_at(lambda g: g.terminal, oracle.solution.game, Prescribed(oracle.target))
@@ -86,6 +86,7 @@ def test_a_cost_out_of_proportion_to_the_noise_is_a_temperature():
         assert float(found.value(0.0, jnp.array([x]))) == pytest.approx(exact, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_the_grid_finds_the_same_bridge():
     """Its implicit steps are of first order: the difference halves with their length."""
     declared = game(terminal=Prescribed(BUMPS))

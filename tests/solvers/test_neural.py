@@ -43,6 +43,7 @@ def test_linear_quadratic_control(key, dim):
     assert (np.abs(ratio - 1) < 5 * np.sqrt(2 / 512) + 0.03).all()
 
 
+@pytest.mark.slow
 def test_an_interaction_against_the_grid(key):
     """Particles that repel each other at a distance: two methods, one value and one density."""
     game = MFG(

@@ -56,7 +56,7 @@ ORACLES = {
     "name",
     [
         pytest.param("control-1", marks=pytest.mark.slow),
-        "control-3",
+        pytest.param("control-3", marks=pytest.mark.slow),
         "bridge-2",
         pytest.param("descent-2", marks=pytest.mark.slow),
         "score-1",
@@ -71,6 +71,7 @@ def test_exact_games(name):
     assert solution.stats["error"] < 1e-6
 
 
+@pytest.mark.slow
 def test_the_error_is_of_fourth_order_and_known():
     exact = linear_quadratic(2).solution
     horizon = exact.game.dynamics.horizon

@@ -82,6 +82,7 @@ def test_pieces_of_any_length_give_the_same_parameters(game, network, data):
     assert identical(run(game, network, data, every=30)[0], run(game, network, data, every=7)[0])
 
 
+@pytest.mark.slow
 def test_the_best_does_not_depend_on_how_often_the_run_is_saved(game, network, data, tmp_path):
     """Checkpoints between records are neither records nor validated."""
     settings = {"validation": data[:32], "learning_rate": 0.3, "average": 0.0}
@@ -138,6 +139,7 @@ def test_validation_returns_the_best_average(game, network, data):
     assert not identical(model, last)
 
 
+@pytest.mark.slow
 def test_no_averaging_returns_the_last_parameters(game, network, data):
     averaged, _ = run(game, network, data)
     last, _ = run(game, network, data, average=0.0)

@@ -279,6 +279,7 @@ def test_the_action_of_the_bridge_is_the_entropy_of_its_ends():
     assert oracle.cost == pytest.approx(entropy, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_the_computed_infimum_is_the_closed_form_where_there_is_one():
     closed, computed = oracle_of("oracle-hopf-lax", 3), hopf_lax_computed(3, Kinetic(1.5))
     x = jnp.array([0.4, -0.9, 0.2])

@@ -60,6 +60,7 @@ class GridDensity(AbstractEvaluable):
     def log_density(self, x: State) -> Scalar:
         return self.logarithm(x)
 
+    @eqx.filter_jit
     def sample(self, n: int, *, key: Key) -> Batch:
         """Draw cells by their mass, then points uniformly in them."""
         cell_key, place_key = jax.random.split(key)
@@ -93,7 +94,10 @@ class GridPath(eqx.Module):
     logarithm: Spline
 
     def __call__(self, t: Time) -> GridDensity:
-        t = jnp.asarray(t, self.mass.dtype)
+        return self._at(jnp.asarray(t, self.mass.dtype))
+
+    @eqx.filter_jit
+    def _at(self, t: Scalar) -> GridDensity:
         place = (t - self.times[0]) / (self.times[1] - self.times[0])
         place = jnp.clip(place, 0, len(self.times) - 1)
         before = jnp.minimum(place.astype(int), len(self.times) - 2)

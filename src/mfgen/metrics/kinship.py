@@ -6,6 +6,7 @@ and terminal cost. Games declared twice with equal functions are one game.
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +52,7 @@ def _parts(
     b: Solution, t: float, law: AbstractDensity, end: AbstractDensity
 ) -> dict[str, Callable[[MFG, Batch], jax.Array]]:
     v = lambda x: optimal_control(b.game, t, x, b.costate(t, x))
-    at = lambda f: lambda game, x: jax.vmap(lambda x: f(game, x))(x)
+    at = lambda f: eqx.filter_jit(lambda game, x: jax.vmap(lambda x: f(game, x))(x))
     return {
         "diffusions": lambda game, x: jnp.atleast_1d(game.dynamics.diffusion(t)),
         "gains": lambda game, x: jnp.atleast_1d(game.dynamics.gain(t)),
