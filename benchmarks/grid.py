@@ -73,7 +73,7 @@ def accuracy(quick: bool) -> str:
     rows = []
     for name in SMOOTH + FIRST_ORDER:
         together = [solved(name, 1, n, n // 2) for n in (top // 2, top)]
-        in_time = [solved(name, 1, top, n) for n in (top // 20, top // 10)]
+        in_time = [solved(name, 1, top, n) for n in (top // 10, top // 5)]
         space = [order(*pair) for pair in zip(*together, strict=True)]
         later = [order(*pair) for pair in zip(*in_time, strict=True)]
         rows.append(
@@ -90,7 +90,7 @@ def accuracy(quick: bool) -> str:
         f"error of U, {top} cells",
         f"error of rho, {top} cells",
         "order, cells and steps together (U, rho)",
-        f"order in time from {top // 20} to {top // 10} steps (U, rho)",
+        f"order in time from {top // 10} to {top // 5} steps (U, rho)",
     ]
     return table(head, rows)
 

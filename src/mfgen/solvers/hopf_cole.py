@@ -161,12 +161,15 @@ def _check_width(form: LinearForm, lattice: Lattice, steps: int) -> None:
             )
 
 
-def _logarithm(density: AbstractDensity | None, lattice: Lattice, mass=None) -> jax.Array:
+def _logarithm(
+    density: AbstractDensity | None, lattice: Lattice, mass: jax.Array | None = None
+) -> jax.Array:
     """log rho at the centres, exact where the density can tell it, and summing to one."""
     if isinstance(density, AbstractEvaluable):
         nodes = jnp.asarray(lattice.nodes()).reshape(-1, lattice.dim)
         found = jax.lax.map(density.log_density, nodes, batch_size=4096).reshape(lattice.points)
     else:
+        assert mass is not None
         found = jnp.log(mass / lattice.volume)
     return found - jax.nn.logsumexp(found) - jnp.log(lattice.volume)
 
