@@ -17,7 +17,7 @@ from mfgsolver.base import MfgBase, MfgBase2D
 import mfgen as mg
 
 WEIGHT, HEIGHT, MEAN, VARIANCE = 0.1, 0.1, 0.5, 0.01
-MOST = 60
+MOST = 40
 
 
 class _Line(MfgBase):
@@ -42,9 +42,11 @@ class _Wall(_Line):
 
 class _Plane(MfgBase2D):
     def M0_func(self, x1, x2):
+        x1, x2 = (part.ravel() for part in np.meshgrid(x1, x2))
         return np.exp(-0.5 * ((x1 - MEAN) ** 2 + (x2 - MEAN) ** 2) / VARIANCE)
 
     def UT_func(self, x1, x2):
+        x1, x2 = (part.ravel() for part in np.meshgrid(x1, x2))
         return HEIGHT * (np.cos(2 * np.pi * x1) + np.cos(2 * np.pi * x2))
 
     def F1_func(self, m):
