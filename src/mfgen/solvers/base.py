@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 
 from mfgen._types import Costate, Key, State, Time
 from mfgen.density.base import AbstractDensity
@@ -81,6 +83,16 @@ class AbstractSolver(eqx.Module):
     @abstractmethod
     def solve(self, game: MFG, *, key: Key | None = None) -> Solution:
         """The solution of the game; `game.initial` is the density at time 0."""
+
+
+def in_double(solve: Callable[[MFG], Solution], game: MFG) -> Solution:
+    """The solution by double precision, its arrays in the precision that the caller works in."""
+    wanted = jnp.result_type(float)
+    with jax.enable_x64(True):
+        solution = solve(game)
+    cast = lambda leaf: leaf.astype(wanted) if eqx.is_inexact_array(leaf) else leaf
+    value, density = jax.tree.map(cast, (solution.value, solution.density))
+    return Solution(game, value, density, solution.result, solution.stats)
 
 
 def solve(game: MFG, solver: AbstractSolver, *, key: Key | None = None) -> Solution:

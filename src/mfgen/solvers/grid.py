@@ -21,7 +21,7 @@ from mfgen.math.spline import Spline, spline
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.solvers import fp_sweep, hjb_sweep, outer
-from mfgen.solvers.base import AbstractSolver, Result, Solution, Status
+from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
 from mfgen.solvers.equilibrium import Problem
 
 _CUT = 1e-3  # part of the mass that a box may cut off
@@ -82,12 +82,7 @@ class Grid(AbstractSolver):
             raise ValueError(f"`Grid` got steps = {self.steps}, expected at least 6.")
 
     def solve(self, game: MFG, *, key: Key | None = None) -> Solution:
-        wanted = jnp.result_type(float)
-        with jax.enable_x64(True):
-            solution = self._solve(game)
-        cast = lambda leaf: leaf.astype(wanted) if eqx.is_inexact_array(leaf) else leaf
-        value, density = jax.tree.map(cast, (solution.value, solution.density))
-        return Solution(game, value, density, solution.result, solution.stats)
+        return in_double(self._solve, game)
 
     def _solve(self, game: MFG) -> Solution:
         lattice = Lattice(self.box, self.points, self.boundary)

@@ -41,7 +41,7 @@ from mfgen.math.spline import spline
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.game import MFG
 from mfgen.solvers import bridge
-from mfgen.solvers.base import AbstractSolver, Result, Solution, Status
+from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
 from mfgen.solvers.grid import GridPotential, initial_masses
 from mfgen.solvers.linear_form import LinearForm, linear_form
 
@@ -81,12 +81,7 @@ class HopfCole(AbstractSolver):
             raise ValueError(f"`HopfCole` got steps = {self.steps}, expected at least 6.")
 
     def solve(self, game: MFG, *, key: Key | None = None) -> Solution:
-        wanted = jnp.result_type(float)
-        with jax.enable_x64(True):
-            solution = self._solve(game)
-        cast = lambda leaf: leaf.astype(wanted) if eqx.is_inexact_array(leaf) else leaf
-        value, density = jax.tree.map(cast, (solution.value, solution.density))
-        return Solution(game, value, density, solution.result, solution.stats)
+        return in_double(self._solve, game)
 
     def _solve(self, game: MFG) -> Solution:
         lattice = Lattice(self.box, self.points)
