@@ -4,7 +4,8 @@ The HJB equation is swept backward (`mfgen.solvers.hjb_sweep`), the Fokker-Planc
 by the exact transpose (`mfgen.solvers.fp_sweep`), and what couples them is iterated until it is
 consistent (`mfgen.solvers.outer`). All of it is in double precision. Second order in space and
 time where cells resolve the drift, |b| h <= sigma^2, and upwind, first order, elsewhere; where a
-step would make a density negative it is taken more implicitly.
+step would make a density negative it is taken more implicitly, and where values diverge steps are
+taken finer.
 """
 
 from collections.abc import Sequence
@@ -23,10 +24,12 @@ from mfgen.problem.game import MFG
 from mfgen.solvers import fp_sweep, hjb_sweep, outer
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
 from mfgen.solvers.equilibrium import Problem
+from mfgen.solvers.hjb_sweep import Clock
 
 _CUT = 1e-3  # part of the mass that a box may cut off
 _EDGE = 1e-3  # part of the mass that may come to the walls of a box
 _ROUNDING = 1e-13  # a negative mass that is none, relative to the largest
+_FINER = 4  # steps for one when values diverge
 _COARSE = 0.2  # viscosity that upwinding may add, in units of the game's own
 
 
@@ -56,7 +59,7 @@ class Grid(AbstractSolver):
         box: the interval (low, high), or one for each axis. It must hold the particles at all
             times.
         points: cells along an axis, or along each.
-        steps: steps in time.
+        steps: steps in time; four times as many are taken if values diverge.
         boundary: what happens at the walls: particles are turned back, or come in opposite.
         tolerance: of the coupling and of the values, relative.
         iterations: at most.
@@ -90,19 +93,26 @@ class Grid(AbstractSolver):
         problem = Problem(game, lattice, hjb_sweep.clock(game, self.steps), initial)
         _check_costs(problem)
         state, result, counts = outer.iterate(problem, self.tolerance, self.iterations)
-        harder = None
-        if result.status is Status.DIVERGED:
-            harder = jnp.ones_like(problem.clock.theta)
-        elif float(state.mass.min()) < -_ROUNDING * float(state.mass.max()):
-            harder = _positive_theta(problem, state)
-        if harder is not None:
-            problem = eqx.tree_at(lambda p: p.clock.theta, problem, harder)
+
+        def again(clock: Clock) -> None:
+            nonlocal problem, state, result
+            problem = eqx.tree_at(lambda p: p.clock, problem, clock)
             state, result, more = outer.iterate(problem, self.tolerance, self.iterations)
-            counts = {name: counts[name] + more[name] for name in counts}
+            for name in counts:
+                counts[name] += more[name]
+
+        if result.status is Status.DIVERGED:
+            again(hjb_sweep.clock(game, _FINER * self.steps))
+        if result.status is Status.DIVERGED:
+            again(eqx.tree_at(lambda c: c.theta, problem.clock, jnp.ones(_FINER * self.steps)))
         if result.status is Status.DIVERGED:
             raise FloatingPointError(f"`Grid`: {result.message}")
+        if float(state.mass.min()) < -_ROUNDING * float(state.mass.max()):
+            theta = _positive_theta(problem, state)
+            again(eqx.tree_at(lambda c: c.theta, problem.clock, theta))
         stats = counts | _stats(problem, state)
-        times = np.arange(self.steps + 1) * game.dynamics.horizon / self.steps
+        steps = len(problem.clock.theta)
+        times = np.arange(steps + 1) * game.dynamics.horizon / steps
         degree = 3 if game.dynamics.deterministic else 5
         lengths = (None, *(b - a if lattice.periodic else None for a, b in lattice.box))
         values, mass = np.asarray(state.u), np.maximum(np.asarray(state.mass), 0.0)
@@ -111,7 +121,7 @@ class Grid(AbstractSolver):
             game,
             GridPotential(through, lattice, jnp.asarray(times), jnp.asarray(values)),
             grid_density.grid_path(lattice, times, mass, degree),
-            _remarked(result, stats, lattice, game.dynamics.deterministic),
+            _remarked(result, stats, lattice, game.dynamics.deterministic, self.steps),
             stats,
         )
 
@@ -183,6 +193,7 @@ def _stats(problem: Problem, state) -> dict[str, float]:
         problem.game, lattice, problem.clock, state.played.drift, state.mass
     )
     return {
+        "steps": float(len(problem.clock.theta)),
         "lack": float(state.missing / state.size),
         "change": float(state.change),
         "mass_defect": float(np.abs(mass.reshape(len(mass), -1).sum(1) - 1).max()),
@@ -194,7 +205,7 @@ def _stats(problem: Problem, state) -> dict[str, float]:
 
 
 def _remarked(
-    result: Result, stats: dict[str, float], lattice: Lattice, deterministic: bool
+    result: Result, stats: dict[str, float], lattice: Lattice, deterministic: bool, steps: int
 ) -> Result:
     """What the figures say against the box and the cells, with the fix."""
     said = [result.message]
@@ -212,4 +223,6 @@ def _remarked(
         )
     if stats["implicitness"] > 0.5 and not deterministic:
         said.append("Steps were taken more implicitly, to keep densities nonnegative or finite.")
+    if stats["steps"] > steps:
+        said.append(f"{stats['steps']:.0f} steps were taken for {steps}, which diverged.")
     return Result(result.status, " ".join(said))

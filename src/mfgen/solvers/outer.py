@@ -5,7 +5,10 @@
    direction; steps are halved until the lack falls. It converges where the fixed point does not.
 3. Fictitious play z <- z + w Phi(z) with a falling w, where Newton's method finds no way down.
 
-Norms weigh places by the particles there: what a charge lacks where nobody is does not matter.
+Norms weigh places by the particles there: what a charge lacks where nobody is does not matter. The
+inner product of GMRES is the same one, L2(rho). In it what charges do to charges is bounded and
+smoothing: an entropy's first variation has the derivative 1 / rho, unbounded where particles are
+few, but rho^(1/2) (1 / rho) d rho/df rho^(-1/2) is not; a few products then do for a linear system.
 
 References:
     P. Cardaliaguet, S. Hadikhanloo, "Learning in mean field games: the fictitious play", ESAIM
@@ -28,7 +31,7 @@ _CONTRACTS = 0.5  # a fixed point slower than that is left for Newton's method
 _HALVINGS = 7
 _KRYLOV = 60  # products of one linear system
 _SMALLEST = 2.0**-12  # part of fictitious play below which nothing more is to be had
-_SPARSE = 1e-5  # where there is less than this part of the most, Newton's method changes little
+_SPARSE = 1e-12  # the least mass by which Newton's method weighs a cell, relative to the most
 
 
 class _Iterate(NamedTuple):
@@ -47,6 +50,10 @@ class _Iterate(NamedTuple):
     def done(self, tolerance: float) -> bool:
         return self.relative <= tolerance and float(self.state.change) <= tolerance
 
+    def unfinished(self, tolerance: float) -> bool:
+        """Neither done nor beyond help."""
+        return np.isfinite(self.missing) and not self.done(tolerance)
+
 
 def iterate(
     problem: Problem, tolerance: float, most: int
@@ -59,7 +66,7 @@ def iterate(
     here = _begun(problem, here)
     here = _fixed_point(problem, here, tolerance, most, counts)
     part = 1.0
-    while not here.done(tolerance) and counts["iterations"] < most and part > _SMALLEST:
+    while here.unfinished(tolerance) and counts["iterations"] < most and part > _SMALLEST:
         counts["iterations"] += 1
         if here.relative <= tolerance:
             here = _improved(problem, here, here.z)
@@ -92,7 +99,7 @@ def _fixed_point(
     problem: Problem, here: _Iterate, tolerance: float, most: int, counts: dict[str, float]
 ) -> _Iterate:
     """z <- z + Phi(z), as long as it contracts."""
-    while not here.done(tolerance) and counts["iterations"] < most:
+    while here.unfinished(tolerance) and counts["iterations"] < most:
         counts["iterations"] += 1
         if here.relative <= tolerance:
             here = _improved(problem, here, here.z)
@@ -141,6 +148,7 @@ def _direction(problem: Problem, z: Charges, state: State) -> tuple[Charges, int
     weights = [_weights(0.5 * (mass[1:] + mass[:-1])), _weights(mass[-1])]
     cut, shapes = weights[0].size, [part.shape for part in weights]
 
+    # Vectors are charges times the weights, so that their dot product is that of L2(rho).
     def flat(z: Charges) -> np.ndarray:
         return np.concatenate(
             [(w * np.asarray(part)).ravel() for w, part in zip(weights, z, strict=True)]
@@ -148,7 +156,10 @@ def _direction(problem: Problem, z: Charges, state: State) -> tuple[Charges, int
 
     def whole(vector: np.ndarray) -> Charges:
         f, g = vector[:cut], vector[cut:]
-        return Charges(jnp.asarray(f.reshape(shapes[0])), jnp.asarray(g.reshape(shapes[1])))
+        return Charges(
+            jnp.asarray(f.reshape(shapes[0]) / weights[0]),
+            jnp.asarray(g.reshape(shapes[1]) / weights[1]),
+        )
 
     used = 0
 
@@ -163,9 +174,8 @@ def _direction(problem: Problem, z: Charges, state: State) -> tuple[Charges, int
 
 
 def _weights(mass: np.ndarray) -> np.ndarray:
-    """One where particles are and zero where there are none."""
-    mass = np.maximum(mass, 0.0)
-    return mass / (mass + _SPARSE * mass.max())
+    """The square root of the mass, never zero."""
+    return np.sqrt(np.maximum(mass, _SPARSE * mass.max()))
 
 
 class _Products(LinearOperator):
