@@ -108,6 +108,10 @@ class Check:
     """The data set of a recipe (default: gaussians8)."""
     path: Folder = None
     """The file of the data `table`, or the folder of `mnist`."""
+    spacing: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    """The width of a grid's cells, whose resolution is then judged as well."""
+    step: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    """The step of that grid in time."""
     allow_import: bool = False
     """Allow the specification to run code of its own."""
     json: bool = False
@@ -117,7 +121,12 @@ class Check:
         from mfgen.lab import checked
 
         return checked.report(
-            self.spec, data=self.data, path=self.path, allow_import=self.allow_import
+            self.spec,
+            data=self.data,
+            path=self.path,
+            spacing=self.spacing,
+            step=self.step,
+            allow_import=self.allow_import,
         )
 
 

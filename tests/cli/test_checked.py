@@ -53,6 +53,15 @@ def test_a_recipe_is_checked(ask):
     assert kept["counts"]["holds"] == sum(i["status"] == "holds" for i in kept["items"])
 
 
+def test_a_grid_is_judged_with_the_game(ask):
+    _, out, _ = ask("check", "oracle-kink", "--spacing", "0.05", "--step", "0.1", "--json")
+    verdicts = {item["name"]: item["status"] for item in json.loads(out)["items"]}
+    assert verdicts["CFL number"] == "fails"
+    _, out, _ = ask("check", "oracle-kink", "--spacing", "0.05", "--step", "0.01", "--json")
+    verdicts = {item["name"]: item["status"] for item in json.loads(out)["items"]}
+    assert verdicts["CFL number"] == "holds"
+
+
 def test_an_oracle_is_checked(ask):
     _, out, _ = ask("check", "oracle-logarithmic-coupling")
     assert "L is convex in v" in out
@@ -90,6 +99,7 @@ def test_a_cost_of_ones_own_is_checked(ask, refused, tiny, tmp_path):
     ("arguments", "part"),
     [
         (("check",), "`mfgen check` got no SPEC"),
+        (("check", "oracle-kink", "--step", "0.1"), "got step without spacing, expected both"),
         (("check", "score-v"), "did you mean `score-v"),
         (("check", "none.toml"), "expected a recipe, an oracle or the path of a TOML file"),
         (("check", "oracle-kink", "--data", "iris"), "`check` got --data iris with 'oracle-kink'"),

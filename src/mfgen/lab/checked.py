@@ -20,7 +20,13 @@ _STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.UNKNOWN: "
 
 
 def report(
-    name: str, *, data: str | None = None, path: Path | None = None, allow_import: bool = False
+    name: str,
+    *,
+    data: str | None = None,
+    path: Path | None = None,
+    spacing: float | None = None,
+    step: float | None = None,
+    allow_import: bool = False,
 ) -> Answer:
     """The check of a recipe, an oracle, or the game of a specification file.
 
@@ -28,6 +34,7 @@ def report(
         name: of a recipe or an oracle, or the path of a TOML file.
         data: the data set of a recipe (default: gaussians8).
         path: the file of these data, if they come from one.
+        spacing, step: of a grid in place and time, whose resolution is judged as well.
         allow_import: whether the file may name code of its own.
 
     Raises:
@@ -36,7 +43,7 @@ def report(
     imports = Imports([Path(name).parent, Path.cwd()], allowed=allow_import)
     with imports.blamed():
         game = declared("check", name, data, path, imports)
-        found = check(game, game.initial)
+        found = check(game, game.initial, spacing=spacing, step=step)
     return _answer(name, found)
 
 
