@@ -35,9 +35,13 @@ def optimal_control(game: MFG, t: Time, x: State, p: Costate) -> Control:
 
 def drift(game: MFG, t: Time, x: State, p: Costate) -> State:
     """a + g v* = -dH/dp, the velocity of a particle that plays v*, shape `[dim]`."""
-    gain, v = game.dynamics.gain(t), optimal_control(game, t, x, p)
-    steered = gain @ v if gain.ndim == 2 else gain * v
-    return game.dynamics.free(t, x) + steered
+    return steered(game, t, x, optimal_control(game, t, x, p))
+
+
+def steered(game: MFG, t: Time, x: State, v: Control) -> State:
+    """a + g v, the velocity of a particle that plays v, shape `[dim]`."""
+    gain = game.dynamics.gain(t)
+    return game.dynamics.free(t, x) + (gain @ v if gain.ndim == 2 else gain * v)
 
 
 def _slope(game: MFG, t: Time, p: Costate) -> Control:

@@ -3,13 +3,15 @@
 A model represents the value function U(t, x) of a game (a scalar potential), or only its gradient
 p(t, x) (a vector field). Everything else is derived from p and the game:
 
-    control        v*(t, x) = optimal control at the costate p(t, x)
+    control        v*(t, x) = optimal control at the costate p(t, x), or the model's own
     velocity       b*(t, x) = a + g v*, the drift of a particle that plays v*
     score          -p(t, x); in a score-based game it is grad log rho(t, x), since U = -log rho
     probability flow   b* - (sigma^2 / 2) grad log rho, whose paths carry the same densities
 
 A potential always has a gradient field; a vector field need not have a potential, which is why
-the Hamilton-Jacobi-Bellman residual is taken of potentials, and its gradient of vector fields.
+the Hamilton-Jacobi-Bellman residual is taken of potentials, and its gradient of vector fields. A
+control given as such (`mfgen.models.control`) has neither: it is what plain normalizing flows and
+flow matching learn.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534.
 """
@@ -22,7 +24,9 @@ import jax
 import jax.numpy as jnp
 
 from mfgen._types import Control, Costate, Scalar, State, Time
-from mfgen.derive.hamiltonian import drift, optimal_control
+from mfgen.derive.hamiltonian import drift, optimal_control, steered
+from mfgen.math import autodiff
+from mfgen.math.autodiff import Jet
 from mfgen.problem.game import MFG
 
 
@@ -37,6 +41,10 @@ class AbstractModel(eqx.Module):
     def costate(self, t: Time, x: State) -> Costate:
         """p(t, x) = grad U(t, x), shape `[dim]`, at game time t."""
 
+    def control(self, game: MFG, t: Time, x: State) -> Control:
+        """The control that is played, the optimal one at the costate, shape `[control]`."""
+        return optimal_control(game, t, x, self.costate(t, x))
+
 
 class AbstractPotential(AbstractModel):
     """A scalar model: the value function U(t, x) of a game."""
@@ -47,6 +55,10 @@ class AbstractPotential(AbstractModel):
 
     def costate(self, t: Time, x: State) -> Costate:
         return jax.grad(self, argnums=1)(t, x)
+
+    def jet(self, t: Time, x: State) -> Jet:
+        """U, dt U, grad U and lap U; potentials that know a closed form override it."""
+        return autodiff.jet(self)(t, x)
 
 
 class AbstractVectorField(AbstractModel):
@@ -93,13 +105,13 @@ def score(model: AbstractModel, t: Time, x: State) -> State:
 
 
 def control(game: MFG, model: AbstractModel, t: Time, x: State) -> Control:
-    """The optimal control v*(t, x) at the model's costate, shape `[control]`."""
-    return optimal_control(game, t, x, model.costate(t, x))
+    """The control v*(t, x) that the model plays, shape `[control]`."""
+    return model.control(game, t, x)
 
 
 def velocity(game: MFG, model: AbstractModel, t: Time, x: State) -> State:
     """The drift b* = a + g v* of a particle that plays the model's control, shape `[dim]`."""
-    return drift(game, t, x, model.costate(t, x))
+    return steered(game, t, x, model.control(game, t, x))
 
 
 def probability_flow(game: MFG, model: AbstractModel, t: Time, x: State) -> State:

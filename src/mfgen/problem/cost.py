@@ -75,6 +75,9 @@ class Kinetic(AbstractLagrangian):
     def argmax(self, t: Time, x: State, q: Control) -> Control:
         return q / self.weight
 
+    def mobility(self, t: Time) -> Scalar:
+        return 1 / jnp.asarray(self.weight)
+
 
 class Power(AbstractLagrangian):
     """L = |v|^r / r with r > 1: the W_r proximal, H = |p|^r' / r' with 1/r + 1/r' = 1.
@@ -175,6 +178,9 @@ class WithPotential(AbstractLagrangian):
     def argmax(self, t: Time, x: State, q: Control) -> Control:
         return self.lagrangian.argmax(t, x, q)
 
+    def mobility(self, t: Time) -> Scalar | None:
+        return self.lagrangian.mobility(t)
+
 
 class ScoreLagrangian(AbstractLagrangian):
     """L = |v|^2 / 2 - div f, with f the free drift of a reversed noising process.
@@ -196,6 +202,9 @@ class ScoreLagrangian(AbstractLagrangian):
 
     def argmax(self, t: Time, x: State, q: Control) -> Control:
         return q
+
+    def mobility(self, t: Time) -> Scalar:
+        return jnp.ones(())
 
 
 _INDEFINITE = (

@@ -15,6 +15,8 @@ Reference: B. J. Zhang, M. A. Katsoulakis, "A mean-field games laboratory for ge
 (2023), arXiv 2304.13534, section 2.
 """
 
+from typing import Literal
+
 import equinox as eqx
 
 from mfgen.density.base import AbstractDensity
@@ -32,9 +34,14 @@ class MFG(eqx.Module):
         terminal: the cost M of the final density, such as `KL(target)`.
         interaction: the cost rate I of the density on the way.
         initial: the density at time 0, where it is needed.
+        data_at: the end of time at which the particles are data, and so the density that is
+            modelled: "end" for games that turn noise into data, "start" for normalizing flows,
+            which carry data to a reference and are sampled backward.
 
     Raises:
         TypeError: if a part is of the wrong kind.
+        ValueError: if `data_at` is neither "start" nor "end", or "start" in a game with noise,
+            whose particles have no way back.
 
     Example:
 
@@ -47,6 +54,7 @@ class MFG(eqx.Module):
     terminal: AbstractFunctional
     interaction: AbstractFunctional = Zero()
     initial: AbstractDensity | None = None
+    data_at: Literal["start", "end"] = eqx.field(static=True, default="end")
 
     def __check_init__(self):
         _check("dynamics", self.dynamics, AbstractDynamics, "use `Integrator()`")
@@ -56,6 +64,16 @@ class MFG(eqx.Module):
             _check(name, getattr(self, name), AbstractFunctional, fix)
         if self.initial is not None:
             _check("initial", self.initial, AbstractDensity, "wrap data as `Empirical(points)`")
+        if self.data_at not in ("start", "end"):
+            raise ValueError(
+                f'`MFG` got data_at = {self.data_at!r}, expected "start" or "end": pass "start" '
+                "for a normalizing flow."
+            )
+        if self.data_at == "start" and not self.dynamics.deterministic:
+            raise ValueError(
+                '`MFG` got data_at = "start" with dynamics that have noise, expected sigma = 0: '
+                "random paths are not run backward; declare the game from noise to data."
+            )
 
 
 def _check(name: str, part: object, expected: type, fix: str) -> None:

@@ -47,6 +47,13 @@ class AbstractLagrangian(eqx.Module):
         v, found = maximiser(lambda v: self(t, x, v), q)
         return eqx.error_if(v, ~found, _unattained(type(self).__name__))
 
+    def mobility(self, t: Time) -> Scalar | None:
+        """The factor m(t) of argmax(q) = m q, where it has this form at all places, else `None`.
+
+        The divergence of the drift is then div a - g^2 m lap U, without any Jacobian.
+        """
+        return None
+
 
 def _unattained(name: str) -> str:
     return (
