@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_COMPILATION_CACHE_DIR
 
-.PHONY: help demo test test-slow check format bench-speed bench-hjb bench-grid clean
+.PHONY: help demo test test-slow check format bench-speed bench-hjb bench-grid bench-flows clean
 
 help:
 	@echo "make demo         train with and without the HJB regulariser, write a report"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench-hjb    the HJB regulariser measured, written to docs/results/hjb.md"
 	@echo "                  (QUICK=1: minutes; PROTEIN=file: with the UCI protein table)"
 	@echo "make bench-grid   solvers against exact games and a peer, written to docs/results/grid.md"
+	@echo "make bench-flows  flows of other authors, checked and timed"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -61,6 +62,11 @@ bench-hjb: $(VENV)/run.stamp
 bench-grid: $(VENV)/bench.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mfgsolver==0.4.4
 	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.grid
+
+# torchcfm asks for a trainer, notebooks and pictures for its examples: without them as well.
+bench-flows: $(VENV)/bench.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchcfm==1.0.7
+	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.peer_flows
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache
