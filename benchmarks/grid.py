@@ -98,7 +98,7 @@ def accuracy(quick: bool) -> str:
     for name in SMOOTH + FIRST_ORDER:
         together = [solved(name, 1, n, n // 2) for n in (top // 2, top)]
         space = [order(*pair) for pair in zip(*together, strict=True)]
-        later = orders_in_time(name, top // 2, top // 8)
+        later = orders_in_time(name, top // 2, top // 4)
         rows.append(
             [
                 name.removeprefix("oracle-"),
@@ -113,7 +113,7 @@ def accuracy(quick: bool) -> str:
         f"error of U, {top} cells",
         f"error of rho, {top} cells",
         "order, cells and steps together (U, rho)",
-        f"order in time alone, from {top // 8} steps (U, rho)",
+        f"order in time alone, from {top // 4} steps (U, rho)",
     ]
     return table(head, rows)
 

@@ -1,6 +1,6 @@
 """Measures the regulariser: runs what is outstanding, then writes the page and its figures.
 
-    python -m studies.hjb                      # whole; about two hours on two cores
+    python -m studies.hjb                      # whole; about 70 minutes of two cores
     python -m studies.hjb --quick              # 5 minutes; few runs, in a folder of its own
     python -m studies.hjb --page               # no runs: the page from the runs there are
 

@@ -38,7 +38,7 @@ def draw(results: Results, runs: Path, out: Path) -> dict[str, str]:
         if len(folders) < len(rows) or not all(folder.is_finished for folder in folders):
             continue
         for folder in folders:
-            if not folder.arrays("fields.npz"):
+            if not (folder.arrays("fields.npz") and folder.profiles()):
                 _keep(folder)
         made = figures.draw(folders)
         shown = ""

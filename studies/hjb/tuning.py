@@ -36,7 +36,7 @@ SCARCE = {
     for number in (1, 2)
     for count in (100, 200, 500)
 }
-SEEDS = (10, 11, 12)
+SEEDS = (10, 11)
 _PLENTY, _FEW, _REAL = (
     "Plenty of data in the plane",
     "Few data in the plane",
@@ -135,7 +135,7 @@ def rows() -> list[Row]:
     for target, (data, count) in SCARCE.items():
         for name, variant in _few().items():
             made = variant.made(data, ("kl", "one_shot_error"), count)
-            tried.append(Row(_FEW, target, name, made, SEEDS[:2]))
+            tried.append(Row(_FEW, target, name, made, SEEDS))
     for target, (data, count) in SMALL.items():
         for name, variant in _real().items():
             made = variant.made(data, ("log_likelihood", "one_shot_gap"), count)
