@@ -16,9 +16,12 @@ from mfgen.density.base import AbstractDensity as AbstractDensity
 from mfgen.density.base import AbstractEvaluable as AbstractEvaluable
 from mfgen.density.base import AbstractNoisable as AbstractNoisable
 from mfgen.density.empirical import Empirical as Empirical
+from mfgen.density.energy import Unnormalised as Unnormalised
 from mfgen.density.gaussian import Gaussian as Gaussian
 from mfgen.density.gaussian import GaussianMixture as GaussianMixture
 from mfgen.density.gaussian import mixture20 as mixture20
+from mfgen.density.laplace import laplace as laplace
+from mfgen.density.logistic import logistic_posterior as logistic_posterior
 from mfgen.density.product import Product as Product
 from mfgen.density.product import product_of_toys as product_of_toys
 from mfgen.density.toy import checkerboard as checkerboard
@@ -28,6 +31,9 @@ from mfgen.density.toy import pinwheel as pinwheel
 from mfgen.density.toy import rings as rings
 from mfgen.density.toy import spiral as spiral
 from mfgen.density.toy import swissroll as swissroll
+from mfgen.density.well import WellProduct as WellProduct
+from mfgen.density.well import double_well as double_well
+from mfgen.density.well import many_wells as many_wells
 from mfgen.derive.check import check as check
 from mfgen.derive.hamiltonian import drift as drift
 from mfgen.derive.hamiltonian import hamiltonian as hamiltonian
@@ -42,6 +48,9 @@ from mfgen.metrics.agreement import Agreement as Agreement
 from mfgen.metrics.agreement import compare as compare
 from mfgen.metrics.certificate import Certificate as Certificate
 from mfgen.metrics.certificate import certify as certify
+from mfgen.metrics.importance import effective_sample_size as effective_sample_size
+from mfgen.metrics.importance import log_normaliser as log_normaliser
+from mfgen.metrics.importance import log_weights as log_weights
 from mfgen.models.base import AbstractModel as AbstractModel
 from mfgen.models.base import AbstractPotential as AbstractPotential
 from mfgen.models.base import AbstractVectorField as AbstractVectorField
@@ -49,6 +58,8 @@ from mfgen.models.base import Potential as Potential
 from mfgen.models.base import VectorField as VectorField
 from mfgen.models.base import score as score
 from mfgen.models.base import velocity as velocity
+from mfgen.models.control import ControlField as ControlField
+from mfgen.models.control import control_field as control_field
 from mfgen.models.estimate import kernel_estimate as kernel_estimate
 from mfgen.models.estimate import mixture_estimate as mixture_estimate
 from mfgen.models.kernel import KernelPotential as KernelPotential
@@ -106,6 +117,12 @@ from mfgen.train.collocation import NoisedData as NoisedData
 from mfgen.train.collocation import SpreadData as SpreadData
 from mfgen.train.collocation import UniformTime as UniformTime
 from mfgen.train.failure import NonFiniteError as NonFiniteError
+from mfgen.train.flow import JacobianPenalty as JacobianPenalty
+from mfgen.train.flow import PathHJB as PathHJB
+from mfgen.train.flow import PathLikelihood as PathLikelihood
+from mfgen.train.flow import PathTerminal as PathTerminal
+from mfgen.train.flow import ReverseKL as ReverseKL
+from mfgen.train.flow import TransportCost as TransportCost
 from mfgen.train.laplacian import Exact as Exact
 from mfgen.train.laplacian import Hutchinson as Hutchinson
 from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
@@ -116,6 +133,7 @@ from mfgen.train.matching import SlicedScoreMatching as SlicedScoreMatching
 from mfgen.train.noised import Levels as Levels
 from mfgen.train.noised import LogUniform as LogUniform
 from mfgen.train.objective import AbstractObjective as AbstractObjective
+from mfgen.train.paths import Paths as Paths
 from mfgen.train.penalty import Absolute as Absolute
 from mfgen.train.penalty import Huber as Huber
 from mfgen.train.penalty import Squared as Squared

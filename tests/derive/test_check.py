@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import mfgen as mg
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian, GaussianMixture
 from mfgen.density.toy import checkerboard, eight_gaussians, rings
@@ -354,3 +355,12 @@ def test_a_game_without_fault():
 def test_a_grid_that_is_none_is_refused(settings, said):
     with pytest.raises(ValueError, match=said):
         check(game(Kinetic()), **settings)
+
+
+def test_a_target_known_by_its_energy_is_judged_where_the_population_is():
+    well = mg.double_well()
+    target = mg.Unnormalised(well.energy, well.dim)
+    start = mg.Gaussian(jnp.zeros(2), jnp.ones(2))
+    found = check(MFG(Integrator(), Kinetic(), KL(target), initial=start))
+    item = next(item for item in found if item.name == "dM/drho is defined at T")
+    assert item.status is Verdict.HOLDS

@@ -193,7 +193,7 @@ def test_methods_refuse_what_they_cannot_do(solved, translation, mixture):
     with pytest.raises(TypeError, match=r"`ProbabilityFlow` got a game"):
         log_prob(other, potential, x)
     unknown = eqx.tree_at(lambda game: game.initial, game, Empirical(jnp.zeros((2, 2))))
-    with pytest.raises(TypeError, match=r"`FlowLikelihood` got a game whose first density is"):
+    with pytest.raises(TypeError, match=r"`FlowLikelihood` got a game whose reference is"):
         log_prob(unknown, model, x)
 
 

@@ -25,6 +25,7 @@ from scipy.spatial import KDTree
 from mfgen._types import Key
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.empirical import Empirical
+from mfgen.density.energy import Unnormalised
 from mfgen.density.gaussian import Gaussian
 from mfgen.derive.verdict import Item, answer
 from mfgen.problem.functional import AbstractFunctional
@@ -103,6 +104,8 @@ def terminal(game: MFG, rho: AbstractDensity | None, key: Key) -> Item:
                 f"takes its logarithm: U(T) is undefined{where}"
             )
             return answer(TERMINAL, False, evidence, _REFERENCE, _REPAIR)
+    # A target known by its energy has no samples; where the population is will do for it.
+    targets = [target for target in targets if not isinstance(target, Unnormalised)]
     dim = rho.dim if rho is not None else targets[0].dim if targets else 2
     law = Gaussian(jnp.zeros(dim)) if rho is None else _normal(rho)
     points = [jnp.asarray(part.sample(200, key=target_key), float) for part in (law, *targets)]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State
-from mfgen.density.base import AbstractEvaluable
+from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.grid import GridDensity
 from mfgen.problem.functional import AbstractFunctional, Population
 
@@ -29,6 +29,10 @@ class Prescribed(AbstractFunctional):
     """
 
     target: AbstractEvaluable
+
+    @property
+    def goal(self) -> AbstractDensity:
+        return self.target
 
     def value(self, rho: Population) -> Scalar:
         return jnp.asarray(0.0)

@@ -44,6 +44,11 @@ class AbstractFunctional(eqx.Module):
     def variation(self, rho: Population, x: State) -> Scalar:
         """The first variation dF/drho(rho)(x), a scalar; x has shape `[dim]`."""
 
+    @property
+    def goal(self) -> AbstractDensity | None:
+        """The density that F compares the population with, if there is one."""
+        return None
+
     def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
         """The first variation at the centres of all cells of rho's lattice, `[*points]`.
 
@@ -107,6 +112,10 @@ class Scaled(AbstractFunctional):
     scale: Number
     functional: AbstractFunctional
 
+    @property
+    def goal(self) -> AbstractDensity | None:
+        return self.functional.goal
+
     def value(self, rho: Population) -> Scalar:
         return self.scale * self.functional.value(rho)
 
@@ -142,6 +151,10 @@ class CrossEntropy(AbstractFunctional):
 
     target: AbstractDensity
 
+    @property
+    def goal(self) -> AbstractDensity:
+        return self.target
+
     def value(self, rho: Population) -> Scalar:
         target = evaluable("CrossEntropy", "target", self.target)
         return -expectation(given("CrossEntropy", rho), target.log_density)
@@ -169,6 +182,10 @@ class KL(AbstractFunctional):
     """
 
     target: AbstractDensity
+
+    @property
+    def goal(self) -> AbstractDensity:
+        return self.target
 
     def value(self, rho: Population) -> Scalar:
         rho, target = self._densities(rho)

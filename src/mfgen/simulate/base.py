@@ -1,12 +1,13 @@
 """What every sampler gives, and how methods for one point are run on many.
 
-A sampler carries one point X(0) of the first density of a game to X(T) at its horizon. It says how
-far it came, so that an unfinished integration is told from a finished one and never passes for it.
+A sampler carries one point X(0) of the first density of a game to X(T) at its horizon, in a
+normalizing flow X(T) to X(0). It says how far it came, so that an unfinished integration is told
+from a finished one and never passes for it.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -37,11 +38,16 @@ class AbstractSampler(eqx.Module):
 
     To add one, give `__call__` for a single point; refuse games it is not valid for with a
     `TypeError` that names the method.
+
+    Attributes:
+        reversible: whether it also carries points of a normalizing flow's reference back to time 0.
     """
+
+    reversible: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
-        """Carries x, a point of the density at time 0, to the horizon."""
+        """Carries x, a point of the reference, to the end of time where the data are."""
 
 
 def check_points(owner: str, game: MFG, x: Num[ArrayLike, "..."]) -> Batch:

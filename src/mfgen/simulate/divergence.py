@@ -2,10 +2,12 @@
 
     d/dt log rho(t, X(t)) = -div b(t, X(t))            (instantaneous change of variables)
 
-`ExactDivergence` sums the d diagonal entries of the Jacobian by forward mode. For a potential of a
-score-based game it takes one forward-Laplacian pass instead: with p = grad U, noising rate r and
-diffusion g the probability flow and its divergence are
+`ExactDivergence` sums the d diagonal entries of the Jacobian by forward mode. For a potential whose
+control is proportional to its gradient p = grad U it takes the potential's own jet instead: with
+the mobility m (v = -m g p) of a game without noise, and with noising rate r and diffusion g of a
+score-based one,
 
+    b = a - g^2 m p,                                           div b = div a - g^2 m lap U,
     b = -r x - g^2 p + (g^2 / 2) p = -r x - (g^2 / 2) p,       div b = -r d - (g^2 / 2) lap U.
 
 `Hutchinson` averages z . (Db z) over random signs z, E[z z^T] = I. The probes are drawn once and
@@ -25,9 +27,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfgen._types import Key, State, Time
+from mfgen._types import Key, Scalar, State, Time
 from mfgen.derive.hamiltonian import drift
-from mfgen.math.autodiff import jet
+from mfgen.math.autodiff import divergence
 from mfgen.models.base import AbstractModel, AbstractPotential, probability_flow, velocity
 from mfgen.problem.game import MFG
 from mfgen.simulate.frame import is_score_based, score_dynamics
@@ -100,7 +102,7 @@ class NoDivergence(AbstractDivergence):
 
 
 class ExactDivergence(AbstractDivergence):
-    """The exact divergence: a Laplacian for score potentials, forward mode for others."""
+    """The exact divergence: a Laplacian where control follows a gradient, else forward mode."""
 
     @property
     def count(self) -> int:
@@ -116,8 +118,12 @@ class ExactDivergence(AbstractDivergence):
     def __call__(
         self, game: MFG, model: AbstractModel, t: Time, x: State, directions: Directions
     ) -> Slope:
-        if isinstance(model, AbstractPotential) and is_score_based(game):
-            return _laplacian_slope(game, model, t, x)
+        if isinstance(model, AbstractPotential):
+            if is_score_based(game):
+                return _laplacian_slope(game, model, t, x)
+            mobility, gain = game.lagrangian.mobility(t), game.dynamics.gain(t)
+            if game.dynamics.deterministic and mobility is not None and gain.ndim == 0:
+                return _gradient_slope(game, model, t, x, gain * gain * mobility)
         slope = _projected_slope(game, model, t, x, directions)
         return Slope(slope.velocity, jnp.sum(slope.divergence)[None])
 
@@ -179,9 +185,18 @@ def _projected_slope(
     return Slope(value, jax.lax.map(lambda z: z @ push(z), directions, batch_size=columns))
 
 
+def _gradient_slope(
+    game: MFG, model: AbstractPotential, t: Time, x: State, spread: Scalar
+) -> Slope:
+    potential = model.jet(t, x)
+    free = divergence(lambda x: game.dynamics.free(t, x))(x)
+    b = drift(game, t, x, potential.gradient)
+    return Slope(b, (free - spread * potential.laplacian)[None])
+
+
 def _laplacian_slope(game: MFG, model: AbstractPotential, t: Time, x: State) -> Slope:
     dynamics = score_dynamics("ExactDivergence", game)
-    potential = jet(model)(t, x)
+    potential = model.jet(t, x)
     half_variance = 0.5 * jnp.square(dynamics.diffusion(t))
     b = drift(game, t, x, potential.gradient) + half_variance * potential.gradient
     rate = dynamics.noising.rate(dynamics.noising_time(t))

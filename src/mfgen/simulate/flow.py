@@ -9,13 +9,14 @@ carries the same densities rho(t) as the game. Along a path from t = 0 to the ho
 
     log |det dx(T)/dx(0)| = int_0^T div b dt,      log rho(T, x(T)) = log rho(0, x(0)) - log |det|.
 
-It is integrated in the game's frame on the saturating clock (`mfgen.simulate.clock`).
+It is integrated in the game's frame on the saturating clock (`mfgen.simulate.clock`). Samples are
+carried from the reference to where the data are: backward in a normalizing flow.
 
 References: Y. Song et al. (2021), arXiv 2011.13456, eq. 13 and appendix D; R. T. Q. Chen et al.
 (2018), arXiv 1806.07366.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -64,10 +65,12 @@ class ProbabilityFlow(AbstractSampler):
         TypeError: when used on a game with diffusion that is not score-based.
     """
 
+    reversible: ClassVar[bool] = True
     integrator: AbstractIntegrator = RungeKutta4(25)
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
-        moved = transport(game, model, x, integrator=self.integrator)
+        backward = game.data_at == "start"
+        moved = transport(game, model, x, integrator=self.integrator, reverse=backward)
         return Arrival(moved.point, moved.time)
 
 
@@ -124,13 +127,13 @@ def inverse_error(
     integrator: AbstractIntegrator = _DEFAULT,
     chunk: int = 1024,
 ) -> Float[Array, "n"]:
-    """How far points at the horizon end from where they began, carried to time 0 and back.
+    """How far points of the data end from where they began, carried to the reference and back.
 
     The exact flow is inverted exactly, so the distances measure the error of the integrator.
 
     Arguments:
         game, model: the game and the model of its costate.
-        x: points at the horizon, `[n, dim]`.
+        x: points where the data are, `[n, dim]`.
         integrator: the method to be examined.
         chunk: points at once.
 
@@ -151,10 +154,13 @@ def inverse_error(
 def _inverse_error(
     game: MFG, model: AbstractModel, x: Batch, integrator: AbstractIntegrator, chunk: int
 ) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+    late = game.data_at == "end"
+
     def one(x: State) -> tuple[Scalar, Scalar]:
-        back = transport(game, model, x, integrator=integrator, reverse=True)
-        again = transport(game, model, back.point, integrator=integrator)
-        left = jnp.maximum(back.time, game.dynamics.horizon - again.time)
+        there = transport(game, model, x, integrator=integrator, reverse=late)
+        again = transport(game, model, there.point, integrator=integrator, reverse=not late)
+        back, ahead = (there, again) if late else (again, there)
+        left = jnp.maximum(back.time, game.dynamics.horizon - ahead.time)
         return jnp.linalg.norm(again.point - x), left
 
     return map_chunks(one, x, chunk)

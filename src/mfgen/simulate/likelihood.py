@@ -1,8 +1,10 @@
-"""Log-densities of the last density of a game at given points.
+"""Log-densities of the density that a game models, at given points.
 
-`FlowLikelihood` carries a point x back along the deterministic flow to the first density rho_0:
+`FlowLikelihood` carries a point x along the deterministic flow to the reference at the other end,
+back to the first density rho_0, or in a normalizing flow on to the last one:
 
-    log rho(T, x) = log rho_0(x(0)) + log |det dx(0)/dx|
+    log rho(T, x) = log rho_0(x(0)) + log |det dx(0)/dx|        data at the end
+    log rho(0, x) = log pi(x(T)) + log |det dx(T)/dx|           data at the start
 
 which is the model's own density, the one its `ProbabilityFlow` samples have. `OneShot` reads the
 value function of a score-based game, log rho(T, x) = -U(T, x): one evaluation, no integration. It
@@ -24,11 +26,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Num
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.density.base import AbstractEvaluable
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import check_finished, check_points, map_chunks
 from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence
+from mfgen.simulate.ends import evaluable_reference
 from mfgen.simulate.flow import transport
 from mfgen.simulate.frame import score_dynamics
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4, positive_count
@@ -41,7 +43,7 @@ class LogDensity(NamedTuple):
         value: the log-density.
         standard_error: of the value over the probes of the divergence; 0 if it is exact, nan for a
             single probe.
-        time: the game time reached; 0 unless a step limit was hit.
+        time: the game time reached; that of the reference unless a step limit was hit.
     """
 
     value: Float[Array, "..."]
@@ -69,20 +71,15 @@ class FlowLikelihood(AbstractLikelihood):
         divergence: `ExactDivergence()`, or `Hutchinson(probes)` in high dimension.
 
     Raises:
-        TypeError: on games with diffusion that are not score-based, or whose first density is not
-            known.
+        TypeError: on games with diffusion that are not score-based, or whose reference has no
+            log-density.
     """
 
     integrator: AbstractIntegrator = RungeKutta4(40)
     divergence: AbstractDivergence = ExactDivergence()
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key | None) -> LogDensity:
-        initial = game.initial
-        if not isinstance(initial, AbstractEvaluable):
-            raise TypeError(
-                f"`FlowLikelihood` got a game whose first density is `{type(initial).__name__}`, "
-                "expected one with a known log-density: pass initial=Gaussian(mean, covariance)."
-            )
+        goal = evaluable_reference("FlowLikelihood", game)
         moved = transport(
             game,
             model,
@@ -90,9 +87,9 @@ class FlowLikelihood(AbstractLikelihood):
             integrator=self.integrator,
             divergence=self.divergence,
             key=key,
-            reverse=True,
+            reverse=game.data_at == "end",
         )
-        value = initial.log_density(moved.point) + jnp.mean(moved.log_det)
+        value = goal.log_density(moved.point) + jnp.mean(moved.log_det)
         error = jnp.zeros_like(value) if self.divergence.exact else _standard_error(moved.log_det)
         return LogDensity(value, error, moved.time)
 
@@ -186,7 +183,8 @@ def _evaluate(
     points = check_points(owner, game, x)
     positive_count(owner, "chunk", chunk)
     result = _log_densities(game, model, points, key, method, chunk)
-    check_finished(owner, result.value, result.time, 0.0)
+    last = 0.0 if game.data_at == "end" else game.dynamics.horizon
+    check_finished(owner, result.value, result.time, last)
     return result
 
 

@@ -1,4 +1,6 @@
-"""Samples of a model: points of the first density of a game, carried to its horizon.
+"""Samples of a model: points of a game's reference, carried to where its data are.
+
+That is from the first density to the horizon, and in a normalizing flow from the last one back.
 
 In a score-based game the horizon is the smallest noise ratio of the noising: samples follow the
 data times signal plus the noise of that level. Tweedie's formula removes this last noise,
@@ -20,10 +22,10 @@ from mfgen.models.base import AbstractModel, score
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import AbstractSampler, Arrival, check_finished, map_chunks
 from mfgen.simulate.diffusion import StochasticHeun
+from mfgen.simulate.ends import reference
+from mfgen.simulate.flow import ProbabilityFlow
 from mfgen.simulate.frame import score_dynamics
 from mfgen.simulate.integrator import positive_count
-
-_DEFAULT = StochasticHeun()
 
 
 def sample(
@@ -32,19 +34,20 @@ def sample(
     n: int,
     *,
     key: Key,
-    method: AbstractSampler = _DEFAULT,
+    method: AbstractSampler | None = None,
     denoise: bool = False,
     chunk: int = 1024,
 ) -> Batch:
-    """Draws from the last density of a game whose particles play the model's control.
+    """Draws from the density that is modelled by a game whose particles play the model's control.
 
     Arguments:
-        game, model: the game, with its first density, and the model of its costate.
+        game, model: the game, with its reference density, and the model of its control.
         n: the number of samples.
         key: random key.
         method: `StochasticHeun(steps)`, `EulerMaruyama(steps)`, and for score-based or
             deterministic games `ProbabilityFlow(integrator)`; for score-based ones
-            `PredictorCorrector(steps)` and `Langevin(steps, step)`.
+            `PredictorCorrector(steps)` and `Langevin(steps, step)`. If absent `StochasticHeun()`,
+            and `ProbabilityFlow()` in a game without noise.
         denoise: return E[x_0 | y] in place of the sample y of a score-based game.
         chunk: samples at once; it changes speed and memory, not the samples.
 
@@ -52,7 +55,7 @@ def sample(
         Samples, `[n, dim]`.
 
     Raises:
-        ValueError: for n < 1 or a game without a first density.
+        ValueError: for n < 1 or a game without a reference density.
         TypeError: if the method does not apply to the game.
         RuntimeError: if an adaptive integration hits its step limit, or samples are not finite.
 
@@ -63,13 +66,17 @@ def sample(
     """
     positive_count("sample", "n", n)
     positive_count("sample", "chunk", chunk)
-    if game.initial is None:
-        raise ValueError(
-            "`sample` got a game without a first density, expected one to start from: pass "
-            "initial=... to `MFG`."
+    if method is None:
+        method = ProbabilityFlow() if game.dynamics.deterministic else StochasticHeun()
+    if game.data_at == "start" and not method.reversible:
+        raise TypeError(
+            f"`sample` got `{type(method).__name__}` for a normalizing flow, whose samples are "
+            "carried backward, expected `ProbabilityFlow()`."
         )
+    reference("sample", game)
     points, times = _sample(game, model, n, key, method, denoise, chunk)
-    check_finished("sample", points, times, game.dynamics.horizon)
+    last = game.dynamics.horizon if game.data_at == "end" else 0.0
+    check_finished("sample", points, times, last)
     return points
 
 
@@ -100,8 +107,7 @@ def _sample(
         point, time = method(game, model, start[0], key=start[1])
         return Arrival(denoised(game, model, point) if denoise else point, time)
 
-    assert game.initial is not None
     start_key, path_key = jax.random.split(key)
-    starts = game.initial.sample(n, key=start_key)
+    starts = reference("sample", game).sample(n, key=start_key)
     arrivals = map_chunks(one, (starts, jax.random.split(path_key, n)), chunk)
     return arrivals.point, arrivals.time

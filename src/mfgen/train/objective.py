@@ -10,12 +10,14 @@ something else of the model. A validation counts the former alone (`mfgen.train.
 
 All terms of one step receive the same random key: terms that draw noised points do so by the same
 rule and therefore share them. Where two terms need the same derivatives of the model at them, one
-of the objectives may offer both in one pass (`joined`); sums take the offer, and mean the same.
+of the objectives may offer both in one pass (`joined`); and any number of terms that are measured
+along the same paths are (`bundle`). Sums take the offer, and mean the same.
 """
 
 import itertools
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -44,6 +46,10 @@ class AbstractObjective(eqx.Module):
 
     def joined(self, other: "AbstractObjective", model: AbstractModel) -> "AbstractPair | None":
         """`other` first and this objective second in one pass, if that saves work."""
+        return None
+
+    def bundle(self) -> "AbstractBundle | None":
+        """What evaluates it together with all terms whose bundle is equal, if that saves work."""
         return None
 
     def __add__(self, other: "AbstractObjective") -> "Combination":
@@ -84,6 +90,22 @@ class AbstractPair(eqx.Module):
         """Their weighted sum on a batch, and its two terms."""
 
 
+class AbstractBundle(eqx.Module):
+    """Any number of objectives of one kind that are computed in one pass."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        terms: Sequence[tuple[float, Any]],
+        game: MFG,
+        model: AbstractModel,
+        batch: Batch,
+        *,
+        key: Key,
+    ) -> Weighted:
+        """The weighted sum of pairs (weight, objective) on a batch, and its terms."""
+
+
 class Combination(AbstractObjective):
     """A linear combination of objectives.
 
@@ -105,6 +127,11 @@ class Combination(AbstractObjective):
             both = pair(weights, game, model, batch, key=key)
             totals.append(both.total)
             terms[first], terms[second] = both.terms
+        for members, bundle in self._bundles(set(terms)):
+            together = [self.parts[index] for index in members]
+            found = bundle(together, game, model, batch, key=key)
+            totals.append(found.total)
+            terms |= dict(zip(members, found.terms, strict=True))
         for index, (weight, part) in enumerate(self.parts):
             if index not in terms:
                 totals.append(jnp.asarray(weight * part(game, model, batch, key=key)))
@@ -124,6 +151,21 @@ class Combination(AbstractObjective):
                 pairs.append((first, second, pair))
                 taken |= {first, second}
         return pairs
+
+    def _bundles(self, taken: set[int]) -> list[tuple[list[int], AbstractBundle]]:
+        """Terms that are computed in one pass, and the pass."""
+        bundles: list[tuple[list[int], AbstractBundle]] = []
+        for index, (_, part) in enumerate(self.parts):
+            own = part.bundle()
+            if own is None or index in taken:
+                continue
+            for members, bundle in bundles:
+                if eqx.tree_equal(own, bundle) is True:
+                    members.append(index)
+                    break
+            else:
+                bundles.append(([index], own))
+        return bundles
 
     @property
     def fitting(self) -> "Combination":

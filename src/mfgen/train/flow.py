@@ -1,0 +1,233 @@
+"""Likelihood of continuous normalizing flows, and what regularises them, along their paths.
+
+A flow carries the data rho(0) to a reference pi at T. Its objective as a game is
+
+    KL(rho(T) || pi) + int E[L(t, x, v)] dt,      log rho(T, x(T)) = log rho(0, x(0)) - log |det|
+
+and KL(rho(T) || pi) = KL(data || model): up to the entropy of the data it is the cross-entropy
+
+    `PathLikelihood`     E[ -log pi(x(T)) - log |det| ]                           in nats
+    `TransportCost`      E int L(t, x, v) dt
+    `PathHJB`            E int |-dt U + H(t, x, grad U) - dI/drho|^q dt             OT-Flow
+    `JacobianPenalty`    E int |Dv|_F^2 dt                                        RNODE
+    `ReverseKL`          E[ log rho_0(x(0)) - log |det| - log pi(x(T)) ]       energies, no data
+
+so that weight * PathLikelihood() + TransportCost() is the game with M = weight KL. The Jacobian
+penalty is no function of (x, v): there is no Hamiltonian and no HJB equation of a game with it; it
+regularises the parametrisation alone.
+
+References: D. Onken et al. (2021), arXiv 2006.00104; C. Finlay et al., "How to train your neural
+ODE" (2020), arXiv 2002.02798; B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534.
+"""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from mfgen._types import Scalar
+from mfgen.density.base import AbstractEvaluable
+from mfgen.derive.residual import hjb_from_jet
+from mfgen.math.autodiff import HeatJet
+from mfgen.models.base import AbstractModel, AbstractPotential
+from mfgen.problem.functional import evaluable
+from mfgen.problem.game import MFG
+from mfgen.simulate.ends import evaluable_reference
+from mfgen.train.paths import AbstractPathTerm, Here, Path, Paths
+from mfgen.train.penalty import Absolute, AbstractPenalty
+
+_DEFAULT = Paths()
+
+
+class PathLikelihood(AbstractPathTerm):
+    """-log density of the data under the flow, in nats: E[-log pi(x(T)) - log |det|].
+
+    Arguments:
+        paths: how paths are followed.
+
+    Raises (when evaluated):
+        TypeError: for a game with noise, or data at its end, or a reference without log-density.
+    """
+
+    uses: ClassVar[frozenset[str]] = frozenset({"divergence"})
+    paths: Paths = _DEFAULT
+
+    def admits(self, game: MFG, model: AbstractModel) -> None:
+        _deterministic("PathLikelihood", game)
+        if game.data_at != "start":
+            raise TypeError(
+                '`PathLikelihood` got a game with data_at = "end", expected a normalizing flow, '
+                'from data to a reference: declare `MFG(..., data_at="start")`.'
+            )
+        evaluable_reference("PathLikelihood", game)
+
+    def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
+        goal = evaluable_reference("PathLikelihood", game)
+        return -goal.log_density(path.end) - path.log_det
+
+
+class ReverseKL(AbstractPathTerm):
+    """KL(rho(T) || pi) of a flow from a known density to the goal of the terminal cost.
+
+    No data are needed, and pi only up to a constant: a Boltzmann generator's "training by energy".
+
+    Arguments:
+        paths: how paths are followed; fresh starts of the initial density by default.
+
+    Raises (when evaluated):
+        TypeError: for a game with noise, without a goal, or an initial density without logarithm.
+
+    Reference: F. Noé et al., "Boltzmann generators" (2019), arXiv 1812.01729.
+    """
+
+    uses: ClassVar[frozenset[str]] = frozenset({"divergence"})
+    paths: Paths = Paths(starts="initial")
+
+    def admits(self, game: MFG, model: AbstractModel) -> None:
+        _deterministic("ReverseKL", game)
+        evaluable("ReverseKL", "initial density", game.initial)
+        evaluable("ReverseKL", "goal of the terminal cost", game.terminal.goal)
+
+    def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
+        start, goal = game.initial, game.terminal.goal
+        assert isinstance(start, AbstractEvaluable)
+        assert isinstance(goal, AbstractEvaluable)
+        gone = start.log_density(path.start) - path.log_det
+        return gone - goal.log_density(path.end)
+
+
+class TransportCost(AbstractPathTerm):
+    """What the control costs: E int L(t, x, v) dt.
+
+    Arguments:
+        paths: how paths are followed.
+    """
+
+    regularises: ClassVar[bool] = True
+    paths: Paths = _DEFAULT
+
+    def admits(self, game: MFG, model: AbstractModel) -> None:
+        _deterministic("TransportCost", game)
+
+    def rate(self, game: MFG, here: Here) -> Scalar:
+        return game.lagrangian(here.t, here.x, here.control)
+
+
+class PathHJB(AbstractPathTerm):
+    """The residual of the HJB equation along the paths: E int |R(t, x)|^q dt.
+
+    Arguments:
+        penalty: `Absolute()` as in OT-Flow, `Squared()` or `Huber(delta)`.
+        paths: how paths are followed.
+
+    Raises (when evaluated):
+        TypeError: for a model without a value function, or a game with noise.
+        ValueError: for a cost without a Hamiltonian, such as L = 0.
+    """
+
+    regularises: ClassVar[bool] = True
+    uses: ClassVar[frozenset[str]] = frozenset({"value"})
+    penalty: AbstractPenalty = Absolute()
+    paths: Paths = _DEFAULT
+
+    def admits(self, game: MFG, model: AbstractModel) -> None:
+        _deterministic("PathHJB", game)
+        if not isinstance(model, AbstractPotential):
+            raise TypeError(
+                f"`PathHJB` got a model `{type(model).__name__}` without a value function, "
+                "expected a potential: use `ot_flow_potential(game, key=key)`, or leave the term "
+                "out. A control alone, and with it a penalty of its Jacobian, has no HJB equation."
+            )
+
+    def rate(self, game: MFG, here: Here) -> Scalar:
+        assert here.jet is not None
+        jet = HeatJet(here.jet.value, here.jet.time, here.jet.gradient)
+        return self.penalty(hjb_from_jet(game, jet, None, here.t, here.x))
+
+
+class JacobianPenalty(AbstractPathTerm):
+    """E int |Db|_F^2 dt, exact or by the probes of the divergence: E |Db z|^2 = |Db|_F^2.
+
+    Arguments:
+        paths: how paths are followed.
+
+    Reference: C. Finlay et al. (2020), arXiv 2002.02798.
+    """
+
+    regularises: ClassVar[bool] = True
+    uses: ClassVar[frozenset[str]] = frozenset({"jacobian"})
+    paths: Paths = _DEFAULT
+
+    def admits(self, game: MFG, model: AbstractModel) -> None:
+        _deterministic("JacobianPenalty", game)
+
+    def rate(self, game: MFG, here: Here) -> Scalar:
+        assert here.pushed is not None
+        total = jnp.sum(jnp.square(here.pushed))
+        return total if here.exact else total / here.pushed.shape[0]
+
+
+class PathTerminal(AbstractPathTerm):
+    """The mismatch of the terminal condition where paths end: E |U(T, x) - dM/drho(rho(T))(x)|^q.
+
+    rho(T) is followed from rho(0), so the initial density needs a logarithm unless M is linear.
+
+    Arguments:
+        penalty: `Absolute()`, `Squared()` or `Huber(delta)`.
+        paths: how paths are followed.
+    """
+
+    regularises: ClassVar[bool] = True
+    uses: ClassVar[frozenset[str]] = frozenset({"divergence"})
+    penalty: AbstractPenalty = Absolute()
+    paths: Paths = _DEFAULT
+
+    def admits(self, game: MFG, model: AbstractModel) -> None:
+        _deterministic("PathTerminal", game)
+        if not isinstance(model, AbstractPotential):
+            raise TypeError(
+                f"`PathTerminal` got a model `{type(model).__name__}` without a value function, "
+                "expected a potential: use `ot_flow_potential(game, key=key)`."
+            )
+        evaluable("PathTerminal", "initial density", game.initial)
+
+    def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
+        assert isinstance(game.initial, AbstractEvaluable)
+        assert isinstance(model, AbstractPotential)
+        arrived = game.initial.log_density(path.start) - path.log_det
+        wanted = game.terminal.variation(_Known(path.end.size, arrived), path.end)
+        horizon = jnp.asarray(game.dynamics.horizon, path.end.dtype)
+        return self.penalty(model(horizon, path.end) - wanted)
+
+
+class _Known(AbstractEvaluable):
+    """A density whose logarithm is known at the one place where it is asked for."""
+
+    dim: int
+    value: Scalar
+
+    def log_density(self, x):
+        return self.value
+
+    def sample(self, n, *, key):
+        raise _unknown()
+
+    def moments(self):
+        raise _unknown()
+
+    def particles(self):
+        raise _unknown()
+
+
+def _unknown() -> TypeError:
+    return TypeError(
+        "`PathTerminal` knows rho(T) where its paths end, not samples of it, expected a terminal "
+        "cost that needs the density alone, such as `KL(reference)`."
+    )
+
+
+def _deterministic(owner: str, game: MFG) -> None:
+    if not game.dynamics.deterministic:
+        raise TypeError(
+            f"`{owner}` got dynamics with noise, `{type(game.dynamics).__name__}`, expected "
+            "sigma = 0: a flow has densities along its paths; use score matching with noise."
+        )

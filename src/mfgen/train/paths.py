@@ -1,0 +1,205 @@
+"""Objectives along the paths of a game's particles, all of them in one pass.
+
+    dx/dt = b(t, x) = a + g v(t, x),   x(0) from the batch or the initial density
+    log |det dx(T)/dx(0)| = int_0^T div b dt
+    term  = int_0^T rate(t, x(t)) dt + final(x(0), x(T), log |det|),   averaged over the batch
+
+A rate may need the value function's derivatives or directional derivatives of b; what several
+terms need is computed once. Where a potential's control is proportional to its gradient, v = -m g
+grad U, the divergence is div a - g^2 m lap U: the potential's own jet then gives all there is.
+Paths are cut into steps first and differentiated then, chunk by chunk of the batch.
+
+References: D. Onken et al., "OT-Flow" (2021), arXiv 2006.00104 (all terms as channels of one
+equation); W. Grathwohl et al., "FFJORD" (2019), arXiv 1810.01367 (probes frozen within a path).
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch, Control, Key, Scalar, State, Time
+from mfgen.derive.hamiltonian import optimal_control, steered
+from mfgen.math.autodiff import Jet, divergence
+from mfgen.math.chunk import chunked_mean
+from mfgen.models.base import AbstractModel, AbstractPotential, velocity
+from mfgen.problem.game import MFG
+from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence
+from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4
+from mfgen.train.objective import AbstractBundle, AbstractObjective, Weighted
+
+_LATE = 1e-4  # part of the horizon that rounding may leave
+
+
+class Here(NamedTuple):
+    """A particle on its way.
+
+    Attributes:
+        t, x: time and place.
+        control: v(t, x).
+        velocity: b = a + g v.
+        divergence: div b, exact or estimated.
+        jet: the value function's derivatives; the Laplacian is zero where none is needed.
+        pushed: Db z for the directions z of the divergence, `[m, dim]`; none in a jet's pass.
+        exact: whether the directions are the unit vectors.
+    """
+
+    t: Time
+    x: State
+    control: Control
+    velocity: State
+    divergence: Scalar
+    jet: Jet | None
+    pushed: Float[Array, "m dim"] | None
+    exact: bool
+
+
+class Path(NamedTuple):
+    """A particle that has arrived: its start, its end, and log |det| of the derivative."""
+
+    start: State
+    end: State
+    log_det: Scalar
+
+
+class Paths(AbstractBundle):
+    """How paths are followed; terms with equal ones share a pass.
+
+    Arguments:
+        integrator: `RungeKutta4(steps)`, or `Adaptive(tolerance)`.
+        divergence: `ExactDivergence()`, or `Hutchinson(probes)`, drawn once for each path.
+        starts: "batch", or "initial" for fresh draws of the game's initial density.
+    """
+
+    integrator: AbstractIntegrator = RungeKutta4(8, recompute=False)
+    divergence: AbstractDivergence = ExactDivergence()
+    starts: Literal["batch", "initial"] = eqx.field(static=True, default="batch")
+
+    def __call__(
+        self,
+        terms: Sequence[tuple[float, Any]],
+        game: MFG,
+        model: AbstractModel,
+        batch: Batch,
+        *,
+        key: Key,
+    ) -> Weighted:
+        start_key, probe_key = jax.random.split(key)
+        if self.starts == "initial":
+            batch = _fresh(game, batch.shape[0], start_key).astype(batch.dtype)
+        weights, parts = zip(*terms, strict=True)
+        for part in parts:
+            part.admits(game, model)
+        uses = frozenset().union(*(part.uses for part in parts))
+
+        def one(model: AbstractModel, sample) -> tuple[Scalar, tuple[Scalar, ...]]:
+            start, key = sample
+            directions = self.divergence.directions(start, key=key)
+
+            def slope(t: Time, state):
+                t = jnp.asarray(t, start.dtype)
+                here = _here(game, model, self.divergence, uses, t, state[0], directions)
+                rates = tuple(part.rate(game, here) for part in parts)
+                return jax.tree.map(
+                    lambda rate: jnp.asarray(rate, start.dtype),
+                    (here.velocity, here.divergence, rates),
+                )
+
+            zero = jnp.zeros((), start.dtype)
+            span = jnp.asarray(game.dynamics.horizon, start.dtype)
+            begun = start, zero, (zero,) * len(parts)
+            (end, log_det, totals), reached = self.integrator(slope, begun, span)
+            path = Path(start, end, log_det)
+            values = [
+                weight * (total + part.final(game, model, path))
+                for weight, part, total in zip(weights, parts, totals, strict=True)
+            ]
+            # An unfinished path must not pass for a finished one.
+            values = [jnp.where(reached >= (1 - _LATE) * span, v, jnp.nan) for v in values]
+            return jnp.sum(jnp.stack(values)), tuple(values)
+
+        keys = jax.random.split(probe_key, batch.shape[0])
+        return Weighted(*chunked_mean(one, model, (batch, keys), reports=True))
+
+
+class AbstractPathTerm(AbstractObjective):
+    """A term of a path: an integral along it plus a value of its ends.
+
+    To add one, give `rate` or `final`, and in `uses` what the rate needs of "divergence", "value"
+    and "jacobian"; log |det| needs the divergence.
+    """
+
+    uses: ClassVar[frozenset[str]] = frozenset()
+    paths: eqx.AbstractVar[Paths]
+
+    def bundle(self) -> AbstractBundle:
+        return self.paths
+
+    def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
+        return self.paths([(1.0, self)], game, model, batch, key=key).total
+
+    @abstractmethod
+    def admits(self, game: MFG, model: AbstractModel) -> None:
+        """Raises a `TypeError` for a game or a model that the term has no meaning for."""
+
+    def rate(self, game: MFG, here: Here) -> Scalar:
+        """What is added per unit of time."""
+        return jnp.zeros((), here.x.dtype)
+
+    def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
+        """What is added at the end."""
+        return jnp.zeros((), path.end.dtype)
+
+
+def _here(
+    game: MFG,
+    model: AbstractModel,
+    method: AbstractDivergence,
+    uses: frozenset[str],
+    t: Time,
+    x: State,
+    directions: Float[Array, "m dim"],
+) -> Here:
+    zero = jnp.zeros((), x.dtype)
+    mobility = game.lagrangian.mobility(t)
+    gain = game.dynamics.gain(t)
+    if (
+        isinstance(model, AbstractPotential)
+        and method.exact
+        and mobility is not None
+        and gain.ndim == 0
+        and "jacobian" not in uses
+        and uses & {"divergence", "value"}
+    ):
+        jet = model.jet(t, x)
+        control = optimal_control(game, t, x, jet.gradient)
+        spread = divergence(lambda x: game.dynamics.free(t, x))(x)
+        spread = spread - gain * gain * mobility * jet.laplacian
+        moved = steered(game, t, x, control)
+        return Here(t, x, control, moved, spread, jet, None, True)
+    jet = None
+    if isinstance(model, AbstractPotential) and "value" in uses:
+        value, (time, gradient) = jax.value_and_grad(model, argnums=(0, 1))(t, x)
+        jet = Jet(value, time, gradient, zero)
+    field = lambda x: velocity(game, model, t, x)
+    control = model.control(game, t, x)
+    if not uses & {"divergence", "jacobian"}:
+        return Here(t, x, control, field(x), zero, jet, None, method.exact)
+    moved, push = jax.linearize(field, x)
+    pushed = jax.vmap(push)(directions)
+    along = jnp.sum(directions * pushed)
+    spread = along if method.exact else along / directions.shape[0]
+    return Here(t, x, control, moved, spread, jet, pushed, method.exact)
+
+
+def _fresh(game: MFG, count: int, key: Key) -> Batch:
+    if game.initial is None:
+        raise ValueError(
+            '`Paths` got starts = "initial" for a game without an initial density, expected one: '
+            "declare `MFG(..., initial=density)`."
+        )
+    return game.initial.sample(count, key=key)
