@@ -16,7 +16,7 @@ help:
 	@echo "make bench-hjb    the HJB regulariser measured, written to docs/results/hjb.md"
 	@echo "                  (QUICK=1: minutes; PROTEIN=file: with the UCI protein table)"
 	@echo "make bench-grid   solvers against exact games and a peer, written to docs/results/grid.md"
-	@echo "make bench-flows  flows of other authors, checked and timed"
+	@echo "make bench-flows  flows beside those of other authors, written to docs/results/flows.md"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -66,7 +66,7 @@ bench-grid: $(VENV)/bench.stamp
 # torchcfm asks for a trainer, notebooks and pictures for its examples: without them as well.
 bench-flows: $(VENV)/bench.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchcfm==1.0.7
-	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.peer_flows
+	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.flows
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache

@@ -137,7 +137,8 @@ def test_what_needs_a_score_is_left_out_for_other_games(known):
     model = Potential(lambda t, x: jnp.sum(x))
     case = evaluation.Case(known_experiment(), known.samples, game, model, key=KEY)
     for name, reason in {
-        "kl": "not score-based",
+        "kl": "no first density",
+        "one_shot_error": "not score-based",
         "score_error": "not score-based",
         "hjb_residual": "no noising",
         "energy_distance": "no first density",

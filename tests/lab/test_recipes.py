@@ -18,6 +18,19 @@ def test_the_recipes_are_those_promised():
         "score-kernel",
         "score-kde",
         "score-gmm",
+        "cnf",
+        "ot-flow",
+        "potential-flow",
+        "rnode",
+        "wr-flow",
+        "relativistic-flow",
+        "anisotropic-flow",
+        "obstacle-flow",
+        "flow-matching",
+        "ot-flow-matching",
+        "stochastic-interpolant",
+        "action-matching",
+        "boltzmann",
     }
     assert set(recipes.RECIPES) == promised
 

@@ -10,19 +10,29 @@ path (`mfgen.lab.custom`).
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from mfgen._types import Batch, Key
-from mfgen.density.base import AbstractDensity
+from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.gaussian import isotropic
 from mfgen.lab import spec
 from mfgen.lab.custom import Imports
 from mfgen.models.base import AbstractModel
+from mfgen.models.control import control_field
 from mfgen.models.estimate import kernel_estimate, mixture_estimate
 from mfgen.models.kernel import kernel_potential
+from mfgen.models.potential import ot_flow_potential
 from mfgen.models.score import score_field, score_potential
-from mfgen.problem.cost import Kinetic, Power, Relativistic
+from mfgen.problem.cost import (
+    Anisotropic,
+    Kinetic,
+    NoCost,
+    Power,
+    Relativistic,
+    WithPotential,
+)
 from mfgen.problem.dynamics import AbstractDynamics, Integrator
 from mfgen.problem.functional import CrossEntropy
 from mfgen.problem.game import MFG
@@ -32,10 +42,20 @@ from mfgen.simulate import divergence
 from mfgen.simulate.base import AbstractSampler
 from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
 from mfgen.simulate.flow import ProbabilityFlow
-from mfgen.simulate.integrator import Adaptive, RungeKutta4
+from mfgen.simulate.integrator import AbstractIntegrator, Adaptive, RungeKutta4
 from mfgen.simulate.langevin import PredictorCorrector
 from mfgen.simulate.likelihood import AbstractLikelihood, FlowLikelihood, OneShot
+from mfgen.train.action import ActionMatching
 from mfgen.train.collocation import NoisedData, SpreadData, UniformTime
+from mfgen.train.coupling import Independent, OptimalTransport
+from mfgen.train.flow import (
+    JacobianPenalty,
+    PathHJB,
+    PathLikelihood,
+    ReverseKL,
+    TransportCost,
+)
+from mfgen.train.interpolation import FlowMatching, StochasticInterpolant
 from mfgen.train.laplacian import Exact, Hutchinson
 from mfgen.train.likelihood import MaximumLikelihood
 from mfgen.train.matching import (
@@ -45,13 +65,24 @@ from mfgen.train.matching import (
 )
 from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.objective import AbstractObjective, Combination
+from mfgen.train.paths import Paths
 from mfgen.train.penalty import Absolute, Huber, Squared
 from mfgen.train.physics import HJB, ScoreHJB
 from mfgen.train.weighting import Flat, RatioPower
+from mfgen.zoo.flows import Hill, Stretched, bridge_game, energy_game, flow_game
 from mfgen.zoo.score import score_based
+
+
+def _paths(integrator: AbstractIntegrator, **rest: Any) -> Paths:
+    # Chunks of a batch are small: their steps are kept rather than computed again.
+    if isinstance(integrator, RungeKutta4):
+        integrator = RungeKutta4(integrator.steps, recompute=False)
+    return Paths(integrator, **rest)
+
 
 # Kinds whose fields are the arguments of what they stand for; nested parts are built first.
 _COMPONENTS: dict[type, Callable] = {
+    spec.Paths: _paths,
     spec.VP: VP,
     spec.SubVP: SubVP,
     spec.VE: VE,
@@ -83,6 +114,19 @@ _COMPONENTS: dict[type, Callable] = {
     spec.StochasticHeun: StochasticHeun,
     spec.ProbabilityFlow: ProbabilityFlow,
     spec.PredictorCorrector: PredictorCorrector,
+    spec.NoCost: NoCost,
+    spec.Anisotropic: lambda ratio: Anisotropic(Stretched(ratio)),
+    spec.Obstacle: lambda height, width: WithPotential(Kinetic(), Hill(height, width)),
+    spec.PathLikelihood: PathLikelihood,
+    spec.ReverseKL: ReverseKL,
+    spec.TransportCost: TransportCost,
+    spec.PathHJB: PathHJB,
+    spec.JacobianPenalty: JacobianPenalty,
+    spec.IndependentPairs: Independent,
+    spec.OptimalPairs: OptimalTransport,
+    spec.FlowMatching: FlowMatching,
+    spec.Interpolant: StochasticInterpolant,
+    spec.ActionMatching: ActionMatching,
     spec.ExactDivergence: divergence.ExactDivergence,
     spec.HutchinsonDivergence: divergence.Hutchinson,
     spec.FlowLikelihood: FlowLikelihood,
@@ -107,25 +151,63 @@ def component(part: Any, imports: Imports, *, without: tuple[str, ...] = ()) -> 
     return _COMPONENTS[type(part)](**arguments)
 
 
-def game(part: spec.ScoreGame | spec.ControlGame, target: AbstractDensity, imports: Imports) -> MFG:
-    """The game of a specification for a target density.
+def game(
+    part: spec.Game,
+    target: AbstractDensity,
+    imports: Imports,
+    truth: AbstractEvaluable | None = None,
+) -> MFG:
+    """The game of a specification for a target density, whose exact law is `truth` if known.
 
     Raises:
         ValueError, TypeError: if a component does not fit its place.
     """
-    if isinstance(part, spec.ControlGame):
-        dynamics = _expect(component(part.dynamics, imports), AbstractDynamics, part.dynamics)
-        lagrangian = component(part.lagrangian, imports)
-        _expect(lagrangian, AbstractLagrangian, part.lagrangian)
-        start = isotropic(jnp.zeros(target.dim), 1.0)
-        return MFG(dynamics, lagrangian, CrossEntropy(target), initial=start)
+    return _GAMES[type(part)](part, target, imports, truth)
+
+
+def _control_game(part: spec.ControlGame, target: AbstractDensity, imports: Imports, truth) -> MFG:
+    dynamics = _expect(component(part.dynamics, imports), AbstractDynamics, part.dynamics)
+    start = isotropic(jnp.zeros(target.dim), 1.0)
+    return MFG(dynamics, _cost(part.lagrangian, imports), CrossEntropy(target), initial=start)
+
+
+def _score_game(part: spec.ScoreGame, target: AbstractDensity, imports: Imports, truth) -> MFG:
     noising = _expect(component(part.noising, imports), AbstractNoising, part.noising)
-    score_game = score_based(noising, target)
+    made = score_based(noising, target)
     if part.lagrangian is None:
-        return score_game
-    lagrangian = component(part.lagrangian, imports)
-    _expect(lagrangian, AbstractLagrangian, part.lagrangian)
-    return MFG(score_game.dynamics, lagrangian, score_game.terminal, initial=score_game.initial)
+        return made
+    cost = _cost(part.lagrangian, imports)
+    return MFG(made.dynamics, cost, made.terminal, initial=made.initial)
+
+
+def _flow_game(part: spec.FlowGame, target: AbstractDensity, imports: Imports, truth) -> MFG:
+    cost = _cost(part.lagrangian, imports)
+    if part.prescribed:
+        return eqx.tree_at(lambda game: game.lagrangian, bridge_game(target), cost)
+    return flow_game(target, cost, weight=part.weight)
+
+
+def _energy_game(part: spec.EnergyGame, target: AbstractDensity, imports: Imports, truth) -> MFG:
+    if truth is None:
+        raise ValueError(
+            "`game` of type energy got data without a known law, expected a toy whose energy can "
+            "be evaluated: see the data of kind toy in `mfgen list`, such as double-well."
+        )
+    return energy_game(
+        truth, _cost(part.lagrangian, imports), weight=part.weight, spread=part.spread
+    )
+
+
+def _cost(part: Any, imports: Imports) -> AbstractLagrangian:
+    return _expect(component(part, imports), AbstractLagrangian, part)
+
+
+_GAMES: dict[type, Callable[..., MFG]] = {
+    spec.ScoreGame: _score_game,
+    spec.ControlGame: _control_game,
+    spec.FlowGame: _flow_game,
+    spec.EnergyGame: _energy_game,
+}
 
 
 def model(part: spec.Model, game: MFG, data: Batch, imports: Imports, *, key: Key) -> AbstractModel:
@@ -224,10 +306,27 @@ def _imported(part: spec.Import, game: MFG, data: Batch, imports: Imports, key: 
     return imports.call(part, game, key=key)
 
 
+def _ot_flow(
+    part: spec.OTFlowModel, game: MFG, data: Batch, imports: Imports, key: Key
+) -> AbstractModel:
+    del data, imports
+    return ot_flow_potential(game, width=part.width, depth=part.depth, key=key)
+
+
+def _control(
+    part: spec.ControlModel, game: MFG, data: Batch, imports: Imports, key: Key
+) -> AbstractModel:
+    del data, imports
+    options = {name: getattr(part, name) for name in ("width", "depth", "frequencies")}
+    return control_field(game, key=key, **options)
+
+
 _TRUNK = ("width", "depth", "frequencies", "scale")
 _MODELS: dict[type, Callable] = {
     spec.PotentialModel: _network(score_potential, "inner", *_TRUNK),
     spec.FieldModel: _network(score_field, *_TRUNK),
+    spec.OTFlowModel: _ot_flow,
+    spec.ControlModel: _control,
     spec.KernelModel: _kernel,
     spec.KernelEstimate: _kernel_estimate,
     spec.MixtureEstimate: _mixture_estimate,

@@ -16,6 +16,8 @@ DataName = Literal[
     "swissroll",
     "spiral",
     "product",
+    "double-well",
+    "many-wells",
     "digits",
     "iris",
     "wine",
@@ -38,6 +40,11 @@ MetricName = Literal[
     "w2",
     "c2st",
     "memorisation",
+    "transport_cost",
+    "path_residual",
+    "inverse_error",
+    "effective_samples",
+    "normaliser_error",
 ]
 
 
@@ -61,14 +68,15 @@ class DataInfo(NamedTuple):
 class MetricInfo(NamedTuple):
     """A measure in words: title, unit, whether smaller is better, what it says, what it needs.
 
-    `needs` is the exact truth (toys), held-out data (real data), or nothing of the kind.
+    `needs` is the exact truth (toys), held-out data (real data), a flow, a flow to an energy, or
+    nothing of the kind.
     """
 
     title: str
     unit: str
     smaller_is_better: bool
     summary: str
-    needs: Literal["truth", "held-out", "nothing"] = "nothing"
+    needs: Literal["truth", "held-out", "flow", "energy", "nothing"] = "nothing"
 
 
 DATA: dict[str, DataInfo] = {
@@ -85,6 +93,8 @@ DATA: dict[str, DataInfo] = {
     "product": DataInfo(
         "toy", 8, "checkerboards, rings, moons in pairs of turned axes, any even `dim`; exact"
     ),
+    "double-well": DataInfo("toy", 2, "two wells of different depth, any `dim`; exact density"),
+    "many-wells": DataInfo("toy", 4, "2^(d/2) wells, any even `dim`; exact density"),
     "digits": DataInfo("embedded", 64, "1,797 handwritten digits, 8 x 8 pixels, dequantised", 1437),
     "iris": DataInfo("embedded", 4, "150 iris flowers, 4 lengths", 120),
     "wine": DataInfo("embedded", 13, "178 wines, 13 chemical measurements", 142),
@@ -132,6 +142,21 @@ METRICS: dict[str, MetricInfo] = {
     ),
     "memorisation": MetricInfo(
         "memorisation ratio", "", True, "samples much closer to training than to held-out data"
+    ),
+    "transport_cost": MetricInfo(
+        "transport cost", "scaled units", True, "what the control costs, E int L dt", "flow"
+    ),
+    "path_residual": MetricInfo(
+        "HJB residual along paths", "scaled units", True, "E int |R| dt where particles go", "flow"
+    ),
+    "inverse_error": MetricInfo(
+        "inverse error", "scaled units", True, "points carried to the reference and back", "flow"
+    ),
+    "effective_samples": MetricInfo(
+        "effective samples", "", False, "the part that importance weights leave", "energy"
+    ),
+    "normaliser_error": MetricInfo(
+        "error of log Z", "nats", True, "by importance weights, exact log Z known", "energy"
     ),
 }
 

@@ -65,7 +65,7 @@ def declared(
         _refuse(owner, name, data, path)
     key = build.keys(experiment.seed)["data"]
     samples = prepare(recipes.data(experiment), key=key)
-    return build.game(experiment.game, samples.target, imports)
+    return build.game(experiment.game, samples.target, imports, samples.truth)
 
 
 def _file(owner: str, name: str) -> spec.Experiment:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from mfgen.lab.described_flows import FLOWS
+
 NOISINGS = {"vp": "VP", "ve": "VE", "subvp": "sub-VP"}
 _FORWARD = {
     "vp": "dY = -(beta/2) Y ds + sqrt(beta) dW,   beta(s) linear from beta_min to beta_max",
@@ -88,7 +90,7 @@ def _describe() -> dict[str, RecipeInfo]:
             ("loss", "-E log rho(T), maximum likelihood"),
         ),
     )
-    return recipes
+    return recipes | {name: RecipeInfo(*told) for name, told in FLOWS.items()}
 
 
 RECIPES = _describe()

@@ -19,6 +19,8 @@ the dimension of the data:
     early stopping                  on real data, where samples are few, and if a weight is chosen
     validation part of a toy        a tenth with early stopping, else none
     divergence in likelihoods       exact up to d = 128, then eight Hutchinson probes
+    divergence in training flows    exact in closed form, else up to d = 8, then one frozen probe
+    sampler of a flow               its own equation, backward
 
 The rules come from studies in 2, 8 and 20 dimensions and on real data, docs/results/hjb.md and
 docs/results/hjb-tuning.md; what a specification gives overrides them.
@@ -30,6 +32,7 @@ from typing import cast
 from mfgen.lab import spec
 from mfgen.lab.catalogue import DATA, FILES, TOYS, DataName
 from mfgen.lab.described import RECIPES
+from mfgen.lab.flow_recipes import flow_experiment, resolve_term
 
 # Noise ratios from .03 to 10 standard deviations of the data for all three. Beyond, the noised data
 # are Gaussian to float32 and levels trained there are taken from those where there is structure.
@@ -44,6 +47,7 @@ _ESTIMATES: dict[str, spec.KernelEstimate | spec.MixtureEstimate] = {
     "score-gmm": spec.MixtureEstimate(),
 }
 
+_RESIDUALS = (spec.HJB, spec.ScoreHJB, spec.PathHJB)
 _SCARCE = 5000  # up to so many samples data are few
 
 
@@ -62,6 +66,9 @@ def experiment(name: str, data: str = "gaussians8") -> spec.Experiment:
             f"`recipe` got {name!r}, expected one of {', '.join(RECIPES)}: see `mfgen list`."
         )
     chosen = spec.Data(name=cast(DataName, data))
+    flow = flow_experiment(name, chosen)
+    if flow is not None:
+        return flow
     if name == "score-kernel":
         return spec.Experiment(
             name=name,
@@ -117,7 +124,12 @@ def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
         data=data(experiment),
         model=_model(experiment.model, dim),
         objective=tuple(
-            _term(term, _weight(experiment, dim), dim, _collocation(experiment))
+            resolve_term(
+                _term(term, _weight(experiment, dim), dim, _collocation(experiment)),
+                experiment.model,
+                experiment.game,
+                dim,
+            )
             for term in experiment.objective
         ),
         training=spec.replace(
@@ -125,7 +137,11 @@ def resolve(experiment: spec.Experiment, dim: int) -> spec.Experiment:
             learning_rate=_given(training.learning_rate, _rate(experiment, dim)),
             early_stopping=is_validated(experiment),
         ),
-        evaluation=spec.replace(evaluation, likelihood=_likelihood(evaluation.likelihood, dim)),
+        evaluation=spec.replace(
+            evaluation,
+            likelihood=_likelihood(evaluation.likelihood, dim),
+            sampler=_sampler(experiment),
+        ),
     )
 
 
@@ -145,14 +161,12 @@ def is_validated(experiment: spec.Experiment) -> bool:
 
 def is_regularised(experiment: spec.Experiment) -> bool:
     """Whether a term of the objective is a residual of the HJB equation."""
-    return any(isinstance(term, (spec.HJB, spec.ScoreHJB)) for term in experiment.objective)
+    return any(isinstance(term, _RESIDUALS) for term in experiment.objective)
 
 
 def without_regulariser(experiment: spec.Experiment) -> spec.Experiment:
     """The experiment with its HJB terms left out and its name forgotten: what pairs share."""
-    plain = tuple(
-        term for term in experiment.objective if not isinstance(term, (spec.HJB, spec.ScoreHJB))
-    )
+    plain = tuple(term for term in experiment.objective if not isinstance(term, _RESIDUALS))
     return spec.replace(experiment, name="pair", objective=plain)
 
 
@@ -175,6 +189,13 @@ def _likelihood(
         return likelihood
     probes = spec.ExactDivergence() if dim <= 128 else spec.HutchinsonDivergence()
     return spec.replace(likelihood, divergence=_given(likelihood.divergence, probes))
+
+
+def _sampler(experiment: spec.Experiment) -> spec.Sampler:
+    """A flow cannot be sampled by what adds noise, which is the default for other games."""
+    sampler = experiment.evaluation.sampler
+    flow = isinstance(experiment.game, (spec.FlowGame, spec.EnergyGame))
+    return spec.ProbabilityFlow() if flow and sampler == spec.StochasticHeun() else sampler
 
 
 def _collocation(experiment: spec.Experiment) -> spec.Collocation:

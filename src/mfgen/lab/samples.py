@@ -26,6 +26,7 @@ from mfgen.density.base import AbstractDensity, AbstractEvaluable, AbstractNoisa
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import mixture20
 from mfgen.density.product import product_of_toys
+from mfgen.density.well import double_well, many_wells
 from mfgen.lab import spec
 
 Points = Float[np.ndarray, "_ dim"]
@@ -152,6 +153,8 @@ _TOYS: dict[str, Callable[[spec.Data], AbstractEvaluable]] = {
     "swissroll": _toy(toy.swissroll),
     "spiral": _toy(toy.spiral),
     "product": _product,
+    "double-well": lambda data: double_well(data.dim or 2),
+    "many-wells": lambda data: many_wells(data.dim or 4),
 }
 
 _REAL: dict[str, Callable[[spec.Data], Dataset]] = {

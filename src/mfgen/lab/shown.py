@@ -23,9 +23,10 @@ _DIM = 2  # in which equations are written
 
 
 @functools.cache
-def of_game(game: spec.ScoreGame | spec.ControlGame) -> Equations:
+def of_game(game: spec.Game) -> Equations:
     """The equations of a game that a specification declares, for any target."""
-    return equations(build.game(game, isotropic(jnp.zeros(_DIM), 1.0), Imports()))
+    law = isotropic(jnp.zeros(_DIM), 1.0)
+    return equations(build.game(game, law, Imports(), law))
 
 
 def document(derived: Equations) -> dict[str, Any]:

@@ -10,11 +10,11 @@ Reading and writing is in `mfgen.lab.toml`, the way from a specification to obje
 `mfgen.lab.build`. Nothing here imports JAX.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
+from mfgen.lab import spec_flow
 from mfgen.lab.catalogue import FILES, SPLIT, TOYS, DataName, MetricName
 from mfgen.lab.limits import (
     SHA256,
@@ -31,34 +31,50 @@ from mfgen.lab.limits import (
     Several,
     Width,
 )
+from mfgen.lab.spec_flow import ActionMatching as ActionMatching
+from mfgen.lab.spec_flow import Anisotropic as Anisotropic
+from mfgen.lab.spec_flow import ControlModel as ControlModel
+from mfgen.lab.spec_flow import EnergyGame as EnergyGame
+from mfgen.lab.spec_flow import FlowGame as FlowGame
+from mfgen.lab.spec_flow import FlowMatching as FlowMatching
+from mfgen.lab.spec_flow import IndependentPairs as IndependentPairs
+from mfgen.lab.spec_flow import Interpolant as Interpolant
+from mfgen.lab.spec_flow import JacobianPenalty as JacobianPenalty
+from mfgen.lab.spec_flow import NoCost as NoCost
+from mfgen.lab.spec_flow import Obstacle as Obstacle
+from mfgen.lab.spec_flow import OptimalPairs as OptimalPairs
+from mfgen.lab.spec_flow import OTFlowModel as OTFlowModel
+from mfgen.lab.spec_flow import PathHJB as PathHJB
+from mfgen.lab.spec_flow import PathLikelihood as PathLikelihood
+from mfgen.lab.spec_flow import Paths as Paths
+from mfgen.lab.spec_flow import ReverseKL as ReverseKL
+from mfgen.lab.spec_flow import TransportCost as TransportCost
+from mfgen.lab.spec_parts import Absolute as Absolute
+from mfgen.lab.spec_parts import Adaptive as Adaptive
+from mfgen.lab.spec_parts import AnyPart as AnyPart
+from mfgen.lab.spec_parts import ExactDivergence as ExactDivergence
+from mfgen.lab.spec_parts import Huber as Huber
+from mfgen.lab.spec_parts import HutchinsonDivergence as HutchinsonDivergence
+from mfgen.lab.spec_parts import Import as Import
+from mfgen.lab.spec_parts import Kind as Kind
+from mfgen.lab.spec_parts import Kinetic as Kinetic
+from mfgen.lab.spec_parts import Part as Part
+from mfgen.lab.spec_parts import Penalty as Penalty
+from mfgen.lab.spec_parts import Power as Power
+from mfgen.lab.spec_parts import Relativistic as Relativistic
+from mfgen.lab.spec_parts import RungeKutta as RungeKutta
+from mfgen.lab.spec_parts import Squared as Squared
+from mfgen.lab.spec_parts import replace as replace
 
 _TABLE = ("columns", "array", "sha256", "test")
 _OWNERS = {
-    "dim": ("mixture20", "product"),
+    "dim": ("mixture20", "product", "double-well", "many-wells"),
     "variant": ("mixture20",),
     "split": SPLIT,
     "path": FILES,
     "validation": ("table", *TOYS),
     **dict.fromkeys(_TABLE, ("table",)),
 }
-
-
-class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of a specification; unknown fields are refused."""
-
-
-AnyPart = TypeVar("AnyPart", bound=Part)
-
-
-class Kind(Part, frozen=True, tag_field="type"):
-    """A part that comes in several kinds, told by its field `type`."""
-
-
-class Import(Kind, frozen=True, tag="import"):
-    """A component of the user's own: `path = "module:Name"`, called with `arguments`."""
-
-    path: ImportPath
-    arguments: dict[str, Any] = {}
 
 
 class VP(Kind, frozen=True, tag="vp"):
@@ -84,18 +100,6 @@ class VE(Kind, frozen=True, tag="ve"):
 class Integrator(Kind, frozen=True, tag="integrator"):
     sigma: NonNegative = 0.0
     horizon: Positive = 1.0
-
-
-class Kinetic(Kind, frozen=True, tag="kinetic"):
-    weight: Positive = 1.0
-
-
-class Power(Kind, frozen=True, tag="power"):
-    exponent: Annotated[float, Meta(gt=1)] = 2.0
-
-
-class Relativistic(Kind, frozen=True, tag="relativistic"):
-    speed: Positive = 1.0
 
 
 Noising = VP | SubVP | VE | Import
@@ -164,7 +168,15 @@ class KernelModel(Kind, frozen=True, tag="kernel"):
     covariance: Literal["full", "diagonal"] | None = None
 
 
-Model = PotentialModel | FieldModel | KernelModel | KernelEstimate | MixtureEstimate | Import
+Model = (
+    PotentialModel
+    | FieldModel
+    | KernelModel
+    | KernelEstimate
+    | MixtureEstimate
+    | spec_flow.Model
+    | Import
+)
 
 
 class LogUniform(Kind, frozen=True, tag="log-uniform"):
@@ -177,18 +189,6 @@ class Levels(Kind, frozen=True, tag="levels"):
 
 
 Law = LogUniform | Levels
-
-
-class Squared(Kind, frozen=True, tag="squared"):
-    pass
-
-
-class Absolute(Kind, frozen=True, tag="absolute"):
-    pass
-
-
-class Huber(Kind, frozen=True, tag="huber"):
-    delta: Positive = 1.0
 
 
 class NoisedData(Kind, frozen=True, tag="noised"):
@@ -281,11 +281,21 @@ class Likelihood(Kind, frozen=True, tag="likelihood"):
 
 class ImportedObjective(Kind, frozen=True, tag="import"):
     path: ImportPath
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = field(default_factory=dict)
     weight: NonNegative = 1.0
 
 
-Objective = Denoising | Implicit | Sliced | HJB | ScoreHJB | Likelihood | ImportedObjective
+Objective = (
+    Denoising
+    | Implicit
+    | Sliced
+    | HJB
+    | ScoreHJB
+    | Likelihood
+    | spec_flow.Objective
+    | ImportedObjective
+)
+Game = ScoreGame | ControlGame | spec_flow.Game
 
 
 class Data(Part, frozen=True):
@@ -312,17 +322,17 @@ class Data(Part, frozen=True):
     test: Fraction | None = None
 
     def __post_init__(self):
-        for field, owners in _OWNERS.items():
-            given = getattr(self, field) is not None
+        for name, owners in _OWNERS.items():
+            given = getattr(self, name) is not None
             if given and self.name not in owners:
                 raise ValueError(
-                    f"`data` got `{field}` with the data {self.name!r}, expected it with "
-                    f"{' or '.join(owners)} alone: remove `{field}`."
+                    f"`data` got `{name}` with the data {self.name!r}, expected it with "
+                    f"{' or '.join(owners)} alone: remove `{name}`."
                 )
-        if self.name == "product" and (self.dim or 2) % 2:
+        if self.name in ("product", "many-wells") and (self.dim or 2) % 2:
             raise ValueError(
-                f"`data` got dim = {self.dim} for product, expected an even number: it is made of "
-                "targets in the plane."
+                f"`data` got dim = {self.dim} for {self.name}, expected an even number: it is made "
+                "of targets in the plane."
             )
         if self.name in FILES and self.path is None:
             raise ValueError(
@@ -349,15 +359,6 @@ class Training(Part, frozen=True):
     early_stopping: bool | None = None
 
 
-class RungeKutta(Kind, frozen=True, tag="runge-kutta"):
-    steps: Count = 40
-
-
-class Adaptive(Kind, frozen=True, tag="adaptive"):
-    tolerance: Annotated[float, Meta(gt=0, lt=1)] = 1e-5
-    max_steps: Count = 4096
-
-
 class EulerMaruyama(Kind, frozen=True, tag="euler-maruyama"):
     steps: Count = 200
 
@@ -374,14 +375,6 @@ class PredictorCorrector(Kind, frozen=True, tag="predictor-corrector"):
     steps: Count = 100
     corrections: Count = 1
     signal_to_noise: Positive = 0.16
-
-
-class ExactDivergence(Kind, frozen=True, tag="exact"):
-    pass
-
-
-class HutchinsonDivergence(Kind, frozen=True, tag="hutchinson"):
-    probes: Count = 8
 
 
 class FlowLikelihood(Kind, frozen=True, tag="flow"):
@@ -422,7 +415,7 @@ class Experiment(Part, frozen=True):
     name: Name
     data: Data
     seed: Seed = 0
-    game: ScoreGame | ControlGame = ScoreGame()
+    game: Game = ScoreGame()
     model: Model = PotentialModel()
     objective: Annotated[tuple[Objective, ...], Meta(min_length=1)] = (Denoising(),)
     training: Training = Training()
@@ -468,8 +461,3 @@ def _check_select(name: str, weight: float | None, select: tuple[float, ...] | N
             f"`objective` got select = {list(select)} in a term {name!r}, expected different "
             "weights: leave out what is there twice."
         )
-
-
-def replace(part: AnyPart, **changes: Any) -> AnyPart:
-    """The part, or the whole experiment, with some of its fields changed."""
-    return msgspec.structs.replace(part, **changes)

@@ -9,7 +9,7 @@ and the place reached is always returned.
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -39,7 +39,12 @@ class AbstractIntegrator(eqx.Module):
     """A method for y' = slope(tau, y).
 
     To add one, give `__call__`. It must report the tau it reached instead of raising.
+
+    Attributes:
+        adapts: whether steps depend on what is integrated.
     """
+
+    adapts: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, slope: Slope, value: Value, span: Scalar) -> Reached:
@@ -92,11 +97,16 @@ class Adaptive(AbstractIntegrator):
         tolerance: accepted error of a step, relative and absolute, in scaled coordinates.
         solver: the pair, `diffrax.Tsit5()` or another explicit solver with an error estimate.
         max_steps: the limit of steps, rejected ones counted.
+        adjoint: how it is differentiated, such as `diffrax.RecursiveCheckpointAdjoint()` (the
+            steps themselves, in reverse), `diffrax.DirectAdjoint()` (any derivative, slow) or
+            `diffrax.ForwardMode()`.
     """
 
+    adapts: ClassVar[bool] = True
     tolerance: float = eqx.field(static=True, default=1e-5)
     solver: diffrax.AbstractAdaptiveSolver = diffrax.Tsit5()
     max_steps: int = eqx.field(static=True, default=4096)
+    adjoint: diffrax.AbstractAdjoint = diffrax.RecursiveCheckpointAdjoint()
 
     def __check_init__(self):
         positive_count("Adaptive", "max_steps", self.max_steps)
@@ -124,6 +134,7 @@ class Adaptive(AbstractIntegrator):
             y0=value,
             stepsize_controller=control,
             max_steps=self.max_steps,
+            adjoint=self.adjoint,
             throw=False,
         )
         assert solution.ts is not None

@@ -1,0 +1,213 @@
+"""Normalizing flows and flow matching held beside OT-Flow, FFJORD and torchcfm.
+
+    python -m benchmarks.flows                 # writes docs/results/flows.md, about an hour
+    python -m benchmarks.flows --only ot-flow  # that section anew, the others as they were kept
+    python -m benchmarks.flows --quick         # few rounds and short runs, printed only
+
+Contenders that compute the same are compared first, on the same weights and points, and the run
+fails if loss or gradient differ. Times are of the processor on one thread, taken in turn in one
+process; see `timing`. OT-Flow is timed with its work ordered as its authors order it, and in the
+leaner order that computes the same.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import THREADS, peer_ffjord, peer_flows, peer_ot_flow
+from benchmarks.grid import table
+from benchmarks.own_flows import (
+    Loss,
+    own_ffjord_loss,
+    own_ffjord_steps,
+    own_matching_loss,
+    own_matching_steps,
+    own_ot_flow_loss,
+    own_ot_flow_steps,
+    own_training,
+)
+from benchmarks.peer_ot_flow import Record, eight_gaussians
+from benchmarks.peer_potential import lean, ot_flow_weights, published
+from benchmarks.timing import Steps, median, ratio, take_turns, timed
+
+REPORT = Path(__file__).parents[1] / "docs" / "results" / "flows.md"
+KEPT = Path(__file__).parents[1] / "runs" / "flows"
+HEAD = (
+    "# Flows, measured\n\nWritten by `make bench-flows`. Times are of the processor on one thread, "
+    "medians over rounds in which contenders take turns; a ratio is that of the medians, with the "
+    "least and the largest within a round.\n"
+)
+SIZES, BATCH, TOLERANCE, GOAL = ((2, 32), (10, 64), (50, 64)), 1024, 1e-3, 2.838
+
+
+def agree(own: Loss, peer: tuple, tolerance: float = TOLERANCE) -> None:
+    """Compares losses to 1e-5, and gradients to `tolerance` of their largest entries.
+
+    Raises:
+        AssertionError: if they differ by more than the tolerance.
+    """
+    np.testing.assert_allclose(own[0], peer[0].item(), rtol=1e-5)
+    for name, gradient in peer[1].items():
+        margin = tolerance * max(np.abs(gradient).max(), 1e-6)
+        np.testing.assert_allclose(own[1][name], gradient, rtol=0, atol=margin, err_msg=name)
+
+
+def race(setting: str, contenders: Mapping[str, Steps], rounds: int) -> list[str]:
+    """Times of all and ratios to mfgen, which comes last."""
+    print(f"timing {', '.join(contenders)} ({setting})", flush=True)
+    measures = {name: timed(steps, seconds=0.3) for name, steps in contenders.items()}
+    samples = take_turns(measures, rounds=rounds)
+    own = samples["mfgen"]
+    row = [setting, *(f"{1e3 * median(found).cpu:.4g} ms" for found in samples.values())]
+    for name in list(samples)[:-1]:
+        within = [a.cpu / b.cpu for a, b in zip(samples[name], own, strict=True)]
+        middle = ratio(samples[name], own).of_medians
+        row.append(f"{middle:.2f} ({min(within):.2f} to {max(within):.2f})")
+    print(f"  {row}", flush=True)
+    return row
+
+
+def points(count: int, dim: int = 2) -> np.ndarray:
+    random = torch.Generator().manual_seed(1)
+    drawn = eight_gaussians(count, random) if dim == 2 else torch.randn(count, dim)
+    return drawn.numpy()
+
+
+def ot_flow(quick: bool) -> str:
+    rows = []
+    for dim, width in SIZES[:1] if quick else SIZES:
+        weights, x = ot_flow_weights(dim, width), points(BATCH, dim)
+        agree(own_ot_flow_loss(weights, x), peer_ot_flow.ot_flow_loss(weights, x))
+        contenders = {
+            derive.__name__: peer_ot_flow.ot_flow_steps(dim, width, BATCH, derive=derive)
+            for derive in (published, lean)
+        }
+        contenders["mfgen"] = own_ot_flow_steps(dim, width, BATCH)
+        rows.append(race(f"{dim} axes, width {width}", contenders, 3 if quick else 11))
+    head = ["setting", "OT-Flow", "OT-Flow, lean", "mfgen", "OT-Flow / mfgen", "lean / mfgen"]
+    return table(head, rows)
+
+
+def ffjord(quick: bool) -> str:
+    rows = []
+    for count in (0,) if quick else (0, 150):
+        weights = peer_ffjord.ffjord_trained(count, BATCH)
+        x = points(BATCH)
+        *peer, evaluations = peer_ffjord.ffjord_loss(weights, x)
+        # Both solve to 1e-5, with steps of their own.
+        agree(own_ffjord_loss(weights, x), tuple(peer), 1e-2)
+        held = peer_ffjord.parameters(weights)
+        contenders = {
+            "FFJORD": peer_ffjord.ffjord_steps(held, BATCH, rate=0.0),
+            "mfgen": own_ffjord_steps(weights, BATCH),
+        }
+        forward, backward = evaluations
+        setting = f"after {count} steps (its evaluations: {forward} + {backward})"
+        rows.append(race(setting, contenders, 3 if quick else 11))
+    return table(["weights", "FFJORD", "mfgen", "FFJORD / mfgen"], rows)
+
+
+def matching(quick: bool) -> str:
+    weights, random = peer_flows.cfm_weights(), np.random.default_rng(1)
+    t = random.uniform(size=256).astype(np.float32)
+    xt, ut = random.normal(size=(2, 256, 2)).astype(np.float32)
+    agree(own_matching_loss(weights, t, xt, ut), peer_flows.cfm_loss(weights, t, xt, ut))
+    rows = []
+    for coupled in (False, True):
+        for batch in (256,) if quick else (256, 1024):
+            contenders = {
+                "torchcfm": peer_flows.cfm_steps(batch, coupled=coupled),
+                "mfgen": own_matching_steps(weights, batch, peer_flows.BLUR, coupled=coupled),
+            }
+            setting = f"{'coupled' if coupled else 'apart'}, batch {batch}"
+            rows.append(race(setting, contenders, 3 if quick else 21))
+    return table(["pairs", "torchcfm", "mfgen", "torchcfm / mfgen"], rows)
+
+
+def quality(quick: bool) -> str:
+    iterations = 50 if quick else peer_ot_flow.ITERATIONS
+    runs: dict[str, Callable[[], list[Record]]] = {
+        "OT-Flow": lambda: peer_ot_flow.train_ot_flow(iterations)[0],
+        "OT-Flow, lean": lambda: peer_ot_flow.train_ot_flow(iterations, derive=lean)[0],
+        "mfgen": lambda: own_training(iterations, seed=0),
+    }
+    rows = []
+    for name, run in runs.items():
+        print(f"training {name}, {iterations} iterations", flush=True)
+        records = run()
+        found, last = peer_ot_flow.reached(records, GOAL), records[-1]
+        rows.append(
+            [
+                name,
+                f"{last.likelihood:.3f}",
+                f"{last.cost:.3f}",
+                f"{last.hjb:.3f}",
+                _seconds(last),
+                _seconds(found) if found else "not reached",
+            ]
+        )
+    head = ["run", "NLL", "transport cost", "HJB residual", "CPU time", f"CPU time to {GOAL}"]
+    return table(head, rows)
+
+
+def _seconds(record: Record) -> str:
+    """Steps, and the validation of the same iterations."""
+    return f"{record.training:.0f} s + {record.validation:.0f} s"
+
+
+SECTIONS = {
+    "ot-flow": (
+        ot_flow,
+        "A training step of OT-Flow",
+        "Width 32 or 64, 2 layers, 8 steps of Runge and Kutta, batch 1024, Adam, single precision. "
+        f"On the same weights and points losses agree to 1e-5, gradients to {TOLERANCE:g}.",
+    ),
+    "ffjord": (
+        ffjord,
+        "A training step of FFJORD",
+        "64-64-64, exact divergence, dopri5 to 1e-5, adjoint equation, batch 1024.",
+    ),
+    "matching": (
+        matching,
+        "A training step of flow matching",
+        "torchcfm's network of width 64; drawing of data and the plan of the batch included.",
+    ),
+    "quality": (
+        quality,
+        "Time to the likelihood of OT-Flow",
+        "8 Gaussians, 1000 iterations, batch 2048, rate .1 halved every 100, best weights by "
+        "validation of every iteration; 10,000 fresh points, whose entropy is 2.816. Times are of "
+        "steps and of validation.",
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Hold flows beside those of other authors.")
+    parser.add_argument("--quick", action="store_true", help="few rounds, printed only")
+    parser.add_argument("--only", nargs="*", choices=SECTIONS, help="sections to measure anew")
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    text = HEAD
+    for name, (measure, title, words) in SECTIONS.items():
+        kept = KEPT / f"{name}.md"
+        if options.only is None or name in options.only:
+            found = measure(options.quick)
+            if not options.quick:
+                kept.write_text(found)
+        else:
+            found = kept.read_text() if kept.exists() else "Not measured yet.\n"
+        text += "\n".join(["", f"## {title}", "", words, "", found])
+    if options.quick:
+        print(text)
+    else:
+        REPORT.write_text(text)
+        print(REPORT)
+
+
+if __name__ == "__main__":
+    main()

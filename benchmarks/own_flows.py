@@ -1,0 +1,201 @@
+"""The side of mfgen in `flows`: the same networks at the same weights, and its own training loop.
+
+A step is that of `fit`: drawing a batch, loss and gradient, Adam, the average of the parameters.
+FFJORD's final time T is trained: its field is run on [0, 1] as T f(T t, x), which is the same flow.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+import mfgen as mg
+from benchmarks.peer_ot_flow import ALPHAS, FRESH, RATE, STEPS, Record, eight_gaussians
+from benchmarks.peer_potential import Arrays, ot_flow_weights
+from benchmarks.timing import Steps
+from mfgen.models.potential import OTFlowPotential
+from mfgen.train.coupling import Independent, OptimalTransport
+from mfgen.train.interpolation import FlowMatching
+from mfgen.train.objective import AbstractObjective, Combination
+from mfgen.train.step import Plan, compiled, default_optimiser, initial
+from mfgen.zoo.flows import bridge_game, flow_game
+
+Loss = tuple[float, Mapping[str, np.ndarray]]
+PATHS = mg.Paths(mg.RungeKutta4(STEPS, recompute=False))
+TRAINING_BATCH, TRAINING_RATE = 1024, 0.05  # chosen on other seeds
+_LIKELIHOOD, _RESIDUAL = ALPHAS
+
+
+def ot_flow_objective() -> Combination:
+    likelihood = _LIKELIHOOD * mg.PathLikelihood(PATHS)
+    return likelihood + mg.TransportCost(PATHS) + _RESIDUAL * mg.PathHJB(paths=PATHS)
+
+
+def potential(weights: Mapping[str, Array]) -> OTFlowPotential:
+    depth = sum(name.startswith("K") for name in weights)
+    return OTFlowPotential(
+        weights["K0"],
+        tuple(weights[f"K{i}"] for i in range(1, depth)),
+        tuple(weights[f"b{i}"] for i in range(depth)),
+        weights["w"],
+        weights["A"],
+        weights["b"],
+        weights["c"],
+    )
+
+
+def own_ot_flow_loss(weights: Arrays, batch: np.ndarray) -> Loss:
+    """Loss and gradient by the names of the peer's weights; 8 steps, alphas 100 and 5."""
+    game = flow_game(mg.Empirical(batch), mg.Kinetic(), weight=_LIKELIHOOD)
+    loss = lambda held, x: ot_flow_objective()(game, potential(held), x, key=jax.random.key(0))
+    return _with_gradients(loss, weights, jnp.asarray(batch))
+
+
+def own_ot_flow_steps(dim: int, width: int, batch: int) -> Steps:
+    """Training steps with Adam, as `peer_ot_flow.ot_flow_steps` takes."""
+    data = mg.Gaussian(jnp.zeros(dim), jnp.ones(dim)).sample(batch, key=jax.random.key(0))
+    points = _gaussians(batch) if dim == 2 else np.asarray(data)
+    game = flow_game(mg.Empirical(points), mg.Kinetic(), weight=_LIKELIHOOD)
+    model = potential(jax.tree.map(jnp.asarray, ot_flow_weights(dim, width)))
+    return _steps(game, model, ot_flow_objective(), points, batch)
+
+
+def own_training(iterations: int, seed: int) -> list[Record]:
+    """A run of so many iterations at most, with records; the rate falls along a cosine."""
+    points, fresh = _gaussians(200_000, seed), jnp.asarray(_gaussians(FRESH, seed + 100))
+    game = flow_game(mg.Empirical(points[:1000]), mg.Kinetic(), weight=_LIKELIHOOD)
+    model = mg.ot_flow_potential(game, key=jax.random.key(seed))
+    parameters, static = eqx.partition(model, eqx.is_inexact_array)
+    optimiser = default_optimiser(TRAINING_RATE, iterations, 1e6)
+    plan = Plan(game, ot_flow_objective(), static, optimiser, TRAINING_BATCH, 0.99)
+    state, data, key = initial(parameters, optimiser), jnp.asarray(points), jax.random.key(seed)
+    marks = jax.jit(
+        lambda held: [
+            term(game, eqx.combine(held, static), fresh, key=key)
+            for term in (mg.PathLikelihood(PATHS), mg.TransportCost(PATHS), mg.PathHJB(paths=PATHS))
+        ]
+    )
+    begun = time.process_time()
+    advance = compiled(plan, state, data, key)
+    training, records, every = time.process_time() - begun, [], 20
+    for i in range(every, iterations + 1, every):
+        begun = time.process_time()
+        state = jax.block_until_ready(advance(plan, state, data, key, jnp.asarray(every))[0])
+        training += time.process_time() - begun
+        records.append(Record(i, training, 0.0, *map(float, marks(state.average))))
+    return records
+
+
+def own_ffjord_loss(weights: Arrays, batch: np.ndarray) -> Loss:
+    """Negative log-likelihood and gradient by the names of the peer's weights."""
+    game = flow_game(mg.Empirical(batch), mg.NoCost())
+    term = mg.PathLikelihood(mg.Paths(mg.Adaptive(1e-5)))
+    loss = lambda held, x: term(game, _squashed(held), x, key=jax.random.key(0))
+    return _with_gradients(loss, weights, jnp.asarray(batch))
+
+
+def own_ffjord_steps(weights: Arrays, batch: int) -> Steps:
+    """Training steps at these weights with rate 0, as `peer_ffjord.ffjord_steps` takes."""
+    points = _gaussians(100_000)
+    game = flow_game(mg.Empirical(points[:batch]), mg.NoCost())
+    term = 1.0 * mg.PathLikelihood(mg.Paths(mg.Adaptive(1e-5)))
+    model = _squashed(jax.tree.map(jnp.asarray, dict(weights)))
+    return _steps(game, model, term, points, batch, rate=1e-30)
+
+
+def own_matching_loss(weights: Arrays, t: np.ndarray, xt: np.ndarray, ut: np.ndarray) -> Loss:
+    """Mean square of f(t, xt) - ut over points and coordinates, and its gradient."""
+
+    def loss(held: Mapping[str, Array], points) -> Array:
+        t, x, u = points
+        return jnp.mean(jnp.square(jax.vmap(_selu(held))(t, x) - u))
+
+    return _with_gradients(loss, weights, tuple(map(jnp.asarray, (t, xt, ut))))
+
+
+def own_matching_steps(weights: Arrays, batch: int, blur: float, *, coupled: bool) -> Steps:
+    """Training steps of flow matching on 8 Gaussians, pairs drawn apart or by an optimal plan."""
+    points = _gaussians(100_000)
+    game = bridge_game(mg.Empirical(points[:batch]))
+    coupling = OptimalTransport() if coupled else Independent()
+    model = mg.ControlField(_Network(_selu, jax.tree.map(jnp.asarray, dict(weights))))
+    objective = 1.0 * FlowMatching(coupling=coupling, width=blur)
+    return _steps(game, model, objective, points, batch, rate=1e-3)
+
+
+class _Network(eqx.Module):
+    """A function of weights, time and place whose weights are trained."""
+
+    build: Callable = eqx.field(static=True)
+    weights: Mapping[str, Array]
+
+    def __call__(self, t: Array, x: Array) -> Array:
+        return self.build(self.weights)(t, x)
+
+
+def _selu(weights: Mapping[str, Array]) -> Callable:
+    count = len(weights) // 2
+
+    def field(t: Array, x: Array) -> Array:
+        hidden = jnp.append(x, t)
+        for i in range(count):
+            hidden = weights[f"net.{2 * i}.weight"] @ hidden + weights[f"net.{2 * i}.bias"]
+            hidden = jax.nn.selu(hidden) if i < count - 1 else hidden
+        return hidden
+
+    return field
+
+
+def _squashed(weights: Mapping[str, Array]) -> mg.ControlField:
+    return mg.ControlField(_Network(_concatsquash, weights))
+
+
+def _concatsquash(weights: Mapping[str, Array]) -> Callable:
+    count, end = (len(weights) - 1) // 5, jnp.square(weights["root"])
+
+    def field(t: Array, x: Array) -> Array:
+        t = end * t
+        for i in range(count):
+            W, b, g, a, v = (weights[f"{name}{i}"] for name in "Wbgav")
+            x = (W @ x + b) * jax.nn.sigmoid(g * t + a) + v * t
+            x = jnp.tanh(x) if i < count - 1 else x
+        return end * x
+
+    return field
+
+
+def _steps(
+    game: mg.MFG,
+    model: mg.AbstractModel,
+    objective: AbstractObjective,
+    points: np.ndarray,
+    batch: int,
+    rate: float = RATE,
+) -> Steps:
+    parameters, static = eqx.partition(model, eqx.is_inexact_array)
+    optimiser = default_optimiser(rate, 10**9, 1e6)
+    plan = Plan(game, 1.0 * objective, static, optimiser, batch, 0.999)
+    state, data, key = initial(parameters, optimiser), jnp.asarray(points), jax.random.key(0)
+    advance = compiled(plan, state, data, key)
+
+    def steps(count: int) -> None:
+        nonlocal state
+        state = jax.block_until_ready(advance(plan, state, data, key, jnp.asarray(count))[0])
+
+    return steps
+
+
+def _with_gradients(loss: Callable, weights: Arrays, batch) -> Loss:
+    held = jax.tree.map(jnp.asarray, dict(weights))
+    value, gradient = jax.jit(jax.value_and_grad(loss))(held, batch)
+    return float(value), jax.tree.map(np.asarray, gradient)
+
+
+def _gaussians(count: int, seed: int = 0) -> np.ndarray:
+    import torch
+
+    return eight_gaussians(count, torch.Generator().manual_seed(seed)).numpy()

@@ -1,0 +1,88 @@
+"""Measures of flows: what their particles pay, how well they are inverted, what an energy is worth.
+
+All follow particles through the trained flow with 40 steps of the Runge-Kutta method, more than it
+was trained with.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch
+from mfgen.lab.judged import Case
+from mfgen.metrics.estimate import Estimate, mean_number
+from mfgen.metrics.importance import effective_sample_size, log_normaliser, log_weights
+from mfgen.models.base import AbstractModel
+from mfgen.problem.game import MFG
+from mfgen.simulate.flow import inverse_error
+from mfgen.simulate.integrator import RungeKutta4
+from mfgen.simulate.likelihood import log_prob
+from mfgen.train.flow import PathHJB, TransportCost
+from mfgen.train.paths import AbstractPathTerm, Paths
+
+_FINE = Paths(RungeKutta4(40))
+_INVERTED = 1000  # points carried there and back
+_PARTS = 10  # of the samples, by which the effective number's spread is told
+
+
+def transport_cost(case: Case) -> Estimate:
+    """E int L(t, x, v) dt over the particles."""
+    case.require_flow()
+    return _mean(_along(TransportCost(_FINE), case))
+
+
+def path_residual(case: Case) -> Estimate:
+    """E int |R| dt of the HJB equation along the particles' paths."""
+    case.require_flow()
+    case.require_potential()
+    return _mean(_along(PathHJB(paths=_FINE), case))
+
+
+def inversion(case: Case) -> Estimate:
+    """How far points end from where they began, carried to the reference and back."""
+    case.require_flow()
+    return _mean(inverse_error(case.game, case.trained, case.fresh[:_INVERTED]))
+
+
+def effective_samples(case: Case) -> Estimate:
+    """The part of the samples that their importance weights leave."""
+    weights = _weights(case)
+    parts = [effective_sample_size(part) for part in np.array_split(weights, _PARTS)]
+    return Estimate(effective_sample_size(weights), float(np.std(parts, ddof=1) / _PARTS**0.5))
+
+
+def normaliser_error(case: Case) -> Estimate:
+    """|log Z| by importance weights, for an energy whose exact log Z is zero."""
+    found = log_normaliser(_weights(case))
+    return Estimate(abs(float(found.value)), float(found.standard_error))
+
+
+def _weights(case: Case) -> np.ndarray:
+    energy = case.require_energy()
+    drawn = case.generated
+    return np.asarray(log_weights(energy, log_prob(case.game, case.trained, drawn), drawn))
+
+
+def _starts(case: Case) -> Batch:
+    if case.game.data_at == "start":
+        return case.fresh
+    assert case.game.initial is not None
+    return case.game.initial.sample(case.settings.samples, key=case.key)
+
+
+def _along(term: AbstractPathTerm, case: Case) -> Float[Array, "n"]:
+    return _each(term, case.game, case.trained, jnp.asarray(_starts(case)))
+
+
+@eqx.filter_jit
+def _each(
+    term: AbstractPathTerm, game: MFG, model: AbstractModel, points: Batch
+) -> Float[Array, "n"]:
+    key = jax.random.key(0)
+    return jax.lax.map(lambda x: term(game, model, x[None], key=key), points, batch_size=256)
+
+
+def _mean(values: Float[Array, "n"]) -> Estimate:
+    return mean_number(np.asarray(values, np.float64))

@@ -1,0 +1,176 @@
+"""A trained model with what is needed to judge it; each part is computed once, if asked for.
+
+What has no meaning for a model or its data is refused by `NotApplicable`, with the reason.
+"""
+
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch, Key
+from mfgen.density.base import AbstractEvaluable, AbstractNoisable
+from mfgen.lab import build, spec
+from mfgen.lab.samples import Samples
+from mfgen.models.base import AbstractModel, AbstractPotential
+from mfgen.problem.cost import ScoreLagrangian
+from mfgen.problem.game import MFG
+from mfgen.problem.noising import AbstractNoising, TimeReversal
+from mfgen.simulate.likelihood import OneShot, log_prob
+from mfgen.simulate.sampler import sample
+
+LogDensities = Float[Array, "n"]
+
+
+class NotApplicable(Exception):
+    """A measure that has no meaning for a model or its data; the message says why."""
+
+
+class Case:
+    """A trained model with all that is needed to judge it; what measures share is computed once.
+
+    Arguments:
+        experiment: the specification, for its settings of the evaluation.
+        samples: the data.
+        game, trained: the game and the model.
+        key: random key of the evaluation.
+    """
+
+    def __init__(
+        self,
+        experiment: spec.Experiment,
+        samples: Samples,
+        game: MFG,
+        trained: AbstractModel,
+        *,
+        key: Key,
+    ):
+        self.settings = experiment.evaluation
+        self.samples, self.game, self.trained = samples, game, trained
+        names = ("generated", "points", "fresh", "likelihood", "measure")
+        self._keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+
+    @property
+    def key(self) -> Key:
+        """The key for measures that are random themselves."""
+        return self._keys["measure"]
+
+    @cached_property
+    def generated(self) -> Batch:
+        """Samples of the model, standard units."""
+        if self.game.initial is None:
+            raise NotApplicable("the game has no first density to start samples from")
+        return draw(self.game, self.trained, self.settings, key=self._keys["generated"])
+
+    @cached_property
+    def fresh(self) -> Batch:
+        """As many fresh samples of the truth, or the test data."""
+        if self.samples.truth is not None:
+            return self.samples.truth.sample(self.settings.samples, key=self._keys["fresh"])
+        return self.test
+
+    @cached_property
+    def points(self) -> Batch:
+        """Points at which likelihoods are evaluated: of the truth, or of the test data."""
+        count = self.settings.points
+        if self.samples.truth is not None:
+            return self.truth.sample(count, key=self._keys["points"])
+        return self.test[:count]
+
+    @cached_property
+    def truth(self) -> AbstractEvaluable:
+        """The law that log-densities are compared with: of the data, or at the end of the game."""
+        if self.settings.against == "data":
+            return self.require_truth()
+        noising = self.require_noising()
+        end = noising.start
+        return self.require_noisable().noised(noising.signal(end), noising.noise(end))
+
+    @cached_property
+    def log_densities(self) -> LogDensities:
+        """Log-densities at the points by the likelihood of the settings, standard units."""
+        self.require_density()
+        if self.is_one_shot:
+            return self.one_shot
+        method = build.likelihood(self.settings.likelihood)
+        key = self._keys["likelihood"]
+        return log_prob(self.game, self.trained, self.points, key=key, method=method)
+
+    @property
+    def is_one_shot(self) -> bool:
+        """Whether likelihoods are those of one evaluation."""
+        return isinstance(self.settings.likelihood, spec.OneShot)
+
+    @cached_property
+    def one_shot(self) -> LogDensities:
+        """Log-densities at the points by one evaluation of the potential, standard units."""
+        self.require_score()
+        self.require_potential()
+        return log_prob(self.game, self.trained, self.points, method=OneShot())
+
+    @property
+    def test(self) -> Batch:
+        """The test data."""
+        if self.samples.test.shape[0] < 2:
+            raise NotApplicable("no test data were held out")
+        return jnp.asarray(self.samples.test)
+
+    def require_truth(self):
+        """The exact density of the data, standard units."""
+        if self.samples.truth is None:
+            raise NotApplicable("the density of the data is not known")
+        return self.samples.truth
+
+    def require_noisable(self) -> AbstractNoisable:
+        """The exact density of the data, if its noised laws are known too."""
+        self.require_truth()
+        if self.samples.noisable is None:
+            raise NotApplicable("the noised density of the data is not known")
+        return self.samples.noisable
+
+    def require_noising(self) -> AbstractNoising:
+        """The noising that the game reverses."""
+        if not isinstance(self.game.dynamics, TimeReversal):
+            raise NotApplicable("the game has no noising")
+        return self.game.dynamics.noising
+
+    def require_score(self) -> AbstractNoising:
+        """The noising of a game whose control is the score's."""
+        if not isinstance(self.game.lagrangian, ScoreLagrangian):
+            raise NotApplicable("the game is not score-based")
+        return self.require_noising()
+
+    def require_flow(self) -> None:
+        """A game without noise, whose particles are followed."""
+        if not self.game.dynamics.deterministic:
+            raise NotApplicable("the game has noise: its particles have no paths of their own")
+
+    def require_density(self) -> None:
+        """A game whose samples have a density that can be followed along a flow."""
+        if not self.game.dynamics.deterministic:
+            self.require_score()
+        if self.game.data_at == "end" and self.game.initial is None:
+            raise NotApplicable("the game has no first density to compare samples with")
+
+    def require_energy(self) -> AbstractEvaluable:
+        """The density that the game aims at from a reference, without data."""
+        goal = self.game.terminal.goal
+        self.require_flow()
+        if self.game.data_at == "start" or not isinstance(goal, AbstractEvaluable):
+            raise NotApplicable("the game does not aim at a density that can be evaluated")
+        return goal
+
+    def require_potential(self) -> AbstractPotential:
+        """The model as a potential."""
+        if not isinstance(self.trained, AbstractPotential):
+            raise NotApplicable("the model has no value function")
+        return self.trained
+
+
+def draw(
+    game: MFG, model: AbstractModel, settings: spec.Evaluation, n: int | None = None, *, key: Key
+) -> Batch:
+    """n samples of a model, in standard units, by the sampler of the settings."""
+    method = build.sampler(settings.sampler)
+    return sample(game, model, n or settings.samples, key=key, method=method)
