@@ -29,11 +29,7 @@ TARGETS = {
     "mixture 2": spec.Data(name="mixture20", variant=2),
 }
 SCARCE = {
-    f"mixture {number}, {count}": (
-        spec.Data(name="mixture20", variant=number, samples=count),
-        count,
-    )
-    for number in (1, 2)
+    f"mixture 1, {count}": (spec.Data(name="mixture20", variant=1, samples=count), count)
     for count in (100, 200, 500)
 }
 SEEDS = (10, 11)

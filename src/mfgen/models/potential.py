@@ -111,6 +111,9 @@ def ot_flow_potential(
 ) -> OTFlowPotential:
     """An `OTFlowPotential` for a game, at random weights.
 
+    The weights w begin at 1 / width and A is small, so the flow begins near the identity, where a
+    few steps of an integrator follow it accurately.
+
     Arguments:
         game: a game with an initial density.
         width: the number of hidden units.
@@ -146,8 +149,8 @@ def ot_flow_potential(
         shifts=tuple(
             _uniform(pair[1], (width,), fan**-0.5) for pair, fan in zip(pairs, fans, strict=True)
         ),
-        outlet=jnp.ones(width),
-        factor=_uniform(factor_key, (rank, inputs), (6 / (rank + inputs)) ** 0.5),
+        outlet=jnp.full(width, 1 / width),
+        factor=_uniform(factor_key, (rank, inputs), 0.1),
         slope=jnp.zeros(inputs),
         constant=jnp.zeros(()),
     )

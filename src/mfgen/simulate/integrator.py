@@ -9,7 +9,7 @@ and the place reached is always returned.
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -21,6 +21,10 @@ from mfgen._types import Scalar, Time
 
 Value = PyTree[Float[Array, "..."]]
 Slope = Callable[[Time, Value], Value]
+
+
+# Nodes and weights of the stages.
+_RULE = ((0.0, 1 / 6), (0.5, 1 / 3), (0.5, 1 / 3), (1.0, 1 / 6))
 
 
 class Reached(NamedTuple):
@@ -56,8 +60,9 @@ class RungeKutta4(AbstractIntegrator):
 
     Arguments:
         steps: the number of steps.
-        recompute: whether the reverse pass computes each step again instead of keeping it. It
-            saves memory; where a chunk of paths is small, keeping is a third faster.
+        recompute: whether the reverse pass computes each step again instead of keeping it. That
+            saves memory, and `slope` is compiled once instead of for each of the four stages;
+            where a chunk of paths is small, steps without it take half the time.
     """
 
     steps: int = eqx.field(static=True, default=40)
@@ -67,22 +72,26 @@ class RungeKutta4(AbstractIntegrator):
         positive_count("RungeKutta4", "steps", self.steps)
 
     def __call__(self, slope: Slope, value: Value, span: Scalar) -> Reached:
-        # The stages are looped over, so that `slope` is compiled once and not four times.
-        nodes, weights = jnp.array([0.0, 0.5, 0.5, 1.0]), jnp.array([1.0, 2.0, 2.0, 1.0]) / 6
-
         def advance(y: Value, index: Array) -> tuple[Value, None]:
             # Times by counting, not by summing: the last one is `span` to the last bit.
             step = span * ((index + 1) / self.steps) - span * (index / self.steps)
 
-            def stage(carry: tuple[Value, Value], rule: Array) -> tuple[tuple[Value, Value], None]:
+            def stage(carry: tuple[Value, Value], rule: Any) -> tuple[tuple[Value, Value], None]:
                 node, weight = rule
                 last, total = carry
                 tau = span * ((index + node) / self.steps)
                 new = slope(tau, _along(y, node * step, last))
                 return (new, _along(total, weight, new)), None
 
-            still = jax.tree.map(jnp.zeros_like, y)
-            (_, mean), _ = jax.lax.scan(stage, (still, still), jnp.stack([nodes, weights], 1))
+            if self.recompute:
+                still = jax.tree.map(jnp.zeros_like, y)
+                (_, mean), _ = jax.lax.scan(stage, (still, still), jnp.asarray(_RULE))
+                return _along(y, step, mean), None
+            new = slope(span * (index / self.steps), y)
+            mean = jax.tree.map(lambda part: (_RULE[0][1] * part).astype(part.dtype), new)
+            for node, weight in _RULE[1:]:
+                rule = jnp.asarray([node, weight])
+                (new, mean), _ = stage((new, mean), rule)
             return _along(y, step, mean), None
 
         once = jax.checkpoint(advance) if self.recompute else advance
