@@ -100,7 +100,7 @@ class RungeKutta4(AbstractIntegrator):
 
 
 class Adaptive(AbstractIntegrator):
-    """An embedded Runge-Kutta pair with a proportional-integral control of its local error.
+    """An embedded Runge-Kutta pair with a control of its local error, which starts by itself.
 
     Arguments:
         tolerance: accepted error of a step, relative and absolute, in scaled coordinates.
@@ -129,8 +129,6 @@ class Adaptive(AbstractIntegrator):
         control = diffrax.PIDController(
             rtol=self.tolerance,
             atol=self.tolerance,
-            pcoeff=0.3,
-            icoeff=0.3,
             dtmin=1e-5 * span,
             force_dtmin=True,
         )
@@ -139,7 +137,7 @@ class Adaptive(AbstractIntegrator):
             self.solver,
             t0=jnp.zeros_like(span),
             t1=span,
-            dt0=0.01 * span,
+            dt0=None,
             y0=value,
             stepsize_controller=control,
             max_steps=self.max_steps,

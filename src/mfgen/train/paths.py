@@ -146,7 +146,10 @@ class Paths(AbstractBundle):
         size = _divisor(batch.shape[0])
         groups = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), (batch, keys))
         # One after the other: side by side they would wait for each other's steps.
-        totals, values = jax.lax.map(lambda group: many(model, group), groups)
+        if batch.shape[0] == size:
+            totals, values = many(model, (batch, keys))
+        else:
+            totals, values = jax.lax.map(lambda group: many(model, group), groups)
         means = jax.lax.stop_gradient(jax.tree.map(jnp.mean, values))
         return Weighted(jnp.mean(totals), means)
 
@@ -214,6 +217,9 @@ def _here(
     control = model.control(game, t, x)
     if not uses & {"divergence", "jacobian"}:
         return Here(t, x, control, field(x), zero, jet, None, method.exact)
+    if method.exact:
+        # The same for all particles, and known when the pass is compiled.
+        directions = method.directions(x, key=None)
     moved, push = jax.linearize(field, x)
     pushed = jax.vmap(push)(directions)
     along = jnp.sum(directions * pushed)
