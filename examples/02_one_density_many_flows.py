@@ -95,7 +95,7 @@ def draw(families: dict[str, Family], figure: str) -> None:
 
 
 def main(figure: str, seeds: int = 5, steps: int = 1500) -> dict[str, Family]:
-    data = mg.Affine(mg.eight_gaussians(), 0.0, 0.5)
+    data = mg.eight_gaussians()
     games = {"likelihood alone, L = 0": mg.NoCost(), "L = |v|^2 / 2": mg.Kinetic()}
     families = {name: train(cost, data, seeds, steps) for name, cost in games.items()}
     reference = mg.Gaussian(jnp.zeros(2), jnp.ones(2))

@@ -33,8 +33,8 @@ def latent(factor):
 
 OBJECTIVES = {
     "lines": (FlowMatching(), LINE),
-    "interpolant": (StochasticInterpolant(Straight()), LINE),
-    "arcs": (StochasticInterpolant(Trigonometric()), ARC),
+    "interpolant": (StochasticInterpolant(Straight(), latent=0.0), LINE),
+    "arcs": (StochasticInterpolant(latent=0.0), ARC),
     "latent": (StochasticInterpolant(Straight(), latent=0.7), (*LINE, latent(0.7))),
     "latent arcs": (StochasticInterpolant(latent=0.5, margin=0.01), (*ARC, latent(0.5))),
 }

@@ -104,7 +104,7 @@ class StochasticInterpolant(AbstractObjective):
     """
 
     interpolant: AbstractInterpolant = Trigonometric()
-    latent: float = eqx.field(static=True, default=0.0)
+    latent: float = eqx.field(static=True, default=0.1)
     coupling: AbstractCoupling = Independent()
     margin: float = eqx.field(static=True, default=1e-3)
 
