@@ -25,7 +25,7 @@ from mfgen.train.step import Plan, compiled, default_optimiser, initial
 from mfgen.zoo.flows import bridge_game, flow_game
 
 Loss = tuple[float, Mapping[str, np.ndarray]]
-PATHS = mg.Paths(mg.RungeKutta4(STEPS, recompute=False))
+PATHS = mg.Paths(mg.RungeKutta4(STEPS, unroll=True))
 TRAINING_BATCH, TRAINING_RATE = 1024, 0.05  # chosen on other seeds
 _LIKELIHOOD, _RESIDUAL = ALPHAS
 

@@ -26,8 +26,8 @@ from mfgen.train.flow import (
 )
 from mfgen.train.paths import Paths
 
-FINE = Paths(RungeKutta4(40, recompute=False))
-PROBED = Paths(RungeKutta4(40, recompute=False), Hutchinson(4))
+FINE = Paths(RungeKutta4(40, unroll=True))
+PROBED = Paths(RungeKutta4(40, unroll=True), Hutchinson(4))
 ADAPTIVE = Paths(Adaptive(1e-7))
 
 

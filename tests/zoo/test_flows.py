@@ -110,7 +110,7 @@ def test_a_plane_wave_solves_the_equation_of_every_cost(name):
         level = mg.hamiltonian(game, 0.0, q, q)
         wave = mg.Potential(lambda t, x: q @ x - (1 - t) * level)
         points = jnp.asarray(DATA.sample(16, key=KEY), float)
-        fine = Paths(RungeKutta4(4, recompute=False))
+        fine = Paths(RungeKutta4(4, unroll=True))
         assert PathHJB(paths=fine)(game, wave, points, key=KEY) < 1e-12
         late = mg.Potential(lambda t, x: q @ x + (1 - t) * level)
         assert PathHJB(paths=fine)(game, late, points, key=KEY) > 0.1

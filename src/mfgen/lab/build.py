@@ -74,9 +74,9 @@ from mfgen.zoo.score import score_based
 
 
 def _paths(integrator: AbstractIntegrator, **rest: Any) -> Paths:
-    # Chunks of a batch are small: their steps are kept rather than computed again.
+    # Compiled once for a whole training: it may take longer.
     if isinstance(integrator, RungeKutta4):
-        integrator = RungeKutta4(integrator.steps, recompute=False)
+        integrator = RungeKutta4(integrator.steps, unroll=True)
     return Paths(integrator, **rest)
 
 

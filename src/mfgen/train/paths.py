@@ -77,7 +77,7 @@ class Paths(AbstractBundle):
         starts: "batch", or "initial" for fresh draws of the game's initial density.
     """
 
-    integrator: AbstractIntegrator = RungeKutta4(8, recompute=False)
+    integrator: AbstractIntegrator = RungeKutta4(8, unroll=True)
     divergence: AbstractDivergence = ExactDivergence()
     starts: Literal["batch", "initial"] = eqx.field(static=True, default="batch")
 
