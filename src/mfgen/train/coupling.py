@@ -13,7 +13,7 @@ A permutation keeps both marginals whatever it is: an inexact one costs straight
 and nothing else. Two pairs are better crossed if (x_i - x_j).(z_i - z_j) < 0. Swapping them while
 any such two are left ends where no two are, at a 2-cyclically monotone pairing; in each of n
 rounds i meets (k - i) mod n, so that a pass takes n vector operations and every two meet once.
-In the plane four passes come within half a per cent of the optimal cost, in fifty dimensions
+In the plane four passes come within a per cent of the optimal cost, in fifty dimensions
 within three. On a line sorted pairs are optimal.
 
 The entropic plan with S = sigma^2 T is the joint law of the two ends of the Schrödinger bridge of
