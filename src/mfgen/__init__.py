@@ -115,9 +115,14 @@ from mfgen.solvers.grid import Grid as Grid
 from mfgen.solvers.hopf_cole import HopfCole as HopfCole
 from mfgen.solvers.neural import Neural as Neural
 from mfgen.solvers.riccati import Riccati as Riccati
+from mfgen.train.action import ActionMatching as ActionMatching
 from mfgen.train.collocation import NoisedData as NoisedData
 from mfgen.train.collocation import SpreadData as SpreadData
 from mfgen.train.collocation import UniformTime as UniformTime
+from mfgen.train.coupling import EntropicTransport as EntropicTransport
+from mfgen.train.coupling import ExactTransport as ExactTransport
+from mfgen.train.coupling import Independent as Independent
+from mfgen.train.coupling import OptimalTransport as OptimalTransport
 from mfgen.train.failure import NonFiniteError as NonFiniteError
 from mfgen.train.flow import JacobianPenalty as JacobianPenalty
 from mfgen.train.flow import PathHJB as PathHJB
@@ -125,6 +130,10 @@ from mfgen.train.flow import PathLikelihood as PathLikelihood
 from mfgen.train.flow import PathTerminal as PathTerminal
 from mfgen.train.flow import ReverseKL as ReverseKL
 from mfgen.train.flow import TransportCost as TransportCost
+from mfgen.train.interpolation import FlowMatching as FlowMatching
+from mfgen.train.interpolation import StochasticInterpolant as StochasticInterpolant
+from mfgen.train.interpolation import Straight as Straight
+from mfgen.train.interpolation import Trigonometric as Trigonometric
 from mfgen.train.laplacian import Exact as Exact
 from mfgen.train.laplacian import Hutchinson as Hutchinson
 from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
