@@ -156,14 +156,20 @@ def initial_masses(owner: str, game: MFG, lattice: Lattice) -> jax.Array:
     return jnp.asarray(mass)
 
 
-def _check_costs(problem: Problem) -> None:
-    """Charges that are not finite come from costs the user wrote."""
+@eqx.filter_jit
+def _first_charges(problem: Problem) -> dict[str, jax.Array]:
+    """What the initial density is charged, by the name of the cost."""
     rho = grid_density.nodal(problem.lattice, problem.initial)
     zero = jnp.zeros_like(problem.initial)
-    for name, charge in (
-        ("terminal", problem.game.terminal.lack(zero, rho)),
-        ("interaction", problem.game.interaction.on_lattice(rho)),
-    ):
+    return {
+        "terminal": problem.game.terminal.lack(zero, rho),
+        "interaction": problem.game.interaction.on_lattice(rho),
+    }
+
+
+def _check_costs(problem: Problem) -> None:
+    """Charges that are not finite come from costs the user wrote."""
+    for name, charge in _first_charges(problem).items():
         bad = ~np.isfinite(np.asarray(charge))
         if bad.any():
             where = problem.lattice.nodes()[bad][0]

@@ -92,6 +92,8 @@ def _begun(problem: Problem, free: _Iterate) -> _Iterate:
         if found.missing >= least.missing and least is not free:
             break
         least = min(least, found, key=lambda one: one.missing)
+        if least.missing < _CONTRACTS * free.missing:
+            break
     return least
 
 
