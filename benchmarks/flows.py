@@ -10,7 +10,6 @@ process; see `timing`. OT-Flow is timed with its work ordered as its authors ord
 leaner order that computes the same.
 """
 
-import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from benchmarks.own_flows import (
 )
 from benchmarks.peer_ot_flow import Record, eight_gaussians
 from benchmarks.peer_potential import lean, ot_flow_weights, published
+from benchmarks.sections import command
 from benchmarks.timing import Steps, median, ratio, take_turns, timed
 
 REPORT = Path(__file__).parents[1] / "docs" / "results" / "flows.md"
@@ -186,27 +186,14 @@ SECTIONS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Hold flows beside those of other authors.")
-    parser.add_argument("--quick", action="store_true", help="few rounds, printed only")
-    parser.add_argument("--only", nargs="*", choices=SECTIONS, help="sections to measure anew")
-    options = parser.parse_args()
     torch.set_num_threads(THREADS)
-    KEPT.mkdir(parents=True, exist_ok=True)
-    text = HEAD
-    for name, (measure, title, words) in SECTIONS.items():
-        kept = KEPT / f"{name}.md"
-        if options.only is None or name in options.only:
-            found = measure(options.quick)
-            if not options.quick:
-                kept.write_text(found)
-        else:
-            found = kept.read_text() if kept.exists() else "Not measured yet.\n"
-        text += "\n".join(["", f"## {title}", "", words, "", found])
-    if options.quick:
-        print(text)
-    else:
-        REPORT.write_text(text)
-        print(REPORT)
+    command(
+        SECTIONS,
+        description="Hold flows beside those of other authors.",
+        head=HEAD,
+        report=REPORT,
+        kept=KEPT,
+    )
 
 
 if __name__ == "__main__":

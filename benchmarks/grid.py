@@ -10,7 +10,6 @@ Times are of the processor, compiled, taken in turn with the
 peer's in one process; compile time is the first call less a later one.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import mfgen as mg
+from benchmarks.sections import command
 from mfgen.lab import oracles
 from mfgen.solvers.base import Solution
 
@@ -263,27 +263,14 @@ SINGLE = ("race", "network")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Hold the solvers against exact solutions.")
-    parser.add_argument("--quick", action="store_true", help="smaller lattices, printed only")
-    parser.add_argument("--only", nargs="*", choices=SECTIONS, help="sections to measure anew")
-    options = parser.parse_args()
-    KEPT.mkdir(parents=True, exist_ok=True)
-    text = HEAD
-    for name, (measure, title, words) in SECTIONS.items():
-        kept = KEPT / f"{name}.md"
-        if options.quick or options.only is None or name in options.only:
-            with jax.enable_x64(name not in SINGLE):
-                found = measure(options.quick)
-            if not options.quick:
-                kept.write_text(found)
-        else:
-            found = kept.read_text() if kept.exists() else "Not measured yet.\n"
-        text += "\n".join(["", f"## {title}", "", *([words, ""] if words else []), found])
-    if options.quick:
-        print(text)
-    else:
-        REPORT.write_text(text)
-        print(REPORT)
+    command(
+        SECTIONS,
+        description="Hold the solvers against exact solutions.",
+        head=HEAD,
+        report=REPORT,
+        kept=KEPT,
+        around=lambda name: jax.enable_x64(name not in SINGLE),
+    )
 
 
 if __name__ == "__main__":
