@@ -10,9 +10,9 @@ Reading and writing is in `mfgen.lab.toml`, the way from a specification to obje
 `mfgen.lab.build`. Nothing here imports JAX.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta
 
 from mfgen.lab import spec_flow
 from mfgen.lab.catalogue import FILES, SPLIT, TOYS, DataName, MetricName
@@ -22,7 +22,6 @@ from mfgen.lab.limits import (
     Depth,
     Fraction,
     Frequencies,
-    ImportPath,
     Index,
     Name,
     NonNegative,
@@ -65,6 +64,24 @@ from mfgen.lab.spec_parts import Relativistic as Relativistic
 from mfgen.lab.spec_parts import RungeKutta as RungeKutta
 from mfgen.lab.spec_parts import Squared as Squared
 from mfgen.lab.spec_parts import replace as replace
+from mfgen.lab.spec_terms import HJB as HJB
+from mfgen.lab.spec_terms import Collocation as Collocation
+from mfgen.lab.spec_terms import Denoising as Denoising
+from mfgen.lab.spec_terms import Exact as Exact
+from mfgen.lab.spec_terms import Flat as Flat
+from mfgen.lab.spec_terms import Hutchinson as Hutchinson
+from mfgen.lab.spec_terms import Implicit as Implicit
+from mfgen.lab.spec_terms import ImportedObjective as ImportedObjective
+from mfgen.lab.spec_terms import Law as Law
+from mfgen.lab.spec_terms import Levels as Levels
+from mfgen.lab.spec_terms import Likelihood as Likelihood
+from mfgen.lab.spec_terms import LogUniform as LogUniform
+from mfgen.lab.spec_terms import NoisedData as NoisedData
+from mfgen.lab.spec_terms import RatioPower as RatioPower
+from mfgen.lab.spec_terms import ScoreHJB as ScoreHJB
+from mfgen.lab.spec_terms import Sliced as Sliced
+from mfgen.lab.spec_terms import SpreadData as SpreadData
+from mfgen.lab.spec_terms import UniformTime as UniformTime
 
 _TABLE = ("columns", "array", "sha256", "test")
 _OWNERS = {
@@ -177,112 +194,6 @@ Model = (
     | spec_flow.Model
     | Import
 )
-
-
-class LogUniform(Kind, frozen=True, tag="log-uniform"):
-    low: Positive | None = None
-    high: Positive | None = None
-
-
-class Levels(Kind, frozen=True, tag="levels"):
-    levels: Annotated[tuple[Positive, ...], Meta(min_length=1)]
-
-
-Law = LogUniform | Levels
-
-
-class NoisedData(Kind, frozen=True, tag="noised"):
-    law: Law = LogUniform()
-
-
-class SpreadData(Kind, frozen=True, tag="spread"):
-    extra: NonNegative = 0.22
-    law: Law = LogUniform()
-
-
-class UniformTime(Kind, frozen=True, tag="uniform-time"):
-    pass
-
-
-class Exact(Kind, frozen=True, tag="exact"):
-    pass
-
-
-class Hutchinson(Kind, frozen=True, tag="hutchinson"):
-    count: Several = 2
-
-
-class Flat(Kind, frozen=True, tag="flat"):
-    pass
-
-
-class RatioPower(Kind, frozen=True, tag="ratio-power"):
-    exponent: float
-
-
-Weights = Annotated[tuple[NonNegative, ...], Meta(min_length=1)]
-Collocation = NoisedData | SpreadData | UniformTime
-Weighting = Flat | RatioPower
-
-
-class Denoising(Kind, frozen=True, tag="denoising"):
-    weight: NonNegative = 1.0
-    law: Law = LogUniform()
-
-
-class Implicit(Kind, frozen=True, tag="implicit"):
-    weight: NonNegative = 1.0
-    law: Law = LogUniform()
-
-
-class Sliced(Kind, frozen=True, tag="sliced"):
-    weight: NonNegative = 1.0
-    slices: Count = 1
-    law: Law = LogUniform()
-
-
-class HJB(Kind, frozen=True, tag="hjb"):
-    """The HJB residual of a potential; weight, Laplacian and points by the data if absent.
-
-    `select`: weights to choose from by validation, instead of `weight`; 0 leaves the term out.
-    """
-
-    weight: NonNegative | None = None
-    select: Weights | None = None
-    penalty: Squared | Absolute | Huber = Squared()
-    collocation: Collocation | None = None
-    laplacian: Exact | Hutchinson | None = None
-    points: Count = 64
-    weighting: Weighting = Flat()
-
-    def __post_init__(self):
-        _check_select("hjb", self.weight, self.select)
-
-
-class ScoreHJB(Kind, frozen=True, tag="score-hjb"):
-    """The gradient of the HJB equation; weight and points by the data if absent.
-
-    `select`: as for the residual itself.
-    """
-
-    weight: NonNegative | None = None
-    select: Weights | None = None
-    collocation: Collocation | None = None
-    points: Count = 64
-    weighting: Weighting = Flat()
-
-    def __post_init__(self):
-        _check_select("score-hjb", self.weight, self.select)
-
-
-class Likelihood(Kind, frozen=True, tag="likelihood"):
-    weight: NonNegative = 1.0
-
-
-class ImportedObjective(Kind, frozen=True, tag="import"):
-    path: ImportPath
-    arguments: dict[str, Any] = field(default_factory=dict)
-    weight: NonNegative = 1.0
 
 
 Objective = (
@@ -448,16 +359,3 @@ def fields_of(name: DataName) -> list[str]:
     fields = [field for field in Data.__struct_fields__ if name in _OWNERS.get(field, (name,))]
     needed = {"name": "name", "path": "path (needed)"}
     return [needed.get(field, field) for field in fields]
-
-
-def _check_select(name: str, weight: float | None, select: tuple[float, ...] | None) -> None:
-    if weight is not None and select is not None:
-        raise ValueError(
-            f"`objective` got `weight` and `select` in a term {name!r}, expected one of them: "
-            "remove `weight` to have it chosen by validation."
-        )
-    if select is not None and len(set(select)) < len(select):
-        raise ValueError(
-            f"`objective` got select = {list(select)} in a term {name!r}, expected different "
-            "weights: leave out what is there twice."
-        )
