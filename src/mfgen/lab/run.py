@@ -62,6 +62,7 @@ def run(
     imports, watcher = imports or Imports(), watcher or Watcher()
     watcher.stage("data")
     case = assemble(experiment, imports)
+    case.objective.check(case.game)
     folder = RunFolder(out)
     folder.claim(case.experiment, resume=resume)
     _keep_origins(folder, case, imports)

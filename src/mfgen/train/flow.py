@@ -22,10 +22,13 @@ ODE" (2020), arXiv 2002.02798; B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304
 
 from typing import ClassVar
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 
-from mfgen._types import Scalar
+from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractEvaluable
+from mfgen.density.energy import check_energy
 from mfgen.derive.residual import hjb_from_jet
 from mfgen.math.autodiff import HeatJet
 from mfgen.models.base import AbstractModel, AbstractPotential
@@ -36,6 +39,7 @@ from mfgen.train.paths import AbstractPathTerm, Here, Path, Paths
 from mfgen.train.penalty import Absolute, AbstractPenalty
 
 _DEFAULT = Paths()
+_INSPECTED = 1024  # points of the initial density where an energy is evaluated beforehand
 
 
 class PathLikelihood(AbstractPathTerm):
@@ -76,6 +80,11 @@ class ReverseKL(AbstractPathTerm):
     Raises (when evaluated):
         TypeError: for a game with noise, without a goal, or an initial density without logarithm.
 
+    Before a training `fit` evaluates the energy -log pi at points of the initial density.
+
+    Raises (by `check`):
+        ValueError: if the energy or its gradient is not finite at one of them.
+
     Reference: F. Noé et al., "Boltzmann generators" (2019), arXiv 1812.01729.
     """
 
@@ -86,6 +95,12 @@ class ReverseKL(AbstractPathTerm):
         _deterministic("ReverseKL", game)
         evaluable("ReverseKL", "initial density", game.initial)
         evaluable("ReverseKL", "goal of the terminal cost", game.terminal.goal)
+
+    def check(self, game: MFG) -> None:
+        start = evaluable("ReverseKL", "initial density", game.initial)
+        goal = evaluable("ReverseKL", "goal of the terminal cost", game.terminal.goal)
+        points = start.sample(_INSPECTED, key=jax.random.key(0))
+        check_energy("ReverseKL", _Energy(goal), points)
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
         start, goal = game.initial, game.terminal.goal
@@ -197,6 +212,15 @@ class PathTerminal(AbstractPathTerm):
         wanted = game.terminal.variation(_Known(path.end.size, arrived), path.end)
         horizon = jnp.asarray(game.dynamics.horizon, path.end.dtype)
         return self.penalty(model(horizon, path.end) - wanted)
+
+
+class _Energy(eqx.Module):
+    """V = -log pi of a density pi."""
+
+    density: AbstractEvaluable
+
+    def __call__(self, x: State) -> Scalar:
+        return -self.density.log_density(x)
 
 
 class _Known(AbstractEvaluable):

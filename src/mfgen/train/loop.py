@@ -84,7 +84,7 @@ def fit(
         The trained model and its `History`; `history.selection` has the weights that were tried.
 
     Raises:
-        ValueError: for data that cannot be trained on, or settings out of range.
+        ValueError: for data or an energy that cannot be trained on, or settings out of range.
         NonFiniteError: if a loss term or the gradient is not finite, with every weight of `select`.
         CheckpointError: if `checkpoints` cannot be resumed from, or hold a run already.
     """
@@ -99,6 +99,7 @@ def fit(
         positive("fit", "learning_rate", learning_rate)
         positive("fit", "clip", clip)
         optimiser = default_optimiser(float(learning_rate), steps, float(clip))
+    objective.check(game)
     chosen = optimiser
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
 

@@ -44,6 +44,9 @@ class AbstractObjective(eqx.Module):
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         """The objective on a batch of data of shape `[n, dim]`."""
 
+    def check(self, game: MFG) -> None:
+        """Raises a `ValueError` for a game that it cannot be evaluated on, before any training."""
+
     def joined(self, other: "AbstractObjective", model: AbstractModel) -> "AbstractPair | None":
         """`other` first and this objective second in one pass, if that saves work."""
         return None
@@ -117,6 +120,10 @@ class Combination(AbstractObjective):
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         return self.evaluate(game, model, batch, key=key).total
+
+    def check(self, game: MFG) -> None:
+        for _, part in self.parts:
+            part.check(game)
 
     def evaluate(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Weighted:
         """The weighted sum with its terms, in the order of `names`."""
