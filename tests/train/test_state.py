@@ -15,7 +15,8 @@ RECORD = Progress(5, 10, {"loss": 1.5}, None, 0.1, 2.0)
 
 
 def state(value):
-    parameters = {"weight": jnp.full((3, 2), value), "bias": jnp.zeros(2)}
+    empty = jnp.zeros((0, 2))  # such as the frequencies of a trunk without any
+    parameters = {"weight": jnp.full((3, 2), value), "bias": jnp.zeros(2), "empty": empty}
     return TrainState(
         parameters, parameters, parameters, jnp.asarray(1.0), (jnp.asarray(2),), jnp.asarray(5)
     )
@@ -40,6 +41,7 @@ def contents(folder: Path):
 def test_round_trip(saved):
     restored, history = Checkpoints(saved, fingerprint="run-a").restore(state(0.0))
     assert jnp.array_equal(restored.parameters["weight"], jnp.full((3, 2), 1.25))
+    assert restored.parameters["empty"].shape == (0, 2)
     assert int(restored.step) == 5
     assert history.records == [RECORD]
     assert history.milliseconds_per_step == 2.0

@@ -130,7 +130,8 @@ class Checkpoints:
             )
         leaves, structure = jax.tree.flatten(template)
         wanted = self._orbax.args.StandardRestore(_named(leaves))
-        restored = list(self._read(step, state=wanted)["state"].values())
+        found = self._read(step, state=wanted)["state"]
+        restored = [found.get(_name(index), leaf) for index, leaf in enumerate(leaves)]
         if _digest(restored) != header["digest"]:
             raise self._damaged(step, "its arrays do not match their digest")
         return jax.tree.unflatten(structure, restored), History.of_document(header)
@@ -183,7 +184,13 @@ def begin(
 
 
 def _named(leaves: list) -> dict[str, Array]:
-    return {f"leaf_{index:04d}": jnp.asarray(leaf) for index, leaf in enumerate(leaves)}
+    """Arrays by name but for empty ones, which Orbax refuses and which hold nothing."""
+    arrays = ((_name(index), jnp.asarray(leaf)) for index, leaf in enumerate(leaves))
+    return {name: array for name, array in arrays if array.size}
+
+
+def _name(index: int) -> str:
+    return f"leaf_{index:04d}"
 
 
 def _digest(leaves: list) -> str:
