@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from mfgen.density.gaussian import GaussianMixture
+from mfgen.density.gaussian import Gaussian, GaussianMixture
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.cost import (
     Anisotropic,
@@ -21,6 +21,7 @@ from mfgen.problem.cost import (
     WithPotential,
 )
 from mfgen.problem.dynamics import AbstractDynamics, Integrator
+from mfgen.problem.fdivergence import AlphaDivergence, ChiSquared, FDivergence, ForwardKL
 from mfgen.problem.functional import (
     KL,
     AbstractFunctional,
@@ -32,6 +33,8 @@ from mfgen.problem.functional import (
     Zero,
 )
 from mfgen.problem.interaction import CrowdAversion, Pairwise
+from mfgen.problem.kernel import AttractionRepulsion, InverseMultiquadric
+from mfgen.problem.kernel_energy import MMD, PorousMedium
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.problem.mean import MeanAttraction, MeanTarget
 from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
@@ -118,6 +121,11 @@ def target():
     return GaussianMixture(jnp.array([0.3, 0.7]), means, jnp.array([0.4, 0.9]))
 
 
+def wide():
+    """A density whose ratio to narrower ones has moments."""
+    return Gaussian(jnp.array([0.2]), jnp.array([1.5]))
+
+
 FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "Zero": Zero,
     "Linear": lambda: Linear(lambda x: jnp.sin(x[0]) + x @ x),
@@ -130,4 +138,13 @@ FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "Pairwise": lambda: Pairwise(lambda z: jnp.exp(-0.5 * z @ z)),
     "MeanAttraction": lambda: MeanAttraction(0.7),
     "MeanTarget": lambda: MeanTarget(jnp.array([0.3]), 1.4),
+    "Pairwise-attraction": lambda: Pairwise(AttractionRepulsion(4.0, 2.0)),
+    "ForwardKL": lambda: ForwardKL(target()),
+    "ChiSquared": lambda: ChiSquared(wide()),
+    "AlphaDivergence-1.5": lambda: AlphaDivergence(wide(), 1.5),
+    "AlphaDivergence-half": lambda: AlphaDivergence(target(), 0.5),
+    "FDivergence": lambda: FDivergence(lambda r: r * jnp.log(r), wide(), "population"),
+    "MMD": lambda: MMD(target(), InverseMultiquadric(0.8)),
+    "PorousMedium": PorousMedium,
+    "PorousMedium-fast": lambda: PorousMedium(0.8),
 }

@@ -240,17 +240,22 @@ def test_a_number_that_is_not_short_keeps_its_digits():
 
 
 @pytest.mark.parametrize(
-    "name", ["Zero", "Linear", "CrossEntropy", "Entropy", "KL", "Sum", "Scaled", "CrowdAversion"]
-)
+    "name",
+    [
+        "Zero", "Linear", "CrossEntropy", "Entropy", "KL", "Sum", "Scaled", "CrowdAversion",
+        "PorousMedium", "ForwardKL", "ChiSquared", "AlphaDivergence-1.5", "AlphaDivergence-half",
+    ],
+)  # fmt: skip
 def test_first_variations_are_read(name, x64):
     functional = FUNCTIONALS[name]()
     (x,) = sp.symbols("x1:2", real=True)
     rho = sp.Function("rho", positive=True)(x)
     found = read(functional, Place("I", (x,), rho, []))
     law, there = GaussianMixture([1.0], [[0.2]], [0.5]), jnp.array([0.4])
+    goal: GaussianMixture = functional.goal or target()  # pyright: ignore[reportAssignmentType]
     known = {
         rho: sp.Float(float(jnp.exp(law.log_density(there)))),
-        sp.Function("pi", positive=True)(x): sp.Float(float(jnp.exp(target().log_density(there)))),
+        sp.Function("pi", positive=True)(x): sp.Float(float(jnp.exp(goal.log_density(there)))),
     }
     value = float(sp.sympify(found.variation.xreplace(known)).subs(x, 0.4))
     assert np.isclose(value, float(functional.variation(law, there)), rtol=1e-9)

@@ -15,6 +15,7 @@ from mfgen.density.base import AbstractDensity
 from mfgen.derive.symbol_number import Expression, number
 from mfgen.derive.symbolic import formula
 from mfgen.problem.constraint import Prescribed
+from mfgen.problem.fdivergence import AlphaDivergence, ChiSquared, ForwardKL
 from mfgen.problem.functional import (
     KL,
     AbstractFunctional,
@@ -26,6 +27,7 @@ from mfgen.problem.functional import (
     Zero,
 )
 from mfgen.problem.interaction import CrowdAversion
+from mfgen.problem.kernel_energy import PorousMedium
 
 RHO = sp.Symbol("rho")
 MULTIPLIER = sp.Function("multiplier", real=True)
@@ -123,6 +125,34 @@ def _(functional: CrowdAversion, place: Place) -> Reading:
 
 
 @read.register
+def _(functional: PorousMedium, place: Place) -> Reading:
+    m = number(functional.exponent)
+    return Reading(_mean(place.rho ** (m - 1)) / (m - 1), m / (m - 1) * place.rho ** (m - 1), True)
+
+
+@read.register
+def _(functional: ForwardKL, place: Place) -> Reading:
+    name, pi = _named(functional.target, place)
+    return Reading(sp.Function("KL")(sp.Symbol(name), RHO), -pi / place.rho, True)
+
+
+@read.register
+def _(functional: ChiSquared, place: Place) -> Reading:
+    name, pi = _named(functional.target, place)
+    value = sp.Function("ChiSquared")(RHO, sp.Symbol(name))
+    return Reading(value, 2 * place.rho / pi, True)
+
+
+@read.register
+def _(functional: AlphaDivergence, place: Place) -> Reading:
+    name, pi = _named(functional.target, place)
+    ratio, a = place.rho / pi, number(functional.order)
+    value = sp.Function("AlphaDivergence")(RHO, sp.Symbol(name))
+    variation = sp.log(ratio) if a == 1 else (ratio ** (a - 1) - 1) / (a - 1)
+    return Reading(value, variation, True)
+
+
+@read.register
 def _(functional: Scaled, place: Place) -> Reading:
     inner = read(functional.functional, place)
     scale = number(jax.device_get(functional.scale))
@@ -138,6 +168,11 @@ def _(functional: Sum, place: Place) -> Reading:
         any(term.depends for term in terms),
         tuple(note for term in terms for note in term.notes),
     )
+
+
+def _named(target: AbstractDensity, place: Place) -> tuple[str, Expression]:
+    name = place.target(target)
+    return name, sp.Function(name, positive=True)(*place.x)
 
 
 def _mean(integrand: Expression) -> Expression:

@@ -22,6 +22,7 @@ from mfgen._types import Scalar, State
 from mfgen.density.base import expectation
 from mfgen.density.grid import GridDensity
 from mfgen.problem.functional import AbstractFunctional, Population, evaluable, given
+from mfgen.problem.kernel import kernel_mean, pair_mean
 
 
 class CrowdAversion(AbstractFunctional):
@@ -53,8 +54,8 @@ class Pairwise(AbstractFunctional):
     """F = (1/2) E E k(X - Y), with first variation E k(x - Y).
 
     Arguments:
-        kernel: k, takes a difference of shape `[dim]`, returns a scalar; k(-z) = k(z). On a circle
-            it is taken at the shortest way round.
+        kernel: k, takes a difference of shape `[dim]`, returns a scalar; k(-z) = k(z), such as
+            `AttractionRepulsion()`. On a circle it is taken at the shortest way round.
 
     Reference: J.-M. Lasry, P.-L. Lions, "Mean field games", Jpn. J. Math. 2 (2007), section 2.6.
     """
@@ -62,10 +63,11 @@ class Pairwise(AbstractFunctional):
     kernel: Callable[[State], Scalar]
 
     def value(self, rho: Population) -> Scalar:
-        return 0.5 * expectation(given("Pairwise", rho), lambda x: self.variation(rho, x))
+        particles = given("Pairwise", rho).particles()
+        return 0.5 * pair_mean(self.kernel, particles, particles)
 
     def variation(self, rho: Population, x: State) -> Scalar:
-        return expectation(given("Pairwise", rho), lambda y: self.kernel(x - y))
+        return kernel_mean(self.kernel, x, *given("Pairwise", rho).particles())
 
     def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
         lattice, mass = rho.lattice, rho.mass

@@ -1,0 +1,147 @@
+"""Kernels k(x - y) for `Pairwise` and `MMD`, and their averages over particles.
+
+    GaussianKernel         exp(-|z|^2 / (2 w^2)), or the normal density of that width
+    InverseMultiquadric    (1 + |z|^2 / w^2)^(-1/2)
+    DistanceKernel         -|z|: of an energy distance
+    AttractionRepulsion    |z|^a / a - |z|^b / b, a > b: together from afar, apart when near
+
+The first three are positive definite (the third on measures of total mass zero), so that the square
+of the MMD is positive; all of them characterise a law. The normal density turns `Pairwise` into a
+congestion cost: (1/2) int (g * rho) rho, the smoothed (1/2) int rho^2 of `CrowdAversion()`, which
+makes sense for particles. The last has its rest at the distance |z| = 1, where its slope is zero.
+
+Averages over particles are summed in chunks, so that a table of all pairs is never stored.
+
+References: D. Balagué, J. Carrillo, T. Laurent, G. Raoul, "Dimensionality of local minimizers of
+the interaction energy" (2013), arXiv 1210.6795; D. Sejdinovic, B. Sriperumbudur, A. Gretton,
+K. Fukumizu, "Equivalence of distance-based and RKHS-based statistics" (2013), arXiv 1207.6076.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch, Scalar, State
+from mfgen.density.base import Weights
+from mfgen.problem.dynamics import positive
+
+Kernel = Callable[[State], Scalar]
+
+# Particles at once in the average at one point, and numbers at once in the mean over all pairs
+# (the differences of the pairs: 64 MB in single precision, a few times that while computing).
+_PARTICLES = 512
+_NUMBERS = 2**24
+
+
+class GaussianKernel(eqx.Module):
+    """k(z) = exp(-|z|^2 / (2 width^2)), over (2 pi width^2)^(dim / 2) if it is normalised.
+
+    Arguments:
+        width: w, in the units of the points.
+        normalised: whether the integral of k is one.
+    """
+
+    width: float = 1.0
+    normalised: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        positive("GaussianKernel", "width", self.width)
+
+    def __call__(self, z: State) -> Scalar:
+        exponent = -0.5 * z @ z / self.width**2
+        if self.normalised:
+            exponent = exponent - 0.5 * z.size * jnp.log(2 * jnp.pi * self.width**2)
+        return jnp.exp(exponent)
+
+
+class InverseMultiquadric(eqx.Module):
+    """k(z) = (1 + |z|^2 / width^2)^(-1/2), felt farther away than a Gaussian.
+
+    Arguments:
+        width: w, in the units of the points.
+    """
+
+    width: float = 1.0
+
+    def __check_init__(self):
+        positive("InverseMultiquadric", "width", self.width)
+
+    def __call__(self, z: State) -> Scalar:
+        return jax.lax.rsqrt(1 + z @ z / self.width**2)
+
+
+class DistanceKernel(eqx.Module):
+    """k(z) = -|z|, with which MMD^2 is the energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'|.
+
+    Without a width to choose; its gradient at z = 0 is taken to be zero.
+    """
+
+    def __call__(self, z: State) -> Scalar:
+        return -_power_of_norm(z, 1.0)
+
+
+class AttractionRepulsion(eqx.Module):
+    """k(z) = |z|^a / a - |z|^b / b: attraction from afar, repulsion when near; least at |z| = 1.
+
+    Arguments:
+        attraction: a, above b.
+        repulsion: b > 0; particles gather on sets of lower dimension the larger it is.
+    """
+
+    attraction: float = eqx.field(static=True, default=2.0)
+    repulsion: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self):
+        if not self.attraction > self.repulsion > 0:
+            raise ValueError(
+                f"`AttractionRepulsion` got attraction = {self.attraction} and repulsion = "
+                f"{self.repulsion}, expected attraction > repulsion > 0: the larger power wins "
+                "from afar, and with a negative one a particle would push itself without bound."
+            )
+
+    def __call__(self, z: State) -> Scalar:
+        a, b = self.attraction, self.repulsion
+        return _power_of_norm(z, a) / a - _power_of_norm(z, b) / b
+
+
+def kernel_mean(kernel: Kernel, x: State, points: Batch, weights: Weights) -> Scalar:
+    """sum_j w_j k(x - y_j), the particles in chunks.
+
+    Mapped over many x it holds one chunk of each at once, and so does its derivative, for which
+    chunks are computed again.
+    """
+    mean = lambda points, weights: weights @ jax.vmap(lambda y: kernel(x - y))(points)
+    n = points.shape[0]
+    if n <= _PARTICLES:
+        return mean(points, weights)
+    whole = n - n % _PARTICLES
+    chunks = jax.tree.map(
+        lambda leaf: leaf[:whole].reshape(-1, _PARTICLES, *leaf.shape[1:]), (points, weights)
+    )
+    again = jax.checkpoint(mean)
+    step = lambda total, chunk: (total + again(*chunk), None)
+    # What is left over comes first: it makes a start of the right type.
+    return jax.lax.scan(step, mean(points[whole:], weights[whole:]), chunks)[0]
+
+
+def pair_mean(
+    kernel: Kernel,
+    first: tuple[Batch, Weights],
+    second: tuple[Float[Array, "m dim"], Float[Array, "m"]],
+) -> Scalar:
+    """sum_ij v_i w_j k(x_i - y_j), some rows i at once and the columns in chunks."""
+    points, weights = first
+    held = min(_PARTICLES, second[0].shape[0]) * points.shape[1]
+    rows = max(1, min(points.shape[0], _NUMBERS // held))
+    average = jax.checkpoint(lambda x: kernel_mean(kernel, x, *second))
+    return weights @ jax.lax.map(average, points, batch_size=rows)
+
+
+def _power_of_norm(z: State, exponent: float) -> Scalar:
+    square = z @ z
+    apart = square > 0
+    # The gradient of a root at zero is infinite, and of a branch not taken it must be finite.
+    return jnp.where(apart, jnp.where(apart, square, 1.0) ** (0.5 * exponent), 0.0)
