@@ -109,7 +109,9 @@ class Power(AbstractLagrangian):
 class Relativistic(AbstractLagrangian):
     """L = c^2 - c sqrt(c^2 - |v|^2): speed stays below c, and H = c sqrt(c^2 + |p|^2) - c^2.
 
-    For slow particles L is |v|^2 / 2.
+    For slow particles L is |v|^2 / 2. At the speed c it is c^2 with an infinite slope, above it is
+    infinite and given as nan, at which a training stops: the control of a potential stays below c
+    by itself, that of a control field need not.
 
     Arguments:
         speed: the limit c > 0, in units of x per unit of time.
@@ -124,6 +126,13 @@ class Relativistic(AbstractLagrangian):
         square = jnp.vdot(v, v)
         # The difference of two square roots written without cancellation at small speeds.
         return square / (1 + jnp.sqrt(1 - square / jnp.square(self.speed)))
+
+    def advice(self) -> str:
+        return (
+            f"the cost is infinite above the speed c = {self.speed} of `Relativistic`: take a "
+            "potential, `ot_flow_potential(game, key=key)`, whose control stays below it, or raise "
+            "the speed"
+        )
 
     def argmax(self, t: Time, x: State, q: Control) -> Control:
         # Rounding must not bring the speed to c itself, where L has no derivative.
@@ -180,6 +189,9 @@ class WithPotential(AbstractLagrangian):
 
     def mobility(self, t: Time) -> Scalar | None:
         return self.lagrangian.mobility(t)
+
+    def advice(self) -> str:
+        return self.lagrangian.advice()
 
 
 class ScoreLagrangian(AbstractLagrangian):

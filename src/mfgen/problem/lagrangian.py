@@ -54,6 +54,10 @@ class AbstractLagrangian(eqx.Module):
         """
         return None
 
+    def advice(self) -> str:
+        """Where L is infinite and how to stay away, for errors; empty if it is finite."""
+        return ""
+
 
 def _unattained(name: str) -> str:
     return (

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Float, Num
+from jaxtyping import Array, ArrayLike, Bool, Float, Num
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.models.base import AbstractModel
@@ -31,6 +31,32 @@ class Arrival(NamedTuple):
 
     point: State
     time: Scalar
+
+
+class Unfinished(RuntimeError):
+    """Paths hit the step limit of `Adaptive` before their end, or ended in values not finite.
+
+    What was computed is kept, so that it can be looked at and the rest done again.
+
+    Attributes:
+        points: `[n, dim]`, where the paths are; for `log_prob` and `inverse_error` the points that
+            were asked for.
+        values: `[n]`, the result of `log_prob` or `inverse_error`, nan where the path did not
+            arrive; `None` for samples.
+        times: `[n]`, the game time reached.
+        arrived: `[n]`, whether the path arrived at a finite value.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        points: Float[np.ndarray, "n dim"],
+        values: Float[np.ndarray, "n"] | None,
+        times: Float[np.ndarray, "n"],
+        arrived: Bool[np.ndarray, "n"],
+    ):
+        super().__init__(message)
+        self.points, self.values, self.times, self.arrived = points, values, times, arrived
 
 
 class AbstractSampler(eqx.Module):
@@ -92,28 +118,47 @@ def map_chunks(function: Callable[[Any], Any], samples: Any, chunk: int) -> Any:
     return jax.tree.map(lambda leaf: leaf.reshape(rounds * size, *leaf.shape[2:])[:n], results)
 
 
-def check_finished(owner: str, values: Array, times: Float[Array, "n"], last: float) -> None:
+def check_finished(
+    owner: str,
+    points: Batch,
+    times: Float[Array, "n"],
+    last: float,
+    values: Float[Array, "n"] | None = None,
+) -> None:
     """Raises unless every path reached game time `last` and ended in finite values.
 
     Values under a transformation of the caller are not known yet and pass.
 
+    Arguments:
+        owner: the public name that followed the paths.
+        points, values, times: as in `Unfinished`.
+        last: where paths end.
+
     Raises:
-        RuntimeError: in the name of `owner`, with the number of points and the time reached.
+        Unfinished: in the name of `owner`, with the number of points and the time reached.
     """
-    if isinstance(values, Tracer) or isinstance(times, Tracer):
+    found = points if values is None else values
+    if isinstance(found, Tracer) or isinstance(times, Tracer):
         return
-    gone = np.abs(np.asarray(times) - last) > 1e-4 * max(last, 1e-4)
+    places, reached = np.asarray(points), np.asarray(times)
+    gone = np.abs(reached - last) > 1e-4 * max(last, 1e-4)
+    finite = np.asarray(np.isfinite(np.asarray(found)).reshape(reached.size, -1).all(axis=1))
+    kept = None if values is None else np.where(gone, np.nan, np.asarray(values))
     if gone.any():
-        worst = np.asarray(times)[gone]
+        worst = reached[gone]
         worst = worst[np.argmax(np.abs(worst - last))]
-        raise RuntimeError(
+        message = (
             f"`{owner}` stopped at game time {worst:.5g} on the way to {last:.5g} for "
             f"{gone.sum()} of {gone.size} points, expected to arrive: raise max_steps or the "
-            "tolerance of `Adaptive`, or use `RungeKutta4`."
+            "tolerance of `Adaptive`, or use `RungeKutta4`; `points`, `values` and `times` of this "
+            "error keep what was reached."
         )
-    broken = ~np.isfinite(np.asarray(values)).reshape(times.shape[0], -1).all(axis=1)
-    if broken.any():
-        raise RuntimeError(
-            f"`{owner}` got values that are not finite for {broken.sum()} of {broken.size} points, "
-            "expected a model that is finite along its paths: take more steps or train it further."
+        raise Unfinished(message, places, kept, reached, ~gone & finite)
+    if not finite.all():
+        message = (
+            f"`{owner}` got values that are not finite for {(~finite).sum()} of {finite.size} "
+            f"points, the first in row {int(np.argmin(finite))}, expected a model that is finite "
+            "along its paths: take more steps or train it further, and look whether that point is "
+            "far from the data."
         )
+        raise Unfinished(message, places, kept, reached, finite)

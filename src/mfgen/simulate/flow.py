@@ -114,9 +114,11 @@ def transport(
     begin, end = ends[::-1] if reverse else ends
     start = to_frame(frame, begin, x), jnp.zeros(divergence.count, x.dtype)
     (w, log_det), tau = integrator(slope, start, span)
-    log_scale = x.size * jnp.log(frame.scale(end) / frame.scale(begin))
     time = frame.clock.time(span - tau if reverse else tau)
-    return Transported(from_frame(frame, end, w), log_det + log_scale.astype(x.dtype), time)
+    # An unfinished path is told where it is, not where it would end.
+    there = jnp.where(tau < span, time, end)
+    log_scale = x.size * jnp.log(frame.scale(there) / frame.scale(begin))
+    return Transported(from_frame(frame, there, w), log_det + log_scale.astype(x.dtype), time)
 
 
 def inverse_error(
@@ -142,11 +144,11 @@ def inverse_error(
 
     Raises:
         TypeError: for games with diffusion that are not score-based.
-        RuntimeError: if the integrator does not arrive.
+        Unfinished: a `RuntimeError`, if the integrator does not arrive.
     """
     points = check_points("inverse_error", game, x)
     distances, times = _inverse_error(game, model, points, integrator, chunk)
-    check_finished("inverse_error", distances, times, 0.0)
+    check_finished("inverse_error", points, times, 0.0, distances)
     return distances
 
 

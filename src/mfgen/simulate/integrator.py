@@ -54,6 +54,10 @@ class AbstractIntegrator(eqx.Module):
     def __call__(self, slope: Slope, value: Value, span: Scalar) -> Reached:
         """Integrates from tau = 0 to tau = span > 0."""
 
+    def advice(self) -> str:
+        """What may have kept it from arriving and what to do, for errors; empty if nothing can."""
+        return ""
+
 
 class RungeKutta4(AbstractIntegrator):
     """The classical Runge-Kutta method: order 4, four evaluations in each of `steps` equal steps.
@@ -125,6 +129,12 @@ class Adaptive(AbstractIntegrator):
                 f"`Adaptive` got tolerance = {self.tolerance}, expected a number between 0 and 1: "
                 "pass tolerance=1e-5."
             )
+
+    def advice(self) -> str:
+        return (
+            f"a path may have hit the limit max_steps = {self.max_steps} of `Adaptive` before its "
+            "end: raise it or the tolerance, or use `RungeKutta4`"
+        )
 
     def __call__(self, slope: Slope, value: Value, span: Scalar) -> Reached:
         control = diffrax.PIDController(

@@ -145,7 +145,8 @@ def log_prob(
         ValueError: on points of another shape, nan among them, a missing key, or a name that
             stands for no method.
         TypeError: if the method does not apply to the game or the model.
-        RuntimeError: if an adaptive integration hits its step limit, or values are not finite.
+        Unfinished: a `RuntimeError`, if an adaptive integration hits its step limit, or values are
+            not finite; it keeps the values of the points that arrived.
 
     Example:
 
@@ -184,7 +185,7 @@ def _evaluate(
     positive_count(owner, "chunk", chunk)
     result = _log_densities(game, model, points, key, method, chunk)
     last = 0.0 if game.data_at == "end" else game.dynamics.horizon
-    check_finished(owner, result.value, result.time, last)
+    check_finished(owner, points, result.time, last, result.value)
     return result
 
 

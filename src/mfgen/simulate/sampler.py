@@ -57,7 +57,8 @@ def sample(
     Raises:
         ValueError: for n < 1 or a game without a reference density.
         TypeError: if the method does not apply to the game.
-        RuntimeError: if an adaptive integration hits its step limit, or samples are not finite.
+        Unfinished: a `RuntimeError`, if an adaptive integration hits its step limit, or samples are
+            not finite; it keeps the places and times that were reached.
 
     Example:
 

@@ -123,6 +123,10 @@ class TransportCost(AbstractPathTerm):
     def admits(self, game: MFG, model: AbstractModel) -> None:
         _deterministic("TransportCost", game)
 
+    def advice(self, game: MFG) -> str:
+        own = (game.lagrangian.advice(), self.paths.integrator.advice())
+        return "; ".join(text for text in own if text)
+
     def rate(self, game: MFG, here: Here) -> Scalar:
         return game.lagrangian(here.t, here.x, here.control)
 

@@ -150,14 +150,14 @@ def _run(plan, state, history, data, judge, steps, key, callback, every, checkpo
         step = int(state.step)
         if not bool(jnp.all(jnp.stack(list(finite.values())))):
             term = next(name for name, value in finite.items() if not bool(value))
-            raise NonFiniteError(step, term, _last_saved(checkpoints))
+            raise _not_finite(plan, step, term, checkpoints)
         history.pending.add({name: float(value) for name, value in terms.items()}, milliseconds)
         # A stop for a checkpoint alone is no record: what is validated, and so what is best, must
         # not depend on how often the run is saved.
         if step % every == 0 or step == steps:
             loss = None
             if judge is not None:
-                state, loss = _judged(judge, state, history, checkpoints)
+                state, loss = _judged(judge, plan, state, history, checkpoints)
             record = history.record(step, steps, loss, time.perf_counter() - began)
             if callback is not None:
                 callback(record)
@@ -166,16 +166,21 @@ def _run(plan, state, history, data, judge, steps, key, callback, every, checkpo
     return state
 
 
-def _judged(judge: Validation, state: TrainState, history: History, checkpoints):
+def _judged(judge: Validation, plan: Plan, state: TrainState, history: History, checkpoints):
     """The state with the best parameters so far, and the validation loss of its average."""
     step, loss = int(state.step), judge(state.average)
     if not math.isfinite(loss):
-        raise NonFiniteError(step, "validation", _last_saved(checkpoints))
+        raise _not_finite(plan, step, "validation", checkpoints)
     if loss < float(state.best_loss):
         best = (state.average, jnp.asarray(loss, state.best_loss.dtype))
         state = eqx.tree_at(lambda s: (s.best, s.best_loss), state, best)
         history.best_step = step
     return state, loss
+
+
+def _not_finite(plan: Plan, step: int, term: str, checkpoints) -> NonFiniteError:
+    advice = plan.objective.advice_on(term, plan.game)
+    return NonFiniteError(step, term, _last_saved(checkpoints), advice=advice)
 
 
 def _last_saved(checkpoints: Checkpoints | None) -> str | None:

@@ -47,6 +47,10 @@ class AbstractObjective(eqx.Module):
     def check(self, game: MFG) -> None:
         """Raises a `ValueError` for a game that it cannot be evaluated on, before any training."""
 
+    def advice(self, game: MFG) -> str:
+        """What may make it infinite or nan and what to do, for errors; empty if nothing special."""
+        return ""
+
     def joined(self, other: "AbstractObjective", model: AbstractModel) -> "AbstractPair | None":
         """`other` first and this objective second in one pass, if that saves work."""
         return None
@@ -124,6 +128,16 @@ class Combination(AbstractObjective):
     def check(self, game: MFG) -> None:
         for _, part in self.parts:
             part.check(game)
+
+    def advice(self, game: MFG) -> str:
+        return self.advice_on("", game)
+
+    def advice_on(self, name: str, game: MFG) -> str:
+        """The advice on the part of that name, on all parts if it is none."""
+        named = zip(self.names, self.parts, strict=True)
+        own = {known: part.advice(game) for known, (_, part) in named}
+        asked = [own[name]] if name in own else list(own.values())
+        return "; ".join(dict.fromkeys(text for text in asked if text))
 
     def evaluate(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Weighted:
         """The weighted sum with its terms, in the order of `names`."""

@@ -174,6 +174,9 @@ class AbstractPathTerm(AbstractObjective):
     def admits(self, game: MFG, model: AbstractModel) -> None:
         """Raises a `TypeError` for a game or a model that the term has no meaning for."""
 
+    def advice(self, game: MFG) -> str:
+        return self.paths.integrator.advice()
+
     def rate(self, game: MFG, here: Here) -> Scalar:
         """What is added per unit of time."""
         return jnp.zeros((), here.x.dtype)

@@ -116,7 +116,9 @@ def select(
     if best is None:
         assert failure is not None
         tried = f" and so for every weight of {choice.term} ({', '.join(map(str, choice.weights))})"
-        raise NonFiniteError(failure.step, failure.term, failure.checkpoint, tried) from failure
+        raise NonFiniteError(
+            failure.step, failure.term, failure.checkpoint, tried, failure.advice
+        ) from failure
     chosen, model, history = best
     candidates[chosen] = replace(candidates[chosen], chosen=True)
     return model, replace(history, selection=tuple(candidates))
