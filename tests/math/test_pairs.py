@@ -1,0 +1,37 @@
+"""Sums over pairs beside the table of all pairs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfgen.math import pairs
+
+
+@pytest.fixture
+def clouds():
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, y = jax.random.normal(keys[0], (37, 3)), 2.0 + jax.random.normal(keys[1], (23, 3))
+    return x, y, jax.random.normal(keys[2], (23, 2))
+
+
+def profile(square):
+    return jnp.exp(-0.5 * square / 0.7**2) / (1 + square)
+
+
+def test_sums_are_those_of_the_table(clouds, monkeypatch):
+    x, y, values = clouds
+    table = profile(jnp.sum((x[:, None] - y[None]) ** 2, -1))
+    for numbers in (2**24, 23 * 5):  # in one piece, and in chunks with some rows left over
+        monkeypatch.setattr(pairs, "_NUMBERS", numbers)
+        np.testing.assert_allclose(
+            pairs.pair_sums(profile, x, y, values), table @ values, rtol=1e-3, atol=1e-6
+        )
+
+
+def test_gradients_are_those_of_the_sum(clouds):
+    x, y, values = clouds
+    weights = values[:, 0]
+    single = lambda x: weights @ profile(jnp.sum((x[None] - y) ** 2, -1))
+    found = pairs.pair_gradients(profile, x, y, weights)
+    np.testing.assert_allclose(found, jax.vmap(jax.grad(single))(x), rtol=2e-3, atol=1e-5)

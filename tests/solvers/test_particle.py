@@ -1,0 +1,116 @@
+"""Particle flows: velocities against automatic differentiation, ends against the target."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfgen.density.empirical import Empirical
+from mfgen.density.gaussian import Gaussian
+from mfgen.problem.kernel import GaussianKernel
+from mfgen.problem.kernel_energy import MMD
+from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow, blob_energy
+from mfgen.solvers.mmd_flow import MMDFlow
+from mfgen.solvers.particle import descend
+
+KEY = jax.random.key(0)
+TARGET = Gaussian(jnp.array([0.5, -0.5]), jnp.array([1.0, 0.5]))
+
+
+@pytest.fixture
+def points():
+    return 0.7 * jax.random.normal(KEY, (60, 2)) + 1.0
+
+
+def test_the_blob_velocity_is_the_gradient_of_its_energy(points):
+    """n times, since F is a mean and each particle has the mass 1 / n."""
+    energy = lambda points: blob_energy("BlobFlow", TARGET, 0.4, points).value
+    expected = -points.shape[0] * jax.grad(energy)(points)
+    found = BlobFlow(TARGET, 0.4).velocity(points, key=KEY)
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4)
+
+
+def test_the_stein_velocity_is_its_definition(points):
+    width = 0.8
+
+    def velocity(x):
+        kernel = lambda y: jnp.exp(-0.5 * jnp.sum((x - y) ** 2) / width**2)
+        each = lambda y: kernel(y) * jax.grad(TARGET.log_density)(y) + jax.grad(kernel)(y)
+        return jnp.mean(jax.vmap(each)(points), axis=0)
+
+    found = SteinFlow(TARGET, width).velocity(points, key=KEY)
+    np.testing.assert_allclose(found, jax.vmap(velocity)(points), rtol=1e-3, atol=1e-5)
+
+
+def test_the_witness_is_the_variation_of_the_discrepancy(points):
+    data = TARGET.sample(50, key=KEY)
+    flow, functional = MMDFlow(data, (0.6,)), MMD(Empirical(data), GaussianKernel(0.6))
+    witness = lambda x: functional.variation(Empirical(points), x)
+    np.testing.assert_allclose(
+        flow.velocity(points, key=KEY), -jax.vmap(jax.grad(witness))(points), rtol=1e-3, atol=1e-5
+    )
+    # Its energy leaves out pairs of a point with itself, of which there are 1 in n.
+    itself = 0.5 * (1 / 60 + 1 / 50)
+    pairs = 0.5 * (59 / 60 * 1 + 49 / 50 * 1)
+    low, high = functional.value(Empirical(points)) - itself, functional.value(Empirical(points))
+    assert low <= flow.energy(points).value * pairs + 0.01
+    assert flow.energy(points).value < high
+
+
+def test_langevin_has_the_variance_of_its_step():
+    """x' = (1 - h) x + sqrt(2 h) xi rests at the variance 1 / (1 - h / 2)."""
+    step, count = 0.4, 20_000
+    target = Gaussian(jnp.zeros(1), jnp.ones(1))
+    found = descend(
+        LangevinFlow(target, width=0.3),
+        jnp.zeros((count, 1)) + jnp.linspace(-1, 1, count)[:, None],
+        steps=40,
+        step=step,
+        key=KEY,
+        every=40,
+    )
+    variance, error = float(jnp.var(found.points)), (2 / count) ** 0.5 / (1 - step / 2)
+    assert abs(variance - 1 / (1 - step / 2)) < 4 * error
+
+
+@pytest.mark.parametrize(
+    ("flow", "steps", "step"),
+    [
+        (BlobFlow(TARGET, 0.3), 200, 0.02),
+        (SteinFlow(TARGET, 0.7), 400, 0.2),
+        (MMDFlow(TARGET.sample(400, key=jax.random.key(5)), (1.0, 3.0)), 400, 2.0),
+    ],
+    ids=["blob", "stein", "mmd"],
+)
+def test_particles_reach_the_target_and_never_rise(flow, steps, step):
+    start = 0.3 * jax.random.normal(KEY, (400, 2)) + 1.0
+    found = descend(flow, start, steps=steps, step=step, key=KEY, every=20)
+    mean, covariance = jnp.mean(found.points, 0), jnp.cov(found.points.T)
+    # Half of the first energy or less is left, and it fell from record to record.
+    assert found.rise < 0.05
+    assert found.energies[-1] < 0.1 * found.energies[0]
+    np.testing.assert_allclose(mean, TARGET.moments()[0], atol=0.12)
+    np.testing.assert_allclose(jnp.diag(covariance), [1.0, 0.5], rtol=0.2)
+
+
+def test_injected_noise_displaces_the_argument(points):
+    data = TARGET.sample(50, key=KEY)
+    still, noisy = MMDFlow(data), MMDFlow(data, noise=0.5)
+    moved = points + 0.5 * jax.random.normal(KEY, points.shape)
+    apart = still.velocity(points, key=KEY) - noisy.velocity(points, key=KEY)
+    assert float(jnp.max(jnp.abs(apart))) > 1e-3
+    # The argument alone is displaced, not the particles that make the witness.
+    far = MMDFlow(data, noise=1e4).velocity(points, key=KEY)
+    np.testing.assert_allclose(far, 0.0, atol=1e-6)
+    assert moved.shape == noisy.velocity(points, key=KEY).shape
+
+
+def test_what_cannot_be_is_refused(points):
+    with pytest.raises(TypeError, match="`SteinFlow` got a target `Empirical` without"):
+        SteinFlow(Empirical(points))
+    with pytest.raises(ValueError, match="`MMDFlow` got no widths"):
+        MMDFlow(points, widths=())
+    with pytest.raises(ValueError, match="`descend` got step"):
+        descend(LangevinFlow(TARGET), points, steps=1, step=0.0, key=KEY)
+    with pytest.raises(FloatingPointError, match=r"`descend` got particles .* after 50 steps"):
+        descend(LangevinFlow(TARGET), points, steps=50, step=1e4, key=KEY)
