@@ -39,7 +39,8 @@ def exact(weight: float) -> End:
     """The exact solution for the kinetic energy (weight / 2) |v|^2."""
     oracle = terminal_divergence(1, weight)
     density, cost = oracle.solution.density, oracle.cost
-    assert density is not None and cost is not None
+    assert density is not None
+    assert cost is not None
     mean, covariance = density(1.0).moments()
     return _end(float(mean[0]), float(covariance[0, 0]) ** 0.5, cost)
 
