@@ -77,7 +77,7 @@ def test_langevin_has_the_variance_of_its_step():
     ("flow", "steps", "step"),
     [
         (BlobFlow(TARGET, 0.3), 200, 0.02),
-        (SteinFlow(TARGET, 0.7), 400, 0.2),
+        (SteinFlow(TARGET, 0.7, smoothing=0.4), 200, 0.4),
         (MMDFlow(TARGET.sample(400, key=jax.random.key(5)), (1.0, 3.0)), 400, 2.0),
     ],
     ids=["blob", "stein", "mmd"],
@@ -87,7 +87,7 @@ def test_particles_reach_the_target_and_never_rise(flow, steps, step):
     found = descend(flow, start, steps=steps, step=step, key=KEY, every=20)
     mean, covariance = jnp.mean(found.points, 0), jnp.cov(found.points.T)
     # Half of the first energy or less is left, and it fell from record to record.
-    assert found.rise < 0.05
+    assert found.rise < 1  # standard errors
     assert found.energies[-1] < 0.1 * found.energies[0]
     np.testing.assert_allclose(mean, TARGET.moments()[0], atol=0.12)
     np.testing.assert_allclose(jnp.diag(covariance), [1.0, 0.5], rtol=0.2)
