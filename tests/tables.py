@@ -35,6 +35,7 @@ from mfgen.problem.functional import (
 from mfgen.problem.interaction import CrowdAversion, Pairwise
 from mfgen.problem.kernel import AttractionRepulsion, InverseMultiquadric
 from mfgen.problem.kernel_energy import MMD, PorousMedium
+from mfgen.problem.labels import OfPoints, WithLabels
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.problem.mean import MeanAttraction, MeanTarget
 from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
@@ -95,6 +96,10 @@ LAGRANGIANS: dict[str, LagrangianRow] = {
     "WithPotential": LagrangianRow(
         lambda: WithPotential(Kinetic(2.0), place), lambda t, x, p: p @ p / 4 - place(t, x)
     ),
+    "OfPoints": LagrangianRow(
+        lambda: OfPoints(WithPotential(Kinetic(2.0), place), 1),
+        lambda t, x, p: p @ p / 4 - place(t, x[:-1]),
+    ),
     "ScoreLagrangian": LagrangianRow(
         lambda: ScoreLagrangian(REVERSAL), score_hamiltonian, lambda: REVERSAL
     ),
@@ -108,6 +113,7 @@ CONSTRAINTS = {"Prescribed": lambda: Prescribed(target())}
 DYNAMICS: dict[str, Callable[[], AbstractDynamics]] = {
     "Integrator": Integrator,
     "Integrator-diffusing": lambda: Integrator(sigma=0.5, horizon=2.0),
+    "WithLabels": lambda: WithLabels(Integrator(), DIM - 1, 1),
     "VP": VP,
     "VE": VE,
     "SubVP": SubVP,

@@ -20,6 +20,10 @@ from mfgen.density.energy import Unnormalised as Unnormalised
 from mfgen.density.gaussian import Gaussian as Gaussian
 from mfgen.density.gaussian import GaussianMixture as GaussianMixture
 from mfgen.density.gaussian import mixture20 as mixture20
+from mfgen.density.labels import Labelled as Labelled
+from mfgen.density.labels import LabelledPoints as LabelledPoints
+from mfgen.density.labels import labelled as labelled
+from mfgen.density.labels import one_hot as one_hot
 from mfgen.density.laplace import laplace as laplace
 from mfgen.density.logistic import logistic_posterior as logistic_posterior
 from mfgen.density.product import Product as Product
@@ -97,6 +101,8 @@ from mfgen.problem.generator import Alpha as Alpha
 from mfgen.problem.generator import Generator as Generator
 from mfgen.problem.interaction import CrowdAversion as CrowdAversion
 from mfgen.problem.interaction import Pairwise as Pairwise
+from mfgen.problem.labels import OfPoints as OfPoints
+from mfgen.problem.labels import WithLabels as WithLabels
 from mfgen.problem.kernel import AttractionRepulsion as AttractionRepulsion
 from mfgen.problem.kernel import DistanceKernel as DistanceKernel
 from mfgen.problem.kernel import GaussianKernel as GaussianKernel
@@ -117,6 +123,7 @@ from mfgen.simulate.diffusion import StochasticHeun as StochasticHeun
 from mfgen.simulate.flow import ProbabilityFlow as ProbabilityFlow
 from mfgen.simulate.integrator import Adaptive as Adaptive
 from mfgen.simulate.integrator import RungeKutta4 as RungeKutta4
+from mfgen.simulate.labels import sample_given as sample_given
 from mfgen.simulate.langevin import PredictorCorrector as PredictorCorrector
 from mfgen.simulate.likelihood import FlowLikelihood as FlowLikelihood
 from mfgen.simulate.likelihood import OneShot as OneShot

@@ -56,9 +56,16 @@ class AbstractPotential(AbstractModel):
     def costate(self, t: Time, x: State) -> Costate:
         return jax.grad(self, argnums=1)(t, x)
 
-    def jet(self, t: Time, x: State) -> Jet:
-        """U, dt U, grad U and lap U; potentials that know a closed form override it."""
-        return autodiff.jet(self)(t, x)
+    def jet(self, t: Time, x: State, fixed: int = 0) -> Jet:
+        """U, dt U, grad U and lap U; potentials that know a closed form override it.
+
+        The Laplacian leaves the last `fixed` coordinates out, those of a label.
+        """
+        if not fixed:
+            return autodiff.jet(self)(t, x)
+        point, label = x[:-fixed], x[-fixed:]
+        found = autodiff.jet(lambda t, point: self(t, jnp.concatenate([point, label])))(t, point)
+        return found._replace(gradient=self.costate(t, x))
 
 
 class AbstractVectorField(AbstractModel):

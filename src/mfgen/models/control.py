@@ -63,7 +63,7 @@ class ControlField(AbstractModel):
 
 
 def control_field(game: MFG, *, key: Key, frequencies: int = 0, **network: Any) -> ControlField:
-    """A `ControlField` with a fully connected trunk of x and the normalised time.
+    """A `ControlField` with a fully connected trunk of x, its label and the normalised time.
 
     Arguments:
         game: a game with an initial density.
@@ -79,7 +79,6 @@ def control_field(game: MFG, *, key: Key, frequencies: int = 0, **network: Any) 
             "`control_field` got a game without an initial density, expected one to take the "
             "dimension from: declare `MFG(..., initial=density)`."
         )
-    dim = game.initial.dim
-    return ControlField(
-        Timed(MLP(dim, dim, frequencies=frequencies, key=key, **network), game.dynamics.horizon)
-    )
+    dim, labels = game.initial.dim, game.dynamics.fixed
+    trunk = MLP(dim, dim - labels, frequencies=frequencies, key=key, **network)
+    return ControlField(Timed(trunk, game.dynamics.horizon))

@@ -58,12 +58,14 @@ class OTFlowPotential(AbstractPotential):
         s = _joint(t, x)
         return self._backward(s, self._forward(s)[1])[0][:-1]
 
-    def jet(self, t: Time, x: State) -> Jet:
+    def jet(self, t: Time, x: State, fixed: int = 0) -> Jet:
         """U, dt U, grad U and lap U in closed form, at one point."""
         s = _joint(t, x)
         value, bends = self._forward(s)
         gradient, weights = self._backward(s, bends)
-        return Jet(value, gradient[-1], gradient[:-1], self._laplacian(bends, weights))
+        return Jet(
+            value, gradient[-1], gradient[:-1], self._laplacian(bends, weights, x.size - fixed)
+        )
 
     @property
     def _step(self) -> float:
@@ -92,11 +94,12 @@ class OTFlowPotential(AbstractPotential):
         gradient = (adjoint * bends[0]) @ self.lift + quadratic + self.slope
         return gradient, weights[::-1]
 
-    def _laplacian(self, bends: list[Array], weights: list[Array]) -> Scalar:
+    def _laplacian(self, bends: list[Array], weights: list[Array], dim: int) -> Scalar:
+        """The sum of the second derivatives along the first `dim` inputs."""
         # Directions by units, not units by directions: a product with a layer is then one of
         # matrices for a whole batch, and so is its weight gradient.
-        along = self.lift[:, :-1].T
-        total = jnp.sum(jnp.square(self.factor[:, :-1]))
+        along = self.lift[:, :dim].T
+        total = jnp.sum(jnp.square(self.factor[:, :dim]))
         total = total + _curvature(bends[0], weights[0], along)
         slopes = bends[0][None] * along
         for i, layer in enumerate(self.layers, 1):

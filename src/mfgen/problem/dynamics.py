@@ -40,6 +40,11 @@ class AbstractDynamics(eqx.Module):
     def deterministic(self) -> bool:
         """Whether sigma is zero at all times, so that no Laplacian is computed."""
 
+    @property
+    def fixed(self) -> int:
+        """How many coordinates, the last ones, never move: those of a label."""
+        return 0
+
     @abstractmethod
     def free(self, t: Time, x: State) -> State:
         """The drift a(t, x) without control, shape `[dim]`."""
@@ -47,6 +52,11 @@ class AbstractDynamics(eqx.Module):
     @abstractmethod
     def gain(self, t: Time) -> Gain:
         """The gain g(t): a scalar, or a matrix of shape `[dim, control]`."""
+
+    def uniform_gain(self, t: Time) -> Scalar | None:
+        """g where each coordinate that moves is steered by its own control, else `None`."""
+        gain = self.gain(t)
+        return gain if gain.ndim == 0 else None
 
     @abstractmethod
     def diffusion(self, t: Time) -> Scalar:

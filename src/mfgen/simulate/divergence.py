@@ -121,8 +121,8 @@ class ExactDivergence(AbstractDivergence):
         if isinstance(model, AbstractPotential):
             if is_score_based(game):
                 return _laplacian_slope(game, model, t, x)
-            mobility, gain = game.lagrangian.mobility(t), game.dynamics.gain(t)
-            if game.dynamics.deterministic and mobility is not None and gain.ndim == 0:
+            mobility, gain = game.lagrangian.mobility(t), game.dynamics.uniform_gain(t)
+            if game.dynamics.deterministic and mobility is not None and gain is not None:
                 return _gradient_slope(game, model, t, x, gain * gain * mobility)
         slope = _projected_slope(game, model, t, x, directions)
         return Slope(slope.velocity, jnp.sum(slope.divergence)[None])
@@ -162,6 +162,19 @@ class Hutchinson(AbstractDivergence):
         return _projected_slope(game, model, t, x, directions)
 
 
+def moving_directions(
+    game: MFG, method: AbstractDivergence, x: State, *, key: Key | None
+) -> Directions:
+    """The method's directions of one path, `[m, dim]`, none along a label.
+
+    A label does not move: along it there is nothing to sum, and a probe would only add noise.
+    """
+    fixed = game.dynamics.fixed
+    if not fixed:
+        return method.directions(x, key=key)
+    return jnp.pad(method.directions(x[:-fixed], key=key), ((0, 0), (0, fixed)))
+
+
 def flow_field(game: MFG, model: AbstractModel) -> Callable[[Time, State], State]:
     """The velocity field (t, x) -> b whose flow carries the densities of the game.
 
@@ -188,7 +201,7 @@ def _projected_slope(
 def _gradient_slope(
     game: MFG, model: AbstractPotential, t: Time, x: State, spread: Scalar
 ) -> Slope:
-    potential = model.jet(t, x)
+    potential = model.jet(t, x, game.dynamics.fixed)
     free = divergence(lambda x: game.dynamics.free(t, x))(x)
     b = drift(game, t, x, potential.gradient)
     return Slope(b, (free - spread * potential.laplacian)[None])

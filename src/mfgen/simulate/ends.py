@@ -7,6 +7,7 @@ The reference of a normalizing flow is the density that its terminal cost compar
 """
 
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
+from mfgen.density.labels import Labelled
 from mfgen.problem.game import MFG
 
 
@@ -15,23 +16,16 @@ def reference(owner: str, game: MFG) -> AbstractDensity:
 
     Raises:
         ValueError: in the name of `owner`, for a game without a first density.
-        TypeError: for a normalizing flow whose terminal cost has no goal.
+        TypeError: for a normalizing flow whose terminal cost has no goal, or a game with labels
+            whose reference has none.
     """
-    if game.data_at == "end":
-        if game.initial is None:
-            raise ValueError(
-                f"`{owner}` got a game without a first density, expected one to start from: pass "
-                "initial=... to `MFG`."
-            )
-        return game.initial
-    goal = game.terminal.goal
-    if goal is None:
+    density = _other_end(owner, game)
+    if game.dynamics.fixed and not isinstance(density, Labelled):
         raise TypeError(
-            f"`{owner}` got a flow with the terminal cost `{type(game.terminal).__name__}`, "
-            "expected one that names a density, such as `KL(reference)`: it is the law that "
-            "samples are carried back from."
+            f"`{owner}` got a game with labels whose reference is `{type(density).__name__}`, "
+            "expected a law of points beside their labels: pass `Labelled(law, labels)`."
         )
-    return goal
+    return density
 
 
 def evaluable_reference(owner: str, game: MFG) -> AbstractEvaluable:
@@ -48,3 +42,21 @@ def evaluable_reference(owner: str, game: MFG) -> AbstractEvaluable:
             "flow from data, as the goal of the terminal cost."
         )
     return density
+
+
+def _other_end(owner: str, game: MFG) -> AbstractDensity:
+    if game.data_at == "end":
+        if game.initial is None:
+            raise ValueError(
+                f"`{owner}` got a game without a first density, expected one to start from: pass "
+                "initial=... to `MFG`."
+            )
+        return game.initial
+    goal = game.terminal.goal
+    if goal is None:
+        raise TypeError(
+            f"`{owner}` got a flow with the terminal cost `{type(game.terminal).__name__}`, "
+            "expected one that names a density, such as `KL(reference)`: it is the law that "
+            "samples are carried back from."
+        )
+    return goal

@@ -33,7 +33,7 @@ from mfgen.simulate.base import (
     check_points,
     map_chunks,
 )
-from mfgen.simulate.divergence import AbstractDivergence, NoDivergence
+from mfgen.simulate.divergence import AbstractDivergence, NoDivergence, moving_directions
 from mfgen.simulate.frame import from_frame, smooth_frame, to_frame
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4, Value
 
@@ -99,7 +99,7 @@ def transport(
     """
     frame = smooth_frame(game)
     span = frame.clock.span
-    directions = divergence.directions(x, key=key)
+    directions = moving_directions(game, divergence, x, key=key)
 
     def slope(tau: Time, state: Value) -> Value:
         # A reversed path is run on a clock that counts from the horizon.

@@ -36,7 +36,7 @@ from mfgen.math.chunk import chunked_mean
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.train.coupling import AbstractCoupling, Independent, partners, stratified
-from mfgen.train.interpolation import AbstractInterpolant, Straight, between
+from mfgen.train.interpolation import AbstractInterpolant, Straight, between, with_label
 from mfgen.train.objective import AbstractObjective
 
 
@@ -69,7 +69,7 @@ class ActionMatching(AbstractObjective):
         pair_key, time_key, _ = jax.random.split(key, 3)
         goal = partners("ActionMatching", game, self.coupling, batch, key=pair_key)
         s = stratified(batch.shape[0], key=time_key, dtype=batch.dtype)
-        x, move = between(self.interpolant, s, batch, goal)
+        x, move = with_label(game, *between(self.interpolant, s, batch, goal), batch)
         horizon = jnp.asarray(game.dynamics.horizon, batch.dtype)
 
         def paired(model: AbstractPotential, sample) -> Scalar:

@@ -9,6 +9,11 @@
 | `ExactTransport` | a permutation | E abs(x - z)^2 |
 | `EntropicTransport` | drawn from the plan | E abs(x - z)^2 + 2 S KL(pi to the product) |
 
+Points with labels are paired within their label: every row of the data gets a fresh point of the
+reference, and points are exchanged among equal labels alone. The law of z given y is then the
+reference for each label y; pairs formed across labels would bend it, and the flow, which starts
+from the reference for every label, would not meet the points that it was trained on.
+
 A permutation keeps both marginals whatever it is: an inexact one costs straightness of the paths
 and nothing else. Two pairs are better crossed if (x_i - x_j).(z_i - z_j) < 0. Swapping them while
 any such two are left ends where no two are, at a 2-cyclically monotone pairing; in each of n
@@ -29,34 +34,45 @@ References:
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from mfgen._types import Batch, Key
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
 from mfgen.simulate.ends import reference
 
+Groups = Int[Array, "n"]
+
 # Up to so many dimensions a swap is judged by the points faster than by a table of products.
 _FEW = 3
 
 
 class AbstractCoupling(eqx.Module):
-    """How points of two samples are paired; to add one, give `__call__(data, goal, *, key)`."""
+    """How points of two samples are paired; to add one, give `__call__`.
+
+    Rows with equal numbers in `groups` belong together, those of both samples by their place: a
+    coupling with groups pairs within each as it pairs without them.
+    """
 
     @abstractmethod
-    def __call__(self, data: Batch, goal: Batch, *, key: Key) -> Batch:
+    def __call__(
+        self, data: Batch, goal: Batch, *, key: Key, groups: Groups | None = None
+    ) -> Batch:
         """The partners of the rows of `data` among those of `goal`, `[n, dim]`."""
 
 
 class Independent(AbstractCoupling):
     """Pairs as they were drawn."""
 
-    def __call__(self, data: Batch, goal: Batch, *, key: Key) -> Batch:
+    def __call__(
+        self, data: Batch, goal: Batch, *, key: Key, groups: Groups | None = None
+    ) -> Batch:
         return goal
 
 
@@ -72,11 +88,13 @@ class OptimalTransport(AbstractCoupling):
     def __check_init__(self):
         _at_least_one("OptimalTransport", "passes", self.passes)
 
-    def __call__(self, data: Batch, goal: Batch, *, key: Key) -> Batch:
+    def __call__(
+        self, data: Batch, goal: Batch, *, key: Key, groups: Groups | None = None
+    ) -> Batch:
         if data.shape[1] == 1:
-            return jnp.sort(goal, axis=0)[jnp.argsort(jnp.argsort(data[:, 0]))]
+            return goal[_order(goal, groups)][jnp.argsort(_order(data, groups))]
         swapped = _by_points if data.shape[1] <= _FEW else _by_products
-        return swapped(data, goal, self.passes)
+        return swapped(data, goal, self.passes, groups)
 
 
 class ExactTransport(AbstractCoupling):
@@ -85,9 +103,12 @@ class ExactTransport(AbstractCoupling):
     Time grows like n^3: for small batches, or as a measure for `OptimalTransport`.
     """
 
-    def __call__(self, data: Batch, goal: Batch, *, key: Key) -> Batch:
+    def __call__(
+        self, data: Batch, goal: Batch, *, key: Key, groups: Groups | None = None
+    ) -> Batch:
         like = jax.ShapeDtypeStruct(data.shape[:1], jnp.int32)
-        fixed = jax.lax.stop_gradient((data, goal))
+        groups = jnp.zeros(data.shape[0], int) if groups is None else groups
+        fixed = *jax.lax.stop_gradient((data, goal)), groups
         return goal[jax.pure_callback(_assigned, like, *fixed, vmap_method="sequential")]
 
 
@@ -109,26 +130,36 @@ class EntropicTransport(AbstractCoupling):
         positive("EntropicTransport", "tolerance", self.tolerance)
         _at_least_one("EntropicTransport", "iterations", self.iterations)
 
-    def __call__(self, data: Batch, goal: Batch, *, key: Key) -> Batch:
-        plan = self.plan(*jax.lax.stop_gradient((data, goal)))
+    def __call__(
+        self, data: Batch, goal: Batch, *, key: Key, groups: Groups | None = None
+    ) -> Batch:
+        plan = self.plan(*jax.lax.stop_gradient((data, goal)), groups)
         reached = jnp.cumsum(plan, axis=1)
         level = reached[:, -1:] * jax.random.uniform(key, (data.shape[0], 1), plan.dtype)
         chosen = jnp.sum(reached <= level, axis=1)
         return goal[jnp.minimum(chosen, goal.shape[0] - 1)]
 
-    def plan(self, data: Batch, goal: Batch) -> Float[Array, "n n"]:
-        """The probabilities of all pairs, `[n, n]`."""
-        pointcloud, problem, solver = _library()
+    def plan(self, data: Batch, goal: Batch, groups: Groups | None = None) -> Float[Array, "n n"]:
+        """The probabilities of all pairs, `[n, n]`; none for a pair of two groups."""
+        geometry, pointcloud, problem, solver = _library()
         sinkhorn = solver.Sinkhorn(
             threshold=self.tolerance, max_iterations=self.iterations, norm_error=1
         )
         with jax.numpy_rank_promotion("allow"):  # which the library relies on
             cost = pointcloud.PointCloud(data, goal, epsilon=2 * self.variance)
-            return sinkhorn(problem.LinearProblem(cost)).matrix
+            if groups is None:
+                return sinkhorn(problem.LinearProblem(cost)).matrix
+            table, apart = cost.cost_matrix, groups[:, None] != groups[None]
+            # So far that nothing is left of such a pair beside the costs of others.
+            far = 3 * jnp.max(table) + 100 * cost.epsilon
+            cost = geometry.Geometry(jnp.where(apart, far, table), epsilon=2 * self.variance)
+            return jnp.where(apart, 0, sinkhorn(problem.LinearProblem(cost)).matrix)
 
 
 def partners(owner: str, game: MFG, coupling: AbstractCoupling, batch: Batch, *, key: Key) -> Batch:
     """Fresh points of the game's reference, each paired with its row of the batch, `[n, dim]`.
+
+    In a game with labels they have the labels of their rows, and pairs are formed within a label.
 
     Raises:
         TypeError: in the name of `owner`, for a game whose data are not at its start or whose
@@ -141,7 +172,13 @@ def partners(owner: str, game: MFG, coupling: AbstractCoupling, batch: Batch, *,
         )
     draw_key, pair_key = jax.random.split(key)
     goal = reference(owner, game).sample(batch.shape[0], key=draw_key).astype(batch.dtype)
-    return coupling(batch, goal, key=pair_key)
+    fixed = game.dynamics.fixed
+    if not fixed:
+        return coupling(batch, goal, key=pair_key)
+    # The points of the reference do not depend on the labels that were drawn with them.
+    labels, groups = batch[:, -fixed:], _equal_rows(batch[:, -fixed:])
+    paired = coupling(batch[:, :-fixed], goal[:, :-fixed], key=pair_key, groups=groups)
+    return jnp.concatenate([paired, labels], axis=1)
 
 
 def stratified(n: int, *, key: Key, dtype) -> Float[Array, "n"]:
@@ -149,9 +186,21 @@ def stratified(n: int, *, key: Key, dtype) -> Float[Array, "n"]:
     return (jnp.arange(n, dtype=dtype) + jax.random.uniform(key, (n,), dtype)) / n
 
 
-def _by_points(x: Batch, z: Batch, passes: int) -> Batch:
+def _equal_rows(labels: Batch) -> Groups:
+    """A number for each row, the same for rows that are equal."""
+    n = labels.shape[0]
+    return jnp.unique(labels, axis=0, return_inverse=True, size=n)[1].reshape(n)
+
+
+def _order(points: Batch, groups: Groups | None) -> Groups:
+    """The order of points on a line, group after group."""
+    return jnp.argsort(points[:, 0]) if groups is None else jnp.lexsort((points[:, 0], groups))
+
+
+def _by_points(x: Batch, z: Batch, passes: int, groups: Groups | None = None) -> Batch:
     """z in the order to which swaps lead, each judged by the points: few dimensions."""
     n, x, mirror = x.shape[0], x.T, _twice_reversed(x.T)
+    allowed = _together(groups)
 
     def meet(step: Array, z: Array) -> Array:
         k = step % n
@@ -159,16 +208,16 @@ def _by_points(x: Batch, z: Batch, passes: int) -> Batch:
         product = jnp.sum((x - _partner(mirror, k)) * (z - other), axis=0)
         # The sum is one number for both: rounding cannot make them disagree and double a point.
         crossed = product + _partner(_twice_reversed(product), k) < 0
-        return jnp.where(crossed[None], other, z)
+        return jnp.where(allowed(crossed, k)[None], other, z)
 
     return jax.lax.fori_loop(0, passes * n, meet, z.T).T
 
 
-def _by_products(x: Batch, z: Batch, passes: int) -> Batch:
+def _by_products(x: Batch, z: Batch, passes: int, groups: Groups | None = None) -> Batch:
     """The same by a table of all x_i.z_j: a swap costs as much in any number of dimensions."""
     # The best permutation does not depend on the means, and rounding is less without them.
     left, right = (points - jnp.mean(points, axis=0, keepdims=True) for points in (x, z))
-    table, row = left @ right.T, jnp.arange(x.shape[0])
+    table, row, allowed = left @ right.T, jnp.arange(x.shape[0]), _together(groups)
 
     def meet(step: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         column, value = state
@@ -176,11 +225,19 @@ def _by_products(x: Batch, z: Batch, passes: int) -> Batch:
         exchange = lambda values: _partner(_twice_reversed(values), k)
         other = exchange(column)
         offer = table[row, other]
-        crossed = value + exchange(value) < offer + exchange(offer)
+        crossed = allowed(value + exchange(value) < offer + exchange(offer), k)
         return jnp.where(crossed, other, column), jnp.where(crossed, offer, value)
 
     start = row, jnp.diagonal(table)
     return z[jax.lax.fori_loop(0, passes * row.size, meet, start)[0]]
+
+
+def _together(groups: Groups | None) -> Callable[[Array, Array], Array]:
+    """Which of the swaps of round k stay within a group."""
+    if groups is None:
+        return lambda crossed, k: crossed
+    mirror = _twice_reversed(groups)
+    return lambda crossed, k: crossed & (groups == _partner(mirror, k))
 
 
 def _twice_reversed(values: Array) -> Array:
@@ -194,23 +251,27 @@ def _partner(mirror: Array, k: Array) -> Array:
     return jax.lax.dynamic_slice_in_dim(mirror, n - 1 - k, n, axis=-1)
 
 
-def _assigned(x: ArrayLike, z: ArrayLike) -> np.ndarray:
+def _assigned(x: ArrayLike, z: ArrayLike, groups: ArrayLike) -> np.ndarray:
     from scipy.optimize import linear_sum_assignment
 
     x, z = (np.asarray(points, float) for points in (x, z))
-    # The squares of x and z alone do not depend on the permutation.
-    centred = (x - x.mean(axis=0)) @ (z - z.mean(axis=0)).T
-    return linear_sum_assignment(centred, maximize=True)[1].astype(np.int32)
+    partner, groups = np.empty(len(x), np.int32), np.asarray(groups)
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        left, right = (points[rows] - points[rows].mean(axis=0) for points in (x, z))
+        # The squares of x and z alone do not depend on the permutation.
+        partner[rows] = rows[linear_sum_assignment(left @ right.T, maximize=True)[1]]
+    return partner
 
 
 def _library():
     """ott-jax, without the warning of a library below it that says it is no longer kept."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        from ott.geometry import pointcloud
+        from ott.geometry import geometry, pointcloud
         from ott.problems.linear import linear_problem
         from ott.solvers.linear import sinkhorn
-    return pointcloud, linear_problem, sinkhorn
+    return geometry, pointcloud, linear_problem, sinkhorn
 
 
 def _at_least_one(owner: str, name: str, value: int) -> None:

@@ -87,7 +87,7 @@ class FlowMatching(AbstractObjective):
         x = batch + s[:, None] * move
         if self.width:
             x = x + self.width * jax.random.normal(noise_key, x.shape, x.dtype)
-        return _regression(game, model, s, x, move)
+        return _regression(game, model, s, *with_label(game, x, move, batch))
 
 
 class StochasticInterpolant(AbstractObjective):
@@ -127,7 +127,7 @@ class StochasticInterpolant(AbstractObjective):
             noise = jax.random.normal(noise_key, x.shape, x.dtype)
             width, speed = _with_slopes(self._width, s)
             x, move = x + width[:, None] * noise, move + speed[:, None] * noise
-        return _regression(game, model, s, x, move)
+        return _regression(game, model, s, *with_label(game, x, move, batch))
 
     def _width(self, s: Fractions) -> Fractions:
         return self.latent * jnp.sqrt(2 * s * (1 - s))
@@ -140,6 +140,16 @@ def between(
     weights, slopes = _with_slopes(interpolant.weights, s)
     x, move = (alpha[:, None] * data + beta[:, None] * goal for alpha, beta in (weights, slopes))
     return x, move
+
+
+def with_label(game: MFG, x: Batch, move: Batch, data: Batch) -> tuple[Batch, Batch]:
+    """Places and velocities in which labels, where there are any, are those of the data at rest."""
+    fixed = game.dynamics.fixed
+    if not fixed:
+        return x, move
+    at_rest = jnp.zeros_like(move[:, -fixed:])
+    x = jnp.concatenate([x[:, :-fixed], data[:, -fixed:]], axis=1)
+    return x, jnp.concatenate([move[:, :-fixed], at_rest], axis=1)
 
 
 def _with_slopes(f, s: Fractions):

@@ -29,7 +29,7 @@ from mfgen.math.autodiff import Jet, divergence
 from mfgen.math.chunk import chunked_mean
 from mfgen.models.base import AbstractModel, AbstractPotential, velocity
 from mfgen.problem.game import MFG
-from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence
+from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, moving_directions
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4
 from mfgen.train.objective import AbstractBundle, AbstractObjective, Weighted
 
@@ -120,7 +120,7 @@ class Paths(AbstractBundle):
 
         def one(model: AbstractModel, sample) -> tuple[Scalar, tuple[Scalar, ...]]:
             start, key = sample
-            directions = self.divergence.directions(start, key=key)
+            directions = moving_directions(game, self.divergence, start, key=key)
             begun = start, zero, (zero,) * len(parts)
             along = lambda t, state: slope(model, jnp.asarray(t, batch.dtype), state, directions)
             state, reached = self.integrator(along, begun, span)
@@ -128,7 +128,8 @@ class Paths(AbstractBundle):
 
         def many(model: AbstractModel, sample) -> tuple[Scalar, tuple[Scalar, ...]]:
             starts, keys = sample
-            directions = jax.vmap(lambda x, key: self.divergence.directions(x, key=key))(*sample)
+            drawn = lambda x, key: moving_directions(game, self.divergence, x, key=key)
+            directions = jax.vmap(drawn)(*sample)
             zeros = jnp.zeros(len(keys), batch.dtype)
 
             def along(t: Time, state):
@@ -197,16 +198,16 @@ def _here(
 ) -> Here:
     zero = jnp.zeros((), x.dtype)
     mobility = game.lagrangian.mobility(t)
-    gain = game.dynamics.gain(t)
+    gain = game.dynamics.uniform_gain(t)
     if (
         isinstance(model, AbstractPotential)
         and method.exact
         and mobility is not None
-        and gain.ndim == 0
+        and gain is not None
         and "jacobian" not in uses
         and uses & {"divergence", "value"}
     ):
-        jet = model.jet(t, x)
+        jet = model.jet(t, x, game.dynamics.fixed)
         control = optimal_control(game, t, x, jet.gradient)
         spread = divergence(lambda x: game.dynamics.free(t, x))(x)
         spread = spread - gain * gain * mobility * jet.laplacian
@@ -222,7 +223,7 @@ def _here(
         return Here(t, x, control, field(x), zero, jet, None, method.exact)
     if method.exact:
         # The same for all particles, and known when the pass is compiled.
-        directions = method.directions(x, key=None)
+        directions = moving_directions(game, method, x, key=None)
     moved, push = jax.linearize(field, x)
     pushed = jax.vmap(push)(directions)
     along = jnp.sum(directions * pushed)

@@ -21,6 +21,9 @@
 A prescribed path solves the game only if it is the optimal one: flow matching is listed as what
 approximates the hard-constrained game, and `certify` tells how well.
 
+With data that are `LabelledPoints(points, labels)` each recipe but the last makes a conditional
+flow: the labels are coordinates that do not move (`mfgen.problem.labels`).
+
 References: R. T. Q. Chen et al. (2018), arXiv 1806.07366; D. Onken et al. (2021), arXiv 2006.00104;
 C. Finlay et al. (2020), arXiv 2002.02798; Y. Lipman et al. (2023), arXiv 2210.02747; A. Tong et al.
 (2024), arXiv 2302.00482; M. Albergo, E. Vanden-Eijnden (2023), arXiv 2209.15571; K. Neklyudov et
@@ -51,6 +54,7 @@ from mfgen.problem.cost import (
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.functional import KL
 from mfgen.problem.game import MFG
+from mfgen.problem.labels import point_dim, with_labels
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.train.action import ActionMatching
 from mfgen.train.coupling import OptimalTransport
@@ -104,14 +108,16 @@ def flow_game(
     reference: AbstractEvaluable | None = None,
 ) -> MFG:
     """The game from data to a reference, N(0, I) if absent, with M = weight KL."""
-    goal = isotropic(jnp.zeros(data.dim), 1.0) if reference is None else reference
-    return MFG(Integrator(), lagrangian, weight * KL(goal), initial=data, data_at="start")
+    goal = isotropic(jnp.zeros(point_dim(data)), 1.0) if reference is None else reference
+    terminal = weight * KL(goal)
+    return with_labels(MFG(Integrator(), lagrangian, terminal, initial=data, data_at="start"))
 
 
 def bridge_game(data: AbstractDensity, reference: AbstractEvaluable | None = None) -> MFG:
     """Optimal transport from data to a reference, N(0, I) if absent, which is prescribed."""
-    goal = isotropic(jnp.zeros(data.dim), 1.0) if reference is None else reference
-    return MFG(Integrator(), Kinetic(), Prescribed(goal), initial=data, data_at="start")
+    goal = isotropic(jnp.zeros(point_dim(data)), 1.0) if reference is None else reference
+    terminal = Prescribed(goal)
+    return with_labels(MFG(Integrator(), Kinetic(), terminal, initial=data, data_at="start"))
 
 
 def energy_game(

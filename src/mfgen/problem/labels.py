@@ -1,0 +1,176 @@
+"""Labels in a game: coordinates of the state that do not move, and that no cost depends on.
+
+    z = (x, y),      dX = [a(t, X) + g(t) v] dt,      dY = 0,      L(t, z, v) = L(t, x, v)
+
+The gain of the joint state is [[g I], [0]], so H(t, z, p) = H(t, x, dU/dx): the HJB equation has no
+derivative along y, and there is one for each label, with U(t, x, y) its value function. The
+derivative of the flow of z is block triangular with an identity, and its determinant is that of
+x -> X(T) at fixed y. The reference is pi(x) times the labels' own law, so
+
+    KL(rho(T) || reference) = E_y KL(rho(T, . | y) || pi),
+
+and a game of labelled points is a game for each label, solved by one model.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from mfgen._types import Control, Scalar, State, Time
+from mfgen.density.base import AbstractDensity
+from mfgen.density.labels import Labelled, LabelledPoints, Rows
+from mfgen.problem.dynamics import AbstractDynamics, Gain
+from mfgen.problem.functional import AbstractFunctional, evaluable
+from mfgen.problem.game import MFG
+from mfgen.problem.lagrangian import AbstractLagrangian
+
+
+class WithLabels(AbstractDynamics):
+    """Dynamics of points beside labels that do not move: a state (x, y) of `dim + labels`.
+
+    Arguments:
+        dynamics: how the points move; without noise.
+        dim: coordinates of a point.
+        labels: coordinates of its label, the last ones of the state.
+
+    Raises:
+        ValueError: for dynamics with noise, or sizes that are no positive integers.
+    """
+
+    dynamics: AbstractDynamics
+    dim: int = eqx.field(static=True)
+    labels: int = eqx.field(static=True)
+
+    def __init__(self, dynamics: AbstractDynamics, dim: int, labels: int):
+        if not dynamics.deterministic:
+            raise ValueError(
+                "`WithLabels` got dynamics with noise, expected sigma = 0: noise would move the "
+                "labels too; pass `Integrator()`."
+            )
+        _check_size("WithLabels", "dim", dim)
+        _check_size("WithLabels", "labels", labels)
+        self.dynamics, self.dim, self.labels = dynamics, dim, labels
+
+    @property
+    def horizon(self) -> float:
+        return self.dynamics.horizon
+
+    @property
+    def deterministic(self) -> bool:
+        return True
+
+    @property
+    def fixed(self) -> int:
+        return self.labels
+
+    def free(self, t: Time, x: State) -> State:
+        return jnp.pad(self.dynamics.free(t, x[: self.dim]), (0, self.labels))
+
+    def gain(self, t: Time) -> Gain:
+        gain = self.dynamics.gain(t)
+        moved = gain if gain.ndim == 2 else gain * jnp.eye(self.dim)
+        return jnp.pad(moved, ((0, self.labels), (0, 0)))
+
+    def uniform_gain(self, t: Time) -> Scalar | None:
+        return self.dynamics.uniform_gain(t)
+
+    def diffusion(self, t: Time) -> Scalar:
+        return self.dynamics.diffusion(t)
+
+
+class OfPoints(AbstractLagrangian):
+    """A cost of points beside labels: L(t, (x, y), v) = L(t, x, v).
+
+    Arguments:
+        lagrangian: L of the point alone.
+        labels: coordinates of the label, the last ones of the state.
+    """
+
+    lagrangian: AbstractLagrangian
+    labels: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        _check_size("OfPoints", "labels", self.labels)
+
+    def __call__(self, t: Time, x: State, v: Control) -> Scalar:
+        return self.lagrangian(t, x[: -self.labels], v)
+
+    def argmax(self, t: Time, x: State, q: Control) -> Control:
+        return self.lagrangian.argmax(t, x[: -self.labels], q)
+
+    def mobility(self, t: Time) -> Scalar | None:
+        return self.lagrangian.mobility(t)
+
+    def advice(self) -> str:
+        return self.lagrangian.advice()
+
+
+def with_labels(game: MFG) -> MFG:
+    """The game of points in which the labels of its data take part as coordinates at rest.
+
+    Arguments:
+        game: a flow from data, declared for points without labels; unchanged unless `initial` is
+            `LabelledPoints`.
+
+    Raises:
+        TypeError: if the terminal cost has no goal, which the labels are added to.
+    """
+    data = game.initial
+    if not isinstance(data, LabelledPoints):
+        return game
+    labels = data.labels.shape[1]
+    return MFG(
+        WithLabels(game.dynamics, data.dim - labels, labels),
+        OfPoints(game.lagrangian, labels),
+        _regoaled(game.terminal, data.labels),
+        game.interaction,
+        initial=data,
+        data_at=game.data_at,
+        discount=game.discount,
+    )
+
+
+def at_label(game: MFG, label: State) -> MFG:
+    """The game whose reference has one label, `[labels]`: its samples are those given the label.
+
+    Raises:
+        TypeError: for a game without labels.
+        ValueError: for a label of another shape, or not finite.
+    """
+    goal = game.terminal.goal
+    if not isinstance(goal, Labelled):
+        raise TypeError(
+            "`at_label` got a game whose points have no labels, expected a conditional one: "
+            "declare it with `LabelledPoints(points, labels)` as its data."
+        )
+    wanted = goal.labels.shape[1:]
+    if label.shape != wanted:
+        raise ValueError(
+            f"`at_label` got a label of shape {label.shape}, expected {wanted}: pass one row of "
+            "the labels, such as `one_hot(3, 10)`."
+        )
+    fixed = Labelled(goal.law, label[None].astype(goal.labels.dtype))
+    terminal = eqx.tree_at(lambda cost: cost.goal, game.terminal, fixed)
+    return eqx.tree_at(lambda game: game.terminal, game, terminal)
+
+
+def point_dim(data: AbstractDensity) -> int:
+    """Coordinates of a point of the data, without its label."""
+    return data.dim - data.labels.shape[1] if isinstance(data, LabelledPoints) else data.dim
+
+
+def _regoaled(terminal: AbstractFunctional, labels: Rows) -> AbstractFunctional:
+    goal = terminal.goal
+    if goal is None:
+        raise TypeError(
+            f"`with_labels` got the terminal cost `{type(terminal).__name__}`, expected one that "
+            "names a density, such as `KL(reference)`: the labels are added to that law."
+        )
+    goal = evaluable("with_labels", "goal", goal)
+    return eqx.tree_at(lambda cost: cost.goal, terminal, Labelled(goal, labels))
+
+
+def _check_size(owner: str, name: str, size: int) -> None:
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ValueError(
+            f"`{owner}` got {name} = {size}, expected a positive integer: pass {name} >= 1."
+        )
