@@ -37,6 +37,7 @@ from mfgen.problem.kernel import AttractionRepulsion, InverseMultiquadric
 from mfgen.problem.kernel_energy import MMD, PorousMedium
 from mfgen.problem.labels import OfPoints, WithLabels
 from mfgen.problem.lagrangian import AbstractLagrangian
+from mfgen.problem.lipschitz import LipschitzDivergence, Wasserstein1
 from mfgen.problem.mean import MeanAttraction, MeanTarget
 from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
 
@@ -151,6 +152,8 @@ FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "AlphaDivergence-half": lambda: AlphaDivergence(target(), 0.5),
     "FDivergence": lambda: FDivergence(lambda r: r * jnp.log(r), wide(), "population"),
     "MMD": lambda: MMD(target(), InverseMultiquadric(0.8)),
+    "LipschitzDivergence": lambda: LipschitzDivergence(lambda x: jnp.sin(x[0]), target()),
+    "Wasserstein1": lambda: Wasserstein1(lambda x: jnp.sin(x[0]), target()),
     "PorousMedium": PorousMedium,
     "PorousMedium-fast": lambda: PorousMedium(0.8),
 }

@@ -28,6 +28,7 @@ from mfgen.problem.functional import (
 )
 from mfgen.problem.interaction import CrowdAversion
 from mfgen.problem.kernel_energy import PorousMedium
+from mfgen.problem.lipschitz import AbstractDual
 
 RHO = sp.Symbol("rho")
 MULTIPLIER = sp.Function("multiplier", real=True)
@@ -150,6 +151,14 @@ def _(functional: AlphaDivergence, place: Place) -> Reading:
     value = sp.Function("AlphaDivergence")(RHO, sp.Symbol(name))
     variation = sp.log(ratio) if a == 1 else (ratio ** (a - 1) - 1) / (a - 1)
     return Reading(value, variation, True)
+
+
+@read.register
+def _(functional: AbstractDual, place: Place) -> Reading:
+    # Not written out: a critic is a network.
+    value = sp.Function(type(functional).__name__)(RHO, sp.Symbol(place.target(functional.target)))
+    note = "g is the critic of the dual, the best one if it has been trained for this population."
+    return Reading(value, sp.Function("g", real=True)(*place.x), True, (note,))
 
 
 @read.register

@@ -28,12 +28,15 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from mfgen._types import Scalar
 from mfgen.math.legendre import maximiser
 
 # The ratio that stands for zero where a function is not defined there.
 _TINY = 1e-12
+# Of the interval in which nu lies: down to rounding.
+_HALVINGS = 50
 
 
 class AbstractGenerator(eqx.Module):
@@ -53,6 +56,32 @@ class AbstractGenerator(eqx.Module):
     def slope(self, ratio: Scalar) -> Scalar:
         """f'(r), by automatic differentiation unless there is a closed form."""
         return jax.grad(self.__call__)(ratio)
+
+    def cumulant(self, values: Float[Array, "n"], weights: Float[Array, "n"]) -> Scalar:
+        """inf_nu { nu + E f*(g - nu) } for a g with the given values; log E e^g for KL.
+
+        The best nu solves E (f*)'(g - nu) = 1 and lies between the least and the largest g; it is
+        found by bisection. Derivatives of first order are exact: nu does not count in them.
+        """
+        fixed = jax.lax.stop_gradient(values)
+        neutral = self.slope(jnp.ones((), fixed.dtype))
+
+        def excess(nu):
+            at, slopes = jax.vmap(jax.value_and_grad(self.conjugate))(fixed - nu)
+            slopes = jnp.where(jnp.isfinite(at), slopes, jnp.inf)
+            return jnp.sum(jnp.where(weights > 0, weights * slopes, 0.0)) > 1
+
+        def halve(_, ends):
+            low, high = ends
+            middle = 0.5 * (low + high)
+            above = excess(middle)
+            return jnp.where(above, middle, low), jnp.where(above, high, middle)
+
+        ends = jnp.min(fixed) - neutral, jnp.max(fixed) - neutral
+        # The upper end is kept: there f* is finite.
+        _, nu = jax.lax.fori_loop(0, _HALVINGS, halve, ends)
+        at = jax.vmap(self.conjugate)(values - nu)
+        return nu + jnp.sum(jnp.where(weights > 0, weights * at, 0.0))
 
 
 class Alpha(AbstractGenerator):
@@ -75,6 +104,11 @@ class Alpha(AbstractGenerator):
     def slope(self, ratio: Scalar) -> Scalar:
         a = self.order
         return jnp.log(ratio) if a == 1 else (ratio ** (a - 1) - 1) / (a - 1)
+
+    def cumulant(self, values: Float[Array, "n"], weights: Float[Array, "n"]) -> Scalar:
+        if self.order == 1:
+            return jax.scipy.special.logsumexp(values, b=weights)
+        return AbstractGenerator.cumulant(self, values, weights)
 
     def conjugate(self, slope: Scalar) -> Scalar:
         a = self.order
