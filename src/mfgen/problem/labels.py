@@ -12,6 +12,8 @@ x -> X(T) at fixed y. The reference is pi(x) times the labels' own law, so
 and a game of labelled points is a game for each label, solved by one model.
 """
 
+import dataclasses
+
 import equinox as eqx
 import jax.numpy as jnp
 
@@ -118,14 +120,11 @@ def with_labels(game: MFG) -> MFG:
     if not isinstance(data, LabelledPoints):
         return game
     labels = data.labels.shape[1]
-    return MFG(
-        WithLabels(game.dynamics, data.dim - labels, labels),
-        OfPoints(game.lagrangian, labels),
-        _regoaled(game.terminal, data.labels),
-        game.interaction,
-        initial=data,
-        data_at=game.data_at,
-        discount=game.discount,
+    return dataclasses.replace(
+        game,
+        dynamics=WithLabels(game.dynamics, data.dim - labels, labels),
+        lagrangian=OfPoints(game.lagrangian, labels),
+        terminal=_regoaled(game.terminal, data.labels),
     )
 
 
