@@ -25,6 +25,7 @@ from mfgen.train.flow import (
     TransportCost,
 )
 from mfgen.train.paths import Paths
+from mfgen.zoo.flows import flow_game
 
 FINE = Paths(RungeKutta4(40, unroll=True))
 PROBED = Paths(RungeKutta4(40, unroll=True), Hutchinson(4))
@@ -73,6 +74,19 @@ def test_all_terms_of_the_exact_solution(case):
     flipped = mg.Potential(lambda t, x: -model(t, x))
     assert PathHJB(paths=FINE)(game, flipped, data, key=jax.random.key(1)) > 0.05
     assert PathTerminal(paths=FINE)(game, flipped, data, key=jax.random.key(1)) > 0.05
+
+
+@pytest.mark.parametrize("dim", [3, 6])
+def test_few_and_many_directions_give_the_divergence(dim, x64):
+    slope = 0.3 * jax.random.normal(jax.random.key(0), (dim, dim))
+    game = flow_game(mg.Gaussian(jnp.zeros(dim), jnp.ones(dim)), mg.NoCost())
+    data = game.initial.sample(4, key=jax.random.key(1))
+    field = mg.ControlField(lambda t, x: slope @ x)
+    # A linear flow: x(1) = exp(A) x(0), log |det| = tr A.
+    there = data @ jax.scipy.linalg.expm(slope).T
+    exact = -jnp.mean(jax.vmap(game.terminal.goal.log_density)(there)) - jnp.trace(slope)
+    found = PathLikelihood(FINE)(game, field, data, key=jax.random.key(2))
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
 
 
 def test_reverse_kl_is_the_divergence_that_is_left(case):

@@ -15,7 +15,7 @@ equation); W. Grathwohl et al., "FFJORD" (2019), arXiv 1810.01367 (probes frozen
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
@@ -34,6 +34,7 @@ from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4
 from mfgen.train.objective import AbstractBundle, AbstractObjective, Weighted
 
 _TOGETHER = 1024  # particles whose steps are chosen together
+_APART = 4  # directions that are pushed one by one
 _LATE = 1e-4  # part of the horizon that rounding may leave
 
 
@@ -225,10 +226,19 @@ def _here(
         # The same for all particles, and known when the pass is compiled.
         directions = moving_directions(game, method, x, key=None)
     moved, push = jax.linearize(field, x)
-    pushed = jax.vmap(push)(directions)
+    pushed = _pushed(push, directions)
     along = jnp.sum(directions * pushed)
     spread = along if method.exact else along / directions.shape[0]
     return Here(t, x, control, moved, spread, jet, pushed, method.exact)
+
+
+def _pushed(
+    push: Callable[[State], State], directions: Float[Array, "m dim"]
+) -> Float[Array, "m dim"]:
+    if len(directions) > _APART:
+        return jax.vmap(push)(directions)
+    # Over a batch each one is a product of matrices, and so is its gradient in the weights.
+    return jnp.stack([push(z) for z in directions])
 
 
 def _divisor(count: int) -> int:
