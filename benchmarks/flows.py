@@ -19,6 +19,9 @@ import torch
 from benchmarks import THREADS, peer_ffjord, peer_flows, peer_ot_flow
 from benchmarks.grid import table
 from benchmarks.own_flows import (
+    TRAINING_BATCH,
+    TRAINING_RATE,
+    TRAINING_STEPS,
     Loss,
     own_ffjord_loss,
     own_ffjord_steps,
@@ -40,7 +43,8 @@ HEAD = (
     "medians over rounds in which contenders take turns; a ratio is that of the medians, with the "
     "least and the largest within a round.\n"
 )
-SIZES, BATCH, TOLERANCE, GOAL = ((2, 32), (10, 64), (50, 64)), 1024, 1e-3, 2.838
+SIZES, BATCH, TOLERANCE = ((2, 32), (10, 64), (50, 64)), 1024, 1e-3
+GOALS = (0.022, 0.014)  # of the excess
 
 
 def agree(own: Loss, peer: tuple, loss: float = 1e-5, tolerance: float = TOLERANCE) -> None:
@@ -132,25 +136,19 @@ def quality(quick: bool) -> str:
     runs: dict[str, Callable[[], list[Record]]] = {
         "OT-Flow": lambda: peer_ot_flow.train_ot_flow(iterations)[0],
         "OT-Flow, lean": lambda: peer_ot_flow.train_ot_flow(iterations, derive=lean)[0],
-        "mfgen": lambda: own_training(iterations, seed=0),
+        "mfgen": lambda: own_training(50 if quick else TRAINING_STEPS, seed=0),
     }
     rows = []
     for name, run in runs.items():
-        print(f"training {name}, {iterations} iterations", flush=True)
+        print(f"training {name}", flush=True)
         records = run()
-        found, last = peer_ot_flow.reached(records, GOAL), records[-1]
-        rows.append(
-            [
-                name,
-                f"{last.likelihood:.3f}",
-                f"{last.cost:.3f}",
-                f"{last.hjb:.3f}",
-                _seconds(last),
-                _seconds(found) if found else "not reached",
-            ]
-        )
-    head = ["run", "NLL", "transport cost", "HJB residual", "CPU time", f"CPU time to {GOAL}"]
-    return table(head, rows)
+        found, last = [peer_ot_flow.reached(records, goal) for goal in GOALS], records[-1]
+        marks = last.likelihood, last.truth, last.excess, last.cost, last.hjb
+        times = [_seconds(record) if record else "not reached" for record in found]
+        rows.append([name, *(f"{mark:.3f}" for mark in marks), _seconds(last), *times])
+        print(f"  {rows[-1]}", flush=True)
+    head = ["run", "NLL", "NLL of the truth", "excess", "transport cost", "HJB residual"]
+    return table([*head, "CPU time", *(f"CPU time to {goal}" for goal in GOALS)], rows)
 
 
 def _seconds(record: Record) -> str:
@@ -178,9 +176,14 @@ SECTIONS = {
     "quality": (
         quality,
         "Time to the likelihood of OT-Flow",
-        "8 Gaussians, 1000 iterations, batch 2048, rate .1 halved every 100, best weights by "
-        "validation of every iteration; 10,000 fresh points, whose entropy is 2.816. Times are of "
-        "steps and of validation.",
+        "8 Gaussians. OT-Flow as its authors run it: 1000 iterations, batch 2048, rate .1 halved "
+        "every 100, best weights by validation of every iteration. mfgen: "
+        f"{TRAINING_STEPS} iterations, batch {TRAINING_BATCH}, rate {TRAINING_RATE} falling along "
+        "a cosine, averaged weights; network, steps and weights of the terms are the same. On "
+        "10,000 fresh points, with the negative log-likelihood (NLL) of the exact density on the "
+        "same points, whose mean, the entropy, is 2.832; the excess is the difference of the two. "
+        "OT-Flow's own program was seen to reach 2.838 where the truth has 2.816, an excess of "
+        ".022. Times are of steps and of validation.",
     ),
 }
 
