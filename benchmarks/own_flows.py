@@ -88,7 +88,8 @@ def own_training(iterations: int, seed: int) -> list[Record]:
         begun = time.process_time()
         state = jax.block_until_ready(advance(plan, state, data, key, jnp.asarray(every))[0])
         training += time.process_time() - begun
-        records.append(Record(i, training, 0.0, *map(float, marks(state.average)), truth))
+        likelihood, cost, hjb = map(float, marks(state.average))
+        records.append(Record(i, training, 0.0, likelihood, cost, hjb, truth))
     return records
 
 
