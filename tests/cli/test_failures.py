@@ -163,3 +163,12 @@ def test_help_says_each_default_once(capsys, command):
     assert "(default: )" not in page
     if command in ("compare", "report"):
         assert "(required)" in page
+
+
+def test_a_path_that_does_not_arrive_is_told_as_it_is(said):
+    error = RuntimeError("`sample` stopped at game time 0.1 on the way to 1, expected to arrive.")
+    assert said(error) == (2, str(error))
+    # What a compiled program raises may quote such a line, and is a fault all the same.
+    code, line = said(RuntimeError(f"{error}\n--- traceback"))
+    assert code == 1
+    assert line.startswith("unexpected RuntimeError")

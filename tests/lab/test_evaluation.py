@@ -187,3 +187,17 @@ def test_measures_over_points_are_the_means_of_what_is_kept(known):
         assert values.shape == (SMALL.points,)
         assert values.mean() == pytest.approx(measured.value, abs=1e-6)
         assert values.std(ddof=1) / 10 == pytest.approx(measured.standard_error, rel=1e-4)
+
+
+def test_paths_that_do_not_arrive_leave_measures_out_and_keep_the_model(known):
+    hurried = spec.Adaptive(tolerance=1e-6, max_steps=1)
+    settings = spec.replace(
+        SMALL,
+        sampler=spec.ProbabilityFlow(integrator=hurried),
+        likelihood=spec.FlowLikelihood(integrator=hurried, divergence=spec.ExactDivergence()),
+    )
+    experiment = spec.replace(known_experiment(), evaluation=settings)
+    judged = evaluation.Case(experiment, known.samples, known.game, known.trained, key=KEY)
+    for name, owner in (("kl", "log_prob"), ("mmd", "sample")):
+        with pytest.raises(evaluation.NotApplicable, match=rf"^`{owner}` stopped at game time"):
+            evaluation.measure(name, judged)

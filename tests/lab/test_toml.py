@@ -250,6 +250,10 @@ def test_the_names_of_the_catalogue_are_those_of_specifications():
     for name in METRICS:
         assert toml.decode(changed(("evaluation", "metrics"), [name])).evaluation.metrics == (name,)
     for name in DATA:
+        if DATA[name].kind == "energy":
+            with pytest.raises(ValueError, match=rf"'{name}'"):
+                toml.decode(changed(("data",), {"name": name}))
+            continue
         path = {"path": "x"} if DATA[name].kind == "file" else {}
         assert toml.decode(changed(("data",), {"name": name, **path})).data.name == name
 

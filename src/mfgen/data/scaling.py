@@ -9,12 +9,28 @@ whose columns have their own units, take one scale for each feature.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
 Samples = Float[np.ndarray, "n dim"] | Float[jax.Array, "n dim"]
+
+
+class Outside(NamedTuple):
+    """How far samples lie from those that a scaling was fitted to.
+
+    **Attributes:**
+
+    - `rows`: how many have a coordinate that is far.
+    - `row`, `column`, `deviations`: the farthest coordinate of all, and how far it is.
+    """
+
+    rows: int
+    row: int
+    column: int
+    deviations: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +81,52 @@ class Standardise:
         """Map samples `[n, dim]` from standardised to original units."""
         return samples * self._as(self.scale, samples) + self._as(self.mean, samples)
 
+    def outside(self, samples: Samples, *, deviations: float = 20.0) -> "Outside":
+        """Count the samples that are far from those of the fit, coordinate by coordinate.
+
+        **Arguments:**
+
+        - `samples`: `[n, dim]`, in original units.
+        - `deviations`: what is far, in units of `scale`; among n samples of the fit itself the
+          farthest possible is the root of n.
+        """
+        if not len(samples):
+            return Outside(0, 0, 0, 0.0)
+        away = np.abs((np.asarray(samples, np.float64) - self.mean[None]) / self.scale[None])
+        row, column = np.unravel_index(int(np.argmax(away)), away.shape)
+        rows = int(np.sum((away > deviations).any(axis=1)))
+        return Outside(rows, int(row), int(column), float(away[row, column]))
+
     @staticmethod
     def _as(values: np.ndarray, samples: Samples) -> np.ndarray:
         # In the precision of the samples: a float32 data set is not doubled on the way.
         return values.astype(samples.dtype)[None, :]
+
+
+@dataclass(frozen=True, eq=False)
+class Whiten:
+    """The map x -> F^-1 (x - mean) on a batch of samples, to coordinates without correlations.
+
+    **Arguments:**
+
+    - `mean`: `[dim]`, in original units.
+    - `factor`: F, `[dim, dim]`, lower triangular with a positive diagonal, such as the Cholesky
+      factor of a covariance.
+    """
+
+    mean: Float[np.ndarray, "dim"]
+    factor: Float[np.ndarray, "dim dim"]
+
+    @property
+    def log_jacobian(self) -> float:
+        """Return log |dy/dx|, to be added to a log density of y to get the one of x."""
+        return -float(np.log(np.diagonal(self.factor)).sum())
+
+    def apply(self, samples: Samples) -> Float[np.ndarray, "n dim"]:
+        """Map samples `[n, dim]` from original to whitened units."""
+        centred = np.asarray(samples) - self.mean[None]
+        return np.linalg.solve(self.factor, centred.T).T.astype(centred.dtype)
+
+    def invert(self, samples: Samples) -> Float[np.ndarray, "n dim"]:
+        """Map samples `[n, dim]` from whitened to original units."""
+        return np.asarray(samples) @ self.factor.T + self.mean[None]

@@ -47,7 +47,12 @@ from mfgen.simulate.langevin import PredictorCorrector
 from mfgen.simulate.likelihood import AbstractLikelihood, FlowLikelihood, OneShot
 from mfgen.train.action import ActionMatching
 from mfgen.train.collocation import NoisedData, SpreadData, UniformTime
-from mfgen.train.coupling import Independent, OptimalTransport
+from mfgen.train.coupling import (
+    EntropicTransport,
+    ExactTransport,
+    Independent,
+    OptimalTransport,
+)
 from mfgen.train.flow import (
     JacobianPenalty,
     PathHJB,
@@ -55,7 +60,12 @@ from mfgen.train.flow import (
     ReverseKL,
     TransportCost,
 )
-from mfgen.train.interpolation import FlowMatching, StochasticInterpolant
+from mfgen.train.interpolation import (
+    FlowMatching,
+    StochasticInterpolant,
+    Straight,
+    Trigonometric,
+)
 from mfgen.train.laplacian import Exact, Hutchinson
 from mfgen.train.likelihood import MaximumLikelihood
 from mfgen.train.matching import (
@@ -124,6 +134,10 @@ _COMPONENTS: dict[type, Callable] = {
     spec.JacobianPenalty: JacobianPenalty,
     spec.IndependentPairs: Independent,
     spec.OptimalPairs: OptimalTransport,
+    spec.ExactPairs: ExactTransport,
+    spec.EntropicPairs: EntropicTransport,
+    spec.Straight: Straight,
+    spec.Trigonometric: Trigonometric,
     spec.FlowMatching: FlowMatching,
     spec.Interpolant: StochasticInterpolant,
     spec.ActionMatching: ActionMatching,
@@ -155,23 +169,23 @@ def game(
     part: spec.Game,
     target: AbstractDensity,
     imports: Imports,
-    truth: AbstractEvaluable | None = None,
+    energy: AbstractEvaluable | None = None,
 ) -> MFG:
-    """The game of a specification for a target density, whose exact law is `truth` if known.
+    """The game of a specification for a target density, whose log-density is `energy` if known.
 
     Raises:
         ValueError, TypeError: if a component does not fit its place.
     """
-    return _GAMES[type(part)](part, target, imports, truth)
+    return _GAMES[type(part)](part, target, imports, energy)
 
 
-def _control_game(part: spec.ControlGame, target: AbstractDensity, imports: Imports, truth) -> MFG:
+def _control_game(part: spec.ControlGame, target: AbstractDensity, imports: Imports, _) -> MFG:
     dynamics = _expect(component(part.dynamics, imports), AbstractDynamics, part.dynamics)
     start = isotropic(jnp.zeros(target.dim), 1.0)
     return MFG(dynamics, _cost(part.lagrangian, imports), CrossEntropy(target), initial=start)
 
 
-def _score_game(part: spec.ScoreGame, target: AbstractDensity, imports: Imports, truth) -> MFG:
+def _score_game(part: spec.ScoreGame, target: AbstractDensity, imports: Imports, _) -> MFG:
     noising = _expect(component(part.noising, imports), AbstractNoising, part.noising)
     made = score_based(noising, target)
     if part.lagrangian is None:
@@ -180,21 +194,28 @@ def _score_game(part: spec.ScoreGame, target: AbstractDensity, imports: Imports,
     return MFG(made.dynamics, cost, made.terminal, initial=made.initial)
 
 
-def _flow_game(part: spec.FlowGame, target: AbstractDensity, imports: Imports, truth) -> MFG:
+def _flow_game(part: spec.FlowGame, target: AbstractDensity, imports: Imports, _) -> MFG:
     cost = _cost(part.lagrangian, imports)
     if part.prescribed:
         return eqx.tree_at(lambda game: game.lagrangian, bridge_game(target), cost)
     return flow_game(target, cost, weight=part.weight)
 
 
-def _energy_game(part: spec.EnergyGame, target: AbstractDensity, imports: Imports, truth) -> MFG:
-    if truth is None:
+def _energy_game(part: spec.EnergyGame, target: AbstractDensity, imports: Imports, energy) -> MFG:
+    if part.energy is not None:
+        energy = _expect(component(part.energy, imports), AbstractEvaluable, part.energy)
+        if energy.dim != target.dim:
+            raise ValueError(
+                f"`{part.energy.path}` gave an energy in {energy.dim} dimensions for data with "
+                f"dim = {target.dim}, expected as many: correct one of them."
+            )
+    if energy is None:
         raise ValueError(
-            "`game` of type energy got data without a known law, expected a toy whose energy can "
-            "be evaluated: see the data of kind toy in `mfgen list`, such as double-well."
+            "`game` of type energy got data without a known law, expected an energy that can be "
+            "evaluated: see the data of kind toy and energy in `mfgen list`, such as double-well."
         )
     return energy_game(
-        truth, _cost(part.lagrangian, imports), weight=part.weight, spread=part.spread
+        energy, _cost(part.lagrangian, imports), weight=part.weight, spread=part.spread
     )
 
 

@@ -43,7 +43,7 @@ def assemble(experiment: spec.Experiment, imports: Imports | None = None) -> Cas
     samples = prepare(recipes.data(experiment), key=keys["data"])
     _check_held_out(experiment, samples)
     experiment = recipes.resolve(experiment, samples.train.shape[1])
-    game = build.game(experiment.game, samples.target, imports, samples.truth)
+    game = build.game(experiment.game, samples.target, imports, samples.energy)
     train = jnp.asarray(samples.train)
     model = build.model(experiment.model, game, train, imports, key=keys["model"])
     objective = build.objective(experiment.objective, imports)

@@ -25,6 +25,8 @@ DataName = Literal[
     "breast-cancer",
     "mnist",
     "table",
+    "breast-cancer-posterior",
+    "energy",
 ]
 
 MetricName = Literal[
@@ -44,6 +46,7 @@ MetricName = Literal[
     "path_residual",
     "inverse_error",
     "effective_samples",
+    "normaliser",
     "normaliser_error",
 ]
 
@@ -52,14 +55,14 @@ class DataInfo(NamedTuple):
     """A data set in words.
 
     Attributes:
-        kind: where it comes from.
-        dim: its dimension; `None` if the file says.
+        kind: where it comes from; of an energy there are no samples.
+        dim: its dimension; `None` if the file or the user says.
         summary: what it is.
         rows: its training samples where they are few, `None` where there are plenty or the file
             says.
     """
 
-    kind: Literal["toy", "embedded", "file"]
+    kind: Literal["toy", "embedded", "file", "energy"]
     dim: int | None
     summary: str
     rows: int | None = None
@@ -102,6 +105,10 @@ DATA: dict[str, DataInfo] = {
     "breast-cancer": DataInfo("embedded", 30, "569 cell images, 30 measurements", 455),
     "mnist": DataInfo("file", 784, "70,000 digits, 28 x 28 pixels; the idx files in `path`"),
     "table": DataInfo("file", None, "a csv, npy or npz file at `path`"),
+    "breast-cancer-posterior": DataInfo(
+        "energy", 31, "logistic regression of breast-cancer, prior N(0, .25 I); no samples"
+    ),
+    "energy": DataInfo("energy", None, "an energy of your own, imported by [game]; no samples"),
 }
 
 METRICS: dict[str, MetricInfo] = {
@@ -155,6 +162,13 @@ METRICS: dict[str, MetricInfo] = {
     "effective_samples": MetricInfo(
         "effective samples", "", False, "the part that importance weights leave", "energy"
     ),
+    "normaliser": MetricInfo(
+        "log Z",
+        "nats",
+        False,
+        "of the energy, by importance weights; from below on average",
+        "energy",
+    ),
     "normaliser_error": MetricInfo(
         "error of log Z", "nats", True, "by importance weights, exact log Z known", "energy"
     ),
@@ -162,6 +176,7 @@ METRICS: dict[str, MetricInfo] = {
 
 TOYS = tuple(name for name, info in DATA.items() if info.kind == "toy")
 SPLIT = (*(name for name, info in DATA.items() if info.kind == "embedded"), "table")
+ENERGIES = tuple(name for name, info in DATA.items() if info.kind == "energy")
 FILES = tuple(name for name, info in DATA.items() if info.kind == "file")
 
 # Data whose samples are grey images, with their height and width.

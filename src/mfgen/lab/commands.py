@@ -218,6 +218,7 @@ def _finished(run: running.Run) -> Answer:
         parts.append(escape(wording.weights(summary["weights"])))
     if left_out:
         parts.append(escape(f"left out: {left_out}"))
+    parts += [escape(f"warning: {line}.") for line in summary["warnings"]]
     parts.append(escape(f"run in {folder.path}"))
     return Answer({**summary, "out": str(folder.path)}, stack(*parts))
 

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mfgen.lab import flow_measures, spec
-from mfgen.lab.catalogue import METRICS, TOYS
+from mfgen.lab.catalogue import ENERGIES, METRICS, TOYS
 from mfgen.lab.judged import Case as Case
 from mfgen.lab.judged import LogDensities
 from mfgen.lab.judged import NotApplicable as NotApplicable
@@ -50,7 +50,9 @@ def wanted(experiment: spec.Experiment) -> list[str]:
     names = experiment.evaluation.metrics
     if names is not None:
         return [name for name in METRICS if name in names]
-    given = {"nothing", "truth" if experiment.data.name in TOYS else "held-out"}
+    given = {"nothing"}
+    if experiment.data.name not in ENERGIES:
+        given.add("truth" if experiment.data.name in TOYS else "held-out")
     if isinstance(experiment.game, (spec.FlowGame, spec.EnergyGame)):
         given.add("flow")
     if isinstance(experiment.game, spec.EnergyGame):
@@ -158,6 +160,7 @@ _MEASURES: dict[str, Callable[[Case], Estimate]] = {
     "path_residual": flow_measures.path_residual,
     "inverse_error": flow_measures.inversion,
     "effective_samples": flow_measures.effective_samples,
+    "normaliser": flow_measures.normaliser,
     "normaliser_error": flow_measures.normaliser_error,
 }
 

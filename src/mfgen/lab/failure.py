@@ -48,12 +48,19 @@ def told(error: Exception) -> Failure:
         return Failure(_of_the_system(error), 2)
     if is_out_of_memory(error):
         return Failure(_of_memory(error), 2)
-    if isinstance(error, (ValueError, TypeError, OSError, FloatingPointError)) and is_ours(error):
+    if _is_told(error):
         return Failure(str(error) or type(error).__name__, 2)
     reason = f"{type(error).__name__}: {error}".strip(" .:\n")
     return Failure(
         f"unexpected {reason}; set MFGEN_TRACEBACK=1 to see where, and please report it.", 1
     )
+
+
+def _is_told(error: Exception) -> bool:
+    if isinstance(error, (ValueError, TypeError, OSError, FloatingPointError)):
+        return is_ours(error)
+    # A path that did not arrive; what compiled programs raise has another form.
+    return isinstance(error, RuntimeError) and re.match(r"`[^`\n]+`[^\n]+$", str(error)) is not None
 
 
 def _of_the_system(error: OSError) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch
-from mfgen.lab.judged import Case
+from mfgen.lab.judged import Case, arriving
 from mfgen.metrics.estimate import Estimate, mean_number
 from mfgen.metrics.importance import effective_sample_size, log_normaliser, log_weights
 from mfgen.models.base import AbstractModel
@@ -43,7 +43,8 @@ def path_residual(case: Case) -> Estimate:
 def inversion(case: Case) -> Estimate:
     """How far points end from where they began, carried to the reference and back."""
     case.require_flow()
-    return _mean(inverse_error(case.game, case.trained, case.fresh[:_INVERTED]))
+    with arriving():
+        return _mean(inverse_error(case.game, case.trained, case.arrived[:_INVERTED]))
 
 
 def effective_samples(case: Case) -> Estimate:
@@ -53,8 +54,14 @@ def effective_samples(case: Case) -> Estimate:
     return Estimate(effective_sample_size(weights), float(np.std(parts, ddof=1) / _PARTS**0.5))
 
 
+def normaliser(case: Case) -> Estimate:
+    """log Z by importance weights; zero for the law of a toy, whose density is normalised."""
+    return log_normaliser(_weights(case))
+
+
 def normaliser_error(case: Case) -> Estimate:
     """|log Z| by importance weights, for an energy whose exact log Z is zero."""
+    case.require_truth()
     found = log_normaliser(_weights(case))
     return Estimate(abs(float(found.value)), float(found.standard_error))
 
@@ -62,7 +69,9 @@ def normaliser_error(case: Case) -> Estimate:
 def _weights(case: Case) -> np.ndarray:
     energy = case.require_energy()
     drawn = case.generated
-    return np.asarray(log_weights(energy, log_prob(case.game, case.trained, drawn), drawn))
+    with arriving():
+        densities = log_prob(case.game, case.trained, drawn)
+    return np.asarray(log_weights(energy, densities, drawn))
 
 
 def _starts(case: Case) -> Batch:

@@ -7,6 +7,7 @@ as OT-Flow has it in the plane, and five times the residual of its equation.
 from typing import NamedTuple
 
 from mfgen.lab import spec, spec_flow
+from mfgen.lab.catalogue import ENERGIES
 
 _LIKELIHOOD, _RESIDUAL = 100.0, 5.0
 _FRESH = spec.Paths(starts="initial")
@@ -81,10 +82,14 @@ def flow_experiment(name: str, data: spec.Data) -> spec.Experiment | None:
     flow = _FLOWS.get(name)
     if flow is None:
         return None
+    game = flow.game
+    if isinstance(game, spec.EnergyGame) and data.name in ENERGIES:
+        # Their coordinates are those in which a normal law near them is standard.
+        game = spec.replace(game, spread=1.0)
     return spec.Experiment(
         name=name,
         data=data,
-        game=flow.game,
+        game=game,
         model=flow.model,
         objective=flow.objective,
         training=spec.Training(steps=flow.steps, learning_rate=flow.rate),

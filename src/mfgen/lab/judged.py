@@ -3,6 +3,8 @@
 What has no meaning for a model or its data is refused by `NotApplicable`, with the reason.
 """
 
+import contextlib
+from collections.abc import Iterator
 from functools import cached_property
 
 import jax
@@ -17,6 +19,7 @@ from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.cost import ScoreLagrangian
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising, TimeReversal
+from mfgen.simulate.base import Unfinished
 from mfgen.simulate.likelihood import OneShot, log_prob
 from mfgen.simulate.sampler import sample
 
@@ -25,6 +28,15 @@ LogDensities = Float[Array, "n"]
 
 class NotApplicable(Exception):
     """A measure that has no meaning for a model or its data; the message says why."""
+
+
+@contextlib.contextmanager
+def arriving() -> Iterator[None]:
+    """While open, paths that do not arrive make a measure not applicable: the model is kept."""
+    try:
+        yield
+    except Unfinished as error:
+        raise NotApplicable(str(error).rstrip(".")) from error
 
 
 class Case:
@@ -61,7 +73,8 @@ class Case:
         """Samples of the model, standard units."""
         if self.game.initial is None:
             raise NotApplicable("the game has no first density to start samples from")
-        return draw(self.game, self.trained, self.settings, key=self._keys["generated"])
+        with arriving():
+            return draw(self.game, self.trained, self.settings, key=self._keys["generated"])
 
     @cached_property
     def fresh(self) -> Batch:
@@ -69,6 +82,11 @@ class Case:
         if self.samples.truth is not None:
             return self.samples.truth.sample(self.settings.samples, key=self._keys["fresh"])
         return self.test
+
+    @property
+    def arrived(self) -> Batch:
+        """Points where the data are: fresh ones, or samples of the model if there are none."""
+        return self.generated if self.samples.is_energy else self.fresh
 
     @cached_property
     def points(self) -> Batch:
@@ -95,7 +113,8 @@ class Case:
             return self.one_shot
         method = build.likelihood(self.settings.likelihood)
         key = self._keys["likelihood"]
-        return log_prob(self.game, self.trained, self.points, key=key, method=method)
+        with arriving():
+            return log_prob(self.game, self.trained, self.points, key=key, method=method)
 
     @property
     def is_one_shot(self) -> bool:
@@ -112,6 +131,8 @@ class Case:
     @property
     def test(self) -> Batch:
         """The test data."""
+        if self.samples.is_energy:
+            raise NotApplicable("the data are an energy, of which there are no samples")
         if self.samples.test.shape[0] < 2:
             raise NotApplicable("no test data were held out")
         return jnp.asarray(self.samples.test)

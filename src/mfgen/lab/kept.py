@@ -53,6 +53,7 @@ class Summary(msgspec.Struct):
     skipped: dict[str, str]
     best_step: int | None = None
     weights: Weights | None = None
+    warnings: list[str] = []
 
 
 class Band(msgspec.Struct):

@@ -151,4 +151,4 @@ def _listing(text: str) -> Text:
 
 
 def _size(dim: int | None) -> str:
-    return "of the file" if dim is None else str(dim)
+    return "as given" if dim is None else str(dim)

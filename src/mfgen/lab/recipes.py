@@ -30,7 +30,7 @@ import difflib
 from typing import cast
 
 from mfgen.lab import spec
-from mfgen.lab.catalogue import DATA, FILES, TOYS, DataName
+from mfgen.lab.catalogue import DATA, ENERGIES, FILES, TOYS, DataName
 from mfgen.lab.described import RECIPES
 from mfgen.lab.flow_recipes import flow_experiment, resolve_term
 
@@ -155,7 +155,8 @@ def data(experiment: spec.Experiment) -> spec.Data:
 
 def is_validated(experiment: spec.Experiment) -> bool:
     """Whether the training is validated: on real data, and for the choice of a weight, if open."""
-    needed = experiment.data.name not in TOYS or bool(spec.selecting(experiment.objective))
+    held_out = experiment.data.name not in (*TOYS, *ENERGIES)
+    needed = held_out or bool(spec.selecting(experiment.objective))
     return _given(experiment.training.early_stopping, needed)
 
 

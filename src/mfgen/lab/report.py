@@ -80,6 +80,7 @@ def _section(group: Group, index: int) -> dict[str, Any]:
         "seeds": seeds,
         "several": len(seeds) > 1,
         "skipped": _skipped(group),
+        "warnings": _warnings(group),
         "figures": _figures(group, index),
     }
 
@@ -101,6 +102,17 @@ def _skipped(group: Group) -> list[tuple[str, str, str]]:
             if name in skipped:
                 lines.append((column.label, wording.METRICS[name].title, skipped[name]))
     return lines
+
+
+def _warnings(group: Group) -> list[str]:
+    """What the runs of a group warn of, each once: of their data, which are the same for all."""
+    found = [
+        line
+        for column in group.columns
+        for entry in column.entries
+        for line in entry.summary.get("warnings", ())
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _figures(group: Group, index: int) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from mfgen.lab import arrays, build, evaluation, figures, spec
+from mfgen.lab import arrays, build, evaluation, figures, ranges, spec
 from mfgen.lab.case import Case, Watcher, assemble
 from mfgen.lab.custom import Imports, components
 from mfgen.lab.store import RunFolder
@@ -138,6 +138,7 @@ def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) ->
         "parameters": _count(case.model),
         "metrics": metrics,
         "skipped": skipped,
+        "warnings": ranges.warnings(case.samples),
     }
     folder.write_json("summary.json", summary)
     return Run(folder, case, summary)

@@ -13,25 +13,32 @@ import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Key
 from mfgen.data import embedded, idx, table
 from mfgen.data.dataset import Dataset
-from mfgen.data.scaling import Standardise
+from mfgen.data.scaling import Standardise, Whiten
 from mfgen.density import toy
 from mfgen.density.affine import Affine
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, AbstractNoisable
 from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import mixture20
+from mfgen.density.gaussian import isotropic, mixture20
+from mfgen.density.laplace import laplace
 from mfgen.density.product import product_of_toys
 from mfgen.density.well import double_well, many_wells
+from mfgen.density.whitened import Whitened
 from mfgen.lab import spec
+from mfgen.lab.catalogue import ENERGIES
+from mfgen.zoo.posterior import breast_cancer_posterior
 
 Points = Float[np.ndarray, "_ dim"]
 
 _TRAINING_POINTS = 50_000  # of a toy, if the specification does not say
+_PRIOR = 0.5  # deviation of the coefficients before the data
+_REFERENCE_POINTS = 4096  # of the reference, in the place of samples of an energy
 
 
 class Samples(NamedTuple):
@@ -45,16 +52,21 @@ class Samples(NamedTuple):
         target: the law that the game is declared with.
         truth: the exact law where it is known, else `None`.
         noisable: the truth again if its noised laws are known too, else `None`.
+        energy: a law that can be evaluated up to a constant: the truth, or that of an energy.
+        is_energy: whether the data are an energy. There are no samples of it then; those called
+            `train` are of N(0, I), which is near in these units, and `target` is N(0, I) itself.
     """
 
     train: Points
     validation: Points
     test: Points
-    scaling: Standardise
+    scaling: Standardise | Whiten
     columns: tuple[str, ...]
     target: AbstractDensity
     truth: AbstractEvaluable | None
     noisable: AbstractNoisable | None
+    energy: AbstractEvaluable | None = None
+    is_energy: bool = False
 
     @property
     def digest(self) -> str:
@@ -74,6 +86,8 @@ def prepare(data: spec.Data, *, key: Key) -> Samples:
     """
     if data.name in _TOYS:
         return _known(_TOYS[data.name](data), data, key)
+    if data.name in ENERGIES:
+        return _energetic(data, key)
     return _measured(_REAL[data.name](data), data)
 
 
@@ -94,6 +108,35 @@ def _known(truth: AbstractEvaluable, data: spec.Data, key: Key) -> Samples:
         noisable or Empirical(train),
         scaled,
         noisable,
+        scaled,
+    )
+
+
+def _energetic(data: spec.Data, key: Key) -> Samples:
+    """An energy, in units where its Laplace approximation is N(0, I); one's own as it is."""
+    make = _ENERGIES.get(data.name)
+    if make is None:
+        assert data.dim is not None
+        dim, whitened = data.dim, None
+        scaling = Standardise(np.zeros(dim), np.ones(dim))
+    else:
+        energy = make()
+        near = laplace(energy)
+        dim, factor = energy.dim, jnp.linalg.cholesky(near.moments()[1])
+        whitened = Whitened(energy, near.mean, factor)
+        scaling = Whiten(np.asarray(near.mean), np.asarray(factor))
+    reference = isotropic(jnp.zeros(dim), 1.0)
+    return Samples(
+        np.asarray(reference.sample(data.samples or _REFERENCE_POINTS, key=key)),
+        np.zeros((0, dim), np.float32),
+        np.zeros((0, dim), np.float32),
+        scaling,
+        tuple(f"x{index}" for index in range(dim)),
+        reference,
+        None,
+        None,
+        whitened,
+        True,
     )
 
 
@@ -155,6 +198,10 @@ _TOYS: dict[str, Callable[[spec.Data], AbstractEvaluable]] = {
     "product": _product,
     "double-well": lambda data: double_well(data.dim or 2),
     "many-wells": lambda data: many_wells(data.dim or 4),
+}
+
+_ENERGIES: dict[str, Callable[[], AbstractEvaluable]] = {
+    "breast-cancer-posterior": lambda: breast_cancer_posterior(_PRIOR),
 }
 
 _REAL: dict[str, Callable[[spec.Data], Dataset]] = {

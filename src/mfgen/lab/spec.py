@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mfgen.lab import spec_flow
-from mfgen.lab.catalogue import FILES, SPLIT, TOYS, DataName, MetricName
+from mfgen.lab.catalogue import ENERGIES, FILES, SPLIT, TOYS, DataName, MetricName
 from mfgen.lab.limits import (
     SHA256,
     Count,
@@ -34,6 +34,8 @@ from mfgen.lab.spec_flow import ActionMatching as ActionMatching
 from mfgen.lab.spec_flow import Anisotropic as Anisotropic
 from mfgen.lab.spec_flow import ControlModel as ControlModel
 from mfgen.lab.spec_flow import EnergyGame as EnergyGame
+from mfgen.lab.spec_flow import EntropicPairs as EntropicPairs
+from mfgen.lab.spec_flow import ExactPairs as ExactPairs
 from mfgen.lab.spec_flow import FlowGame as FlowGame
 from mfgen.lab.spec_flow import FlowMatching as FlowMatching
 from mfgen.lab.spec_flow import IndependentPairs as IndependentPairs
@@ -47,7 +49,9 @@ from mfgen.lab.spec_flow import PathHJB as PathHJB
 from mfgen.lab.spec_flow import PathLikelihood as PathLikelihood
 from mfgen.lab.spec_flow import Paths as Paths
 from mfgen.lab.spec_flow import ReverseKL as ReverseKL
+from mfgen.lab.spec_flow import Straight as Straight
 from mfgen.lab.spec_flow import TransportCost as TransportCost
+from mfgen.lab.spec_flow import Trigonometric as Trigonometric
 from mfgen.lab.spec_parts import Absolute as Absolute
 from mfgen.lab.spec_parts import Adaptive as Adaptive
 from mfgen.lab.spec_parts import AnyPart as AnyPart
@@ -85,7 +89,7 @@ from mfgen.lab.spec_terms import UniformTime as UniformTime
 
 _TABLE = ("columns", "array", "sha256", "test")
 _OWNERS = {
-    "dim": ("mixture20", "product", "double-well", "many-wells"),
+    "dim": ("mixture20", "product", "double-well", "many-wells", "energy"),
     "variant": ("mixture20",),
     "split": SPLIT,
     "path": FILES,
@@ -212,12 +216,13 @@ Game = ScoreGame | ControlGame | spec_flow.Game
 class Data(Part, frozen=True):
     """The samples: how many are drawn (toys), or at most used for training (the others).
 
-    `dim` is for mixture20 and product, `variant` for other mixtures of the kind of mixture20;
-    `split` for another division of real data into training, validation and test (0 if absent);
-    `path` is a directory of idx files for mnist, a file for table. The other fields are for table:
-    `columns` (names or positions), `array` (of an npz file that holds several), `sha256` of the raw
-    content, and the fractions held out, a tenth each if absent. Of a toy, too, a fraction can be
-    held out for `validation`; none if absent and not needed.
+    `dim` is for energy, where it must be given, and for mixture20, product and the wells; `variant`
+    for other mixtures of the kind of mixture20; `split` for another division of real data into
+    training, validation and test (0 if absent); `path` is a directory of idx files for mnist, a
+    file for table. The other fields are for table: `columns` (names or positions), `array` (of an
+    npz file that holds several), `sha256` of the raw content, and the fractions held out, a tenth
+    each if absent. Of a toy, too, a fraction can be held out for `validation`; none if absent and
+    not needed.
     """
 
     name: DataName
@@ -249,6 +254,12 @@ class Data(Part, frozen=True):
             raise ValueError(
                 f"`data` got {self.name!r} without a file, expected `path`: add "
                 '`path = "..."` to the table [data] of a specification.'
+            )
+        if self.name == "energy" and self.dim is None:
+            raise ValueError(
+                "`data` got 'energy' without a dimension, expected `dim`: write a specification "
+                'with `dim = ...` in [data] and `energy = { type = "import", path = "module:Name" '
+                "}` in [game]."
             )
         if (self.validation or 0) + (self.test or 0) >= 1:
             raise ValueError(
@@ -333,6 +344,7 @@ class Experiment(Part, frozen=True):
     evaluation: Evaluation = Evaluation()
 
     def __post_init__(self):
+        _check_energy(self.data, self.game, self.objective)
         count = len(selecting(self.objective))
         if count > 1:
             raise ValueError(
@@ -345,6 +357,32 @@ class Experiment(Part, frozen=True):
                 "`objective` got `select` with early_stopping = false or validation = 0, expected "
                 "validation data and the best parameters on them: remove those settings, or give "
                 "a `weight`."
+            )
+
+
+def _check_energy(data: Data, game: Game, objective: tuple[Objective, ...]) -> None:
+    """Refuses energies in games of samples, and terms of samples in games of energies."""
+    imported = getattr(game, "energy", None)
+    if (data.name == "energy") != (imported is not None):
+        raise ValueError(
+            f"`game` got {'an' if imported else 'no'} `energy` with the data {data.name!r}, "
+            "expected one with the data 'energy' and with no others: "
+            + ("set `name` of [data] to it." if imported else "name one, or other data.")
+        )
+    if data.name not in ENERGIES:
+        return
+    if not isinstance(game, spec_flow.EnergyGame):
+        raise ValueError(
+            f"`data` got {data.name!r}, an energy without samples, expected data that can be "
+            "sampled: take another data set, or the recipe boltzmann."
+        )
+    for term in objective:
+        paths = getattr(term, "paths", None)
+        if not isinstance(term, ImportedObjective) and (paths is None or paths.starts == "batch"):
+            raise ValueError(
+                f"`objective` got a term `{type(term).__name__}` of samples with the data "
+                f"{data.name!r}, which have none, expected paths from the initial density: give it "
+                '`paths = { starts = "initial" }`, or take the terms of the recipe boltzmann.'
             )
 
 

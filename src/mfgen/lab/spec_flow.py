@@ -3,9 +3,11 @@
 Nothing here imports JAX; `mfgen.lab.spec` is where a specification is put together.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from mfgen.lab.limits import Depth, Frequencies, NonNegative, Positive, Width
+from msgspec import Meta
+
+from mfgen.lab.limits import Count, Depth, Frequencies, NonNegative, Positive, Width
 from mfgen.lab.spec_parts import (
     Absolute,
     Adaptive,
@@ -57,12 +59,15 @@ class FlowGame(Kind, frozen=True, tag="flow"):
 class EnergyGame(Kind, frozen=True, tag="energy"):
     """A game without noise from N(0, spread^2 I) to a density known by its energy alone.
 
-    The energy is that of the data's exact law, which a toy has; no sample of it is used.
+    The energy is that of the data's exact law, which a toy has, or what data of kind energy are; no
+    sample of it is used. `energy`, for the data "energy", is a component of the user's own, called
+    with its arguments, that returns a density such as `Unnormalised(energy, dim)`.
     """
 
     lagrangian: FlowLagrangian = Kinetic()
     weight: Positive = 1.0
     spread: Positive = 1.0
+    energy: Import | None = None
 
 
 class OTFlowModel(Kind, frozen=True, tag="ot-flow"):
@@ -123,21 +128,60 @@ class IndependentPairs(Kind, frozen=True, tag="independent"):
 
 
 class OptimalPairs(Kind, frozen=True, tag="optimal-transport"):
-    pass
+    """Pairs of a batch by swaps, nearly those of optimal transport; `passes` over all pairs."""
+
+    passes: Count = 4
+
+
+class ExactPairs(Kind, frozen=True, tag="exact"):
+    """Pairs of a batch of optimal transport by assignment, in a time like batch_size^3."""
+
+
+class EntropicPairs(Kind, frozen=True, tag="entropic"):
+    """Pairs drawn from the entropic plan; `variance` is sigma^2 T of the bridge with these ends."""
+
+    variance: Positive = 1.0
+    tolerance: Positive = 1e-2
+    iterations: Count = 500
+
+
+class Straight(Kind, frozen=True, tag="straight"):
+    """x_t = (1 - s) x + s z."""
+
+
+class Trigonometric(Kind, frozen=True, tag="trigonometric"):
+    """x_t = cos(pi s / 2) x + sin(pi s / 2) z."""
+
+
+Pairs = IndependentPairs | OptimalPairs | ExactPairs | EntropicPairs
+Lines = Straight | Trigonometric
 
 
 class FlowMatching(Kind, frozen=True, tag="flow-matching"):
+    """Regression of straight lines; `width` is the deviation of noise added to their points."""
+
     weight: NonNegative = 1.0
-    coupling: IndependentPairs | OptimalPairs = IndependentPairs()
+    coupling: Pairs = IndependentPairs()
     width: NonNegative = 0.0
 
 
 class Interpolant(Kind, frozen=True, tag="interpolant"):
+    """Regression of curved lines; `margin` is the part of time left out where `latent` is noise."""
+
     weight: NonNegative = 1.0
+    interpolant: Lines = Trigonometric()
+    latent: NonNegative = 0.1
+    coupling: Pairs = IndependentPairs()
+    margin: Annotated[float, Meta(gt=0, lt=0.5)] = 1e-3
 
 
 class ActionMatching(Kind, frozen=True, tag="action-matching"):
+    """The action of a potential; `paired` uses the velocities of pairs, not their points alone."""
+
     weight: NonNegative = 1.0
+    coupling: Pairs = IndependentPairs()
+    interpolant: Lines = Straight()
+    paired: bool = False
 
 
 Game = FlowGame | EnergyGame
