@@ -1,0 +1,163 @@
+"""Conditional flows: for each label, the flow of the points with the label held fixed.
+
+The second method is always a game without labels, with the label written into the model.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import mfgen as mg
+from mfgen.derive.residual import hjb
+from mfgen.models.base import Potential
+from mfgen.models.control import ControlField
+from mfgen.problem.labels import OfPoints, WithLabels, at_label, with_labels
+from mfgen.simulate.divergence import ExactDivergence, Hutchinson, moving_directions
+from mfgen.simulate.flow import inverse_error
+from mfgen.train.flow import JacobianPenalty
+from mfgen.train.paths import Paths
+from mfgen.zoo import flows
+
+KEY = jax.random.key(0)
+POINTS = jax.random.normal(jax.random.key(1), (40, 2)) * jnp.array([[0.4, 1.2]])
+CLASSES = jnp.arange(40) % 3
+DATA = mg.LabelledPoints(POINTS, mg.one_hot(CLASSES, 3))
+BUILD = {
+    "cnf": lambda data: flows.cnf(data, key=KEY, width=8),
+    "ot-flow": lambda data: flows.ot_flow(data, key=KEY, width=8),
+    "rnode": lambda data: flows.rnode(data, key=KEY, width=8),
+    "anisotropic-flow": lambda data: flows.anisotropic_flow(data, key=KEY, width=8),
+    "obstacle-flow": lambda data: flows.obstacle_flow(data, key=KEY, width=0.8),
+}
+FEW = ("cnf", "ot-flow", "anisotropic-flow")  # one of each way to a divergence
+LABEL = mg.one_hot(1, 3)
+
+
+class Pair(NamedTuple):
+    """A conditional flow, and the same at one label as a flow without labels."""
+
+    game: mg.MFG
+    model: Any
+    plain: mg.MFG
+    bound: Any
+
+
+def pair(name):
+    """The joint game and the game of the points, in the precision of the caller."""
+    recipe = BUILD[name](DATA)
+    plain = BUILD[name](mg.Empirical(POINTS)).game
+    game, model, plain = jax.tree.map(
+        lambda leaf: leaf.astype(float) if eqx.is_inexact_array(leaf) else leaf,
+        (recipe.game, recipe.model, plain),
+    )
+    joint = lambda x: jnp.concatenate([x, LABEL.astype(x.dtype)])
+    if isinstance(model, mg.AbstractPotential):
+        bound = Potential(lambda t, x: model(t, joint(x)))
+    else:
+        bound = ControlField(lambda t, x: model.function(t, joint(x)))
+    return Pair(game, model, plain, bound)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_the_likelihood_is_that_of_the_flow_with_the_label_bound(name, x64):
+    game, model, plain, bound = pair(name)
+    x = POINTS[:6].astype(float)
+    joint = mg.log_prob(game, model, mg.labelled(x, LABEL))
+    np.testing.assert_allclose(joint, mg.log_prob(plain, bound, x), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_the_divergence_is_the_trace_over_the_points(name, x64):
+    game, model = pair(name)[:2]
+    z, t = jnp.array([0.3, -0.8, 0.0, 1.0, 0.0]), jnp.asarray(0.4)
+    method = ExactDivergence()
+    slope = method(game, model, t, z, moving_directions(game, method, z, key=None))
+    jacobian = jax.jacfwd(lambda z: mg.velocity(game, model, t, z))(z)
+    assert slope.velocity.shape == (5,)
+    assert jnp.all(slope.velocity[2:] == 0)
+    assert jnp.max(jnp.abs(jacobian[:2, 2:])) > 1e-4  # the label has an influence
+    np.testing.assert_allclose(slope.divergence[0], jnp.trace(jacobian), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(slope.divergence[0], jnp.trace(jacobian[:2, :2]), rtol=1e-9)
+
+
+def test_probes_do_not_go_along_labels(x64):
+    """z.(Db z) of a probe contains no derivative by the label: signs give exactly four values."""
+    game, model = pair("cnf")[:2]
+    z, t, method = jnp.array([0.3, -0.8, 0.0, 1.0, 0.0]), jnp.asarray(0.4), Hutchinson(16)
+    directions = moving_directions(game, method, z, key=KEY)
+    slope = method(game, model, t, z, directions)
+    inner = jax.jacfwd(lambda z: mg.velocity(game, model, t, z))(z)[:2, :2]
+    signs = directions[:, :2]
+    assert jnp.all(directions[:, 2:] == 0)
+    np.testing.assert_allclose(slope.divergence, jnp.sum(signs * (signs @ inner.T), axis=1))
+
+
+@pytest.mark.parametrize("name", ["ot-flow", "anisotropic-flow", "obstacle-flow"])
+def test_the_residual_of_the_hjb_equation_has_no_term_along_the_label(name, x64):
+    """-dt U + H(t, x, dU/dx) at the bound label; for OT-Flow also -dt U + |dU/dx|^2 / 2 by hand."""
+    game, model, plain, bound = pair(name)
+    x, t = jnp.array([0.3, -0.8]), jnp.asarray(0.4)
+    z = jnp.concatenate([x, LABEL])
+    residual = hjb(game, model, None, t, z)
+    time, slope = jax.grad(model, argnums=(0, 1))(t, z)
+    assert jnp.linalg.norm(slope[2:]) > 1e-3
+    np.testing.assert_allclose(residual, hjb(plain, bound, None, t, x), rtol=1e-10)
+    if name == "ot-flow":
+        np.testing.assert_allclose(residual, -time + 0.5 * slope[:2] @ slope[:2], rtol=1e-10)
+
+
+def test_a_jacobian_penalty_by_probes_is_that_of_the_points(x64):
+    game, model, plain, bound = pair("rnode")
+    x = POINTS[:3].astype(float)
+    term = JacobianPenalty(Paths(divergence=Hutchinson(400)))
+    exact = JacobianPenalty()(plain, bound, x, key=KEY)
+    found = term(game, model, mg.labelled(x, LABEL), key=KEY)
+    np.testing.assert_allclose(found, exact, rtol=0.1)
+
+
+def test_the_density_given_each_label_sums_to_one_on_a_line(x64):
+    data = mg.LabelledPoints(POINTS[:, :1], mg.one_hot(CLASSES, 3))
+    recipe = flows.ot_flow(data, key=jax.random.key(3), width=8)
+    axis = jnp.linspace(-12, 12, 1201)
+    totals = []
+    for label in range(3):
+        rows = mg.labelled(axis[:, None], mg.one_hot(label, 3))
+        density = jnp.exp(mg.log_prob(recipe.game, recipe.model, rows, chunk=1201))
+        totals.append(float(jnp.sum(density) * (axis[1] - axis[0])))
+    np.testing.assert_allclose(totals, 1, atol=1e-4)
+
+
+def test_labels_do_not_move():
+    recipe = BUILD["cnf"](DATA)
+    samples = np.asarray(mg.sample(recipe.game, recipe.model, 64, key=KEY))
+    assert np.array_equal(np.sort(samples[:, 2:], axis=1), np.tile([0.0, 0.0, 1.0], (64, 1)))
+    assert len(np.unique(samples[:, 2:], axis=0)) == 3
+    assert jnp.max(inverse_error(recipe.game, recipe.model, DATA.rows)) < 1e-3
+
+
+def test_what_has_no_labels_is_refused():
+    recipe = BUILD["cnf"](DATA)
+    plain = BUILD["cnf"](mg.Empirical(POINTS))
+    with pytest.raises(TypeError, match=r"points have no labels.*LabelledPoints"):
+        mg.sample_given(plain.game, plain.model, LABEL, 3, key=KEY)
+    with pytest.raises(ValueError, match=r"label of shape \(2,\), expected \(3,\)"):
+        at_label(recipe.game, jnp.zeros(2))
+    with pytest.raises(ValueError, match=r"NaN or infinite"):
+        at_label(recipe.game, jnp.array([1.0, jnp.nan, 0.0]))
+    with pytest.raises(ValueError, match=r"`log_prob` got points of shape \(40, 2\), .*5"):
+        mg.log_prob(recipe.game, recipe.model, POINTS)
+    with pytest.raises(ValueError, match=r"`WithLabels` got dynamics with noise"):
+        WithLabels(mg.Integrator(sigma=0.1), 2, 3)
+    with pytest.raises(ValueError, match=r"`WithLabels` got labels = 0"):
+        WithLabels(mg.Integrator(), 2, 0)
+    with pytest.raises(ValueError, match=r"`OfPoints` got labels = 0"):
+        OfPoints(mg.Kinetic(), 0)
+    with pytest.raises(TypeError, match=r"`with_labels` got the terminal cost `Zero`"):
+        with_labels(mg.MFG(mg.Integrator(), mg.Kinetic(), mg.Zero(), initial=DATA, data_at="start"))
+    bare = eqx.tree_at(lambda g: g.terminal, recipe.game, mg.KL(mg.Gaussian(jnp.zeros(5))))
+    with pytest.raises(TypeError, match=r"game with labels whose reference is `Gaussian`"):
+        mg.sample(bare, recipe.model, 3, key=KEY)
