@@ -17,6 +17,7 @@ help:
 	@echo "                  (QUICK=1: minutes; PROTEIN=file: with the UCI protein table)"
 	@echo "make bench-grid   solvers against exact games and a peer, written to docs/results/grid.md"
 	@echo "make bench-flows  flows beside those of other authors, written to docs/results/flows.md"
+	@echo "                  (PROTEIN=file: with the UCI protein table)"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -66,7 +67,7 @@ bench-grid: $(VENV)/bench.stamp
 # torchcfm asks for a trainer, notebooks and pictures for its examples: without them as well.
 bench-flows: $(VENV)/bench.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchcfm==1.0.7
-	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.flows
+	PYTHONWARNINGS=ignore $(if $(PROTEIN),PROTEIN=$(PROTEIN)) $(BIN)/python -m benchmarks.flows
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
 """Normalizing flows and flow matching held beside OT-Flow, FFJORD and torchcfm.
 
-    python -m benchmarks.flows                 # writes docs/results/flows.md, about an hour
+    python -m benchmarks.flows                 # writes docs/results/flows.md, some hours
     python -m benchmarks.flows --only ot-flow  # that section anew, the others as they were kept
     python -m benchmarks.flows --quick         # few rounds and short runs, printed only
 
@@ -10,14 +10,16 @@ process; see `timing`. OT-Flow is timed with its work ordered as its authors ord
 leaner order that computes the same.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks import THREADS, peer_ffjord, peer_flows, peer_ot_flow
+from benchmarks import THREADS, peer_ffjord, peer_flows, peer_ot_flow, real_flows, soft_cost
 from benchmarks.grid import table
+from benchmarks.many_flows import many_flows
 from benchmarks.own_flows import (
     TRAINING_BATCH,
     TRAINING_RATE,
@@ -156,6 +158,14 @@ def _seconds(record: Record) -> str:
     return f"{record.training:.0f} s + {record.validation:.0f} s"
 
 
+def soft(quick: bool) -> str:
+    return table(soft_cost.HEAD, soft_cost.rows(*((2, 50) if quick else ())))
+
+
+def real(quick: bool) -> str:
+    return real_flows.real(os.environ.get("PROTEIN"), quick)
+
+
 SECTIONS = {
     "ot-flow": (
         ot_flow,
@@ -184,6 +194,26 @@ SECTIONS = {
         "same points, whose mean, the entropy, is 2.832; the excess is the difference of the two. "
         "OT-Flow's own program was seen to reach 2.838 where the truth has 2.816, an excess of "
         ".022. Times are of steps and of validation.",
+    ),
+    "many": (
+        many_flows,
+        "One density, many flows",
+        "8 Gaussians, one network from five seeds: the variance of a particle's path over the "
+        "seeds per coordinate, the deviation of a point's log-density over the seeds, and half "
+        "the mean square of the displacement, which optimal transport makes least.",
+    ),
+    "soft": (
+        soft,
+        "A soft terminal cost",
+        "N(2, .25) to N(0, 1) with M = KL and L = (k/2)|v|²; exact values in brackets. Mean and "
+        "deviation over five seeds; the error is that of m_1 or s_1 in the worst seed.",
+    ),
+    "real": (
+        real,
+        "Likelihood on real data",
+        "Log-likelihood of held-out rows in nats and original units, larger is better: mean and "
+        "deviation over three splits, stopped early by validation; `score-gmm` is a Gaussian "
+        "mixture by EM.",
     ),
 }
 
