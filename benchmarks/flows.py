@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks import THREADS, peer_ffjord, peer_flows, peer_ot_flow, real_flows, soft_cost
+from benchmarks.energies import energies
 from benchmarks.grid import table
 from benchmarks.many_flows import many_flows
 from benchmarks.own_flows import (
@@ -214,6 +215,12 @@ SECTIONS = {
         "Log-likelihood of held-out rows in nats and original units, larger is better: mean and "
         "deviation over three splits, stopped early by validation; `score-gmm` is a Gaussian "
         "mixture by EM.",
+    ),
+    "energies": (
+        energies,
+        "Energies without data",
+        "`mfgen run boltzmann --data DATA` from three seeds: the part of 4,000 samples that their "
+        "importance weights leave, and log Z by these weights.",
     ),
 }
 

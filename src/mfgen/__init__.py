@@ -125,6 +125,7 @@ from mfgen.simulate.base import Unfinished as Unfinished
 from mfgen.simulate.diffusion import EulerMaruyama as EulerMaruyama
 from mfgen.simulate.diffusion import StochasticHeun as StochasticHeun
 from mfgen.simulate.flow import ProbabilityFlow as ProbabilityFlow
+from mfgen.simulate.flow import inverse_error as inverse_error
 from mfgen.simulate.integrator import Adaptive as Adaptive
 from mfgen.simulate.integrator import RungeKutta4 as RungeKutta4
 from mfgen.simulate.labels import sample_given as sample_given
