@@ -41,6 +41,11 @@ If the end is prescribed, rho(T) = pi, the price g is the multiplier of that con
 candidate gives by its own U(T); then m = 0, and D lies lower by E_pi g - E_rho(T) g, the `price` of
 a density that misses pi.
 
+With a discount d everything that is paid at time t counts e^{-d t}, and U is the current value: all
+integrals over time above, of L, I, f, B_v and r, have that weight, all that stands at the end, M, g
+and m, the weight e^{-d T}, and r has the term d U. E U(0) stays as it is, for U(0) is the present
+value. The rules in time are those of Gauss for the weight (`gauss_exponential`).
+
 Policy, defect, exploitability and bound do not change if a function of time is added to U.
 
 References:
@@ -49,6 +54,7 @@ References:
     B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, for the game.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -61,7 +67,7 @@ from mfgen._types import Batch, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.derive.hamiltonian import optimal_control
 from mfgen.derive.residual import hjb, terminal
-from mfgen.math.quadrature import gauss_legendre
+from mfgen.math.quadrature import Rule, gauss_exponential
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.game import MFG
 
@@ -89,7 +95,7 @@ class Action(NamedTuple):
     Attributes:
         running: int E_rho L(t, X, v*) dt.
         interaction: int I(rho(t)) dt.
-        terminal: M(rho(T)).
+        terminal: M(rho(T)); each part is discounted to time 0, if the game has a discount.
     """
 
     running: Scalar
@@ -134,19 +140,19 @@ def cost(solution: Candidate, *, times: int = 16) -> Action:
 
     Arguments:
         solution: game, value and density, such as a `Solution`.
-        times: nodes of the Gauss-Legendre rule in time; in space the density's `particles()`.
+        times: nodes of the Gauss rule in time; in space the density's `particles()`.
 
     Raises:
         TypeError: no density; or a functional of the game that this density has no value of.
     """
     game, rho = solution.game, path("cost", solution)
     running, interaction = jnp.asarray(0.0), jnp.asarray(0.0)
-    rule = gauss_legendre(times, 0.0, game.dynamics.horizon)
+    rule, last = times_of(game, times)
     for t, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
         law = rho(t)
         running += weight * _mean(_running, game, solution.value, law, t)
         interaction += weight * _value(game.interaction, law)
-    return Action(running, interaction, _value(game.terminal, rho(game.dynamics.horizon)))
+    return Action(running, interaction, last * _value(game.terminal, rho(game.dynamics.horizon)))
 
 
 def frozen(solution: Candidate, *, times: int = 16) -> Frozen:
@@ -157,17 +163,17 @@ def frozen(solution: Candidate, *, times: int = 16) -> Frozen:
     game, u, rho = solution.game, solution.value, path("frozen", solution)
     horizon = game.dynamics.horizon
     last = rho(horizon)
-    total, residual = _mean(_final, game, u, last, horizon), jnp.asarray(0.0)
+    rule, end = times_of(game, times)
+    total, residual = end * _mean(_final, game, u, last, horizon), jnp.asarray(0.0)
     price = jnp.zeros_like(total)
     if isinstance(game.terminal, Prescribed):
-        price = _mean(_final, game, u, game.terminal.target, horizon) - total
-    rule = gauss_legendre(times, 0.0, horizon)
+        price = end * _mean(_final, game, u, game.terminal.target, horizon) - total
     for t, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
         law = rho(t)
         paid, missed = _mean(_frozen_rate, game, u, law, t)
         total, residual = total + weight * paid, residual + weight * missed
     start = _mean(_start, game, u, rho(0.0), 0.0)
-    return Frozen(total, start, residual, _mean(_mismatch, game, u, last, horizon), price)
+    return Frozen(total, start, residual, end * _mean(_mismatch, game, u, last, horizon), price)
 
 
 def exploitability_bound(solution: Candidate, points: Batch, *, times: int = 16) -> Scalar:
@@ -181,8 +187,8 @@ def exploitability_bound(solution: Candidate, points: Batch, *, times: int = 16)
     """
     game, u, rho = solution.game, solution.value, path("exploitability_bound", solution)
     horizon = game.dynamics.horizon
-    highest = jnp.max(_at(_mismatch, game, u, rho(horizon), horizon, points))
-    rule = gauss_legendre(times, 0.0, horizon)
+    rule, end = times_of(game, times)
+    highest = end * jnp.max(_at(_mismatch, game, u, rho(horizon), horizon, points))
     for t, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
         highest += weight * jnp.max(_at(_residual, game, u, rho(t), t, points))
     means = frozen(solution, times=times)
@@ -211,6 +217,12 @@ def final_mismatch(game: MFG, u: Callable, law: AbstractDensity | None, x: State
     if isinstance(game.terminal, Prescribed):
         return jnp.zeros((), x.dtype)
     return terminal(game, u, None if law is None else lambda _: law, x)
+
+
+def times_of(game: MFG, count: int) -> tuple[Rule, float]:
+    """The rule of a game in time, and what a cost at its end counts: 1 without a discount."""
+    horizon = game.dynamics.horizon
+    return gauss_exponential(count, horizon, game.discount), math.exp(-game.discount * horizon)
 
 
 def path(owner: str, solution: Candidate) -> Callable[[Time], AbstractDensity]:

@@ -1,9 +1,9 @@
 """The gradient of the Hamilton-Jacobi-Bellman equation: an equation for the costate p = grad U.
 
-    -dt p + grad_x [ H(t, x, p(t, x)) - (sigma^2/2) div p - dI/drho(rho(t))(x) ] = 0
+    -dt p + r p + grad_x [ H(t, x, p(t, x)) - (sigma^2/2) div p - dI/drho(rho(t))(x) ] = 0
 
-It needs no value function, so it applies to vector fields (score networks). For a score-based game
-with s = -p it reads, in noising time and with noising drift -f,
+with r the game's discount. It needs no value function, so it applies to vector fields (score
+networks). For a score-based game with s = -p it reads, in noising time and with noising drift -f,
 
     d s / d(noising time) = grad( (sigma^2/2) (div s + |s|^2) + f.s + div f ).
 
@@ -52,4 +52,5 @@ def hjb_gradient(
         density = None if rho is None else rho(t)
         return value - game.interaction.variation(density, x)
 
-    return jax.grad(energy)(x) - slope
+    residual = jax.grad(energy)(x) - slope
+    return residual + game.discount * p(t, x) if game.discount > 0 else residual

@@ -1,7 +1,7 @@
 """A game's own equations, with its Lagrangian, Hamiltonian and costs written out by SymPy.
 
     H(t, x, p) = -p.a + L*(t, x, -g^T p),      v* = argmax_v { -p.(g v) - L }
-    HJB   -dt U + H(t, x, grad U) - (sigma^2/2) lap U = dI/drho,     U(T, x) = dM/drho(rho(T))(x)
+    HJB   -dt U + r U + H(t, x, grad U) - (sigma^2/2) lap U = dI/drho,   U(T) = dM/drho(rho(T))
     FP     dt rho + div( rho (a + g v*) ) - (sigma^2/2) lap rho = 0,     rho(0) = rho_0
 
 The formulas come from the game's own code, whoever wrote it (`mfgen.derive.symbolic`). A Legendre
@@ -113,7 +113,8 @@ def _assembled(
     gradient = dict(zip(p, [sp.diff(value, entry) for entry in x], strict=True))
     diffusion = lambda f: full.sigma**2 / 2 * sp.Add(*[sp.diff(f, entry, 2) for entry in x])
     energy = full.hamiltonian.subs(gradient, simultaneous=True)
-    hjb = -sp.diff(value, t) + energy - diffusion(value)
+    discount = number(float(game.discount))
+    hjb = -sp.diff(value, t) + discount * value + energy - diffusion(value)
     control = full.control
     if control is None:
         control = [sp.Function(f"v_{i + 1}", real=True)(t, *x) for i in range(len(v))]
@@ -125,6 +126,7 @@ def _assembled(
     return Equations(
         dim=len(x),
         horizon=horizon,
+        discount=discount,
         t=t,
         x=x,
         v=v,

@@ -1,12 +1,12 @@
 """Residuals of the game's equations: zero at a solution, at one point (t, x).
 
-    hjb            -dt U + H(t, x, grad U) - (sigma^2/2) lap U - dI/drho(rho(t))(x)
+    hjb            -dt U + r U + H(t, x, grad U) - (sigma^2/2) lap U - dI/drho(rho(t))(x)
     terminal       U(T, x) - dM/drho(rho(T))(x)
     fokker_planck  ( dt rho + div(rho b) - (sigma^2/2) lap rho ) / rho
                    = dt l + div b + b.grad l - (sigma^2/2) (lap l + |grad l|^2),   l = log rho
 
-with b = a + g v*(t, x, grad U). The Fokker-Planck residual is relative: a rate, per unit of time,
-that stays meaningful where rho is tiny.
+with r the game's discount, U the current value and b = a + g v*(t, x, grad U). The Fokker-Planck
+residual is relative: a rate, per unit of time, that stays meaningful where rho is tiny.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 """
@@ -55,6 +55,8 @@ def hjb_from_jet(game: MFG, jet: HeatJet, rho: Path | None, t: Time, x: State) -
     """
     density = None if rho is None else rho(t)
     residual = hamiltonian(game, t, x, jet.gradient) - jet.heat
+    if game.discount > 0:
+        residual = residual + game.discount * jet.value
     return residual - game.interaction.variation(density, x)
 
 

@@ -48,6 +48,7 @@ class Equations:
 
     Attributes:
         dim, horizon: dimension of the space, final time T.
+        discount: the rate r; U is the current value if it is not zero.
         t, x, v, p: time, place, control and costate as symbols, vectors as tuples.
         value, density: the undefined functions U(t, x) and rho(t, x), applied.
         drift, gain, sigma: a as a tuple, g as a matrix `[dim, control]`, sigma.
@@ -63,6 +64,7 @@ class Equations:
 
     dim: int
     horizon: Expression
+    discount: Expression
     t: sp.Symbol
     x: tuple[sp.Symbol, ...]
     v: tuple[sp.Symbol, ...]
@@ -127,6 +129,7 @@ def lines(derived: Equations, form: Form) -> list[tuple[str, str]]:
         ("Lagrangian", f"L = {summed(_terms(_vectors(derived.lagrangian, derived), 'v'), form)}"),
         ("interaction cost", f"I = {write(derived.interaction.value)}"),
         ("terminal cost", f"M = {write(derived.terminal_cost.value)}"),
+        ("discount", _discount(derived, form)),
         ("Hamiltonian", f"H = {_hamiltonian(derived, form)}"),
         ("optimal control", _steering(derived, form)),
         ("HJB equation", _hjb(derived, form)),
@@ -155,6 +158,11 @@ def reading(derived: Equations) -> str:
         )
     if derived.is_closed:
         said.append("Every particle goes down the slope of U, at the speed that its cost allows.")
+    if derived.discount != 0:
+        said.append(
+            f"What is paid at time t counts {_discount(derived, 'ascii')}, and U is the current "
+            "value: the cost to go as it counts at the time at which it is taken."
+        )
     said.append(
         "The Fokker-Planck equation runs forwards: it carries the population along that control."
     )
@@ -231,11 +239,19 @@ def _hjb(derived: Equations, form: Form) -> str:
         energy = _terms(_vectors(derived.brief.hamiltonian, derived))
     else:
         energy = [sp.Function("H")(*[sp.Symbol(name) for name in ("t", "x", "p")])]
-    parts = [written(term, form, names) for term in (-sp.Symbol("dU/dt"), *energy) if term != 0]
+    terms = (-sp.Symbol("dU/dt"), derived.discount * sp.Symbol("U"), *energy)
+    parts = [written(term, form, names) for term in terms if term != 0]
     if derived.sigma != 0:
         parts.append(times(-(derived.brief.sigma**2) / 2, "lap U", form))
     right = _vectors(derived.interaction.variation, derived)
     return f"{joined(parts)} = {written(right, form)}"
+
+
+def _discount(derived: Equations, form: Form) -> str:
+    """The weight of what is paid at time t; nothing where there is no discount."""
+    if derived.discount == 0:
+        return ""
+    return written(sp.exp(-derived.discount * derived.t), form)
 
 
 def _terminal(derived: Equations, form: Form) -> str:

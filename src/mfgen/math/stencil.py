@@ -21,6 +21,10 @@ paid on the way at the rate l enters each step along an axis,
 in two dimensions in parts that are to each other as the rates of hopping: where a particle pays
 much for leaving fast along an axis, it is the step along that axis which takes it away.
 
+A discount r is a rate at which the particle is taken out of the game: A - r in place of A in the
+steps of values, in two dimensions in the same parts as what is paid, so that r u = l is at rest in
+each of them. Steps of densities have none: there particles are counted, not their costs.
+
 References:
     Y. Achdou, I. Capuzzo-Dolcetta, "Mean field games: numerical methods", SIAM J. Numer. Anal. 48
     (2010), for Fokker-Planck as the transpose of the linearised HJB.
@@ -44,10 +48,11 @@ Number = Float[ArrayLike, ""]
 
 
 class Rates(NamedTuple):
-    """Rates of hopping along one axis, which is the last of the arrays."""
+    """Rates of hopping along one axis, which is the last of the arrays, and of leaving the game."""
 
     up: Float[Array, "... n"]
     down: Float[Array, "... n"]
+    out: Float[Array, "... n"] | float = 0.0
 
 
 Hops = tuple[Rates, ...]
@@ -84,7 +89,7 @@ def _rates(lattice: Lattice, axis: int, drift: Field, diffusivity: Number) -> Ra
 def generator(hops: Hops, u: Field) -> Field:
     """A u, the sum over the axes of up (u_{i+1} - u_i) + down (u_{i-1} - u_i)."""
     total = jnp.zeros_like(u)
-    for axis, (up, down) in enumerate(hops):
+    for axis, (up, down, _) in enumerate(hops):
         line = jnp.moveaxis(u, axis, -1)
         change = up * (jnp.roll(line, -1, -1) - line) + down * (jnp.roll(line, 1, -1) - line)
         total = total + jnp.moveaxis(change, -1, axis)
@@ -115,16 +120,26 @@ def gradients(lattice: Lattice, u: Field) -> tuple[Drift, Drift, Drift]:
 
 
 def step(
-    lattice: Lattice, hops: Hops, u: Field, tau: Number, theta: Number, paid: Field | None = None
+    lattice: Lattice,
+    hops: Hops,
+    u: Field,
+    tau: Number,
+    theta: Number,
+    paid: Field | None = None,
+    discount: float = 0.0,
 ) -> Field:
-    """E[u(X_tau) + what is paid | X_0 = cell]: one backward step of values.
+    """E[e^{-r tau} u(X_tau) + what is paid | X_0 = cell]: one backward step of values.
 
     Arguments:
         lattice, hops: the chain.
         u: values at the end of the step, `[*points]`.
         tau, theta: length of the step, and how implicit it is.
         paid: cost per unit of time on the way, `[*points]`.
+        discount: the rate r at which later costs count less.
     """
+    if discount > 0:
+        lost = _shares(hops, u, jnp.full_like(u, discount))
+        hops = tuple(one._replace(out=rate) for one, rate in zip(hops, lost, strict=True))
     one = partial(_step, lattice.periodic)
     return _palindrome(one, hops, u, jnp.asarray(tau), jnp.asarray(theta), _shares(hops, u, paid))
 
@@ -143,7 +158,7 @@ def _shares(hops: Hops, u: Field, paid: Field | None) -> Sources:
     if len(hops) == 1:
         return (paid,)
     # A particle that hops nowhere pays in equal parts.
-    first, second = (up + down + _SLOW for up, down in hops)
+    first, second = (one.up + one.down + _SLOW for one in hops)
     along = first / (first + second.T)
     return along * paid.T, (1 - along.T) * paid
 
@@ -167,18 +182,18 @@ def _step(
     periodic: bool, hops: Rates, u: Field, tau: Scalar, theta: Scalar, source: Field
 ) -> Field:
     ahead, implicit = (1 - theta) * tau, theta * tau
-    up, down = hops
-    right = u + ahead * (up * (jnp.roll(u, -1, -1) - u) + down * (jnp.roll(u, 1, -1) - u))
-    right = right + tau * source
+    up, down, out = hops
+    hopped = up * (jnp.roll(u, -1, -1) - u) + down * (jnp.roll(u, 1, -1) - u)
+    right = u + ahead * (hopped - out * u) + tau * source
     solve = _solve_cyclic if periodic else _solve
-    return solve(-implicit * down, 1 + implicit * (up + down), -implicit * up, right)
+    return solve(-implicit * down, 1 + implicit * (up + down + out), -implicit * up, right)
 
 
 def _step_transposed(
     periodic: bool, hops: Rates, mass: Field, tau: Scalar, theta: Scalar, source: Field
 ) -> Field:
     ahead, implicit = (1 - theta) * tau, theta * tau
-    up, down = hops
+    up, down, _ = hops
     # What comes from the cell below is its rate up, and from the cell above its rate down.
     below, above = jnp.roll(up, 1, -1), jnp.roll(down, -1, -1)
     gain = below * jnp.roll(mass, 1, -1) + above * jnp.roll(mass, -1, -1)

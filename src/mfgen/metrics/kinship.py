@@ -1,7 +1,7 @@
 """Whether two solutions are of one game, told by what the games say rather than how they are built.
 
-Horizon and dimension, and at some points the free drift, gain, diffusion, cost rate, interaction
-and terminal cost. Games declared twice with equal functions are one game.
+Horizon, discount and dimension, and at some points the free drift, gain, diffusion, cost rate,
+interaction and terminal cost. Games declared twice with equal functions are one game.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,8 @@ def check(a: Solution, b: Solution, density: Callable[[Time], AbstractDensity]) 
     horizons = a.game.dynamics.horizon, b.game.dynamics.horizon
     if not np.isclose(*horizons):
         raise ValueError(_different("horizons", *horizons))
+    if not np.isclose(a.game.discount, b.game.discount):
+        raise ValueError(_different("discounts", a.game.discount, b.game.discount))
     dims = _dim(a), _dim(b)
     if None not in dims and dims[0] != dims[1]:
         raise ValueError(_different("dimensions", *dims))

@@ -133,6 +133,7 @@ def _hjb(game: MFG, u: Callable, law: AbstractDensity | None, t: Scalar, x: Batc
         jet = game_jet(game, u, t, x)
         path = _constant(law)
         size = jnp.abs(jet.heat) + jnp.abs(hamiltonian(game, t, x, jet.gradient))
+        size = size + game.discount * jnp.abs(jet.value)
         return hjb_from_jet(game, jet, path, t, x), size
 
     return _map(single, x)

@@ -11,10 +11,21 @@ Its optimality system, with U the value function (cost to go) and v* = argmax_v 
     HJB   -dt U + H(t, x, grad U) - (sigma^2/2) lap U = dI/drho(rho(t))(x),   U(T) = dM/drho(rho(T))
     FP     dt rho + div( rho (a + g v*) ) = (sigma^2/2) lap rho,              rho(0) = rho_0
 
-Reference: B. J. Zhang, M. A. Katsoulakis, "A mean-field games laboratory for generative modeling"
-(2023), arXiv 2304.13534, section 2.
+With a discount r > 0 what is paid at time t counts e^{-r t}: I and E L by it, M by e^{-r T}. The
+value function U is then the current value, in units of the time at which it is taken,
+
+    HJB   -dt U + r U + H(t, x, grad U) - (sigma^2/2) lap U = dI/drho(rho(t))(x),   U(T) = dM/drho
+
+and the present value is e^{-r t} U. No weight appears in the equations, so none underflows.
+
+References:
+    B. J. Zhang, M. A. Katsoulakis, "A mean-field games laboratory for generative modeling"
+    (2023), arXiv 2304.13534, section 2.
+    W. H. Fleming, H. M. Soner, "Controlled Markov processes and viscosity solutions" (2006),
+    section I.7 (discounted costs).
 """
 
+import math
 from typing import Literal
 
 import equinox as eqx
@@ -37,11 +48,13 @@ class MFG(eqx.Module):
         data_at: the end of time at which the particles are data, and so the density that is
             modelled: "end" for games that turn noise into data, "start" for normalizing flows,
             which carry data to a reference and are sampled backward.
+        discount: the rate r >= 0, per unit of time, at which what is paid later counts less. With
+            it value functions are current values.
 
     Raises:
         TypeError: if a part is of the wrong kind.
         ValueError: if `data_at` is neither "start" nor "end", or "start" in a game with noise,
-            whose particles have no way back.
+            whose particles have no way back; a discount that is negative or not finite.
 
     Example:
 
@@ -55,6 +68,7 @@ class MFG(eqx.Module):
     interaction: AbstractFunctional = Zero()
     initial: AbstractDensity | None = None
     data_at: Literal["start", "end"] = eqx.field(static=True, default="end")
+    discount: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
         _check("dynamics", self.dynamics, AbstractDynamics, "use `Integrator()`")
@@ -73,6 +87,11 @@ class MFG(eqx.Module):
             raise ValueError(
                 '`MFG` got data_at = "start" with dynamics that have noise, expected sigma = 0: '
                 "random paths are not run backward; declare the game from noise to data."
+            )
+        if not (math.isfinite(self.discount) and self.discount >= 0):
+            raise ValueError(
+                f"`MFG` got discount = {self.discount}, expected a finite number >= 0: pass the "
+                "rate per unit of time, such as 1 / epsilon."
             )
 
 

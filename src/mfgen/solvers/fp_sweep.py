@@ -8,7 +8,8 @@ value function without any error but rounding:
 
     <U(t + tau), rho(t + tau)> - <U(t), rho(t)> = -tau < l, rho' >
 
-with rho' = (1 - theta) rho(t) + theta rho(t + tau) (in one dimension).
+with rho' = (1 - theta) rho(t) + theta rho(t + tau) (in one dimension; with a discount r, l is
+less r U', which particles need not be carried for).
 
 S^T keeps densities nonnegative where it is implicit enough, tau (1 - theta) max rate <= 1; with
 theta = 1/2 it does so for smooth densities at longer steps too, and is watched.
@@ -54,14 +55,17 @@ def forward(
 def positive_theta(
     game: MFG, lattice: Lattice, clock: Clock, drift: Drifts
 ) -> Float[Array, "steps"]:
-    """The least implicit steps that keep any density nonnegative, between 1/2 and 1."""
+    """The least implicit steps that keep any density nonnegative, between 1/2 and 1.
+
+    With a discount they are no less implicit than it calls for (`hjb_sweep.clock`).
+    """
 
     def fastest(t, drift):
         hops = stencil.rates(lattice, drift, diffusivity(game, t))
         # Along each axis by itself: steps along them are composed.
-        return jnp.stack([jnp.max(up + down) for up, down in hops]).max()
+        return jnp.stack([jnp.max(one.up + one.down) for one in hops]).max()
 
-    rate = jax.vmap(fastest)(clock.middle, drift)
+    rate = jnp.maximum(jax.vmap(fastest)(clock.middle, drift), game.discount)
     return jnp.clip(1 - 1 / (clock.tau * rate), 0.5, 1.0)
 
 

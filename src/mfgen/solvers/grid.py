@@ -121,7 +121,7 @@ class Grid(AbstractSolver):
             game,
             GridPotential(through, lattice, jnp.asarray(times), jnp.asarray(values)),
             grid_density.grid_path(lattice, times, mass, degree),
-            _remarked(result, stats, lattice, game.dynamics.deterministic, self.steps),
+            _remarked(result, stats, lattice, game, self.steps),
             stats,
         )
 
@@ -211,7 +211,7 @@ def _stats(problem: Problem, state) -> dict[str, float]:
 
 
 def _remarked(
-    result: Result, stats: dict[str, float], lattice: Lattice, deterministic: bool, steps: int
+    result: Result, stats: dict[str, float], lattice: Lattice, game: MFG, steps: int
 ) -> Result:
     """What the figures say against the box and the cells, with the fix."""
     said = [result.message]
@@ -227,7 +227,13 @@ def _remarked(
             f"The lattice is too coarse for the drift: it adds {added:.1f} times the game's own "
             f"diffusion; take at least {finer} points."
         )
-    if stats["implicitness"] > 0.5 and not deterministic:
+    counted = game.discount * game.dynamics.horizon
+    if lattice.dim > 1 and counted > stats["steps"]:
+        # Steps along the axes then come to rest one by one.
+        said.append(
+            f"Steps are longer than 1 / discount: take at least {np.ceil(counted):.0f} of them."
+        )
+    if stats["implicitness"] > 0.5 and not game.dynamics.deterministic:
         said.append("Steps were taken more implicitly, to keep densities nonnegative or finite.")
     if stats["steps"] > steps:
         said.append(f"{stats['steps']:.0f} steps were taken for {steps}, which diverged.")

@@ -6,10 +6,13 @@ b = a + g v, of generator A (`mfgen.math.stencil`), and pays l = L(t', x, v) + f
     U(t) = U(t + tau) + tau (A U' + l),     v = argmin_v { L + b . D U' },
     U' = theta U(t) + (1 - theta) U(t + tau),     theta = 1/2,
 
-second order in time and space. `march` finds v and U together, step by step (Newton's method,
-which here is policy iteration); `evaluate` gives the value of a policy known for all steps: then
-the policies of all steps are improved at once, which converges quadratically too and costs a
-tridiagonal solve a step.
+second order in time and space. With a discount r it is A - r in place of A: what is at rest,
+r U = A U + l, is at rest whatever the step, and theta is raised to 1 - 1 / (r tau) where steps are
+so long, r tau > 2, that U(t + tau) would count negatively.
+
+`march` finds v and U together, step by step (Newton's method, which here is policy iteration);
+`evaluate` gives the value of a policy known for all steps: then the policies of all steps are
+improved at once, which converges quadratically too and costs a tridiagonal solve a step.
 
 Without noise the control is the best of those at the central and one-sided differences by what the
 hopping particle pays: the upwind scheme of Godunov type, monotone at kinks.
@@ -68,11 +71,8 @@ def clock(game: MFG, steps: int) -> Clock:
     """
     tau = game.dynamics.horizon / steps
     middle = (np.arange(steps) + 0.5) * tau
-    return Clock(
-        jnp.asarray(tau),
-        jnp.asarray(middle),
-        jnp.full(steps, 1.0 if game.dynamics.deterministic else 0.5),
-    )
+    theta = 1.0 if game.dynamics.deterministic else max(0.5, 1 - 1 / max(game.discount * tau, 1.0))
+    return Clock(jnp.asarray(tau), jnp.asarray(middle), jnp.full(steps, theta))
 
 
 def policy(game: MFG, lattice: Lattice, t: Float[Array, ""], u: Field) -> Policy:
@@ -167,4 +167,4 @@ def evaluate(
 
 def _back(game, lattice, tau, t, theta, played: Policy, f: Field, u: Field) -> Field:
     hops = stencil.rates(lattice, played.drift, diffusivity(game, t))
-    return stencil.step(lattice, hops, u, tau, theta, played.cost + f)
+    return stencil.step(lattice, hops, u, tau, theta, played.cost + f, game.discount)

@@ -37,6 +37,12 @@ class LinearForm(NamedTuple):
 
 def linear_form(game: MFG, times: np.ndarray, dim: int) -> LinearForm:
     """Reads the coefficients off the Hamiltonian, and refuses a game that is not of the form."""
+    if game.discount > 0:
+        raise ValueError(
+            f"`HopfCole` got a game with discount = {game.discount:g}, expected 0: the logarithm "
+            "turns r U into phi log phi, which is not linear; solve the game by `Grid`, `Riccati` "
+            "or `Neural`."
+        )
     if game.dynamics.deterministic:
         raise ValueError(
             "`HopfCole` got dynamics without noise, for which there is no linear form: pass "

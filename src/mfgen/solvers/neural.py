@@ -1,13 +1,20 @@
 """Any declared game by a network: the value function trained on the residuals of its equations.
 
     minimise over theta   E |R(t, X)|^2 + w E |U_theta(T, X) - dM/drho(rho(T))(X)|^2
-    R = -dt U + H(t, x, grad U) - (sigma^2/2) lap U - dI/drho(rho(t))(x)
+    R = -dt U + r U + H(t, x, grad U) - (sigma^2/2) lap U - dI/drho(rho(t))(x)
 
 at particles X that play the control of U_theta itself, drawn anew as it learns; their law is
 rho(t). Where M is linear in rho the terminal condition is built in, U = dM/drho + (T - t) N, and
-the second term is absent. Particles have no log-density: costs that need one get a kernel estimate.
-Nothing is discretised in space, so the dimension is free; the price is an error that is sampled,
-not bounded, which `certify` measures.
+the second term is absent. With a discount r the time left counts as what it costs,
+
+    U = e^{-r (T - t)} dM/drho + (T + 1/r) (1 - e^{-r (T - t)}) N,
+
+so that the layer of width 1/r at the end is not left to the network, which stays of the size of U;
+R is divided by 1 + r T, which keeps it of the size of U / T.
+
+Particles have no log-density: costs that need one get a kernel estimate. Nothing is discretised in
+space, so the dimension is free; the price is an error that is sampled, not bounded, which `certify`
+measures.
 
 References:
     J. Sirignano, K. Spiliopoulos, "DGM: a deep learning algorithm for solving partial differential
@@ -41,20 +48,24 @@ _CENTRES = 256  # of a kernel estimate
 
 
 class NetworkValue(AbstractPotential):
-    """U = final(x) + (T - t) N, or N alone where the end is learned too."""
+    """U = final(x) + (T - t) N, or N alone where the end is learned too; see above for r > 0."""
 
     network: MLP
     final: Callable[[State], Scalar] | None
     horizon: float = eqx.field(static=True)
     centre: State
     scale: State
+    discount: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, t: Time, x: State) -> Scalar:
         left = (self.horizon - jnp.asarray(t, x.dtype)) / self.horizon
         learned = self.network((x - self.centre) / self.scale, 2 * left - 1)[0]
         if self.final is None:
             return learned
-        return self.final(x) + self.horizon * left * learned
+        if self.discount == 0:
+            return self.final(x) + self.horizon * left * learned
+        gone = -jnp.expm1(-self.discount * self.horizon * left)
+        return (1 - gone) * self.final(x) + (self.horizon + 1 / self.discount) * gone * learned
 
 
 class ParticlePath(eqx.Module):
@@ -146,7 +157,7 @@ class Neural(AbstractSolver):
         free = not _needs_population(game.terminal, starts[0])
         final = _Final(game.terminal) if free else None
         centre = jnp.mean(starts, axis=0)
-        return NetworkValue(network, final, game.dynamics.horizon, centre, scale)
+        return NetworkValue(network, final, game.dynamics.horizon, centre, scale, game.discount)
 
     def _result(self, residual: float, ending: float) -> Result:
         said = (
@@ -247,21 +258,24 @@ def _round(
 
 
 def _residual(solver: Neural, game: MFG, value: NetworkValue, path: ParticlePath, key: Key):
-    """Mean square of the HJB residual, and of the time derivative it is made of."""
+    """Mean square of the HJB residual, and of the time derivative dt U - r U it is made of."""
     stage_key, row_key, time_key, move_key = jax.random.split(key, 4)
     stages = path.points.shape[0] - 1
     stage = jax.random.randint(stage_key, (solver.batch,), 0, stages + 1)
     row = jax.random.randint(row_key, (solver.batch,), 0, path.points.shape[1])
     shift = jax.random.uniform(time_key, (solver.batch,), minval=-0.5, maxval=0.5)
     times = jnp.clip((stage + shift) / stages, 0.0, 1.0) * path.horizon
+    unit = 1 + game.discount * path.horizon
     wide = _WIDE * (jnp.arange(solver.batch) % 4 == 0)
     noise = jax.random.normal(move_key, (solver.batch, path.points.shape[2]))
     points = path.points[stage, row] + wide[:, None] * noise * value.scale[None]
 
     def at(value: NetworkValue, sample):
         t, x = sample
-        slope = jax.grad(lambda t: value(t, x))(t)
-        return jnp.square(hjb(game, value, path, t, x)), jnp.square(slope)
+        found, slope = jax.value_and_grad(lambda t: value(t, x))(t)
+        slope = slope - game.discount * found
+        residual = hjb(game, value, path, t, x) / unit
+        return jnp.square(residual), jnp.square(slope / unit)
 
     def both(value: NetworkValue, sample):
         square, size = at(value, sample)

@@ -5,9 +5,9 @@ pp = B R^-1 B^T, xx = -Q) and dI/drho(x) = x.Q_I.x/2 + x.(K m + k) + f0, the val
 U = x.P.x/2 + s.x + c. Put into -dt U + H(t, x, grad U) - (sigma^2/2) lap U = dI/drho, power by
 power of x:
 
-    P' = xx + px^T P + P px + P pp P - Q_I,                     P(T) = hessian of dM/drho
-    s' = hx + P hp + (px^T + P pp) s - (K m + k)
-    c' = h0 + hp.s + s.pp.s/2 - (sigma^2/2) tr P - f0
+    P' = r P + xx + px^T P + P px + P pp P - Q_I,               P(T) = hessian of dM/drho
+    s' = r s + hx + P hp + (px^T + P pp) s - (K m + k)
+    c' = r c + h0 + hp.s + s.pp.s/2 - (sigma^2/2) tr P - f0
 
 The population plays v*, so that its mean and covariance follow
 
@@ -16,10 +16,12 @@ The population plays v*, so that its mean and covariance follow
 s runs backwards, m forwards, and each needs the other. Along the mean the costate is
 p = P m + s = Y m + y, with
 
-    Y' = xx + px^T Y + Y px + Y pp Y - (Q_I + K),    y' = hx + Y hp + (px^T + Y pp) y - k,
+    Y' = r Y + xx + px^T Y + Y px + Y pp Y - (Q_I + K),
+    y' = r y + hx + Y hp + (px^T + Y pp) y - k,
 
-which run backwards by themselves (Y is not symmetric unless K is). With Y and y the mean runs
-forward, and s = (Y - P) m + y: the fixed point of s and m in one sweep, not by iteration.
+which run backwards by themselves (Y is not symmetric unless K is); r is the game's discount. With Y
+and y the mean runs forward, and s = (Y - P) m + y: the fixed point of s and m in one sweep, not by
+iteration.
 
 All are integrated by Runge-Kutta of fourth order, and cubic pieces join the steps. The error is
 estimated from half as many steps.
@@ -30,6 +32,7 @@ References:
     chapter 6 (the decoupling of the mean).
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -117,15 +120,27 @@ class Riccati(AbstractSolver):
         """The solution.
 
         Raises:
-            ValueError: a game that is not linear-quadratic, or that has no initial density.
+            ValueError: a game that is not linear-quadratic, or that has no initial density; a
+            discount for which the steps are too few.
         """
         initial = _initial(game)
         quadratic.check(game, initial.dim)
+        self._check_steps(game)
         mean, covariance = initial.moments()
         value, density, error = _solved(game, mean, covariance, self.steps)
         error = float(error)
         stats = {"steps": float(self.steps), "error": error}
         return Solution(game, value, density, self._result(error, initial), stats)
+
+    def _check_steps(self, game: MFG) -> None:
+        """Explicit steps are stable up to 2.7 / r, also those that tell the error."""
+        least = game.discount * game.dynamics.horizon
+        if self.steps < least:
+            raise ValueError(
+                f"`Riccati` got steps = {self.steps} for the discount {game.discount:g} over the "
+                f"horizon {game.dynamics.horizon:g}, expected at least their product: take "
+                f"{2 * math.ceil(least / 2)} steps or more."
+            )
 
     def _result(self, error: float, initial: AbstractDensity) -> Result:
         reduced = ""
@@ -175,11 +190,12 @@ class _Forth(NamedTuple):
 
 
 class _Forces(NamedTuple):
-    """The coefficients at one time: Hamiltonian, interaction, sigma^2 / 2."""
+    """The coefficients at one time: Hamiltonian, interaction, sigma^2 / 2, discount."""
 
     energy: Energy
     slope: Slope
     diffusivity: Scalar
+    discount: Scalar
 
 
 @eqx.filter_jit
@@ -191,8 +207,11 @@ def _solved(
     # At the nodes and half way between them.
     times = jnp.linspace(0.0, horizon, 2 * steps + 1)
     interaction = quadratic.slope(game.interaction, dim)
+    discount = jnp.asarray(game.discount, times.dtype)
     forces = jax.vmap(
-        lambda t: _Forces(quadratic.energy(game, t, dim), interaction, diffusivity(game, t))
+        lambda t: _Forces(
+            quadratic.energy(game, t, dim), interaction, diffusivity(game, t), discount
+        )
     )(times)
     fine = _swept(game, forces, start, horizon)
     coarse = _swept(game, jax.tree.map(lambda part: part[::2], forces), start, horizon)
@@ -224,12 +243,13 @@ def _swept(game: MFG, forces: _Forces, start: _Forth, horizon: float):
 
 
 def _backward(forces: _Forces, y: _Back) -> _Back:
-    h, cost = forces.energy, forces.slope
+    h, cost, r = forces.energy, forces.slope, forces.discount
 
     def riccati(p: Matrix, q: Matrix) -> Matrix:
-        return h.xx + h.px.T @ p + p @ h.px + p @ h.pp @ p - q
+        return r * p + h.xx + h.px.T @ p + p @ h.px + p @ h.pp @ p - q
 
     offset = h.x + y.along @ h.p + (h.px.T + y.along @ h.pp) @ y.offset - cost.constant
+    offset = r * y.offset + offset
     along = riccati(y.along, cost.hessian + cost.mean)
     return _Back(riccati(y.hessian, cost.hessian), along, offset)
 
@@ -251,10 +271,12 @@ def _linear(back: _Back, forth: _Forth) -> State:
 
 def _linear_change(forces: _Forces, back: _Back, forth: _Forth, s: State) -> State:
     h, cost, p = forces.energy, forces.slope, back.hessian
-    return h.x + p @ h.p + (h.px.T + p @ h.pp) @ s - cost.mean @ forth.mean - cost.constant
+    change = h.x + p @ h.p + (h.px.T + p @ h.pp) @ s - cost.mean @ forth.mean - cost.constant
+    return forces.discount * s + change
 
 
 def _constant_change(game: MFG, forces: _Forces, back: _Back, forth: _Forth) -> Scalar:
+    """c' - r c."""
     h, s = forces.energy, _linear(back, forth)
     spread = forces.diffusivity * jnp.trace(back.hessian)
     own = game.interaction.variation(CholeskyGaussian(*forth), jnp.zeros_like(s))
@@ -262,17 +284,24 @@ def _constant_change(game: MFG, forces: _Forces, back: _Back, forth: _Forth) -> 
 
 
 def _constants(game, nodes, halves, there, between, horizon):
-    """c at the nodes, by Simpson's rule from the end, and its slopes."""
+    """c at the nodes, by Simpson's rule for e^{-r t} (c' - r c) from the end, and its slopes."""
     (back, forth), (back_between, moving) = there, between
     change = lambda *given: jax.vmap(lambda *one: _constant_change(game, *one))(*given)
     at_nodes = change(nodes, back, forth)
     at_halves = change(halves, back_between, middle(forth, moving, horizon))
     step = horizon / at_halves.shape[0]
-    parts = step / 6 * (at_nodes[:-1] + 4 * at_halves + at_nodes[1:])
+    half = jnp.exp(-0.5 * game.discount * jnp.asarray(step))
+    parts = step / 6 * (at_nodes[:-1] + 4 * half * at_halves + half**2 * at_nodes[1:])
     law = CholeskyGaussian(forth.mean[-1], forth.covariance[-1])
     end = game.terminal.variation(law, jnp.zeros(law.dim))
-    gone = jnp.cumsum(parts[::-1])[::-1]
-    return end - jnp.concatenate([gone, jnp.zeros(1)]), at_nodes
+
+    def back_to(later: Scalar, part: Scalar) -> tuple[Scalar, Scalar]:
+        now = half**2 * later - part
+        return now, now
+
+    _, earlier = jax.lax.scan(back_to, end, parts, reverse=True)
+    constants = jnp.concatenate([earlier, end[None]])
+    return constants, at_nodes + game.discount * constants
 
 
 def _reversed(tree):

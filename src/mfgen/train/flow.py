@@ -7,12 +7,13 @@ A flow carries the data rho(0) to a reference pi at T. Its objective as a game i
 and KL(rho(T) || pi) = KL(data || model): up to the entropy of the data it is the cross-entropy
 
     `PathLikelihood`     E[ -log pi(x(T)) - log |det| ]                           in nats
-    `TransportCost`      E int L(t, x, v) dt
-    `PathHJB`            E int |-dt U + H(t, x, grad U) - dI/drho|^q dt             OT-Flow
+    `TransportCost`      E int e^{-r t} L(t, x, v) dt       r the game's discount, 0 as a rule
+    `PathHJB`            E int |-dt U + r U + H(t, x, grad U) - dI/drho|^q dt       OT-Flow
     `JacobianPenalty`    E int |Dv|_F^2 dt                                        RNODE
     `ReverseKL`          E[ log rho_0(x(0)) - log |det| - log pi(x(T)) ]       energies, no data
 
-so that weight * PathLikelihood() + TransportCost() is the game with M = weight KL. The Jacobian
+so that weight * PathLikelihood() + TransportCost() is the game with M = weight KL (e^{r T} weight
+KL if it is discounted). The Jacobian
 penalty is no function of (x, v): there is no Hamiltonian and no HJB equation of a game with it; it
 regularises the parametrisation alone.
 
@@ -111,7 +112,7 @@ class ReverseKL(AbstractPathTerm):
 
 
 class TransportCost(AbstractPathTerm):
-    """What the control costs: E int L(t, x, v) dt.
+    """What the control costs: E int L(t, x, v) dt, discounted as the game says.
 
     Arguments:
         paths: how paths are followed.
@@ -128,7 +129,8 @@ class TransportCost(AbstractPathTerm):
         return "; ".join(text for text in own if text)
 
     def rate(self, game: MFG, here: Here) -> Scalar:
-        return game.lagrangian(here.t, here.x, here.control)
+        paid = game.lagrangian(here.t, here.x, here.control)
+        return jnp.exp(-game.discount * here.t) * paid if game.discount > 0 else paid
 
 
 class PathHJB(AbstractPathTerm):

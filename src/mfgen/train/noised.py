@@ -111,11 +111,17 @@ def noising_of(game: MFG, owner: str) -> AbstractNoising:
 
     Raises:
         TypeError: in the name of `owner` if the game is not score-based.
+        ValueError: if it has a discount, with which -U is no log-density.
     """
     if not isinstance(game.dynamics, TimeReversal):
         raise TypeError(
             f"`{owner}` got a game with dynamics `{type(game.dynamics).__name__}`, expected a "
             "score-based game (`TimeReversal` of a noising): build it with `score_based`."
+        )
+    if game.discount > 0:
+        raise ValueError(
+            f"`{owner}` got a score-based game with discount = {game.discount:g}, expected 0: only "
+            "without it is exp(-U) a density; leave `discount` out."
         )
     return game.dynamics.noising
 
