@@ -183,6 +183,7 @@ from mfgen.train.state import CheckpointError as CheckpointError
 from mfgen.train.state import Checkpoints as Checkpoints
 from mfgen.train.weighting import Flat as Flat
 from mfgen.train.weighting import RatioPower as RatioPower
+from mfgen.zoo.gradient_flow import gradient_flow_game as gradient_flow_game
 from mfgen.zoo.score import score_based as score_based
 
 if _TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 | check | zero if | what it sees |
 |---|---|---|
-| HJB | -dt U + H - (sigma^2/2) lap U = dI/drho | a wrong U, sigma, cost; a function of time in U |
+| HJB | -dt U + r U + H - (sigma^2/2) lap U = dI/drho | a wrong U, sigma, cost; a time term in U |
 | Fokker-Planck, strong, weak | rho is the law of v* at grad U | a wrong drift, sigma, rho |
 | initial | rho(0) is the game's | a path that starts elsewhere |
 | terminal, up to a constant | U(T) = dM/drho + c, or rho(T) = pi | a wrong end |
