@@ -1,0 +1,100 @@
+"""JKO steps on the line against exact steps and exact gradient flows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfgen.density.gaussian import Gaussian
+from mfgen.density.line import LineLaw, line_law, squared_distance
+from mfgen.problem.functional import KL, Linear
+from mfgen.problem.kernel_energy import PorousMedium
+from mfgen.solvers.jko import jko
+
+TARGET = Gaussian(jnp.zeros(1), jnp.ones(1))
+
+
+def normal(mean, deviation, cells=200):
+    return line_law(lambda level: mean + deviation * jax.scipy.stats.norm.ppf(level), cells)
+
+
+def barenblatt(time, cells):
+    """The quantile function of the source solution of d rho/dt = (rho^2)'' at a time.
+
+    rho = t^(-1/3) (C - y^2 / 12)_+ with y = x t^(-1/3) and (4/3) C^(3/2) 12^(1/2) = 1.
+    """
+    height = (3 / (4 * 12**0.5)) ** (2 / 3)
+    width = (12 * height) ** 0.5
+    axis = np.linspace(-width, width, 200_001)
+    mass = 0.5 + height * axis - axis**3 / 36
+    edges = np.interp(np.linspace(0, 1, cells + 1), mass, axis)
+    return LineLaw(jnp.asarray(time ** (1 / 3) * edges))
+
+
+def test_the_distance_of_two_normal_laws():
+    first, second = normal(0.0, 1.0, 2000), normal(1.5, 2.0, 2000)
+    exact = 1.5**2 + 1.0**2
+    np.testing.assert_allclose(squared_distance(first.edges, second.edges), exact, rtol=2e-3)
+
+
+def test_a_law_is_normalised_and_has_its_moments():
+    law = normal(0.5, 2.0, 400)
+    axis = jnp.linspace(-8, 9, 40_001)
+    density = jnp.exp(jax.vmap(lambda x: law.log_density(x[None]))(axis))
+    assert abs(float(jnp.sum(density) * (axis[1] - axis[0])) - 1) < 1e-3
+    mean, covariance = law.moments()
+    np.testing.assert_allclose(mean, [0.5], atol=1e-3)
+    np.testing.assert_allclose(covariance, [[4.0]], rtol=2e-2)
+    drawn = law.sample(20_000, key=jax.random.key(0))
+    assert abs(float(jnp.mean(drawn)) - 0.5) < 4 * 2 / 20_000**0.5
+
+
+@pytest.mark.parametrize("step", [0.1, 1.0, 10.0])
+def test_a_step_of_kl_is_the_exact_one(step):
+    """From N(2, 1/4) to N(0, 1), k = 1 / h (MATH, oracle 5)."""
+    k = 1 / step
+    mean = 2 * k / (1 + k)
+    deviation = (0.5 * k + (0.25 * k**2 + 4 * (1 + k)) ** 0.5) / (2 * (1 + k))
+    found = jko(KL(TARGET), normal(2.0, 0.5), step=step, steps=1)
+    assert found.converged.all()
+    moments = found.law(-1).moments()
+    np.testing.assert_allclose(moments[0], [mean], rtol=1e-2)
+    np.testing.assert_allclose(moments[1] ** 0.5, [[deviation]], rtol=1e-2)
+
+
+def test_energy_falls_by_the_distance_at_least():
+    found = jko(KL(TARGET) + Linear(lambda x: jnp.cos(x[0])), normal(2.0, 0.5), step=0.2, steps=8)
+    fall = -jnp.diff(found.energies)
+    assert jnp.all(fall >= found.distances**2 / 0.4 - 1e-6)
+    assert jnp.all(found.distances > 0)
+
+
+def spread(cells, step):
+    """The edges at t = 2 of what begins as the exact law at t = 1."""
+    found = jko(PorousMedium(2.0), barenblatt(1.0, cells), step=step, steps=round(1 / step))
+    assert found.converged.all()
+    return found.edges[-1]
+
+
+def test_porous_media_spread_like_barenblatt():
+    """First order in the step, and in the cells: the density falls to zero at the front."""
+    apart = lambda first, second: float(squared_distance(first, second)) ** 0.5
+    ends = [spread(40, step) for step in (0.2, 0.1, 0.05)]
+    changes = [apart(first, second) for first, second in zip(ends, ends[1:], strict=False)]
+    assert 0.8 < np.log2(changes[0] / changes[1]) < 1.2, changes
+    coarse = apart(ends[-1], barenblatt(2.0, 40).edges)
+    fine = apart(spread(160, 0.0125), barenblatt(2.0, 160).edges)
+    assert fine < 0.35 * coarse, (coarse, fine)
+    assert fine < 6e-3
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="`line_law` got cells = 1"):
+        line_law(lambda level: level, 1)
+    with pytest.raises(ValueError, match="do not increase"):
+        line_law(lambda level: -level, 10)
+    with pytest.raises(ValueError, match="`jko` got step"):
+        jko(KL(TARGET), normal(0.0, 1.0, 10), step=-1.0, steps=1)
+    far = LineLaw(jnp.linspace(2.0, 3.0, 11))
+    with pytest.raises(FloatingPointError, match="`jko` got a first law at which"):
+        jko(KL(LineLaw(jnp.linspace(0.0, 1.0, 11))), far, step=1.0, steps=1)
