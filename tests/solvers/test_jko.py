@@ -1,5 +1,7 @@
 """JKO steps on the line against exact steps and exact gradient flows."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,7 +82,7 @@ def test_porous_media_spread_like_barenblatt():
     """First order in the step, and in the cells: the density falls to zero at the front."""
     apart = lambda first, second: float(squared_distance(first, second)) ** 0.5
     ends = [spread(40, step) for step in (0.2, 0.1, 0.05)]
-    changes = [apart(first, second) for first, second in zip(ends, ends[1:], strict=False)]
+    changes = [apart(first, second) for first, second in itertools.pairwise(ends)]
     assert 0.8 < np.log2(changes[0] / changes[1]) < 1.2, changes
     coarse = apart(ends[-1], barenblatt(2.0, 40).edges)
     fine = apart(spread(160, 0.0125), barenblatt(2.0, 160).edges)
