@@ -40,6 +40,7 @@ from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.problem.lipschitz import LipschitzDivergence, Wasserstein1
 from mfgen.problem.mean import MeanAttraction, MeanTarget
 from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
+from mfgen.problem.transport import SinkhornDivergence, Wasserstein2
 
 DIM = 3
 
@@ -152,6 +153,8 @@ FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "AlphaDivergence-half": lambda: AlphaDivergence(target(), 0.5),
     "FDivergence": lambda: FDivergence(lambda r: r * jnp.log(r), wide(), "population"),
     "MMD": lambda: MMD(target(), InverseMultiquadric(0.8)),
+    "Wasserstein2": lambda: Wasserstein2(target(), 0.5, tolerance=1e-10),
+    "SinkhornDivergence": lambda: SinkhornDivergence(target(), 0.5, tolerance=1e-10),
     "LipschitzDivergence": lambda: LipschitzDivergence(lambda x: jnp.sin(x[0]), target()),
     "Wasserstein1": lambda: Wasserstein1(lambda x: jnp.sin(x[0]), target()),
     "PorousMedium": PorousMedium,

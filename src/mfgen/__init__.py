@@ -121,6 +121,8 @@ from mfgen.problem.noising import VP as VP
 from mfgen.problem.noising import AbstractNoising as AbstractNoising
 from mfgen.problem.noising import SubVP as SubVP
 from mfgen.problem.noising import TimeReversal as TimeReversal
+from mfgen.problem.transport import SinkhornDivergence as SinkhornDivergence
+from mfgen.problem.transport import Wasserstein2 as Wasserstein2
 from mfgen.simulate.base import Unfinished as Unfinished
 from mfgen.simulate.diffusion import EulerMaruyama as EulerMaruyama
 from mfgen.simulate.diffusion import StochasticHeun as StochasticHeun
