@@ -213,7 +213,7 @@ SECTIONS = {
         real,
         "Likelihood on real data",
         "Log-likelihood of held-out rows in nats and original units, larger is better: mean and "
-        "deviation over three splits, stopped early by validation; `score-gmm` is a Gaussian "
+        "deviation over three splits (two of digits and protein), stopped early by validation; `score-gmm` is a Gaussian "
         "mixture by EM.",
     ),
     "energies": (

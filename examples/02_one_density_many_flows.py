@@ -4,7 +4,7 @@ The same network is trained on the same data from several seeds, by likelihood a
 with the kinetic energy (L = |v|^2 / 2). Densities agree in both games. Paths do so in the second
 alone, whose transport is then nearly optimal.
 
-    python examples/02_one_density_many_flows.py [figure.png]     # a quarter of an hour
+    python examples/02_one_density_many_flows.py [figure.png]     # ten minutes
 """
 
 import sys
@@ -96,7 +96,7 @@ def draw(families: dict[str, Family], figure: str) -> None:
     plt.close(canvas)
 
 
-def main(figure: str, seeds: int = 5, steps: int = 800) -> dict[str, Family]:
+def main(figure: str, seeds: int = 5, steps: int = 600) -> dict[str, Family]:
     data = mg.eight_gaussians()
     games = {"likelihood alone, L = 0": mg.NoCost(), "L = |v|^2 / 2": mg.Kinetic()}
     families = {name: train(cost, data, seeds, steps) for name, cost in games.items()}
