@@ -213,8 +213,8 @@ SECTIONS = {
         real,
         "Likelihood on real data",
         "Log-likelihood of held-out rows in nats and original units, larger is better: mean and "
-        "deviation over three splits (two of digits and protein), stopped early by validation; `score-gmm` is a Gaussian "
-        "mixture by EM.",
+        "deviation over three splits (two of digits and protein), stopped early by validation; "
+        "`score-gmm` is a Gaussian mixture by EM.",
     ),
     "energies": (
         energies,

@@ -70,7 +70,7 @@ def runs(protein: str | None, quick: bool) -> Iterator[tuple[str, str, int, dict
 
 
 def real(protein: str | None, quick: bool) -> str:
-    """The table of all settings and recipes, means and deviations over seeds; two on the large data."""
+    """The table of all settings and recipes, means and deviations over seeds."""
     found: dict[tuple[str, str], list[float]] = {}
     for setting, recipe, _, measures in runs(protein, quick):
         found.setdefault((setting, recipe), []).append(measures["log_likelihood"])
