@@ -207,7 +207,7 @@ SECTIONS = {
         soft,
         "A soft terminal cost",
         "N(2, .25) to N(0, 1) with M = KL and L = (k/2)|v|²; exact values in brackets. Mean and "
-        "deviation over five seeds; the error is that of m_1 or s_1 in the worst seed.",
+        "deviation over three seeds; the error is that of m_1 or s_1 in the worst seed.",
     ),
     "real": (
         real,

@@ -94,7 +94,7 @@ def _carried(game: mg.MFG, model: mg.AbstractModel, points: Array) -> tuple[Arra
     return jax.vmap(end)(points), jax.lax.map(paid, points)
 
 
-def rows(seeds: int = 5, steps: int = STEPS) -> list[list[str]]:
+def rows(seeds: int = 3, steps: int = STEPS) -> list[list[str]]:
     """One row for each k: learned, mean and deviation over seeds, beside exact."""
     found = []
     for weight in WEIGHTS:

@@ -100,6 +100,21 @@ def test_reverse_kl_is_the_divergence_that_is_left(case):
     assert abs(float(found - exact)) < 0.05 * game.initial.dim**0.5 * max(1, float(exact))
 
 
+def test_a_tempered_goal_is_between_the_initial_density_and_pi(case, x64):
+    """Of a flow that rests, KL(rho_0 || rho_0^(1 - beta) pi^beta) is beta KL(rho_0 || pi)."""
+    game, _, points, _ = case
+    rest, key = mg.Potential(lambda t, x: 0.0 * x[0]), jax.random.key(0)
+    value = lambda term: dataclasses.replace(term, paths=Paths())(game, rest, points, key=key)
+    whole = value(ReverseKL())
+    for part, beta in ((0.0, 0.05), (0.5, 0.05**0.5), (1.0, 1.0)):
+        tempered = ReverseKL(tempering=1.0).during(jnp.asarray(part))
+        np.testing.assert_allclose(value(tempered), beta * whole, rtol=1e-5)
+    untempered = ReverseKL(tempering=0.0).during(jnp.asarray(0.0))
+    np.testing.assert_allclose(value(untempered), whole, rtol=1e-6)
+    with pytest.raises(ValueError, match="`ReverseKL` got tempering"):
+        ReverseKL(tempering=2.0)
+
+
 def test_the_jacobian_of_the_exact_flow(case):
     game, model, data, _ = case
     key = jax.random.key(1)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mfgen.lab import spec, spec_flow
 from mfgen.lab.catalogue import ENERGIES
+from mfgen.lab.spec_particles import Proximal
 
 _LIKELIHOOD, _RESIDUAL = 100.0, 5.0
 _FRESH = spec.Paths(starts="initial")
@@ -71,7 +72,7 @@ _FLOWS: dict[str, _Flow] = {
             spec.TransportCost(paths=_FRESH),
             spec.PathHJB(weight=_RESIDUAL, paths=_FRESH),
         ),
-        2e-2,
+        5e-3,
         1500,
     ),
 }
@@ -107,7 +108,8 @@ def resolve_term(term: spec.Objective, model: spec.Model, game: spec.Game, dim: 
     if not isinstance(paths, spec.Paths) or paths.divergence is not None:
         return term
     cost = getattr(game, "lagrangian", None)
-    closed = isinstance(model, spec.OTFlowModel) and isinstance(cost, (spec.Kinetic, spec.Obstacle))
+    kinetic = isinstance(cost, (spec.Kinetic, spec.Obstacle)) or isinstance(game, Proximal)
+    closed = isinstance(model, spec.OTFlowModel) and kinetic
     exact = closed or dim <= 8
     divergence = spec.ExactDivergence() if exact else spec.HutchinsonDivergence(probes=1)
     return spec.replace(term, paths=spec.replace(paths, divergence=divergence))

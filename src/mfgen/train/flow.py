@@ -21,6 +21,7 @@ References: D. Onken et al. (2021), arXiv 2006.00104; C. Finlay et al., "How to 
 ODE" (2020), arXiv 2002.02798; B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534.
 """
 
+import dataclasses
 from typing import ClassVar
 
 import equinox as eqx
@@ -40,6 +41,7 @@ from mfgen.train.paths import AbstractPathTerm, Here, Path, Paths
 from mfgen.train.penalty import Absolute, AbstractPenalty
 
 _DEFAULT = Paths()
+_HOTTEST = 0.05  # the first beta of a tempered goal
 _INSPECTED = 1024  # points of the initial density where an energy is evaluated beforehand
 
 
@@ -74,9 +76,17 @@ class ReverseKL(AbstractPathTerm):
     """KL(rho(T) || pi) of a flow from a known density to the goal of the terminal cost.
 
     No data are needed, and pi only up to a constant: a Boltzmann generator's "training by energy".
+    This divergence forgives a flow that leaves modes out, and descent from one density to another
+    with several does: it is tempered. While it trains, the goal goes from near rho_0 to pi,
+
+        pi_beta ~ rho_0^(1 - beta) pi^beta,      beta = .05^(1 - s),   s from 0 to 1
+
+    so that modes part when mass can still pass between them. Evaluated by itself it has beta = 1.
 
     Arguments:
         paths: how paths are followed; fresh starts of the initial density by default.
+        tempering: part of the training in which beta rises to 1; 0 for none.
+        beta: the present beta, set by the training.
 
     Raises (when evaluated):
         TypeError: for a game with noise, without a goal, or an initial density without logarithm.
@@ -91,6 +101,21 @@ class ReverseKL(AbstractPathTerm):
 
     uses: ClassVar[frozenset[str]] = frozenset({"divergence"})
     paths: Paths = Paths(starts="initial")
+    tempering: float = eqx.field(static=True, default=0.7)
+    beta: Scalar | float = 1.0
+
+    def __check_init__(self):
+        if not 0 <= self.tempering <= 1:
+            raise ValueError(
+                f"`ReverseKL` got tempering = {self.tempering}, expected a part of the training "
+                "from 0 to 1: pass tempering=0.0 for none."
+            )
+
+    def during(self, part: Scalar) -> "ReverseKL":
+        if not self.tempering:
+            return self
+        rest = jnp.maximum(1 - part / self.tempering, 0.0)
+        return dataclasses.replace(self, beta=jnp.power(_HOTTEST, rest))
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
         _deterministic("ReverseKL", game)
@@ -108,7 +133,10 @@ class ReverseKL(AbstractPathTerm):
         assert isinstance(start, AbstractEvaluable)
         assert isinstance(goal, AbstractEvaluable)
         gone = start.log_density(path.start) - path.log_det
-        return gone - goal.log_density(path.end)
+        wanted = goal.log_density(path.end)
+        if self.tempering:
+            wanted = self.beta * wanted + (1 - self.beta) * start.log_density(path.end)
+        return gone - wanted
 
 
 class TransportCost(AbstractPathTerm):

@@ -104,7 +104,9 @@ def fit(
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
 
     def train(objective: Combination, callback: Callback | None, checkpoints: Checkpoints | None):
-        plan = Plan(game, objective, static, chosen, batch_size, average)
+        plan = Plan(
+            game, objective, static, chosen, batch_size, average, jnp.asarray(float(max(steps, 1)))
+        )
         judge = None
         if held_out is not None:
             judge = Validation(game, objective, static, held_out, key=key)

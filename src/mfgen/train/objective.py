@@ -47,6 +47,10 @@ class AbstractObjective(eqx.Module):
     def check(self, game: MFG) -> None:
         """Raises a `ValueError` for a game that it cannot be evaluated on, before any training."""
 
+    def during(self, part: Scalar) -> "AbstractObjective":
+        """The objective after this part of the training, from 0 to 1: as a rule the same."""
+        return self
+
     def advice(self, game: MFG) -> str:
         """What may make it infinite or nan and what to do, for errors; empty if nothing special."""
         return ""
@@ -138,6 +142,9 @@ class Combination(AbstractObjective):
         own = {known: part.advice(game) for known, (_, part) in named}
         asked = [own[name]] if name in own else list(own.values())
         return "; ".join(dict.fromkeys(text for text in asked if text))
+
+    def during(self, part: Scalar) -> "Combination":
+        return Combination(tuple((weight, term.during(part)) for weight, term in self.parts))
 
     def evaluate(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Weighted:
         """The weighted sum with its terms, in the order of `names`."""

@@ -26,7 +26,10 @@ from mfgen.train.state import TrainState
 
 
 class Plan(eqx.Module):
-    """What the compiled loop needs besides the state; the optimiser and sizes are static."""
+    """What the compiled loop needs besides the state; the optimiser and sizes are static.
+
+    `steps` is the length of the whole training, for objectives that change on the way.
+    """
 
     game: MFG
     objective: Combination
@@ -34,6 +37,7 @@ class Plan(eqx.Module):
     optimiser: optax.GradientTransformation = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
     average: float = eqx.field(static=True)
+    steps: Scalar | float = 1.0
 
 
 @functools.lru_cache(maxsize=64)
@@ -89,11 +93,12 @@ def advance(plan: Plan, state: TrainState, data: Batch, key: Key, count: Array):
 def _step(plan: Plan, state: TrainState, data: Batch, key: Key):
     batch_key, loss_key = jax.random.split(key)
     batch = data[jax.random.randint(batch_key, (plan.batch_size,), 0, data.shape[0])]
+    objective = plan.objective.during(state.step / plan.steps)
 
     def loss(parameters) -> tuple[Scalar, dict[str, Scalar]]:
         model = eqx.combine(parameters, plan.static)
-        weighted = plan.objective.evaluate(plan.game, model, batch, key=loss_key)
-        return weighted.total, dict(zip(plan.objective.names, weighted.terms, strict=True))
+        weighted = objective.evaluate(plan.game, model, batch, key=loss_key)
+        return weighted.total, dict(zip(objective.names, weighted.terms, strict=True))
 
     gradient, terms = jax.grad(loss, has_aux=True)(state.parameters)
     updates, optimiser = plan.optimiser.update(gradient, state.optimiser, state.parameters)

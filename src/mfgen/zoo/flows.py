@@ -266,7 +266,7 @@ def boltzmann(
     objective = weight * fitted + TransportCost(fitted.paths)
     if residual:
         objective = objective + residual * PathHJB(paths=fitted.paths)
-    return Recipe(game, ot_flow_potential(game, key=key, **network), objective, 2e-2)
+    return Recipe(game, ot_flow_potential(game, key=key, **network), objective, 5e-3)
 
 
 def _matched(
