@@ -1,0 +1,125 @@
+"""Gradient flows in a specification: what clouds of particles go down, and flows against a critic.
+
+A particle flow has a game that names the flow, a model of particles and no terms of an objective;
+its steps are those of [training]. Nothing here imports JAX; `mfgen.lab.spec` is where a
+specification is put together.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from mfgen.lab.limits import Count, Depth, Index, NonNegative, Positive, Several, Width
+from mfgen.lab.spec_flow import Paths
+from mfgen.lab.spec_parts import Import, Kind, Part
+
+
+class Langevin(Kind, frozen=True, tag="langevin"):
+    """The Langevin diffusion to a density known up to a constant, from N(0, spread^2 I).
+
+    `width` is that of the kernel by which the divergence on the way is estimated; `energy` is for
+    the data "energy", as in games of kind energy.
+    """
+
+    step: Positive = 0.01
+    width: Positive = 0.1
+    spread: Positive = 1.5
+    energy: Import | None = None
+
+
+class Blob(Kind, frozen=True, tag="gradient-flow"):
+    """The gradient flow of KL without noise, the density smoothed by a kernel of that width."""
+
+    step: Positive = 0.01
+    width: Positive = 0.15
+    spread: Positive = 1.5
+    energy: Import | None = None
+
+
+class Stein(Kind, frozen=True, tag="svgd"):
+    """Stein variational descent; the median distance chooses the kernel's width if absent.
+
+    `smoothing` is the width of the kernel by which the divergence on the way is estimated.
+    """
+
+    step: Positive = 0.5
+    width: Positive | None = None
+    smoothing: Positive = 0.1
+    spread: Positive = 1.5
+    energy: Import | None = None
+
+
+class Discrepancy(Kind, frozen=True, tag="mmd-flow"):
+    """The gradient flow of half the squared MMD to the first so many training `samples`.
+
+    The kernel is the mean of Gaussian ones of the `widths`; `noise` displaces what the witness
+    function is evaluated at. The step stays below the square of the least width.
+    """
+
+    step: Positive = 0.1
+    widths: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (0.5, 1.0, 3.0)
+    noise: NonNegative = 0.0
+    samples: Several = 2000
+    spread: Positive = 1.5
+
+
+class Critic(Part, frozen=True):
+    """A network of bounded slope: its size, how it learns, and how often before each step."""
+
+    width: Width = 64
+    depth: Depth = 2
+    steps: Count = 5
+    rate: Positive = 2e-3
+
+
+class GenerativeParticles(Kind, frozen=True, tag="generative-particles"):
+    """The gradient flow of the Lipschitz-regularised KL divergence to the training samples.
+
+    `lipschitz` is the largest slope of the critic, `first` its steps before any particle moves.
+    """
+
+    step: Positive = 0.1
+    lipschitz: Positive = 1.0
+    critic: Critic = Critic()
+    first: Index = 200
+    spread: Positive = 1.5
+
+
+class Proximal(Kind, frozen=True, tag="w1w2"):
+    """A flow from N(0, I) to the data with kinetic energy, against a critic of bounded slope.
+
+    `weight` is that of the Lipschitz-regularised KL divergence, `cost` that of |v|^2 / 2.
+    """
+
+    cost: Positive = 1.0
+    weight: Positive = 10.0
+    lipschitz: Positive = 1.0
+    critic: Critic = Critic(steps=2)
+
+
+class Particles(Kind, frozen=True, tag="particles"):
+    """A cloud of so many points."""
+
+    count: Several = 2000
+
+
+class PathCost(Kind, frozen=True, tag="path-cost"):
+    """The terminal cost of paths, where it is linear, such as one by a critic."""
+
+    weight: NonNegative = 1.0
+    paths: Paths = Paths(starts="initial")
+
+
+class PathCostate(Kind, frozen=True, tag="path-costate"):
+    """The mismatch of grad U and the slope of a linear terminal cost where paths end."""
+
+    weight: NonNegative = 1.0
+    paths: Paths = Paths(starts="initial")
+
+
+ByDensity = Langevin | Blob | Stein
+BySamples = Discrepancy | GenerativeParticles
+Flow = ByDensity | BySamples
+Game = Flow | Proximal
+Model = Particles
+Objective = PathCost | PathCostate
