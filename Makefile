@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_COMPILATION_CACHE_DIR
 
-.PHONY: help demo test test-slow check format bench-speed bench-hjb bench-grid bench-flows clean
+.PHONY: help demo test test-slow check format bench-speed bench-hjb bench-grid bench-flows bench-gradient-flows clean
 
 help:
 	@echo "make demo         train with and without the HJB regulariser, write a report"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-grid   solvers against exact games and a peer, written to docs/results/grid.md"
 	@echo "make bench-flows  flows beside those of other authors, written to docs/results/flows.md"
 	@echo "                  (PROTEIN=file: with the UCI protein table)"
+	@echo "make bench-gradient-flows  gradient flows beside exact solutions"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -68,6 +69,9 @@ bench-grid: $(VENV)/bench.stamp
 bench-flows: $(VENV)/bench.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchcfm==1.0.7
 	PYTHONWARNINGS=ignore $(if $(PROTEIN),PROTEIN=$(PROTEIN)) $(BIN)/python -m benchmarks.flows
+
+bench-gradient-flows: $(VENV)/run.stamp
+	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.gradient_flows
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache

@@ -4,8 +4,8 @@
 
 F = |x|^2 / 2 on a line: distances decay at the rate a = (sqrt(1 + 4 e) - 1) / (2 e), which goes to
 that of the gradient flow, 1, at first order in e. Rates are those of the mean and of the standard
-deviation of the density that was solved, from time 0 to the horizon; neither solver is told the
-solution, for U(T) is 0 or dF/drho.
+deviation of the density that was solved, from time 0 to half of the horizon. The end is told at
+e = 1 alone (see `flow`).
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,161 @@
+"""Gradient flows step by step: JKO beside exact solutions, and clouds of particles.
+
+A step h of F = KL(. || N(0, 1)) from N(2, .25) is known exactly (k = 1 / h in
+`mfgen.zoo.oracles.flow`); the porous medium equation has the solution of Barenblatt. Particles go
+to a mixture of 20 normal laws in the plane.
+"""
+
+import math
+import resource
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+import mfgen as mg
+from benchmarks.grid import table
+from mfgen.density.line import LineLaw, line_law, squared_distance
+from mfgen.metrics.estimate import Estimate
+from mfgen.metrics.transport import sliced_wasserstein2, wasserstein2
+from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow
+from mfgen.solvers.jko import jko
+from mfgen.solvers.mmd_flow import MMDFlow
+from mfgen.solvers.particle import AbstractParticleFlow, descend
+from mfgen.zoo.jko import jko_chain
+from mfgen.zoo.oracles.flow import terminal_divergence
+
+SHORT = (10.0, 1.0, 0.1)  # steps h
+START, GOAL = (
+    mg.Gaussian(jnp.array([2.0]), jnp.array([0.25])),
+    mg.Gaussian(jnp.zeros(1), jnp.ones(1)),
+)
+CELLS, NETWORKS = 400, 2000  # cells of a law on the line, iterations of a network's step
+PARTICLES, JUDGED = 10_000, 2000
+
+
+def steps(quick: bool) -> str:
+    """One JKO step between normal laws, on the line and by a network."""
+    rows = []
+    for step in SHORT[:1] if quick else SHORT:
+        density = terminal_divergence(1, 1 / step).solution.density
+        assert density is not None
+        mean, covariance = density(1.0).moments()
+        exact = float(mean[0]), float(covariance[0, 0]) ** 0.5
+        normal = line_law(lambda level: 2 + 0.5 * jax.scipy.stats.norm.ppf(level), CELLS)
+        found = jko(mg.KL(GOAL), normal, step=step, steps=1).law(-1).moments()
+        line = float(found[0][0]), float(found[1][0, 0]) ** 0.5
+        network = _network(step, 20 if quick else NETWORKS)
+        rows.append(
+            [
+                f"{step:g}",
+                *(f"{value:.4f}" for value in exact),
+                *(f"{value:.4f}" for value in line),
+                _worst(line, exact),
+                *(f"{value:.4f}" for value in network),
+                _worst(network, exact),
+            ]
+        )
+        print(f"  {rows[-1]}", flush=True)
+    head = ["h", "m", "s", "m, line", "s, line", "error", "m, network", "s, network", "error"]
+    return table(head, rows)
+
+
+def _network(step: float, iterations: int) -> tuple[float, float]:
+    """Mean and deviation after a step, the drawn particles' own being taken out."""
+    chain = jko_chain(
+        GOAL, START, step=step, steps=1, iterations=iterations, batch_size=1024, width=16,
+        key=jax.random.key(0),
+    )  # fmt: skip
+    before, after = np.asarray(chain.points[0])[:, 0], np.asarray(chain.points[-1])[:, 0]
+    slope = np.cov(before, after)[0, 1] / np.var(before, ddof=1)
+    mean = after.mean() + slope * (2.0 - before.mean())
+    return float(mean), float(after.std() * 0.5 / before.std())
+
+
+def _worst(found: tuple[float, float], exact: tuple[float, float]) -> str:
+    return f"{100 * max(abs(a / b - 1) for a, b in zip(found, exact, strict=True)):.2f} %"
+
+
+def porous(quick: bool) -> str:
+    """W2 of JKO steps of the porous medium, from t = 1 to 2, to the exact law."""
+    rows, last = [], math.nan
+    for cells, step in ((40, 0.1), (80, 0.05), (160, 0.025), (320, 0.0125))[: 2 if quick else 4]:
+        found = jko(mg.PorousMedium(2.0), barenblatt(1.0, cells), step=step, steps=round(1 / step))
+        error = float(squared_distance(found.edges[-1], barenblatt(2.0, cells).edges)) ** 0.5
+        order = "" if math.isnan(last) else f"{math.log2(last / error):.2f}"
+        rows.append([str(cells), f"{step:g}", f"{error:.5f}", order])
+        last = error
+    return table(["cells", "h", "W2 to the exact law", "order"], rows)
+
+
+def barenblatt(time: float, cells: int) -> LineLaw:
+    """rho = t^(-1/3) (C - y^2 / 12)_+, y = x t^(-1/3), which solves d rho/dt = (rho^2)''."""
+    height = (3 / (4 * 12**0.5)) ** (2 / 3)
+    width = (12 * height) ** 0.5
+    axis = np.linspace(-width, width, 200_001)
+    mass = 0.5 + height * axis - axis**3 / 36
+    edges = np.interp(np.linspace(0, 1, cells + 1), mass, axis)
+    return LineLaw(jnp.asarray(time ** (1 / 3) * edges))
+
+
+def particles(quick: bool) -> str:
+    """Particles to a mixture: their distance from fresh points beside that of fresh points."""
+    target = mg.mixture20()
+    count = 500 if quick else PARTICLES
+    start = 2.0 * jax.random.normal(jax.random.key(0), (count, 2))
+    data = target.sample(count, key=jax.random.key(1))
+    flows: dict[str, tuple[AbstractParticleFlow, int, float]] = {
+        "Langevin": (LangevinFlow(target, 0.05), 2000, 2e-3),
+        "blob": (BlobFlow(target, 0.08), 400, 4e-3),
+        "Stein": (SteinFlow(target, 0.25), 400, 1.0),
+        "MMD": (MMDFlow(data, (0.3, 1.0, 3.0)), 400, 0.15),
+    }
+    far = (
+        _apart(target.sample, wasserstein2, JUDGED),
+        _apart(target.sample, sliced_wasserstein2, count),
+    )
+    rows = []
+    for name, (flow, number, step) in flows.items():
+        number = 5 if quick else number
+        found = descend(
+            flow, start, steps=number, step=step, key=jax.random.key(2), every=max(number // 10, 1)
+        )
+        judged = target.sample(count, key=jax.random.key(3))
+        near = wasserstein2(found.points[:JUDGED], judged[:JUDGED]).value
+        sliced = sliced_wasserstein2(found.points, judged, key=jax.random.key(4)).value
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        rows.append(
+            [
+                name,
+                str(number),
+                f"{1e3 * found.seconds / number:.0f} ms",
+                f"{near:.3f} ({near / far[0]:.2f})",
+                f"{sliced:.3f} ({sliced / far[1]:.2f})",
+                f"{found.rise:.2f}",
+                f"{peak:.2f} GiB",
+            ]
+        )
+        print(f"  {rows[-1]}", flush=True)
+    head = [
+        "flow",
+        "steps",
+        "time of a step",
+        "W2 (over floor)",
+        "sliced W2 (over floor)",
+        "rise of F",
+        "peak memory",
+    ]
+    return table(head, rows)
+
+
+def _apart(draw: Callable[..., Array], distance: Callable[..., Estimate], count: int) -> float:
+    """The distance of two fresh samples, the mean of three."""
+    keys = [jax.random.split(jax.random.key(20 + index)) for index in range(3)]
+    options = {"key": jax.random.key(5)} if distance is sliced_wasserstein2 else {}
+    found = [
+        float(distance(draw(count, key=first), draw(count, key=second), **options).value)
+        for first, second in keys
+    ]
+    return float(np.mean(found))

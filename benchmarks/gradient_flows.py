@@ -1,0 +1,69 @@
+"""Wasserstein gradient flows beside exact solutions, and W1 + W2 proximal flows.
+
+python -m benchmarks.gradient_flows                  # writes docs/results/gradient_flows.md
+python -m benchmarks.gradient_flows --only particles # that section anew
+python -m benchmarks.gradient_flows --quick          # small and short, printed only
+"""
+
+from pathlib import Path
+
+from benchmarks import descents, discounted
+from benchmarks.sections import command
+from benchmarks.w1w2 import w1w2
+
+REPORT = Path(__file__).parents[1] / "docs" / "results" / "gradient_flows.md"
+KEPT = Path(__file__).parents[1] / "runs" / "gradient_flows"
+HEAD = "# Gradient flows, measured\n\nWritten by `make bench-gradient-flows`.\n"
+
+
+def rates(quick: bool) -> str:
+    return discounted.rates((0.1,), networks=False) if quick else discounted.rates()
+
+
+SECTIONS = {
+    "discounted": (
+        rates,
+        "Discounted games",
+        "The rate at which particles of the discounted game of F = E|x|²/2 go down, beside the "
+        "exact one, which tends to 1 with eps.",
+    ),
+    "steps": (
+        descents.steps,
+        "A JKO step between normal laws",
+        "F = KL(. || N(0, 1)) from N(2, .25), mean and deviation after one step h: exact, by "
+        "quantile functions on the line, and by a network.",
+    ),
+    "porous": (
+        descents.porous,
+        "JKO steps of a porous medium",
+        "From t = 1 to 2; the order is that of cells and step halved together.",
+    ),
+    "particles": (
+        descents.particles,
+        "Particles to a mixture",
+        "10,000 particles to a mixture of 20 normal laws in the plane. W2 of 2,000 particles and "
+        "2,000 fresh points, and over that of two fresh samples; sliced W2 of all; the largest "
+        "rise of the functional from record to record, in standard errors; the memory is the "
+        "largest of the whole process so far.",
+    ),
+    "w1w2": (
+        w1w2,
+        "W1 + W2 proximal flows",
+        "Moons on a plane in 2, 7 and 12 dimensions; Sinkhorn divergence of 1,000 samples and "
+        "1,000 fresh points, and that of fresh points.",
+    ),
+}
+
+
+def main() -> None:
+    command(
+        SECTIONS,
+        description="Measure gradient flows.",
+        head=HEAD,
+        report=REPORT,
+        kept=KEPT,
+    )
+
+
+if __name__ == "__main__":
+    main()
