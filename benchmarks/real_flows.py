@@ -46,7 +46,7 @@ def settings(protein: str | None, quick: bool) -> list[Setting]:
     found = [*small, digits]
     if protein is not None:
         held = spec.Data(name="table", path=protein, split=0)
-        found.append(Setting("protein", held, 1500, 64, MATCHED, SEEDS[:2]))
+        found.append(Setting("protein", held, 1500, 64, LARGE, SEEDS[:2]))
     return found
 
 
