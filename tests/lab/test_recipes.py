@@ -31,6 +31,12 @@ def test_the_recipes_are_those_promised():
         "stochastic-interpolant",
         "action-matching",
         "boltzmann",
+        "langevin",
+        "svgd",
+        "gradient-flow",
+        "mmd-flow",
+        "generative-particles",
+        "w1w2-flow",
     }
     assert set(recipes.RECIPES) == promised
 

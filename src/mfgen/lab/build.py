@@ -8,7 +8,7 @@ path (`mfgen.lab.custom`).
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from mfgen._types import Batch, Key
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.gaussian import isotropic
-from mfgen.lab import spec
+from mfgen.lab import build_particles, spec, spec_particles
+from mfgen.lab.cloud import Cloud
 from mfgen.lab.custom import Imports
 from mfgen.models.base import AbstractModel
 from mfgen.models.control import control_field
@@ -53,6 +54,7 @@ from mfgen.train.coupling import (
     Independent,
     OptimalTransport,
 )
+from mfgen.train.duel import PathCost, PathCostate
 from mfgen.train.flow import (
     JacobianPenalty,
     PathHJB,
@@ -132,6 +134,8 @@ _COMPONENTS: dict[type, Callable] = {
     spec.TransportCost: TransportCost,
     spec.PathHJB: PathHJB,
     spec.JacobianPenalty: JacobianPenalty,
+    spec_particles.PathCost: PathCost,
+    spec_particles.PathCostate: PathCostate,
     spec.IndependentPairs: Independent,
     spec.OptimalPairs: OptimalTransport,
     spec.ExactPairs: ExactTransport,
@@ -202,21 +206,40 @@ def _flow_game(part: spec.FlowGame, target: AbstractDensity, imports: Imports, _
 
 
 def _energy_game(part: spec.EnergyGame, target: AbstractDensity, imports: Imports, energy) -> MFG:
+    goal = _energy(part, target, imports, energy)
+    return energy_game(
+        goal, _cost(part.lagrangian, imports), weight=part.weight, spread=part.spread
+    )
+
+
+def _by_density(part: spec_particles.ByDensity, target, imports: Imports, energy) -> MFG:
+    return build_particles.by_density(part, _energy(part, target, imports, energy))
+
+
+def _energy(
+    part: spec.EnergyGame | spec_particles.ByDensity,
+    target: AbstractDensity,
+    imports: Imports,
+    energy: AbstractEvaluable | None,
+) -> AbstractEvaluable:
+    """The density that a game aims at: the user's own, or what is known of the data."""
     if part.energy is not None:
-        energy = _expect(component(part.energy, imports), AbstractEvaluable, part.energy)
-        if energy.dim != target.dim:
+        own: AbstractEvaluable = _expect(
+            component(part.energy, imports), AbstractEvaluable, part.energy
+        )
+        if own.dim != target.dim:
             raise ValueError(
-                f"`{part.energy.path}` gave an energy in {energy.dim} dimensions for data with "
+                f"`{part.energy.path}` gave an energy in {own.dim} dimensions for data with "
                 f"dim = {target.dim}, expected as many: correct one of them."
             )
+        return own
     if energy is None:
+        kind = part.__struct_config__.tag
         raise ValueError(
-            "`game` of type energy got data without a known law, expected an energy that can be "
+            f"`game` of type {kind} got data without a known law, expected an energy that can be "
             "evaluated: see the data of kind toy and energy in `mfgen list`, such as double-well."
         )
-    return energy_game(
-        energy, _cost(part.lagrangian, imports), weight=part.weight, spread=part.spread
-    )
+    return energy
 
 
 def _cost(part: Any, imports: Imports) -> AbstractLagrangian:
@@ -228,11 +251,17 @@ _GAMES: dict[type, Callable[..., MFG]] = {
     spec.ControlGame: _control_game,
     spec.FlowGame: _flow_game,
     spec.EnergyGame: _energy_game,
+    **dict.fromkeys(get_args(spec_particles.ByDensity), _by_density),
+    spec_particles.Discrepancy: build_particles.discrepancy,
+    spec_particles.GenerativeParticles: build_particles.lipschitz,
+    spec_particles.Proximal: build_particles.proximal,
 }
 
 
-def model(part: spec.Model, game: MFG, data: Batch, imports: Imports, *, key: Key) -> AbstractModel:
-    """The untrained model of a specification.
+def model(
+    part: spec.Model, game: MFG, data: Batch, imports: Imports, *, key: Key
+) -> AbstractModel | Cloud:
+    """The untrained model of a specification; of particles, where they start.
 
     Arguments:
         part: the specification of the model.
@@ -241,8 +270,7 @@ def model(part: spec.Model, game: MFG, data: Batch, imports: Imports, *, key: Ke
         imports: loads components of the user's own, which are called with `game` and `key`.
         key: random key of the initial weights.
     """
-    built = _MODELS[type(part)](part, game, data, imports, key)
-    return _expect(built, AbstractModel, part)
+    return _MODELS[type(part)](part, game, data, imports, key)
 
 
 def objective(parts: tuple[spec.Objective, ...], imports: Imports) -> Combination:
@@ -324,7 +352,7 @@ def _mixture_estimate(
 
 def _imported(part: spec.Import, game: MFG, data: Batch, imports: Imports, key: Key) -> Any:
     del data
-    return imports.call(part, game, key=key)
+    return _expect(imports.call(part, game, key=key), AbstractModel, part)
 
 
 def _ot_flow(
@@ -348,6 +376,7 @@ _MODELS: dict[type, Callable] = {
     spec.FieldModel: _network(score_field, *_TRUNK),
     spec.OTFlowModel: _ot_flow,
     spec.ControlModel: _control,
+    spec_particles.Particles: build_particles.cloud,
     spec.KernelModel: _kernel,
     spec.KernelEstimate: _kernel_estimate,
     spec.MixtureEstimate: _mixture_estimate,

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from mfgen.lab import build, recipes, spec
+from mfgen.density.empirical import Empirical
+from mfgen.lab import build, recipes, spec, spec_particles
+from mfgen.lab.cloud import Cloud
 from mfgen.lab.custom import Imports
 from mfgen.lab.samples import Samples, prepare
 from mfgen.models.base import AbstractModel
@@ -13,6 +15,9 @@ from mfgen.problem.game import MFG
 from mfgen.train import selection
 from mfgen.train.history import Progress
 from mfgen.train.objective import Combination
+
+# Games that know the data by the training samples, though their law may be known.
+_BY_SAMPLES = spec_particles.BySamples | spec_particles.Proximal
 
 
 class Watcher(NamedTuple):
@@ -23,12 +28,12 @@ class Watcher(NamedTuple):
 
 
 class Case(NamedTuple):
-    """The objects of an experiment, before training."""
+    """The objects of an experiment, before training; particles are a `Cloud`."""
 
     experiment: spec.Experiment
     samples: Samples
     game: MFG
-    model: AbstractModel
+    model: AbstractModel | Cloud
     objective: Combination
 
 
@@ -43,8 +48,9 @@ def assemble(experiment: spec.Experiment, imports: Imports | None = None) -> Cas
     samples = prepare(recipes.data(experiment), key=keys["data"])
     _check_held_out(experiment, samples)
     experiment = recipes.resolve(experiment, samples.train.shape[1])
-    game = build.game(experiment.game, samples.target, imports, samples.energy)
     train = jnp.asarray(samples.train)
+    target = Empirical(train) if isinstance(experiment.game, _BY_SAMPLES) else samples.target
+    game = build.game(experiment.game, target, imports, samples.energy)
     model = build.model(experiment.model, game, train, imports, key=keys["model"])
     objective = build.objective(experiment.objective, imports)
     select = build.selection(experiment.objective, objective)

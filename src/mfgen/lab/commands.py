@@ -216,6 +216,8 @@ def _finished(run: running.Run) -> Answer:
     parts = [_titled(title, ["measure", "value", "unit"], lines), escape(cost)]
     if summary["weights"]:
         parts.append(escape(wording.weights(summary["weights"])))
+    if summary["descent"]:
+        parts.append(escape(wording.descent(summary["descent"])))
     if left_out:
         parts.append(escape(f"left out: {left_out}"))
     parts += [escape(f"warning: {line}.") for line in summary["warnings"]]

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from mfgen.lab.described_flows import FLOWS
+from mfgen.lab.described_particles import PARTICLES
 
 NOISINGS = {"vp": "VP", "ve": "VE", "subvp": "sub-VP"}
 _FORWARD = {
@@ -90,7 +91,7 @@ def _describe() -> dict[str, RecipeInfo]:
             ("loss", "-E log rho(T), maximum likelihood"),
         ),
     )
-    return recipes | {name: RecipeInfo(*told) for name, told in FLOWS.items()}
+    return recipes | {name: RecipeInfo(*told) for name, told in (FLOWS | PARTICLES).items()}
 
 
 RECIPES = _describe()

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from mfgen.lab import flow_measures, spec
+from mfgen.lab import flow_measures, spec, spec_particles
 from mfgen.lab.catalogue import ENERGIES, METRICS, TOYS
 from mfgen.lab.judged import Case as Case
 from mfgen.lab.judged import LogDensities
@@ -38,6 +38,7 @@ from mfgen.metrics import (
 from mfgen.metrics.estimate import Estimate
 
 _MEMORABLE = 10_000  # training samples; more than that a network of these sizes cannot keep
+_FLOWS = spec.FlowGame | spec.EnergyGame | spec_particles.Proximal
 # The exact assignment takes a time of order n^3: a second for so many points.
 _ASSIGNED = 1000
 
@@ -53,7 +54,7 @@ def wanted(experiment: spec.Experiment) -> list[str]:
     given = {"nothing"}
     if experiment.data.name not in ENERGIES:
         given.add("truth" if experiment.data.name in TOYS else "held-out")
-    if isinstance(experiment.game, (spec.FlowGame, spec.EnergyGame)):
+    if isinstance(experiment.game, _FLOWS):
         given.add("flow")
     if isinstance(experiment.game, spec.EnergyGame):
         given.add("energy")
@@ -129,7 +130,8 @@ def _sliced_w2(case: Case) -> Estimate:
 
 def _w2(case: Case) -> Estimate:
     case.require_truth()
-    return transport.wasserstein2(case.generated[:_ASSIGNED], case.fresh[:_ASSIGNED])
+    count = min(_ASSIGNED, case.generated.shape[0], case.fresh.shape[0])
+    return transport.wasserstein2(case.generated[:count], case.fresh[:count])
 
 
 def _c2st(case: Case) -> Estimate:

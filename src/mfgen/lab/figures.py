@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mfgen.lab import plots, recipes, spec, style
+from mfgen.lab import particle_plots, plots, recipes, spec, style
 from mfgen.lab.catalogue import IMAGES
 from mfgen.lab.plots import Cloud, Curve, Field, Look
 from mfgen.lab.store import RunFolder
@@ -27,6 +27,7 @@ def draw(folders: Sequence[RunFolder]) -> dict[str, Figure]:
     looks = looks_of([folder.experiment() for folder in folders])
     figures = {
         "losses": _losses(folders, looks),
+        "descent": _descents(folders, looks),
         "samples": _samples(folders, looks),
         "fields": _fields(folders, looks),
         "hjb": _profile("hjb", "HJB residual, root mean square", folders, looks),
@@ -62,6 +63,8 @@ def role_of(experiment: spec.Experiment) -> str:
 def _losses(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | None:
     panels: dict[str, list[Curve]] = {}
     for folder, look in zip(folders, looks, strict=True):
+        if folder.arrays("descent.npz"):
+            continue  # shown against time, with errors
         records = folder.records()
         steps = [record["step"] for record in records]
         for term in records[0]["terms"] if records else ():
@@ -71,6 +74,16 @@ def _losses(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | Non
         if validation and None not in validation:
             panels.setdefault("validation", []).append(Curve(look, steps, validation))
     return plots.losses(panels) if panels else None
+
+
+def _descents(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | None:
+    panels: dict[str, list[Curve]] = {}
+    for folder, look in zip(folders, looks, strict=True):
+        kept = folder.arrays("descent.npz")
+        if kept:
+            values = (kept[name].tolist() for name in ("times", "energies", "standard_errors"))
+            panels.setdefault(str(kept["functional"]), []).append(Curve(look, *values))
+    return particle_plots.descents(panels) if panels else None
 
 
 def _words(name: str) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch, Key
 from mfgen.density.base import AbstractEvaluable, AbstractNoisable
 from mfgen.lab import build, spec
+from mfgen.lab.cloud import Cloud
 from mfgen.lab.samples import Samples
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.cost import ScoreLagrangian
@@ -45,7 +46,7 @@ class Case:
     Arguments:
         experiment: the specification, for its settings of the evaluation.
         samples: the data.
-        game, trained: the game and the model.
+        game, trained: the game and the model, or the particles.
         key: random key of the evaluation.
     """
 
@@ -54,12 +55,12 @@ class Case:
         experiment: spec.Experiment,
         samples: Samples,
         game: MFG,
-        trained: AbstractModel,
+        trained: AbstractModel | Cloud,
         *,
         key: Key,
     ):
         self.settings = experiment.evaluation
-        self.samples, self.game, self.trained = samples, game, trained
+        self.samples, self.game, self._made = samples, game, trained
         names = ("generated", "points", "fresh", "likelihood", "measure")
         self._keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
 
@@ -68,13 +69,20 @@ class Case:
         """The key for measures that are random themselves."""
         return self._keys["measure"]
 
+    @property
+    def trained(self) -> AbstractModel:
+        """The model."""
+        if isinstance(self._made, Cloud):
+            raise NotApplicable("the particles have no control, and so no density along a flow")
+        return self._made
+
     @cached_property
     def generated(self) -> Batch:
         """Samples of the model, standard units."""
         if self.game.initial is None:
             raise NotApplicable("the game has no first density to start samples from")
         with arriving():
-            return draw(self.game, self.trained, self.settings, key=self._keys["generated"])
+            return draw(self.game, self._made, self.settings, key=self._keys["generated"])
 
     @cached_property
     def fresh(self) -> Batch:
@@ -190,8 +198,21 @@ class Case:
 
 
 def draw(
-    game: MFG, model: AbstractModel, settings: spec.Evaluation, n: int | None = None, *, key: Key
+    game: MFG,
+    model: AbstractModel | Cloud,
+    settings: spec.Evaluation,
+    n: int | None = None,
+    *,
+    key: Key,
 ) -> Batch:
-    """n samples of a model, in standard units, by the sampler of the settings."""
+    """n samples of a model, in standard units, by the sampler of the settings.
+
+    Of particles some are taken, by default as many as the settings ask for and there are.
+
+    Raises:
+        ValueError: for more particles than there are.
+    """
+    if isinstance(model, Cloud):
+        return model.draw(n or min(settings.samples, model.size), key=key)
     method = build.sampler(settings.sampler)
     return sample(game, model, n or settings.samples, key=key, method=method)

@@ -38,6 +38,17 @@ class Weights(msgspec.Struct):
     candidates: list[Candidate]
 
 
+class Descent(msgspec.Struct):
+    """What particles went down: at first and at last, and its largest rise in standard errors."""
+
+    functional: str
+    first: Number
+    last: Number
+    standard_error: Number
+    rise: Number
+    time: float
+
+
 class Summary(msgspec.Struct):
     """summary.json: a run that was trained and judged."""
 
@@ -54,6 +65,7 @@ class Summary(msgspec.Struct):
     best_step: int | None = None
     weights: Weights | None = None
     warnings: list[str] = []
+    descent: Descent | None = None
 
 
 class Band(msgspec.Struct):

@@ -29,10 +29,11 @@ docs/results/hjb-tuning.md; what a specification gives overrides them.
 import difflib
 from typing import cast
 
-from mfgen.lab import spec
+from mfgen.lab import spec, spec_particles
 from mfgen.lab.catalogue import DATA, ENERGIES, FILES, TOYS, DataName
 from mfgen.lab.described import RECIPES
 from mfgen.lab.flow_recipes import flow_experiment, resolve_term
+from mfgen.lab.particle_recipes import particle_experiment
 
 # Noise ratios from .03 to 10 standard deviations of the data for all three. Beyond, the noised data
 # are Gaussian to float32 and levels trained there are taken from those where there is structure.
@@ -66,9 +67,10 @@ def experiment(name: str, data: str = "gaussians8") -> spec.Experiment:
             f"`recipe` got {name!r}, expected one of {', '.join(RECIPES)}: see `mfgen list`."
         )
     chosen = spec.Data(name=cast(DataName, data))
-    flow = flow_experiment(name, chosen)
-    if flow is not None:
-        return flow
+    for family in (flow_experiment, particle_experiment):
+        found = family(name, chosen)
+        if found is not None:
+            return found
     if name == "score-kernel":
         return spec.Experiment(
             name=name,
@@ -195,7 +197,7 @@ def _likelihood(
 def _sampler(experiment: spec.Experiment) -> spec.Sampler:
     """A flow cannot be sampled by what adds noise, which is the default for other games."""
     sampler = experiment.evaluation.sampler
-    flow = isinstance(experiment.game, (spec.FlowGame, spec.EnergyGame))
+    flow = isinstance(experiment.game, spec.FlowGame | spec.EnergyGame | spec_particles.Proximal)
     return spec.ProbabilityFlow() if flow and sampler == spec.StochasticHeun() else sampler
 
 
@@ -212,7 +214,9 @@ def _corrects(experiment: spec.Experiment) -> bool:
     return getattr(experiment.model, "reference", None) is not None
 
 
-def _rate(experiment: spec.Experiment, dim: int) -> float:
+def _rate(experiment: spec.Experiment, dim: int) -> float | None:
+    if isinstance(experiment.model, spec_particles.Particles):
+        return None  # they are moved, not trained
     if _corrects(experiment):
         return 1e-3
     if dim >= 8:

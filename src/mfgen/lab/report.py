@@ -24,6 +24,8 @@ CAPTIONS = {
     "losses": "Loss terms during training, each times its weight; validation is the fit to "
     "held-out data, without regularisers. The axes are scaled to what follows the first tenth of "
     "the steps: larger values at the start are not shown.",
+    "descent": "What particles went down, as estimated on the way, against the time of the flow; "
+    "bands are two standard errors. One panel for each functional.",
     "samples": "Samples of each model beside the data, in original units.",
     "fields": "Above, the density at the data end as one evaluation of the potential gives it, "
     "on a common colour scale; below, the score at a middle noise level.",
@@ -72,7 +74,11 @@ def _section(group: Group, index: int) -> dict[str, Any]:
         "title": group.label,
         "summary": DATA[group.data.name].summary,
         "reading": wording.reading(group),
-        "choices": [line for column in group.columns for line in wording.choices(column)],
+        "choices": [
+            line
+            for column in group.columns
+            for line in (*wording.choices(column), *wording.descents(column))
+        ],
         "columns": [(column.label, _role(column), len(column.entries)) for column in group.columns],
         "pairs": [_pair_label(group, pair) for pair in group.pairs],
         "rows": wording.rows(group),

@@ -2,6 +2,8 @@
 
     prepare data -> claim the folder -> train with checkpoints -> judge -> draw -> summary.json
 
+Particles are moved in the place of a training (`mfgen.lab.trainers`).
+
 Everything random follows from the specification and its seed, so a run that was killed and
 continued from its last checkpoint ends with the same parameters, bit for bit, as one that was not.
 A finished run that is resumed is only judged again.
@@ -17,12 +19,11 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from mfgen.lab import arrays, build, evaluation, figures, ranges, spec
+from mfgen.lab import arrays, build, descent, evaluation, figures, ranges, spec
 from mfgen.lab.case import Case, Watcher, assemble
 from mfgen.lab.custom import Imports, components
 from mfgen.lab.store import RunFolder
-from mfgen.lab.training import train
-from mfgen.models.base import AbstractModel
+from mfgen.lab.trainers import train
 from mfgen.train.history import History
 
 _LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
@@ -68,7 +69,7 @@ def run(
     _keep_origins(folder, case, imports)
     watcher.stage("training")
     trained, history = train(folder, case, imports, watcher)
-    return _judge(folder, case._replace(model=trained), history, watcher)
+    return _judge(folder, trained, history, watcher)
 
 
 def load(path: str | Path, imports: Imports | None = None) -> Run:
@@ -80,14 +81,10 @@ def load(path: str | Path, imports: Imports | None = None) -> Run:
     folder = RunFolder(path)
     summary = folder.summary()
     case = assemble(folder.experiment(), imports)
-    try:
-        model = eqx.tree_deserialise_leaves(folder.model, case.model)
-    except Exception as error:  # a damaged file shows itself in many ways
-        raise ValueError(
-            f"`{folder.model}` cannot be read ({error}), expected the model of this run: run the "
-            "experiment again with --resume."
-        ) from error
-    return Run(folder, case._replace(model=model), summary)
+    case = case._replace(model=folder.read_leaves("model.eqx", case.model))
+    if (folder.path / "game.eqx").is_file():
+        case = case._replace(game=folder.read_leaves("game.eqx", case.game))
+    return Run(folder, case, summary)
 
 
 def sample(run: Run, n: int, *, seed: int) -> np.ndarray:
@@ -136,6 +133,7 @@ def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) ->
         "evaluation_seconds": time.perf_counter() - began,
         "ms_per_step": history.milliseconds_per_step,
         "parameters": _count(case.model),
+        "descent": descent.told(folder),
         "metrics": metrics,
         "skipped": skipped,
         "warnings": ranges.warnings(case.samples),
@@ -192,5 +190,5 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _count(model: AbstractModel) -> int:
+def _count(model: eqx.Module) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array)))

@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mfgen.lab import spec_flow
-from mfgen.lab.catalogue import ENERGIES, FILES, SPLIT, TOYS, DataName, MetricName
+from mfgen.lab import spec_flow, spec_particles
+from mfgen.lab.catalogue import FILES, SPLIT, TOYS, DataName, MetricName
 from mfgen.lab.limits import (
     SHA256,
     Count,
@@ -30,6 +30,7 @@ from mfgen.lab.limits import (
     Several,
     Width,
 )
+from mfgen.lab.spec_checks import check_energy, check_particles
 from mfgen.lab.spec_flow import ActionMatching as ActionMatching
 from mfgen.lab.spec_flow import Anisotropic as Anisotropic
 from mfgen.lab.spec_flow import ControlModel as ControlModel
@@ -196,6 +197,7 @@ Model = (
     | KernelEstimate
     | MixtureEstimate
     | spec_flow.Model
+    | spec_particles.Model
     | Import
 )
 
@@ -208,9 +210,10 @@ Objective = (
     | ScoreHJB
     | Likelihood
     | spec_flow.Objective
+    | spec_particles.Objective
     | ImportedObjective
 )
-Game = ScoreGame | ControlGame | spec_flow.Game
+Game = ScoreGame | ControlGame | spec_flow.Game | spec_particles.Game
 
 
 class Data(Part, frozen=True):
@@ -332,19 +335,23 @@ class Evaluation(Part, frozen=True):
 
 
 class Experiment(Part, frozen=True):
-    """A whole experiment; `seed` fixes the draw of toy data, the weights, batches and noise."""
+    """A whole experiment; `seed` fixes the draw of toy data, the weights, batches and noise.
+
+    Without terms of an objective the game says itself what particles go down.
+    """
 
     name: Name
     data: Data
     seed: Seed = 0
     game: Game = ScoreGame()
     model: Model = PotentialModel()
-    objective: Annotated[tuple[Objective, ...], Meta(min_length=1)] = (Denoising(),)
+    objective: tuple[Objective, ...] = (Denoising(),)
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
 
     def __post_init__(self):
-        _check_energy(self.data, self.game, self.objective)
+        check_energy(self.data, self.game, self.objective)
+        check_particles(self.game, self.model, self.objective)
         count = len(selecting(self.objective))
         if count > 1:
             raise ValueError(
@@ -357,32 +364,6 @@ class Experiment(Part, frozen=True):
                 "`objective` got `select` with early_stopping = false or validation = 0, expected "
                 "validation data and the best parameters on them: remove those settings, or give "
                 "a `weight`."
-            )
-
-
-def _check_energy(data: Data, game: Game, objective: tuple[Objective, ...]) -> None:
-    """Refuses energies in games of samples, and terms of samples in games of energies."""
-    imported = getattr(game, "energy", None)
-    if (data.name == "energy") != (imported is not None):
-        raise ValueError(
-            f"`game` got {'an' if imported else 'no'} `energy` with the data {data.name!r}, "
-            "expected one with the data 'energy' and with no others: "
-            + ("set `name` of [data] to it." if imported else "name one, or other data.")
-        )
-    if data.name not in ENERGIES:
-        return
-    if not isinstance(game, spec_flow.EnergyGame):
-        raise ValueError(
-            f"`data` got {data.name!r}, an energy without samples, expected data that can be "
-            "sampled: take another data set, or the recipe boltzmann."
-        )
-    for term in objective:
-        paths = getattr(term, "paths", None)
-        if not isinstance(term, ImportedObjective) and (paths is None or paths.starts == "batch"):
-            raise ValueError(
-                f"`objective` got a term `{type(term).__name__}` of samples with the data "
-                f"{data.name!r}, which have none, expected paths from the initial density: give it "
-                '`paths = { starts = "initial" }`, or take the terms of the recipe boltzmann.'
             )
 
 

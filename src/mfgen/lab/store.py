@@ -5,7 +5,9 @@
     metrics.jsonl   one line for each record of the training, in order of steps
     trials.jsonl    the same of all trainings, where a weight was chosen from several
     checkpoints/    of the training, by Orbax
-    model.eqx       the trained model
+    model.eqx       the trained model, or the particles
+    game.eqx        the game, where a part of it was trained too
+    descent.npz     what particles went down: its estimates against time
     points.npz      measures that are means over points, at each point
     samples.npz     samples of the model, in original units
     summary.json    the measures, each with its standard error; written last: the run is finished
@@ -23,15 +25,18 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from zipfile import BadZipFile
 
+import equinox as eqx
 import numpy as np
 
 from mfgen.lab import kept, spec, toml
 from mfgen.train.history import Progress
 
 _RECORDS = "metrics.jsonl"
+
+AnyTree = TypeVar("AnyTree")
 
 
 class RunFolder:
@@ -180,6 +185,26 @@ class RunFolder:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **cast(Any, arrays))
         self.write_bytes(name, buffer.getvalue())
+
+    def write_leaves(self, name: str, tree: Any) -> None:
+        """Writes the arrays of a model or another tree, whole or not at all."""
+        buffer = io.BytesIO()
+        eqx.tree_serialise_leaves(buffer, tree)
+        self.write_bytes(name, buffer.getvalue())
+
+    def read_leaves(self, name: str, like: AnyTree) -> AnyTree:
+        """The tree with the arrays of a file.
+
+        Raises:
+            ValueError: for a file that does not hold such a tree.
+        """
+        try:
+            return eqx.tree_deserialise_leaves(self.path / name, like)
+        except Exception as error:  # a damaged file shows itself in many ways
+            raise ValueError(
+                f"`{self.path / name}` cannot be read ({error}), expected the {name[:-4]} of this "
+                "run: run the experiment again with --resume."
+            ) from error
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a JSON file, whole or not at all."""

@@ -5,11 +5,8 @@ and those of the chosen one to metrics.jsonl at the end. A resumed training begi
 checkpoint: the records after it are dropped when the first new one comes.
 """
 
-import io
 from dataclasses import asdict
 from typing import cast
-
-import equinox as eqx
 
 from mfgen.lab import build
 from mfgen.lab.case import Case, Watcher
@@ -55,7 +52,7 @@ def train(
     try:
         trained, history = fit(
             case.game,
-            case.model,
+            cast(AbstractModel, case.model),
             case.objective,
             case.samples.train,
             steps=settings.steps,
@@ -75,9 +72,7 @@ def train(
         checkpoints.close()
     if select is not None:
         folder.write_records([asdict(record) for record in history.records])
-    buffer = io.BytesIO()
-    eqx.tree_serialise_leaves(buffer, trained)
-    folder.write_bytes("model.eqx", buffer.getvalue())
+    folder.write_leaves("model.eqx", trained)
     return trained, history
 
 

@@ -112,6 +112,23 @@ def choices(column: Column) -> list[str]:
     return [f"{column.label}, seed {s}: {weights(kept)}." for s, kept in found if kept]
 
 
+def descent(kept: dict[str, Any]) -> str:
+    """What particles went down and how far, in one line."""
+    rise = float(kept["rise"])
+    never = f"its largest rise from a record to the next was {rise:.2g} standard errors"
+    return (
+        f"{kept['functional']} went from {float(kept['first']):.3g} to "
+        f"{Estimate(float(kept['last']), float(kept['standard_error']))} in a time of "
+        f"{kept['time']:g}; {never if rise else 'it never rose from a record to the next'}"
+    )
+
+
+def descents(column: Column) -> list[str]:
+    """What the particles of a method went down, a line for each seed."""
+    found = [(e.experiment.seed, e.summary.get("descent")) for e in column.entries]
+    return [f"{column.label}, seed {s}: {descent(kept)}." for s, kept in found if kept]
+
+
 def title(groups: list[Group]) -> str:
     """What was compared, in one line."""
     names = _unique(column.label for group in groups for column in group.columns)

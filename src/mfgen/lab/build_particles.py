@@ -1,0 +1,90 @@
+"""From a specification to objects, for gradient flows: their games, where they start, and critics.
+
+The game of a particle flow is the discounted one whose density follows the flow as it looks ahead
+less and less (`mfgen.zoo.gradient_flow`): the equations that are shown and checked are its own, the
+particles follow the limit.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from mfgen._types import Batch, Key, Scalar, State
+from mfgen.density.base import AbstractDensity, AbstractEvaluable
+from mfgen.density.gaussian import isotropic
+from mfgen.lab import spec_particles
+from mfgen.lab.cloud import Cloud
+from mfgen.models.critic import LipschitzCritic, lipschitz_critic
+from mfgen.problem.functional import KL, AbstractFunctional
+from mfgen.problem.game import MFG
+from mfgen.problem.kernel import GaussianKernel
+from mfgen.problem.kernel_energy import MMD
+from mfgen.problem.lipschitz import LipschitzDivergence
+from mfgen.zoo.gradient_flow import gradient_flow_game
+from mfgen.zoo.proximal import ProximalGame
+
+
+class MeanKernel(eqx.Module):
+    """The mean of Gaussian kernels exp(-|z|^2 / (2 w^2)) of several widths."""
+
+    widths: tuple[float, ...] = eqx.field(static=True)
+
+    def __call__(self, z: State) -> Scalar:
+        values = [GaussianKernel(width)(z) for width in self.widths]
+        return sum(values[1:], values[0]) / len(values)
+
+
+def by_density(part: spec_particles.ByDensity, goal: AbstractEvaluable) -> MFG:
+    """The game of KL to a density that is known up to a constant."""
+    return _flow(KL(goal), part.spread, goal.dim)
+
+
+def discrepancy(part: spec_particles.Discrepancy, target: AbstractDensity, *_: Any) -> MFG:
+    """The game of half the squared MMD."""
+    return _flow(MMD(target, MeanKernel(part.widths)), part.spread, target.dim)
+
+
+def lipschitz(part: spec_particles.GenerativeParticles, target: AbstractDensity, *_: Any) -> MFG:
+    """The game of the Lipschitz-regularised divergence, with a critic that is not trained."""
+    found = critic(part, target, key=jax.random.key(0))
+    return _flow(LipschitzDivergence(found, target), part.spread, target.dim)
+
+
+def proximal(part: spec_particles.Proximal, target: AbstractDensity, *_: Any) -> MFG:
+    """The game of a proximal flow, with a critic that is not trained."""
+    found = critic(part, target, key=jax.random.key(0))
+    return proximal_game(part, target.dim)(LipschitzDivergence(found, target))
+
+
+def proximal_game(part: spec_particles.Proximal, dim: int) -> ProximalGame:
+    """The game of a proximal flow, for any critic."""
+    return ProximalGame(dim, part.cost, part.weight)
+
+
+def critic(
+    part: spec_particles.GenerativeParticles | spec_particles.Proximal,
+    target: AbstractDensity,
+    *,
+    key: Key,
+) -> LipschitzCritic:
+    """A new critic."""
+    return lipschitz_critic(
+        target.dim,
+        lipschitz=part.lipschitz,
+        width=part.critic.width,
+        depth=part.critic.depth,
+        around=target,
+        key=key,
+    )
+
+
+def cloud(part: spec_particles.Particles, game: MFG, data: Batch, _: Any, key: Key) -> Cloud:
+    """Particles where a flow begins."""
+    assert game.initial is not None
+    return Cloud(game.initial.sample(part.count, key=key).astype(data.dtype))
+
+
+def _flow(functional: AbstractFunctional, spread: float, dim: int) -> MFG:
+    return gradient_flow_game(functional, isotropic(jnp.zeros(dim), spread))

@@ -1,0 +1,165 @@
+"""Recipes of gradient flows by their names: run, judged, read again, sampled, drawn."""
+
+import hashlib
+import math
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfgen.lab import comparison, figures, recipes, report, run, spec, spec_particles, toml, wording
+from mfgen.lab.described_particles import PARTICLES
+from mfgen.lab.store import RunFolder
+
+CLOUDS = tuple(name for name in PARTICLES if name != "w1w2-flow")
+METRICS: tuple[spec.MetricName, ...] = ("kl", "energy_distance", "mmd", "transport_cost")
+SMALL = {
+    spec_particles.GenerativeParticles: {
+        "first": 10,
+        "critic": spec_particles.Critic(width=8, depth=1, steps=1),
+    },
+    spec_particles.Proximal: {"critic": spec_particles.Critic(width=8, depth=1, steps=1)},
+}
+
+
+def tiny(name, data="gaussians8", metrics=METRICS, **changes):
+    made = recipes.experiment(name, data)
+    cloud = isinstance(made.model, spec_particles.Particles)
+    model = spec_particles.Particles(count=48) if cloud else spec.OTFlowModel(width=8)
+    return spec.replace(
+        made,
+        data=spec.replace(made.data, samples=64),
+        game=spec.replace(made.game, **SMALL.get(type(made.game), {}), **changes),
+        model=model,
+        training=spec.replace(made.training, steps=4, batch_size=16, every=2),
+        evaluation=spec.replace(
+            made.evaluation, samples=48, points=16, metrics=metrics, figures=False
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def langevin(tmp_path_factory):
+    experiment = tiny("langevin", metrics=None)
+    judged = spec.replace(experiment.evaluation, figures=True)
+    place = tmp_path_factory.mktemp("particles") / "run"
+    return run.run(spec.replace(experiment, evaluation=judged), place)
+
+
+@pytest.mark.parametrize("name", PARTICLES)
+def test_a_recipe_is_a_run(name, tmp_path):
+    experiment = tiny(name)
+    heard = []
+    watcher = run.Watcher(record=heard.append)
+    done = run.run(experiment, tmp_path / "run", watcher=watcher)
+    assert [progress.step for progress in heard] == [2, 4]
+    summary = done.folder.summary()
+    assert all(math.isfinite(kept["value"]) for kept in summary["metrics"].values())
+    assert {"energy_distance", "mmd"} <= set(summary["metrics"])
+    if name in CLOUDS:
+        # What needs a density or a control is refused with the reason.
+        assert set(summary["skipped"]) == {"kl", "transport_cost"}
+        assert all("no control" in reason for reason in summary["skipped"].values())
+        assert {"first", "last", "rise"} <= set(summary["descent"])
+        assert done.case.model.points.shape == (48, 2)
+    else:
+        assert summary["metrics"]["transport_cost"]["value"] >= 0
+        assert summary["descent"] is None
+    # What was kept is what was made: it is judged alike when it is read again, and not moved.
+    again = run.run(experiment, tmp_path / "run", resume=True, watcher=watcher)
+    assert len(heard) == 2
+    assert again.summary["metrics"] == summary["metrics"]
+    drawn = run.sample(run.load(tmp_path / "run"), 20, seed=1)
+    assert drawn.shape == (20, 2)
+    assert np.isfinite(drawn).all()
+
+
+def test_the_critic_of_a_flow_is_kept_with_its_game(tmp_path):
+    done = run.run(tiny("w1w2-flow", metrics=()), tmp_path / "run")
+    loaded = run.load(tmp_path / "run")
+    point = jnp.array([0.5, -0.2])
+    trained = done.case.game.terminal.variation(None, point)
+    assert loaded.case.game.terminal.variation(None, point) == trained
+    (tmp_path / "run" / "game.eqx").write_bytes(b"no game")
+    with pytest.raises(ValueError, match=r"game\.eqx` cannot be read .*expected the game of this"):
+        run.load(tmp_path / "run")
+
+
+def test_samples_are_different_particles_and_no_more_than_there_are(langevin):
+    loaded = run.load(langevin.folder.path)
+    particles = loaded.case.samples.original(loaded.case.model.points)
+    every = run.sample(loaded, 48, seed=3)
+    np.testing.assert_allclose(np.sort(every, axis=0), np.sort(particles, axis=0), rtol=1e-6)
+    assert not np.array_equal(run.sample(loaded, 5, seed=0), run.sample(loaded, 5, seed=1))
+    with pytest.raises(ValueError, match=r"`sample` got n = 49 of a run with 48 particles.*count"):
+        run.sample(loaded, 49, seed=0)
+
+
+def test_all_measures_of_samples_are_given_and_no_others(langevin):
+    """Real data and toys by `needs`; a toy's training samples are seen by no Langevin particle."""
+    found = set(langevin.summary["metrics"])
+    assert found == {"energy_distance", "mmd", "sliced_w2", "w2", "memorisation"}
+    assert "no control" in langevin.summary["skipped"]["kl"]
+
+
+def test_what_went_down_is_drawn_and_told(langevin):
+    folder = langevin.folder
+    assert {"descent", "samples"} <= set(figures.draw([folder]))
+    assert "losses" not in figures.draw([folder])
+    page = report.render(comparison.read([folder.path]))
+    assert report.CAPTIONS["descent"] in page
+    assert f"langevin, seed 0: {wording.descent(langevin.summary['descent'])}." in page
+    told = {"functional": "F", "first": 2.0, "last": 0.5, "standard_error": 0.1, "time": 3.0}
+    assert wording.descent(told | {"rise": 0.0}) == (
+        "F went from 2 to 0.50 ± 0.10 in a time of 3; it never rose from a record to the next"
+    )
+    assert "largest rise from a record to the next was 1.2 stand" in wording.descent(
+        told | {"rise": 1.234}
+    )
+
+
+def test_particles_that_leave_end_the_run_and_their_records_stay(tmp_path):
+    experiment = tiny("langevin", step=2.0)
+    training = spec.replace(experiment.training, steps=100, every=1)
+    experiment = spec.replace(experiment, training=training)
+    folder = RunFolder(tmp_path / "run")
+    for resume in (False, True):  # there is nothing to go on from: it starts anew
+        with pytest.raises(FloatingPointError, match="not finite after") as error:
+            run.run(experiment, folder.path, resume=resume)
+        found = re.search(r"after (\d+) steps", str(error.value))
+        assert found is not None
+        last = int(found[1])
+        assert last > 1
+        assert [record["step"] for record in folder.records()] == list(range(1, last))
+        assert not folder.is_finished
+
+
+@pytest.mark.parametrize("name", ["langevin", "svgd", "gradient-flow"])
+def test_a_flow_to_a_density_needs_one(name, tmp_path):
+    with pytest.raises(ValueError, match=rf"type {name} got data without a known law"):
+        run.run(tiny(name, "iris"), tmp_path / "run")
+
+
+def test_parts_that_do_not_fit_are_refused():
+    made = toml.encode(recipes.experiment("langevin"))
+    other = toml.encode(recipes.experiment("score-vp"))
+    with pytest.raises(ValueError, match="`model` got `PotentialModel` with a game `Langevin`"):
+        toml.decode(made | {"model": other["model"]})
+    with pytest.raises(ValueError, match="`model` got `Particles` with a game `ScoreGame`"):
+        toml.decode(other | {"model": made["model"]})
+    with pytest.raises(ValueError, match=r"got 1 terms with particles.*objective = \[\]"):
+        toml.decode(made | {"objective": other["objective"]})
+    with pytest.raises(ValueError, match="an energy without samples"):
+        recipes.experiment("mmd-flow", "breast-cancer-posterior")
+    assert recipes.experiment("svgd", "breast-cancer-posterior").game.spread == 1.0
+
+
+def test_specifications_of_other_games_are_written_as_before():
+    """Studies know their runs by the digest of this text."""
+    text = toml.write(recipes.resolve(recipes.experiment("score-vp"), 2))
+    assert text.startswith('name = "score-vp"\nseed = 0\n\n[data]\nname = "gaussians8"\n\n[game]\n')
+    assert "[[objective]]" in text
+    names = ("particles", "spread", "descent", "critic")
+    assert not any(name in text for name in names)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "d0a25103ee0f890e"
