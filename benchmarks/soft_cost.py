@@ -21,7 +21,7 @@ from mfgen.zoo.oracles.flow import terminal_divergence
 
 WEIGHTS = (0.1, 1.0, 10.0)  # k
 SWEEP = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-BATCH, STEPS, RATE = 1024, 1500, 2e-2
+BATCH, STEPS, RATE = 1024, 1500, 5e-3
 START = mg.Gaussian(jnp.array([2.0]), jnp.array([0.25]))
 _FINE = mg.Paths(mg.RungeKutta4(40))
 
@@ -59,7 +59,6 @@ def learned(weight: float, seed: int, steps: int = STEPS) -> End:
         steps=steps,
         key=second,
         learning_rate=RATE,
-        average=0.99,  # which forgets all but the last steps, where the rate is low
         batch_size=BATCH,
     )
     nodes, rule = np.polynomial.hermite_e.hermegauss(40)
