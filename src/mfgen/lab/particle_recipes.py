@@ -18,8 +18,8 @@ _FLOWS: dict[str, _Particles] = {
     "langevin": _Particles(spec_particles.Langevin(), 1000),
     "svgd": _Particles(spec_particles.Stein(width=0.3), 500),
     "gradient-flow": _Particles(spec_particles.Blob(), 500),
-    "mmd-flow": _Particles(spec_particles.Discrepancy(), 1000),
-    "generative-particles": _Particles(spec_particles.GenerativeParticles(), 300),
+    "mmd-flow": _Particles(spec_particles.Discrepancy(), 3000),
+    "generative-particles": _Particles(spec_particles.GenerativeParticles(), 600),
 }
 
 

@@ -21,7 +21,7 @@ class Langevin(Kind, frozen=True, tag="langevin"):
     the data "energy", as in games of kind energy.
     """
 
-    step: Positive = 0.01
+    step: Positive = 0.003
     width: Positive = 0.1
     spread: Positive = 1.5
     energy: Import | None = None
@@ -53,10 +53,10 @@ class Discrepancy(Kind, frozen=True, tag="mmd-flow"):
     """The gradient flow of half the squared MMD to the first so many training `samples`.
 
     The kernel is the mean of Gaussian ones of the `widths`; `noise` displaces what the witness
-    function is evaluated at. The step stays below the square of the least width.
+    function is evaluated at. The step stays below one over the mean of 1 / width^2.
     """
 
-    step: Positive = 0.1
+    step: Positive = 0.5
     widths: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (0.5, 1.0, 3.0)
     noise: NonNegative = 0.0
     samples: Several = 2000
@@ -78,9 +78,9 @@ class GenerativeParticles(Kind, frozen=True, tag="generative-particles"):
     `lipschitz` is the largest slope of the critic, `first` its steps before any particle moves.
     """
 
-    step: Positive = 0.1
+    step: Positive = 0.05
     lipschitz: Positive = 1.0
-    critic: Critic = Critic()
+    critic: Critic = Critic(steps=10)
     first: Index = 200
     spread: Positive = 1.5
 
