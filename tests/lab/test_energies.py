@@ -56,7 +56,7 @@ def test_a_flow_trained_by_energy_betters_the_approximation(tmp_path):
     experiment = recipes.experiment("boltzmann", POSTERIOR)
     experiment = spec.replace(
         experiment,
-        training=spec.replace(experiment.training, steps=200),
+        training=spec.replace(experiment.training, steps=400),
         evaluation=spec.replace(
             experiment.evaluation,
             samples=2000,
