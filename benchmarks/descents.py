@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 import mfgen as mg
 from benchmarks.grid import table
-from mfgen.density.line import LineLaw, line_law, squared_distance
+from mfgen.density.line import line_law, squared_distance
 from mfgen.metrics.estimate import Estimate
 from mfgen.metrics.transport import sliced_wasserstein2, wasserstein2
 from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow
@@ -25,6 +25,7 @@ from mfgen.solvers.mmd_flow import MMDFlow
 from mfgen.solvers.particle import AbstractParticleFlow, descend
 from mfgen.zoo.jko import jko_chain
 from mfgen.zoo.oracles.flow import terminal_divergence
+from mfgen.zoo.oracles.porous import barenblatt
 
 SHORT = (10.0, 1.0, 0.1)  # steps h
 START, GOAL = (
@@ -88,16 +89,6 @@ def porous(quick: bool) -> str:
         rows.append([str(cells), f"{step:g}", f"{error:.5f}", order])
         last = error
     return table(["cells", "h", "W2 to the exact law", "order"], rows)
-
-
-def barenblatt(time: float, cells: int) -> LineLaw:
-    """rho = t^(-1/3) (C - y^2 / 12)_+, y = x t^(-1/3), which solves d rho/dt = (rho^2)''."""
-    height = (3 / (4 * 12**0.5)) ** (2 / 3)
-    width = (12 * height) ** 0.5
-    axis = np.linspace(-width, width, 200_001)
-    mass = 0.5 + height * axis - axis**3 / 36
-    edges = np.interp(np.linspace(0, 1, cells + 1), mass, axis)
-    return LineLaw(jnp.asarray(time ** (1 / 3) * edges))
 
 
 def particles(quick: bool) -> str:

@@ -12,25 +12,13 @@ from mfgen.density.line import LineLaw, line_law, squared_distance
 from mfgen.problem.functional import KL, Linear
 from mfgen.problem.kernel_energy import PorousMedium
 from mfgen.solvers.jko import jko
+from mfgen.zoo.oracles.porous import barenblatt
 
 TARGET = Gaussian(jnp.zeros(1), jnp.ones(1))
 
 
 def normal(mean, deviation, cells=200):
     return line_law(lambda level: mean + deviation * jax.scipy.stats.norm.ppf(level), cells)
-
-
-def barenblatt(time, cells):
-    """The quantile function of the source solution of d rho/dt = (rho^2)'' at a time.
-
-    rho = t^(-1/3) (C - y^2 / 12)_+ with y = x t^(-1/3) and (4/3) C^(3/2) 12^(1/2) = 1.
-    """
-    height = (3 / (4 * 12**0.5)) ** (2 / 3)
-    width = (12 * height) ** 0.5
-    axis = np.linspace(-width, width, 200_001)
-    mass = 0.5 + height * axis - axis**3 / 36
-    edges = np.interp(np.linspace(0, 1, cells + 1), mass, axis)
-    return LineLaw(jnp.asarray(time ** (1 / 3) * edges))
 
 
 def test_the_distance_of_two_normal_laws():
@@ -69,6 +57,15 @@ def test_energy_falls_by_the_distance_at_least():
     fall = -jnp.diff(found.energies)
     assert jnp.all(fall >= found.distances**2 / 0.4 - 1e-6)
     assert jnp.all(found.distances > 0)
+
+
+def test_the_source_solution_solves_its_equation():
+    """d rho/dt = (rho^2)'' inside the fronts, by differences of the exact cells."""
+    density = lambda time, x: jnp.exp(barenblatt(time, 4000).log_density(jnp.array([x])))
+    for x in (0.0, 0.6):
+        rate = (density(1.02, x) - density(0.98, x)) / 0.04
+        bend = density(1.0, x + 0.2) ** 2 - 2 * density(1.0, x) ** 2 + density(1.0, x - 0.2) ** 2
+        np.testing.assert_allclose(rate, bend / 0.04, atol=4e-3)
 
 
 def spread(cells, step):

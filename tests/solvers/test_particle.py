@@ -108,7 +108,7 @@ def test_injected_noise_displaces_the_argument(points):
 def test_what_cannot_be_is_refused(points):
     with pytest.raises(TypeError, match="`SteinFlow` got a target `Empirical` without"):
         SteinFlow(Empirical(points))
-    with pytest.raises(ValueError, match="`MMDFlow` got no widths"):
+    with pytest.raises(ValueError, match="`MeanKernel` got no widths"):
         MMDFlow(points, widths=())
     with pytest.raises(ValueError, match="`descend` got step"):
         descend(LangevinFlow(TARGET), points, steps=1, step=0.0, key=KEY)

@@ -14,7 +14,8 @@ from mfgen.problem.functional import Linear
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import LipschitzDivergence, Wasserstein1
 from mfgen.simulate.sampler import sample
-from mfgen.train.duel import PathCost, PathCostate, fit_duel
+from mfgen.train.duel import fit_duel
+from mfgen.train.ending import PathCost, PathCostate
 from mfgen.train.failure import NonFiniteError
 from mfgen.train.flow import TransportCost
 from mfgen.train.paths import Paths

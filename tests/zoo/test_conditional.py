@@ -21,6 +21,7 @@ from mfgen.simulate.flow import inverse_error
 from mfgen.train.flow import JacobianPenalty
 from mfgen.train.paths import Paths
 from mfgen.zoo import flows
+from mfgen.zoo.recipe import train
 
 KEY = jax.random.key(0)
 POINTS = jax.random.normal(jax.random.key(1), (40, 2)) * jnp.array([[0.4, 1.2]])
@@ -161,3 +162,36 @@ def test_what_has_no_labels_is_refused():
     bare = eqx.tree_at(lambda g: g.terminal, recipe.game, mg.KL(mg.Gaussian(jnp.zeros(5))))
     with pytest.raises(TypeError, match=r"game with labels whose reference is `Gaussian`"):
         mg.sample(bare, recipe.model, 3, key=KEY)
+
+
+@pytest.fixture(scope="module")
+def two_classes():
+    """Classes N(-2, 0.3^2) and N(1, 0.8^2) in the plane, one in four of the first."""
+    labels = jnp.minimum(jnp.arange(800) % 4, 1)
+    mean, width = jnp.array([-2.0, 1.0])[labels], jnp.array([0.3, 0.8])[labels]
+    points = mean[:, None] + width[:, None] * jax.random.normal(jax.random.key(2), (800, 2))
+    return mg.LabelledPoints(points, mg.one_hot(labels, 2)), labels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ot_flow", "ot_flow_matching"])
+def test_training_finds_the_law_of_each_label(name, two_classes):
+    """Means and deviations of samples given the label, and Bayes' rule on new points."""
+    data, _ = two_classes
+    recipe = getattr(flows, name)(data, key=KEY, width=32)
+    steps = 150 if name == "ot_flow" else 1500
+    model, _ = train(recipe, data.rows, steps=steps, key=KEY)
+    for label, (mean, width) in enumerate([(-2.0, 0.3), (1.0, 0.8)]):
+        samples = mg.sample_given(recipe.game, model, mg.one_hot(label, 2), 1000, key=KEY)
+        assert samples.shape == (1000, 2)
+        np.testing.assert_allclose(jnp.mean(samples, axis=0), mean, atol=0.15)
+        np.testing.assert_allclose(jnp.std(samples, axis=0), width, atol=0.15)
+    # Near (-1.3, -1.3) both classes have a part; far from it one alone.
+    points = jnp.array([[-2.0, -2.0], [1.0, 1.0], [-1.0, -0.5]])
+    prior = jnp.log(jnp.array([0.25, 0.75]))
+    joint = [
+        mg.log_prob(recipe.game, model, mg.labelled(points, mg.one_hot(label, 2))) + prior[label]
+        for label in range(2)
+    ]
+    probable = jax.nn.softmax(jnp.stack(joint, axis=1), axis=1)
+    assert jnp.array_equal(jnp.argmax(probable, axis=1), jnp.array([0, 1, 1]))

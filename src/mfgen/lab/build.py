@@ -14,18 +14,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mfgen._types import Batch, Key
+from mfgen._types import Key
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.gaussian import isotropic
 from mfgen.lab import build_particles, spec, spec_particles
-from mfgen.lab.cloud import Cloud
-from mfgen.lab.custom import Imports
-from mfgen.models.base import AbstractModel
-from mfgen.models.control import control_field
-from mfgen.models.estimate import kernel_estimate, mixture_estimate
-from mfgen.models.kernel import kernel_potential
-from mfgen.models.potential import ot_flow_potential
-from mfgen.models.score import score_field, score_potential
+from mfgen.lab.build_models import model as model
+from mfgen.lab.custom import Imports, expect
 from mfgen.problem.cost import (
     Anisotropic,
     Kinetic,
@@ -54,7 +48,7 @@ from mfgen.train.coupling import (
     Independent,
     OptimalTransport,
 )
-from mfgen.train.duel import PathCost, PathCostate
+from mfgen.train.ending import PathCost, PathCostate
 from mfgen.train.flow import (
     JacobianPenalty,
     PathHJB,
@@ -184,13 +178,13 @@ def game(
 
 
 def _control_game(part: spec.ControlGame, target: AbstractDensity, imports: Imports, _) -> MFG:
-    dynamics = _expect(component(part.dynamics, imports), AbstractDynamics, part.dynamics)
+    dynamics = expect(component(part.dynamics, imports), AbstractDynamics, part.dynamics)
     start = isotropic(jnp.zeros(target.dim), 1.0)
     return MFG(dynamics, _cost(part.lagrangian, imports), CrossEntropy(target), initial=start)
 
 
 def _score_game(part: spec.ScoreGame, target: AbstractDensity, imports: Imports, _) -> MFG:
-    noising = _expect(component(part.noising, imports), AbstractNoising, part.noising)
+    noising = expect(component(part.noising, imports), AbstractNoising, part.noising)
     made = score_based(noising, target)
     if part.lagrangian is None:
         return made
@@ -224,7 +218,7 @@ def _energy(
 ) -> AbstractEvaluable:
     """The density that a game aims at: the user's own, or what is known of the data."""
     if part.energy is not None:
-        own: AbstractEvaluable = _expect(
+        own: AbstractEvaluable = expect(
             component(part.energy, imports), AbstractEvaluable, part.energy
         )
         if own.dim != target.dim:
@@ -243,7 +237,7 @@ def _energy(
 
 
 def _cost(part: Any, imports: Imports) -> AbstractLagrangian:
-    return _expect(component(part, imports), AbstractLagrangian, part)
+    return expect(component(part, imports), AbstractLagrangian, part)
 
 
 _GAMES: dict[type, Callable[..., MFG]] = {
@@ -256,21 +250,6 @@ _GAMES: dict[type, Callable[..., MFG]] = {
     spec_particles.GenerativeParticles: build_particles.lipschitz,
     spec_particles.Proximal: build_particles.proximal,
 }
-
-
-def model(
-    part: spec.Model, game: MFG, data: Batch, imports: Imports, *, key: Key
-) -> AbstractModel | Cloud:
-    """The untrained model of a specification; of particles, where they start.
-
-    Arguments:
-        part: the specification of the model.
-        game: the game it represents.
-        data: training data `[n, dim]`, where a model starts from it.
-        imports: loads components of the user's own, which are called with `game` and `key`.
-        key: random key of the initial weights.
-    """
-    return _MODELS[type(part)](part, game, data, imports, key)
 
 
 def objective(parts: tuple[spec.Objective, ...], imports: Imports) -> Combination:
@@ -286,7 +265,7 @@ def objective(parts: tuple[spec.Objective, ...], imports: Imports) -> Combinatio
                 f"`objective` got a term `{type(part).__name__}` without a weight, expected a "
                 "number: pass the specification through `resolve`."
             )
-        terms.append((weight, _expect(term, AbstractObjective, part)))
+        terms.append((weight, expect(term, AbstractObjective, part)))
     return Combination(tuple(terms))
 
 
@@ -314,85 +293,3 @@ def keys(seed: int) -> dict[str, Key]:
     """The random keys of a run: of the toy data, weights, training, and evaluation."""
     names = ("data", "model", "training", "evaluation")
     return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
-
-
-def _network(make: Callable, *names: str) -> Callable:
-    def build(part, game: MFG, data: Batch, imports: Imports, key: Key) -> AbstractModel:
-        reference = None
-        if part.reference is not None:
-            estimate = _MODELS[type(part.reference)]
-            reference = estimate(part.reference, game, data, imports, jax.random.fold_in(key, 1))
-        options = {name: getattr(part, name) for name in names}
-        return make(game, key=key, reference=reference, **options)
-
-    return build
-
-
-def _kernel(
-    part: spec.KernelModel, game: MFG, data: Batch, imports: Imports, key: Key
-) -> AbstractModel:
-    del imports
-    full = part.covariance == "full"
-    return kernel_potential(game, data, components=part.components, full=full, key=key)
-
-
-def _kernel_estimate(
-    part: spec.KernelEstimate, game: MFG, data: Batch, imports: Imports, key: Key
-) -> AbstractModel:
-    del part, imports
-    return kernel_estimate(game, data, key=key)
-
-
-def _mixture_estimate(
-    part: spec.MixtureEstimate, game: MFG, data: Batch, imports: Imports, key: Key
-) -> AbstractModel:
-    del imports
-    return mixture_estimate(game, data, components=part.components, key=key)
-
-
-def _imported(part: spec.Import, game: MFG, data: Batch, imports: Imports, key: Key) -> Any:
-    del data
-    return _expect(imports.call(part, game, key=key), AbstractModel, part)
-
-
-def _ot_flow(
-    part: spec.OTFlowModel, game: MFG, data: Batch, imports: Imports, key: Key
-) -> AbstractModel:
-    del data, imports
-    return ot_flow_potential(game, width=part.width, depth=part.depth, key=key)
-
-
-def _control(
-    part: spec.ControlModel, game: MFG, data: Batch, imports: Imports, key: Key
-) -> AbstractModel:
-    del data, imports
-    options = {name: getattr(part, name) for name in ("width", "depth", "frequencies")}
-    return control_field(game, key=key, **options)
-
-
-_TRUNK = ("width", "depth", "frequencies", "scale")
-_MODELS: dict[type, Callable] = {
-    spec.PotentialModel: _network(score_potential, "inner", *_TRUNK),
-    spec.FieldModel: _network(score_field, *_TRUNK),
-    spec.OTFlowModel: _ot_flow,
-    spec.ControlModel: _control,
-    spec_particles.Particles: build_particles.cloud,
-    spec.KernelModel: _kernel,
-    spec.KernelEstimate: _kernel_estimate,
-    spec.MixtureEstimate: _mixture_estimate,
-    spec.Import: _imported,
-}
-
-
-def _expect(value: Any, kind: type, part: spec.Part) -> Any:
-    if isinstance(value, kind):
-        return value
-    name = (
-        part.path
-        if isinstance(part, (spec.Import, spec.ImportedObjective))
-        else type(part).__name__
-    )
-    raise TypeError(
-        f"`{name}` gave a `{type(value).__name__}`, expected an `{kind.__name__}`: name a subclass "
-        "of it, or a function that returns one."
-    )

@@ -7,11 +7,10 @@ particles follow the limit.
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Key
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.gaussian import isotropic
 from mfgen.lab import spec_particles
@@ -19,21 +18,11 @@ from mfgen.lab.cloud import Cloud
 from mfgen.models.critic import LipschitzCritic, lipschitz_critic
 from mfgen.problem.functional import KL, AbstractFunctional
 from mfgen.problem.game import MFG
-from mfgen.problem.kernel import GaussianKernel
+from mfgen.problem.kernel import MeanKernel
 from mfgen.problem.kernel_energy import MMD
 from mfgen.problem.lipschitz import LipschitzDivergence
 from mfgen.zoo.gradient_flow import gradient_flow_game
 from mfgen.zoo.proximal import ProximalGame
-
-
-class MeanKernel(eqx.Module):
-    """The mean of Gaussian kernels exp(-|z|^2 / (2 w^2)) of several widths."""
-
-    widths: tuple[float, ...] = eqx.field(static=True)
-
-    def __call__(self, z: State) -> Scalar:
-        values = [GaussianKernel(width)(z) for width in self.widths]
-        return sum(values[1:], values[0]) / len(values)
 
 
 def by_density(part: spec_particles.ByDensity, goal: AbstractEvaluable) -> MFG:

@@ -125,6 +125,21 @@ def components(part: Any) -> Iterator["spec.Import | spec.ImportedObjective"]:
             yield from components(member)
 
 
+def expect(value: Any, kind: type, part: spec.Part) -> Any:
+    """The value; raises a `TypeError` in the name of the part if it is of another kind."""
+    if isinstance(value, kind):
+        return value
+    name = (
+        part.path
+        if isinstance(part, (spec.Import, spec.ImportedObjective))
+        else type(part).__name__
+    )
+    raise TypeError(
+        f"`{name}` gave a `{type(value).__name__}`, expected an `{kind.__name__}`: name a subclass "
+        "of it, or a function that returns one."
+    )
+
+
 def _load(file: Path):
     # One module for each file, however often it is named: classes must be the same objects.
     name = f"mfgen_custom_{abs(hash(str(file)))}"

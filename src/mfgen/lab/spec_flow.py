@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mfgen.lab.limits import Count, Depth, Frequencies, NonNegative, Positive, Width
+from mfgen.lab.limits import Count, Depth, Fraction, Frequencies, NonNegative, Positive, Width
 from mfgen.lab.spec_parts import (
     Absolute,
     Adaptive,
@@ -103,8 +103,11 @@ class PathLikelihood(Kind, frozen=True, tag="path-likelihood"):
 
 
 class ReverseKL(Kind, frozen=True, tag="reverse-kl"):
+    """`tempering`: the part of the training in which the goal is reached from the reference."""
+
     weight: NonNegative = 1.0
     paths: Paths = Paths(starts="initial")
+    tempering: Fraction = 0.7
 
 
 class TransportCost(Kind, frozen=True, tag="transport-cost"):

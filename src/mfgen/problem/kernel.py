@@ -1,11 +1,12 @@
 """Kernels k(x - y) for `Pairwise` and `MMD`, and their averages over particles.
 
     GaussianKernel         exp(-|z|^2 / (2 w^2)), or the normal density of that width
+    MeanKernel             the mean of Gaussian kernels of several widths
     InverseMultiquadric    (1 + |z|^2 / w^2)^(-1/2)
     DistanceKernel         -|z|: of an energy distance
     AttractionRepulsion    |z|^a / a - |z|^b / b, a > b: together from afar, apart when near
 
-The first three are positive definite (the third on measures of total mass zero), so that the square
+The first four are positive definite (the fourth on measures of total mass zero), so that the square
 of the MMD is positive; all of them characterise a law. The normal density turns `Pairwise` into a
 congestion cost: (1/2) int (g * rho) rho, the smoothed (1/2) int rho^2 of `CrowdAversion()`, which
 makes sense for particles. The last has its rest at the distance |z| = 1, where its slope is zero.
@@ -55,6 +56,30 @@ class GaussianKernel(eqx.Module):
         if self.normalised:
             exponent = exponent - 0.5 * z.size * jnp.log(2 * jnp.pi * self.width**2)
         return jnp.exp(exponent)
+
+
+class MeanKernel(eqx.Module):
+    """The mean of Gaussian kernels of several widths: a narrow one sees detail, a wide one far.
+
+    Arguments:
+        widths: at least one, in the units of the points.
+    """
+
+    widths: tuple[float, ...] = eqx.field(static=True)
+
+    def __check_init__(self):
+        if not self.widths:
+            raise ValueError("`MeanKernel` got no widths, expected some: pass widths=(1.0, 3.0).")
+        for width in self.widths:
+            positive("MeanKernel", "widths", width)
+
+    def __call__(self, z: State) -> Scalar:
+        return self.radial(z @ z)
+
+    def radial(self, square: Array) -> Array:
+        """k at points whose squared distance from the origin is given, of any shape."""
+        values = [jnp.exp(-0.5 * square / width**2) for width in self.widths]
+        return sum(values[1:], values[0]) / len(values)
 
 
 class InverseMultiquadric(eqx.Module):

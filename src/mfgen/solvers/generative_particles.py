@@ -14,9 +14,8 @@ gradient flows and generative particle algorithms for high-dimensional scarce da
 2210.17230.
 """
 
-import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,7 +32,7 @@ from mfgen.problem.dynamics import positive
 from mfgen.problem.generator import AbstractGenerator, Alpha
 from mfgen.problem.lipschitz import LipschitzDivergence
 from mfgen.simulate.integrator import positive_count
-from mfgen.solvers.particle import Descent, Energy
+from mfgen.solvers.particle import Descent, Energy, followed
 from mfgen.train.adversarial import fit_critic
 
 _KL = Alpha(1.0)
@@ -112,22 +111,33 @@ def generative_particles(
     plan = _Plan(optax.adam(learning_rate), critic_steps, batch_size)
     dual = LipschitzDivergence(made, Empirical(data), generator)
     state = plan.optimiser.init(eqx.filter(made, eqx.is_inexact_array))
-    began, done = time.perf_counter(), 0
     if first_steps:
         fit = plan.fit(dual, points, state, first_steps, first_key)
         dual, state = _with(dual, fit.dual.critic), fit.state
-    records, times = [_measured(dual, points, done)], [0.0]
-    while done < steps:
-        count = min(every, steps - done)
-        h = jnp.asarray(step, points.dtype)
-        points, dual, state = _advance(plan, dual, points, state, h, key, jnp.asarray(done), count)
-        done += count
-        records.append(_measured(dual, points, done))
-        times.append(done * step)
-        if callback is not None:
-            callback(done, records[-1])
-    values, errors = np.asarray(records, float).T
-    return Descent(points, np.asarray(times), values, errors, time.perf_counter() - began)
+    h = jnp.asarray(step, points.dtype)
+
+    def advance(state: _State, done: Array, count: int) -> _State:
+        return _advance(plan, state, h, key, done, count)
+
+    measured = lambda state, done: _measured(state.dual, state.points, done)
+    return followed(
+        _State(points, dual, state),
+        advance,
+        measured,
+        lambda state: state.points,
+        steps,
+        step,
+        every,
+        callback,
+    )
+
+
+class _State(NamedTuple):
+    """The particles, the divergence with its critic, and the critic's optimiser."""
+
+    points: Batch
+    dual: LipschitzDivergence
+    optimiser: PyTree
 
 
 class _Plan(eqx.Module):
@@ -154,30 +164,20 @@ def _with(dual: LipschitzDivergence, critic: Callable) -> LipschitzDivergence:
 
 
 @eqx.filter_jit
-def _advance(
-    plan: _Plan,
-    dual: LipschitzDivergence,
-    points: Batch,
-    state: PyTree,
-    step: Scalar,
-    key: Key,
-    done: Array,
-    count: int,
-) -> tuple[Batch, LipschitzDivergence, PyTree]:
-    moving, fixed = eqx.partition(dual.critic, eqx.is_inexact_array)
+def _advance(plan: _Plan, state: _State, step: Scalar, key: Key, done: Array, count: int) -> _State:
+    moving, fixed = eqx.partition(state.dual.critic, eqx.is_inexact_array)
 
     def move(carry, index: Array):
-        points, moving, state = carry
-        fit_key = jax.random.fold_in(key, index)
-        seen = _with(dual, eqx.combine(moving, fixed))
-        fit = plan.fit(seen, points, state, plan.steps, fit_key)
+        points, moving, optimiser = carry
+        seen = _with(state.dual, eqx.combine(moving, fixed))
+        fit = plan.fit(seen, points, optimiser, plan.steps, jax.random.fold_in(key, index))
         critic = fit.dual.critic
         points = points - step * jax.vmap(jax.grad(critic))(points)
         return (points, eqx.filter(critic, eqx.is_inexact_array), fit.state), None
 
-    carry = points, moving, state
-    (points, moving, state), _ = jax.lax.scan(move, carry, done + jnp.arange(count))
-    return points, _with(dual, eqx.combine(moving, fixed)), state
+    carry = state.points, moving, state.optimiser
+    (points, moving, optimiser), _ = jax.lax.scan(move, carry, done + jnp.arange(count))
+    return _State(points, _with(state.dual, eqx.combine(moving, fixed)), optimiser)
 
 
 @eqx.filter_jit

@@ -19,8 +19,7 @@ from jaxtyping import Array, ArrayLike, Float
 from mfgen._types import Batch, Key
 from mfgen.data.validate import check_samples
 from mfgen.math.pairs import pair_gradients, pair_sums
-from mfgen.problem.dynamics import positive
-from mfgen.solvers.divergence_flow import gaussian_profile
+from mfgen.problem.kernel import MeanKernel
 from mfgen.solvers.particle import AbstractParticleFlow, Energy
 
 
@@ -37,42 +36,33 @@ class MMDFlow(AbstractParticleFlow):
     """
 
     data: Float[Array, "m dim"]
-    widths: tuple[float, ...] = eqx.field(static=True)
+    kernel: MeanKernel
     noise: float = eqx.field(static=True)
 
     def __init__(self, data: ArrayLike, widths: tuple[float, ...] = (1.0, 3.0), noise: float = 0.0):
         self.data = jnp.asarray(check_samples(data, name="data"))
-        self.widths = tuple(float(width) for width in widths)
+        self.kernel = MeanKernel(tuple(float(width) for width in widths))
         self.noise = float(noise)
-        if not self.widths:
-            raise ValueError("`MMDFlow` got no widths, expected some: pass widths=(1.0, 3.0).")
-        for width in self.widths:
-            positive("MMDFlow", "widths", width)
         if not self.noise >= 0:
             raise ValueError(
                 f"`MMDFlow` got noise = {noise}, expected a number >= 0: pass noise=0.0 for none."
             )
-
-    def profile(self, square: Array) -> Array:
-        """phi(|z|^2), the mean of the Gaussian kernels."""
-        values = [gaussian_profile(width)(square) for width in self.widths]
-        return sum(values[1:], values[0]) / len(values)
 
     def velocity(self, points: Batch, *, key: Key) -> Batch:
         n, m = points.shape[0], self.data.shape[0]
         at = points
         if self.noise:
             at = points + self.noise * jax.random.normal(key, points.shape, points.dtype)
-        apart = pair_gradients(self.profile, at, points, jnp.full(n, 1 / n, points.dtype))
-        drawn = pair_gradients(self.profile, at, self.data, jnp.full(m, 1 / m, points.dtype))
+        apart = pair_gradients(self.kernel.radial, at, points, jnp.full(n, 1 / n, points.dtype))
+        drawn = pair_gradients(self.kernel.radial, at, self.data, jnp.full(m, 1 / m, points.dtype))
         return drawn - apart
 
     def energy(self, points: Batch) -> Energy:
         """(1/2) MMD^2, unbiased: pairs of a point with itself are left out."""
         n, m = points.shape[0], self.data.shape[0]
-        one = jnp.ones((1,), points.dtype)
-        mean = lambda x, y: pair_sums(self.profile, x, y, jnp.ones((y.shape[0], 1), x.dtype))[:, 0]
-        itself = self.profile(jnp.zeros_like(one))[0]
+        phi = self.kernel.radial
+        mean = lambda x, y: pair_sums(phi, x, y, jnp.ones((y.shape[0], 1), x.dtype))[:, 0]
+        itself = phi(jnp.zeros((), points.dtype))
         own = (mean(points, points) - itself) / (n - 1)
         theirs = (mean(self.data, self.data) - itself) / (m - 1)
         cross = mean(points, self.data) / m

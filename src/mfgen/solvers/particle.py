@@ -18,7 +18,7 @@ Fokker-Planck equation".
 import time
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -30,6 +30,8 @@ from mfgen._types import Batch, Key, Scalar
 from mfgen.data.validate import check_samples
 from mfgen.problem.dynamics import positive
 from mfgen.simulate.integrator import positive_count
+
+State = TypeVar("State")
 
 
 class Energy(NamedTuple):
@@ -122,21 +124,47 @@ def descend(
     for name, count in (("steps", steps), ("every", every)):
         positive_count("descend", name, count)
     positive("descend", "step", step)
+    h = jnp.asarray(step, points.dtype)
+
+    def advance(points: Batch, done: Array, count: int) -> Batch:
+        return _advance(flow, points, h, key, done, count)
+
+    measured = lambda points, done: _measured(flow, points, done)
+    return followed(points, advance, measured, lambda points: points, steps, step, every, callback)
+
+
+def followed(
+    state: State,
+    advance: Callable[[State, Array, int], State],
+    measured: Callable[[State, int], Energy],
+    points: Callable[[State], Batch],
+    steps: int,
+    step: float,
+    every: int,
+    callback: Callable[[int, Energy], None] | None,
+) -> Descent:
+    """Advances a state of particles from record to record and measures F at each.
+
+    Arguments:
+        state: the particles, and what else moves with them.
+        advance: (state, steps taken, how many more) -> state.
+        measured: (state, steps taken) -> F; raises if it is not finite.
+        points: the particles of a state.
+        steps, step, every, callback: as in `descend`.
+    """
     began, done = time.perf_counter(), 0
-    records = [_measured(flow, points, done)]
-    times = [0.0]
+    records, times = [measured(state, done)], [0.0]
     while done < steps:
         count = min(every, steps - done)
-        points = _advance(
-            flow, points, jnp.asarray(step, points.dtype), key, jnp.asarray(done), count
-        )
+        state = advance(state, jnp.asarray(done), count)
         done += count
-        records.append(_measured(flow, points, done))
+        records.append(measured(state, done))
         times.append(done * step)
         if callback is not None:
             callback(done, records[-1])
     values, errors = np.asarray(records, float).T
-    return Descent(points, np.asarray(times), values, errors, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Descent(points(state), np.asarray(times), values, errors, seconds)
 
 
 @eqx.filter_jit

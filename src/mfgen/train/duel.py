@@ -3,16 +3,10 @@
     min over U of   E int L(t, x, v) dt + M(rho(T)),      v = v*(t, x, grad U)
     M = weight * sup over g with Lip(g) <= L of { E_rho(T) g - inf_nu { nu + E_pi f*(g - nu) } }
 
-At a given critic M is linear in rho(T) up to a constant, with first variation dM/drho = weight g.
-By the envelope theorem its gradient in the flow is that of the mean of dM/drho where paths end,
-
-    `PathCost`       E dM/drho(x(T))
-    `PathCostate`    E |grad U(T, x(T)) - grad dM/drho(x(T))|^2
-
-The first is the terminal cost itself; the second the gradient of the terminal condition, which ties
-the potential to the critic, whose additive constant means nothing. In each round the critic takes
-some steps of ascent on fresh points of both laws, then the flow one step of descent. All rounds
-between two records run in one compiled scan.
+At a given critic M is linear in rho(T) up to a constant, with first variation dM/drho = weight g,
+and by the envelope theorem its gradient in the flow is that of `PathCost` (`mfgen.train.ending`).
+In each round the critic takes some steps of ascent on fresh points of both laws, then the flow one
+step of descent. All rounds between two records run in one compiled scan.
 
 References: H. Gu, M. A. Katsoulakis, L. Rey-Bellet, B. J. Zhang, "Combining Wasserstein-1 and
 Wasserstein-2 proximals: robust manifold learning via well-posed generative flows" (2024), arXiv
@@ -21,7 +15,7 @@ Wasserstein-2 proximals: robust manifold learning via well-posed generative flow
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,63 +26,16 @@ from jaxtyping import Array, Float, PyTree
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.empirical import Empirical
-from mfgen.models.base import AbstractModel, AbstractPotential, velocity
+from mfgen.models.base import AbstractModel, velocity
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import AbstractDual
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4, positive_count
+from mfgen.train.adversarial import fit_critic
 from mfgen.train.failure import NonFiniteError
 from mfgen.train.objective import AbstractObjective, Combination
-from mfgen.train.paths import AbstractPathTerm, Path, Paths
 
-_FRESH = Paths(starts="initial")
 _EIGHT = RungeKutta4(8)
-
-
-class PathCost(AbstractPathTerm):
-    """E dM/drho(x(T)), for a terminal cost that is linear in the density, such as one by a critic.
-
-    Arguments:
-        paths: how paths are followed; fresh starts of the initial density by default.
-    """
-
-    paths: Paths = _FRESH
-
-    def admits(self, game: MFG, model: AbstractModel) -> None:
-        _deterministic("PathCost", game)
-
-    def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
-        return game.terminal.variation(None, path.end)
-
-
-class PathCostate(AbstractPathTerm):
-    """E |grad U(T, x(T)) - grad dM/drho(x(T))|^2, for a terminal cost that is linear.
-
-    The ends of the paths and the critic are taken as given: the potential alone is moved.
-
-    Arguments:
-        paths: how paths are followed; fresh starts of the initial density by default.
-
-    Raises (when evaluated):
-        TypeError: for a model without a value function.
-    """
-
-    regularises: ClassVar[bool] = True
-    paths: Paths = _FRESH
-
-    def admits(self, game: MFG, model: AbstractModel) -> None:
-        _deterministic("PathCostate", game)
-        if not isinstance(model, AbstractPotential):
-            raise TypeError(
-                f"`PathCostate` got a model `{type(model).__name__}` without a value function, "
-                "expected a potential: use `ot_flow_potential(game, key=key)`."
-            )
-
-    def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
-        end = jax.lax.stop_gradient(path.end)
-        wanted = jax.grad(lambda x: game.terminal.variation(None, x))(end)
-        found = model.costate(jnp.asarray(game.dynamics.horizon, end.dtype), end)
-        return jnp.sum(jnp.square(found - wanted))
 
 
 class Duel(NamedTuple):
@@ -228,17 +175,19 @@ def _rounds(
     """So many rounds; the dual and the terms of each."""
 
     def critic_step(state: _State, key: Key, points: Batch) -> tuple[_State, Scalar]:
-        target = plan.dual.target.sample(plan.batch_size, key=key)
-
-        def loss(critic: PyTree) -> Scalar:
-            dual = plan.with_critic(critic)
-            seen = eqx.tree_at(lambda dual: dual.target, dual, Empirical(target))
-            return -seen.value(Empirical(points))
-
-        value, gradient = jax.value_and_grad(loss)(state.critic)
-        updates, optimiser = plan.critic_optimiser.update(gradient, state.critic_optimiser)
-        critic = optax.apply_updates(state.critic, updates)
-        return state._replace(critic=critic, critic_optimiser=optimiser), -value
+        data_key, fit_key = jax.random.split(key)
+        target = Empirical(plan.dual.target.sample(plan.batch_size, key=data_key))
+        seen = eqx.tree_at(lambda dual: dual.target, plan.with_critic(state.critic), target)
+        fit = fit_critic(
+            seen,
+            Empirical(points),
+            steps=1,
+            key=fit_key,
+            optimiser=plan.critic_optimiser,
+            state=state.critic_optimiser,
+        )
+        critic = eqx.filter(fit.dual.critic, eqx.is_inexact_array)
+        return state._replace(critic=critic, critic_optimiser=fit.state), fit.values[0]
 
     def flow_step(state: _State, key: Key) -> tuple[_State, Float[Array, "terms"]]:
         game = plan.game_of(plan.with_critic(state.critic))
@@ -299,12 +248,4 @@ def _check_finite(names: tuple[str, ...], values: np.ndarray, done: int) -> None
             names[column],
             None,
             advice="bound the slope of the critic and pay for the transport",
-        )
-
-
-def _deterministic(owner: str, game: MFG) -> None:
-    if not game.dynamics.deterministic:
-        raise TypeError(
-            f"`{owner}` got a game with noise, expected a deterministic one: its particles have "
-            "no paths that could be differentiated; declare `Integrator()`."
         )

@@ -37,7 +37,14 @@ from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
 from mfgen.simulate.ends import evaluable_reference
-from mfgen.train.paths import AbstractPathTerm, Here, Path, Paths
+from mfgen.train.paths import (
+    AbstractPathTerm,
+    Here,
+    Path,
+    Paths,
+    deterministic,
+    potential,
+)
 from mfgen.train.penalty import Absolute, AbstractPenalty
 
 _DEFAULT = Paths()
@@ -59,7 +66,7 @@ class PathLikelihood(AbstractPathTerm):
     paths: Paths = _DEFAULT
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
-        _deterministic("PathLikelihood", game)
+        deterministic("PathLikelihood", game)
         if game.data_at != "start":
             raise TypeError(
                 '`PathLikelihood` got a game with data_at = "end", expected a normalizing flow, '
@@ -118,7 +125,7 @@ class ReverseKL(AbstractPathTerm):
         return dataclasses.replace(self, beta=jnp.power(_HOTTEST, rest))
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
-        _deterministic("ReverseKL", game)
+        deterministic("ReverseKL", game)
         evaluable("ReverseKL", "initial density", game.initial)
         evaluable("ReverseKL", "goal of the terminal cost", game.terminal.goal)
 
@@ -150,7 +157,7 @@ class TransportCost(AbstractPathTerm):
     paths: Paths = _DEFAULT
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
-        _deterministic("TransportCost", game)
+        deterministic("TransportCost", game)
 
     def advice(self, game: MFG) -> str:
         own = (game.lagrangian.advice(), self.paths.integrator.advice())
@@ -179,13 +186,8 @@ class PathHJB(AbstractPathTerm):
     paths: Paths = _DEFAULT
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
-        _deterministic("PathHJB", game)
-        if not isinstance(model, AbstractPotential):
-            raise TypeError(
-                f"`PathHJB` got a model `{type(model).__name__}` without a value function, "
-                "expected a potential: use `ot_flow_potential(game, key=key)`, or leave the term "
-                "out. A control alone, and with it a penalty of its Jacobian, has no HJB equation."
-            )
+        deterministic("PathHJB", game)
+        potential("PathHJB", model)
 
     def rate(self, game: MFG, here: Here) -> Scalar:
         assert here.jet is not None
@@ -207,7 +209,7 @@ class JacobianPenalty(AbstractPathTerm):
     paths: Paths = _DEFAULT
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
-        _deterministic("JacobianPenalty", game)
+        deterministic("JacobianPenalty", game)
 
     def rate(self, game: MFG, here: Here) -> Scalar:
         assert here.pushed is not None
@@ -231,12 +233,8 @@ class PathTerminal(AbstractPathTerm):
     paths: Paths = _DEFAULT
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
-        _deterministic("PathTerminal", game)
-        if not isinstance(model, AbstractPotential):
-            raise TypeError(
-                f"`PathTerminal` got a model `{type(model).__name__}` without a value function, "
-                "expected a potential: use `ot_flow_potential(game, key=key)`."
-            )
+        deterministic("PathTerminal", game)
+        potential("PathTerminal", model)
         evaluable("PathTerminal", "initial density", game.initial)
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
@@ -281,11 +279,3 @@ def _unknown() -> TypeError:
         "`PathTerminal` knows rho(T) where its paths end, not samples of it, expected a terminal "
         "cost that needs the density alone, such as `KL(reference)`."
     )
-
-
-def _deterministic(owner: str, game: MFG) -> None:
-    if not game.dynamics.deterministic:
-        raise TypeError(
-            f"`{owner}` got dynamics with noise, `{type(game.dynamics).__name__}`, expected "
-            "sigma = 0: a flow has densities along its paths; use score matching with noise."
-        )

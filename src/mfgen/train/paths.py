@@ -188,6 +188,26 @@ class AbstractPathTerm(AbstractObjective):
         return jnp.zeros((), path.end.dtype)
 
 
+def deterministic(owner: str, game: MFG) -> None:
+    """Raises a `TypeError` in the name of `owner` for a game with noise."""
+    if not game.dynamics.deterministic:
+        raise TypeError(
+            f"`{owner}` got dynamics with noise, `{type(game.dynamics).__name__}`, expected "
+            "sigma = 0: a flow has densities along its paths; use score matching with noise."
+        )
+
+
+def potential(owner: str, model: AbstractModel) -> AbstractPotential:
+    """The model as a potential; raises a `TypeError` in the name of `owner` if it is none."""
+    if not isinstance(model, AbstractPotential):
+        raise TypeError(
+            f"`{owner}` got a model `{type(model).__name__}` without a value function, "
+            "expected a potential: use `ot_flow_potential(game, key=key)`, or leave the term "
+            "out. A control alone, and with it a penalty of its Jacobian, has no HJB equation."
+        )
+    return model
+
+
 def _here(
     game: MFG,
     model: AbstractModel,

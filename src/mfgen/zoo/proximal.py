@@ -33,7 +33,8 @@ from mfgen.problem.dynamics import Integrator
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import AbstractDual, LipschitzDivergence
 from mfgen.simulate.integrator import RungeKutta4
-from mfgen.train.duel import Duel, PathCost, PathCostate, fit_duel
+from mfgen.train.duel import Duel, fit_duel
+from mfgen.train.ending import PathCost, PathCostate
 from mfgen.train.flow import PathHJB, TransportCost
 from mfgen.train.paths import Paths
 
