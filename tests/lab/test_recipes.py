@@ -37,6 +37,8 @@ def test_the_recipes_are_those_promised():
         "mmd-flow",
         "generative-particles",
         "w1w2-flow",
+        "jko",
+        "discounted-flow",
     }
     assert set(recipes.RECIPES) == promised
 

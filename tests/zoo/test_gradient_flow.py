@@ -12,9 +12,10 @@ from scipy.integrate import solve_bvp
 from mfgen.density.gaussian import Gaussian
 from mfgen.derive.action import cost, frozen
 from mfgen.derive.residual import fokker_planck, hjb, terminal
+from mfgen.models.base import Potential
 from mfgen.problem.functional import KL, Linear, Zero
 from mfgen.solvers.riccati import Riccati
-from mfgen.zoo.gradient_flow import gradient_flow_game
+from mfgen.zoo.gradient_flow import dissipation, gradient_flow_game
 from mfgen.zoo.oracles.descent import discounted_flow
 from mfgen.zoo.oracles.gradient_flow import decay_rate, entropic_flow, quadratic_flow
 
@@ -33,6 +34,24 @@ def residuals(solution, value=None):
         return jnp.abs(jnp.stack(found))
 
     return jnp.max(jax.jit(jax.vmap(three))(times, points), axis=0)
+
+
+@pytest.mark.parametrize("make", [quadratic_flow, entropic_flow])
+def test_what_is_gone_down_is_followed_along_the_paths(make):
+    """F of the exact model at all stages, against that of the exact normal laws."""
+    solution = make(2, 0.25).solution
+    model = Potential(solution.value)
+    found = dissipation(solution.game, model, particles=4000, stages=10, key=jax.random.key(0))
+    for t, energy, error in zip(found.times, found.energies, found.standard_errors, strict=True):
+        mean, covariance = solution.density(t).moments()
+        size = float(mean @ mean + jnp.trace(covariance)) / 2
+        exact = (
+            size
+            if make is quadratic_flow
+            else size - 1 - 0.5 * float(jnp.linalg.slogdet(covariance)[1])
+        )
+        assert abs(energy - exact) < 4 * error + 1e-6
+    assert found.rise == 0.0
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 0.1, 0.01])

@@ -48,6 +48,7 @@ from mfgen.train.coupling import (
     Independent,
     OptimalTransport,
 )
+from mfgen.train.dissipation import DissipationHJB, WeightedDissipation
 from mfgen.train.ending import PathCost, PathCostate
 from mfgen.train.flow import (
     JacobianPenalty,
@@ -75,6 +76,7 @@ from mfgen.train.paths import Paths
 from mfgen.train.penalty import Absolute, Huber, Squared
 from mfgen.train.physics import HJB, ScoreHJB
 from mfgen.train.weighting import Flat, RatioPower
+from mfgen.train.windows import Windows
 from mfgen.zoo.flows import Hill, Stretched, bridge_game, energy_game, flow_game
 from mfgen.zoo.score import score_based
 
@@ -130,6 +132,9 @@ _COMPONENTS: dict[type, Callable] = {
     spec.JacobianPenalty: JacobianPenalty,
     spec_particles.PathCost: PathCost,
     spec_particles.PathCostate: PathCostate,
+    spec_particles.Windows: Windows,
+    spec_particles.WeightedDissipation: WeightedDissipation,
+    spec_particles.DissipationHJB: DissipationHJB,
     spec.IndependentPairs: Independent,
     spec.OptimalPairs: OptimalTransport,
     spec.ExactPairs: ExactTransport,
@@ -210,8 +215,12 @@ def _by_density(part: spec_particles.ByDensity, target, imports: Imports, energy
     return build_particles.by_density(part, _energy(part, target, imports, energy))
 
 
+def _discounted(part: spec_particles.Discounted, target, imports: Imports, energy) -> MFG:
+    return build_particles.discounted(part, _energy(part, target, imports, energy))
+
+
 def _energy(
-    part: spec.EnergyGame | spec_particles.ByDensity,
+    part: spec.EnergyGame | spec_particles.ByDensity | spec_particles.Discounted,
     target: AbstractDensity,
     imports: Imports,
     energy: AbstractEvaluable | None,
@@ -249,6 +258,8 @@ _GAMES: dict[type, Callable[..., MFG]] = {
     spec_particles.Discrepancy: build_particles.discrepancy,
     spec_particles.GenerativeParticles: build_particles.lipschitz,
     spec_particles.Proximal: build_particles.proximal,
+    spec_particles.Movement: build_particles.movement,
+    spec_particles.Discounted: _discounted,
 }
 
 

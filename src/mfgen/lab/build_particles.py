@@ -5,7 +5,7 @@ less and less (`mfgen.zoo.gradient_flow`): the equations that are shown and chec
 particles follow the limit.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.gaussian import isotropic
 from mfgen.lab import spec_particles
 from mfgen.lab.cloud import Cloud
+from mfgen.models.base import AbstractPotential
+from mfgen.models.blocks import blocks
 from mfgen.models.critic import LipschitzCritic, lipschitz_critic
 from mfgen.problem.functional import KL, AbstractFunctional
 from mfgen.problem.game import MFG
@@ -22,6 +24,7 @@ from mfgen.problem.kernel import MeanKernel
 from mfgen.problem.kernel_energy import MMD
 from mfgen.problem.lipschitz import LipschitzDivergence
 from mfgen.zoo.gradient_flow import gradient_flow_game
+from mfgen.zoo.jko import jko_game
 from mfgen.zoo.proximal import ProximalGame
 
 
@@ -52,6 +55,17 @@ def proximal_game(part: spec_particles.Proximal, dim: int) -> ProximalGame:
     return ProximalGame(dim, part.cost, part.weight)
 
 
+def movement(part: spec_particles.Movement, target: AbstractDensity, *_: Any) -> MFG:
+    """The game that JKO steps from the data to N(0, I) solve one after the other."""
+    return jko_game(target, part.step, part.blocks)
+
+
+def discounted(part: spec_particles.Discounted, goal: AbstractEvaluable) -> MFG:
+    """The discounted game of KL to a density that is known up to a constant."""
+    start = isotropic(jnp.zeros(goal.dim), part.spread)
+    return gradient_flow_game(KL(goal), start, part.epsilon, part.horizon)
+
+
 def critic(
     part: spec_particles.GenerativeParticles | spec_particles.Proximal,
     target: AbstractDensity,
@@ -73,6 +87,13 @@ def cloud(part: spec_particles.Particles, game: MFG, data: Batch, _: Any, key: K
     """Particles where a flow begins."""
     assert game.initial is not None
     return Cloud(game.initial.sample(part.count, key=key).astype(data.dtype))
+
+
+def in_time(part: Any, model: Any) -> Any:
+    """The model of a game's whole time: one in blocks where steps follow each other."""
+    if not isinstance(part, spec_particles.Movement):
+        return model
+    return blocks([cast(AbstractPotential, model)] * part.blocks, part.step)
 
 
 def _flow(functional: AbstractFunctional, spread: float, dim: int) -> MFG:

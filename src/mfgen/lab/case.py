@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from mfgen.density.empirical import Empirical
-from mfgen.lab import build, recipes, spec, spec_particles
+from mfgen.lab import build, build_particles, recipes, spec, spec_particles
 from mfgen.lab.cloud import Cloud
 from mfgen.lab.custom import Imports
 from mfgen.lab.samples import Samples, prepare
@@ -17,7 +17,7 @@ from mfgen.train.history import Progress
 from mfgen.train.objective import Combination
 
 # Games that know the data by the training samples, though their law may be known.
-_BY_SAMPLES = spec_particles.BySamples | spec_particles.Proximal
+_BY_SAMPLES = spec_particles.BySamples | spec_particles.Proximal | spec_particles.Movement
 
 
 class Watcher(NamedTuple):
@@ -52,6 +52,7 @@ def assemble(experiment: spec.Experiment, imports: Imports | None = None) -> Cas
     target = Empirical(train) if isinstance(experiment.game, _BY_SAMPLES) else samples.target
     game = build.game(experiment.game, target, imports, samples.energy)
     model = build.model(experiment.model, game, train, imports, key=keys["model"])
+    model = build_particles.in_time(experiment.game, model)
     objective = build.objective(experiment.objective, imports)
     select = build.selection(experiment.objective, objective)
     if select is not None:

@@ -54,12 +54,17 @@ def move(folder: RunFolder, case: Case, imports: Imports, watcher: Watcher) -> t
         build.keys(case.experiment.seed)["training"],
         lambda done, energy: heard(done, {"Energy": float(energy.value)}),
     )
-    arrays = {name: getattr(found, name) for name in ("times", "energies", "standard_errors")}
-    told = {"rise": np.asarray(found.rise), "functional": np.array(way.functional)}
-    folder.write_arrays(_KEPT, arrays | told)
+    keep(folder, found, way.functional)
     cloud = Cloud(found.points)
     folder.write_leaves("model.eqx", cloud)
     return case._replace(model=cloud), remembered(folder)
+
+
+def keep(folder: RunFolder, found: Descent, functional: str) -> None:
+    """Writes what was gone down, for figures and the summary."""
+    arrays = {name: getattr(found, name) for name in ("times", "energies", "standard_errors")}
+    told = {"rise": np.asarray(found.rise), "functional": np.array(functional)}
+    folder.write_arrays(_KEPT, arrays | told)
 
 
 def recorder(

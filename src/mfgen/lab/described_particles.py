@@ -64,6 +64,38 @@ PARTICLES: dict[str, tuple[str, Formulas]] = {
             "the dual at the critic of the time: a lower bound",
         ),
     ),
+    "discounted-flow": (
+        "the gradient flow of KL to a known density as a discounted game, by a network",
+        (
+            ("dynamics", "dX = v dt,   rho(0) = N(0, spread^2 I)"),
+            ("Lagrangian L", "|v|^2 / 2"),
+            ("interaction I", "KL(rho || pi) / e,   costs at time t counting e^(-t / e)"),
+            ("terminal cost M", "KL(rho || pi)"),
+            ("Hamiltonian H", "|p|^2 / 2,   v* = -grad U"),
+            ("HJB equation", "-dU/dt + U / e + |grad U|^2 / 2 = (log rho - log pi + 1) / e"),
+            ("as e -> 0", "U -> log rho - log pi + 1:   the gradient flow of KL"),
+            (
+                "loss",
+                "E int e^(-s / e) (|v|^2 / 2 + v.grad V - div v) ds / e from everywhere along the "
+                "paths, V = -log pi, + .1 (E |e R| + E |U(T) - dM/drho|),   R the HJB residual",
+            ),
+        ),
+    ),
+    "jko": (
+        "a normalizing flow by JKO steps: KL to N(0, I) goes down from the data, block by block",
+        (
+            ("functional F", "KL(rho || N(0, I)),   rho_0 the law of the data"),
+            ("step", "rho_(k+1) = argmin F(rho) + W2^2(rho, rho_k) / (2 h)"),
+            ("as a game", "dX = v dt on [0, 1],   L = |v|^2 / (2 h),   M = F"),
+            ("Hamiltonian H", "h |p|^2 / 2,   v* = -h grad U"),
+            (
+                "loss",
+                "E [-log N(x(1); 0, I) - log |det|] + E int L dt + E int |R| dt,   R the HJB "
+                "residual, one block after the other",
+            ),
+            ("as h -> 0", "drho/dt = div(rho x) + lap rho:   the Ornstein-Uhlenbeck flow"),
+        ),
+    ),
     "w1w2-flow": (
         "a W1 + W2 proximal flow: kinetic energy, and a critic that compares its end with samples",
         (

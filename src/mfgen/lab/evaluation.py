@@ -38,7 +38,8 @@ from mfgen.metrics import (
 from mfgen.metrics.estimate import Estimate
 
 _MEMORABLE = 10_000  # training samples; more than that a network of these sizes cannot keep
-_FLOWS = spec.FlowGame | spec.EnergyGame | spec_particles.Proximal
+_ENERGETIC = spec.EnergyGame | spec_particles.Discounted
+_FLOWS = spec.FlowGame | _ENERGETIC | spec_particles.Proximal | spec_particles.Movement
 # The exact assignment takes a time of order n^3: a second for so many points.
 _ASSIGNED = 1000
 
@@ -56,7 +57,7 @@ def wanted(experiment: spec.Experiment) -> list[str]:
         given.add("truth" if experiment.data.name in TOYS else "held-out")
     if isinstance(experiment.game, _FLOWS):
         given.add("flow")
-    if isinstance(experiment.game, spec.EnergyGame):
+    if isinstance(experiment.game, _ENERGETIC):
         given.add("energy")
     return [name for name, info in METRICS.items() if info.needs in given]
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from mfgen.lab import spec, spec_flow
 from mfgen.lab.catalogue import ENERGIES
-from mfgen.lab.spec_particles import Proximal
+from mfgen.lab.spec_particles import Discounted, Movement, Proximal
 
 _LIKELIHOOD, _RESIDUAL = 100.0, 5.0
+_KINETIC = Proximal | Movement | Discounted  # |v|^2 / 2 is the cost of their control
 _FRESH = spec.Paths(starts="initial")
 
 
@@ -108,7 +109,7 @@ def resolve_term(term: spec.Objective, model: spec.Model, game: spec.Game, dim: 
     if not isinstance(paths, spec.Paths) or paths.divergence is not None:
         return term
     cost = getattr(game, "lagrangian", None)
-    kinetic = isinstance(cost, (spec.Kinetic, spec.Obstacle)) or isinstance(game, Proximal)
+    kinetic = isinstance(cost, (spec.Kinetic, spec.Obstacle)) or isinstance(game, _KINETIC)
     closed = isinstance(model, spec.OTFlowModel) and kinetic
     exact = closed or dim <= 8
     divergence = spec.ExactDivergence() if exact else spec.HutchinsonDivergence(probes=1)

@@ -25,8 +25,8 @@ _FLOWS: dict[str, _Particles] = {
 
 def particle_experiment(name: str, data: spec.Data) -> spec.Experiment | None:
     """The recipe of that name on some data; `None` if there is none."""
-    if name == "w1w2-flow":
-        return _proximal(name, data)
+    if name in _TRAINED:
+        return _TRAINED[name](name, data)
     found = _FLOWS.get(name)
     if found is None:
         return None
@@ -60,3 +60,40 @@ def _proximal(name: str, data: spec.Data) -> spec.Experiment:
         training=spec.Training(steps=1500, learning_rate=5e-3),
         evaluation=spec.Evaluation(sampler=spec.ProbabilityFlow()),
     )
+
+
+def _movement(name: str, data: spec.Data) -> spec.Experiment:
+    game = spec_particles.Movement()
+    # Eight steps of the integrator for each block, so that none of them crosses a jump.
+    runge_kutta = spec.RungeKutta(steps=8 * game.blocks)
+    return spec.Experiment(
+        name=name,
+        data=data,
+        game=game,
+        model=spec.OTFlowModel(),
+        objective=(spec.PathLikelihood(), spec.TransportCost(), spec.PathHJB()),
+        training=spec.Training(steps=2400, learning_rate=1e-2),
+        evaluation=spec.Evaluation(
+            sampler=spec.ProbabilityFlow(integrator=runge_kutta),
+            likelihood=spec.FlowLikelihood(integrator=runge_kutta),
+        ),
+    )
+
+
+def _discounted(name: str, data: spec.Data) -> spec.Experiment:
+    spread = 1.0 if data.name in ENERGIES else spec_particles.Discounted().spread
+    return spec.Experiment(
+        name=name,
+        data=data,
+        game=spec_particles.Discounted(spread=spread),
+        model=spec.OTFlowModel(),
+        objective=(
+            spec_particles.WeightedDissipation(),
+            spec_particles.DissipationHJB(weight=0.1),
+        ),
+        training=spec.Training(steps=1500, learning_rate=3e-3),
+        evaluation=spec.Evaluation(sampler=spec.ProbabilityFlow()),
+    )
+
+
+_TRAINED = {"w1w2-flow": _proximal, "jko": _movement, "discounted-flow": _discounted}

@@ -48,7 +48,14 @@ _ESTIMATES: dict[str, spec.KernelEstimate | spec.MixtureEstimate] = {
     "score-gmm": spec.MixtureEstimate(),
 }
 
-_RESIDUALS = (spec.HJB, spec.ScoreHJB, spec.PathHJB)
+_RESIDUALS = (spec.HJB, spec.ScoreHJB, spec.PathHJB, spec_particles.DissipationHJB)
+_FLOWS = (
+    spec.FlowGame
+    | spec.EnergyGame
+    | spec_particles.Proximal
+    | spec_particles.Movement
+    | spec_particles.Discounted
+)
 _SCARCE = 5000  # up to so many samples data are few
 
 
@@ -197,7 +204,7 @@ def _likelihood(
 def _sampler(experiment: spec.Experiment) -> spec.Sampler:
     """A flow cannot be sampled by what adds noise, which is the default for other games."""
     sampler = experiment.evaluation.sampler
-    flow = isinstance(experiment.game, spec.FlowGame | spec.EnergyGame | spec_particles.Proximal)
+    flow = isinstance(experiment.game, _FLOWS)
     return spec.ProbabilityFlow() if flow and sampler == spec.StochasticHeun() else sampler
 
 

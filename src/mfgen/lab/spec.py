@@ -30,7 +30,7 @@ from mfgen.lab.limits import (
     Several,
     Width,
 )
-from mfgen.lab.spec_checks import check_energy, check_particles
+from mfgen.lab.spec_checks import check_energy, check_movement, check_particles
 from mfgen.lab.spec_flow import ActionMatching as ActionMatching
 from mfgen.lab.spec_flow import Anisotropic as Anisotropic
 from mfgen.lab.spec_flow import ControlModel as ControlModel
@@ -352,6 +352,7 @@ class Experiment(Part, frozen=True):
     def __post_init__(self):
         check_energy(self.data, self.game, self.objective)
         check_particles(self.game, self.model, self.objective)
+        check_movement(self.game, self.model, self.training.steps)
         count = len(selecting(self.objective))
         if count > 1:
             raise ValueError(

@@ -6,7 +6,10 @@ from mfgen.lab import spec_flow, spec_particles
 from mfgen.lab.catalogue import ENERGIES
 from mfgen.lab.spec_terms import ImportedObjective
 
-_OF_ENERGIES = spec_flow.EnergyGame | spec_particles.ByDensity
+_OF_ENERGIES = spec_flow.EnergyGame | spec_particles.ByDensity | spec_particles.Discounted
+
+
+_OF_WINDOWS = spec_particles.WeightedDissipation | spec_particles.DissipationHJB
 
 
 def check_energy(data: Any, game: Any, objective: tuple[Any, ...]) -> None:
@@ -26,6 +29,8 @@ def check_energy(data: Any, game: Any, objective: tuple[Any, ...]) -> None:
             "sampled: take another data set, or the recipe boltzmann."
         )
     for term in objective:
+        if isinstance(term, _OF_WINDOWS):
+            continue
         paths = getattr(term, "paths", None)
         if not isinstance(term, ImportedObjective) and (paths is None or paths.starts == "batch"):
             raise ValueError(
@@ -52,4 +57,20 @@ def check_particles(game: Any, model: Any, objective: tuple[Any, ...]) -> None:
     if not cloud and not objective:
         raise ValueError(
             "`$.objective` got [], expected `array` of length >= 1: add a table [[objective]]."
+        )
+
+
+def check_movement(game: Any, model: Any, steps: int) -> None:
+    """Refuses minimising movements of other networks, or with fewer steps than blocks."""
+    if not isinstance(game, spec_particles.Movement):
+        return
+    if not isinstance(model, spec_flow.OTFlowModel):
+        raise ValueError(
+            f"`model` got `{type(model).__name__}` with a game of type jko, expected one of type "
+            'ot-flow: write `[model]` with `type = "ot-flow"`.'
+        )
+    if steps < game.blocks:
+        raise ValueError(
+            f"`training` got steps = {steps} for {game.blocks} blocks, expected at least one for "
+            "each: train longer, or take fewer blocks."
         )

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from mfgen.lab.limits import Count, Depth, Index, NonNegative, Positive, Several, Width
 from mfgen.lab.spec_flow import Paths
-from mfgen.lab.spec_parts import Import, Kind, Part
+from mfgen.lab.spec_parts import Absolute, Import, Kind, Part, Penalty
 
 
 class Langevin(Kind, frozen=True, tag="langevin"):
@@ -97,6 +97,29 @@ class Proximal(Kind, frozen=True, tag="w1w2"):
     critic: Critic = Critic(steps=2)
 
 
+class Movement(Kind, frozen=True, tag="jko"):
+    """Steps of KL(. || N(0, I)) from the data, each a flow of [training].steps of its own.
+
+    `step` is h in units of the flow's time, `blocks` how many steps there are.
+    """
+
+    step: Positive = 0.5
+    blocks: Count = 6
+
+
+class Discounted(Kind, frozen=True, tag="discounted"):
+    """The discounted game of KL to a density known up to a constant, from N(0, spread^2 I).
+
+    `epsilon` is how far particles look ahead, up to the `horizon`; `energy` is for the data
+    "energy", as in games of kind energy.
+    """
+
+    epsilon: Positive = 0.1
+    horizon: Positive = 2.0
+    spread: Positive = 1.5
+    energy: Import | None = None
+
+
 class Particles(Kind, frozen=True, tag="particles"):
     """A cloud of so many points."""
 
@@ -117,9 +140,32 @@ class PathCostate(Kind, frozen=True, tag="path-costate"):
     paths: Paths = Paths(starts="initial")
 
 
+class Windows(Part, frozen=True):
+    """Windows of `reach` epsilon along a discounted game's paths, from one of so many `stages`."""
+
+    stages: Count = 40
+    steps: Count = 6
+    reach: Positive = 4.0
+
+
+class WeightedDissipation(Kind, frozen=True, tag="weighted-dissipation"):
+    """What a discounted game pays ahead of where its particles are."""
+
+    weight: NonNegative = 1.0
+    windows: Windows = Windows()
+
+
+class DissipationHJB(Kind, frozen=True, tag="dissipation-hjb"):
+    """The residual of a discounted game's HJB equation and of its end, where windows begin."""
+
+    weight: NonNegative = 1.0
+    penalty: Penalty = Absolute()
+    windows: Windows = Windows()
+
+
 ByDensity = Langevin | Blob | Stein
 BySamples = Discrepancy | GenerativeParticles
 Flow = ByDensity | BySamples
-Game = Flow | Proximal
+Game = Flow | Proximal | Movement | Discounted
 Model = Particles
-Objective = PathCost | PathCostate
+Objective = PathCost | PathCostate | WeightedDissipation | DissipationHJB

@@ -1,13 +1,15 @@
 """What a game is trained by: most by `fit`, those of particles and of critics in their own way."""
 
 from collections.abc import Callable
-from typing import get_args
+from typing import cast, get_args
 
-from mfgen.lab import descent, dueling, spec_particles, training
+from mfgen.lab import build, descent, dueling, spec_particles, stepping, training
 from mfgen.lab.case import Case, Watcher
 from mfgen.lab.custom import Imports
 from mfgen.lab.store import RunFolder
+from mfgen.models.base import AbstractModel
 from mfgen.train.history import History
+from mfgen.zoo.gradient_flow import dissipation
 
 
 def train(
@@ -16,6 +18,20 @@ def train(
     """Trains a case, or continues to; it is kept in the folder and returned with what it learnt."""
     trainer = _TRAINERS.get(type(case.experiment.game), _fitted)
     return trainer(folder, case, imports, watcher)
+
+
+def _discounted(
+    folder: RunFolder, case: Case, imports: Imports, watcher: Watcher
+) -> tuple[Case, History]:
+    """As others, and what its density goes down along the paths is kept."""
+    trained, history = _fitted(folder, case, imports, watcher)
+    found = dissipation(
+        trained.game,
+        cast(AbstractModel, trained.model),
+        key=build.keys(case.experiment.seed)["evaluation"],
+    )
+    descent.keep(folder, found, "KL(rho || pi)")
+    return trained, history
 
 
 def _fitted(
@@ -28,4 +44,6 @@ def _fitted(
 _TRAINERS: dict[type, Callable[..., tuple[Case, History]]] = {
     **dict.fromkeys(get_args(spec_particles.Flow), descent.move),
     spec_particles.Proximal: dueling.duel,
+    spec_particles.Movement: stepping.move,
+    spec_particles.Discounted: _discounted,
 }

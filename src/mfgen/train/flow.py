@@ -37,6 +37,7 @@ from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
 from mfgen.simulate.ends import evaluable_reference
+from mfgen.train.known import KnownDensity
 from mfgen.train.paths import (
     AbstractPathTerm,
     Here,
@@ -241,7 +242,9 @@ class PathTerminal(AbstractPathTerm):
         assert isinstance(game.initial, AbstractEvaluable)
         assert isinstance(model, AbstractPotential)
         arrived = game.initial.log_density(path.start) - path.log_det
-        wanted = game.terminal.variation(_Known(path.end.size, arrived), path.end)
+        wanted = game.terminal.variation(
+            KnownDensity(path.end.size, "PathTerminal", arrived), path.end
+        )
         horizon = jnp.asarray(game.dynamics.horizon, path.end.dtype)
         return self.penalty(model(horizon, path.end) - wanted)
 
@@ -253,29 +256,3 @@ class _Energy(eqx.Module):
 
     def __call__(self, x: State) -> Scalar:
         return -self.density.log_density(x)
-
-
-class _Known(AbstractEvaluable):
-    """A density whose logarithm is known at the one place where it is asked for."""
-
-    dim: int
-    value: Scalar
-
-    def log_density(self, x):
-        return self.value
-
-    def sample(self, n, *, key):
-        raise _unknown()
-
-    def moments(self):
-        raise _unknown()
-
-    def particles(self):
-        raise _unknown()
-
-
-def _unknown() -> TypeError:
-    return TypeError(
-        "`PathTerminal` knows rho(T) where its paths end, not samples of it, expected a terminal "
-        "cost that needs the density alone, such as `KL(reference)`."
-    )

@@ -103,7 +103,7 @@ class Paths(AbstractBundle):
         zero = jnp.zeros((), batch.dtype)
 
         def slope(model: AbstractModel, t: Time, state, directions):
-            here = _here(game, model, self.divergence, uses, t, state[0], directions)
+            here = here_at(game, model, self.divergence, uses, t, state[0], directions)
             rates = tuple(part.rate(game, here) for part in parts)
             found = here.velocity, here.divergence, rates
             return jax.tree.map(lambda rate: jnp.asarray(rate, batch.dtype), found)
@@ -208,7 +208,7 @@ def potential(owner: str, model: AbstractModel) -> AbstractPotential:
     return model
 
 
-def _here(
+def here_at(
     game: MFG,
     model: AbstractModel,
     method: AbstractDivergence,
@@ -217,6 +217,7 @@ def _here(
     x: State,
     directions: Float[Array, "m dim"],
 ) -> Here:
+    """What is to be known of a particle at (t, x); `uses` as in `AbstractPathTerm`."""
     zero = jnp.zeros((), x.dtype)
     mobility = game.lagrangian.mobility(t)
     gain = game.dynamics.uniform_gain(t)

@@ -10,12 +10,16 @@ since the least kinetic energy between two laws is W2^2 / 2. It is a potential f
 and pi as its reference; log rho_k at the particles is a constant of the step, so pi need only be
 known up to one. Log-densities are carried along, log rho_(k+1) = log rho_k - log |det|.
 
+From data to N(0, I) the steps are one normalizing flow, each a block of h of its time with unit
+kinetic cost (`Chain.flow`): it is followed backward for samples, forward for likelihoods.
+
 References: C. Xu, X. Cheng, Y. Xie, "Normalizing flow neural networks by JKO scheme" (2023), arXiv
 2212.14424; R. Jordan, D. Kinderlehrer, F. Otto (1998).
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -23,16 +27,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.density.base import AbstractEvaluable
+from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.empirical import Empirical
-from mfgen.models.base import AbstractModel, velocity
+from mfgen.models.base import AbstractModel, AbstractPotential, velocity
+from mfgen.models.blocks import Blocks, blocks
 from mfgen.models.potential import ot_flow_potential
 from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import positive
+from mfgen.problem.dynamics import Integrator, positive
 from mfgen.problem.game import MFG
 from mfgen.simulate.integrator import RungeKutta4, positive_count
+from mfgen.solvers.particle import Energy, mean_energy
 from mfgen.train.flow import PathLikelihood, TransportCost
+from mfgen.train.history import Progress
 from mfgen.train.loop import fit
+from mfgen.train.objective import AbstractObjective
 from mfgen.train.paths import Paths
 from mfgen.zoo.flows import flow_game
 
@@ -45,22 +53,54 @@ class Chain(NamedTuple):
 
     Attributes:
         game: of one step; its data are those of the first.
-        models: the potential of each step.
+        step: h.
+        models: the potential of each step, on [0, 1].
         points: particles after each step, the first ones included, `[steps + 1, n, dim]`.
-        log_densities: at these particles, `[steps + 1, n]`.
-        divergences: KL(rho_k || pi) up to the constant of pi, `[steps + 1]`.
+        log_densities: at these particles, `[steps + 1, n]`, less those at the first ones where the
+            law they are drawn of is known by samples alone.
+        divergences: KL(rho_k || pi) up to the constant of pi, and of rho_0 if it is known by
+            samples alone, `[steps + 1]`.
+        standard_errors: of the divergences, from the spread over the particles.
     """
 
     game: MFG
-    models: tuple[AbstractModel, ...]
+    step: float
+    models: tuple[AbstractPotential, ...]
     points: Float[Array, "laws n dim"]
     log_densities: Float[Array, "laws n"]
     divergences: Float[Array, "laws"]
+    standard_errors: Float[Array, "laws"]
+
+    def flow(self) -> tuple[MFG, Blocks]:
+        """All steps as one flow from rho_0 to pi, of unit kinetic cost, and its potential."""
+        assert isinstance(self.game.terminal.goal, AbstractEvaluable)
+        count = len(self.models)
+        game = jko_game(self.game.initial, self.step, count, self.game.terminal.goal)
+        return game, blocks(self.models, self.step)
+
+
+def jko_game(
+    start: AbstractDensity | None,
+    step: float,
+    steps: int,
+    target: AbstractEvaluable | None = None,
+) -> MFG:
+    """The game that steps of KL(. || target) solve one after the other, on [0, steps * step].
+
+    Arguments:
+        start: rho_0.
+        step: h.
+        steps: how many there are.
+        target: pi, N(0, I) if absent.
+    """
+    assert start is not None
+    game = flow_game(start, Kinetic(), reference=target)
+    return eqx.tree_at(lambda game: game.dynamics, game, Integrator(horizon=step * steps))
 
 
 def jko_chain(
     target: AbstractEvaluable,
-    start: AbstractEvaluable,
+    start: AbstractDensity,
     *,
     step: float,
     steps: int,
@@ -69,21 +109,26 @@ def jko_chain(
     key: Key,
     learning_rate: float = 2e-2,
     batch_size: int = 256,
+    objective: AbstractObjective | None = None,
     callback: Callable[[int, float], Any] | None = None,
+    record: Callable[[int, Progress], Any] | None = None,
+    every: int | None = None,
     **network: Any,
 ) -> Chain:
     """JKO steps of KL(. || target) by networks.
 
     Arguments:
         target: pi, with a log-density, which need not be normalised.
-        start: rho_0, which is drawn from and evaluated.
+        start: rho_0, which is drawn from; of `Empirical` data all are taken.
         step: h, in units of the flow's time.
         steps: the number of steps.
-        particles: points that are carried from step to step.
+        particles: points that are carried from step to step; of data, all there are.
         iterations: of the training of a step; each begins at the network of the step before.
         key: random key.
         learning_rate, batch_size: of the training.
+        objective: of each step; the likelihood and the transport cost if absent.
         callback: called with the steps taken and the divergence.
+        record: called with a step's index and each record of its training, one every `every`.
         network: options of `ot_flow_potential`.
 
     Raises:
@@ -95,17 +140,17 @@ def jko_chain(
     for name, count in counts.items():
         positive_count("jko_chain", name, count)
     draw_key, model_key, key = jax.random.split(key, 3)
-    points = start.sample(particles, key=draw_key)
-    density = jax.vmap(start.log_density)(points)
+    points, density = _begun(start, particles, draw_key)
     game = flow_game(Empirical(points), Kinetic(1 / step), reference=target)
-    model: AbstractModel = ot_flow_potential(game, key=model_key, **network)
-    objective = PathLikelihood(_PATHS) + TransportCost(_PATHS)
-    models: list[AbstractModel] = []
+    model: AbstractPotential = ot_flow_potential(game, key=model_key, **network)
+    if objective is None:
+        objective = PathLikelihood(_PATHS) + TransportCost(_PATHS)
+    models: list[AbstractPotential] = []
     laws = [(points, density)]
     divergences = [_divergence(target, points, density)]
     for index in range(steps):
         at = eqx.tree_at(lambda game: game.initial, game, Empirical(points))
-        model, _ = fit(
+        trained, _ = fit(
             at,
             model,
             objective,
@@ -115,17 +160,29 @@ def jko_chain(
             learning_rate=learning_rate,
             batch_size=batch_size,
             average=0.99,
-            every=iterations,
+            every=every or iterations,
+            callback=None if record is None else functools.partial(record, index),
         )
+        model = cast(AbstractPotential, trained)
         points, gone = _carried(at, model, points)
         density = density - gone
         models.append(model)
         laws.append((points, density))
         divergences.append(_divergence(target, points, density))
         if callback is not None:
-            callback(index + 1, float(divergences[-1]))
+            callback(index + 1, float(divergences[-1].value))
     places, densities = (jnp.stack(part) for part in zip(*laws, strict=True))
-    return Chain(game, tuple(models), places, densities, jnp.stack(divergences))
+    values, errors = (jnp.stack(part) for part in zip(*divergences, strict=True))
+    return Chain(game, step, tuple(models), places, densities, values, errors)
+
+
+def _begun(start: AbstractDensity, particles: int, key: Key) -> tuple[Batch, Float[Array, "n"]]:
+    """The first particles and their log-densities, zero if the law has none."""
+    if isinstance(start, AbstractEvaluable):
+        points = start.sample(particles, key=key)
+        return points, jax.vmap(start.log_density)(points)
+    points = start.particles()[0]
+    return points, jnp.zeros(points.shape[0], points.dtype)
 
 
 @eqx.filter_jit
@@ -145,5 +202,5 @@ def _carried(game: MFG, model: AbstractModel, points: Batch) -> tuple[Batch, Flo
 
 
 @eqx.filter_jit
-def _divergence(target: AbstractEvaluable, points: Batch, density: Float[Array, "n"]) -> Scalar:
-    return jnp.mean(density - jax.vmap(target.log_density)(points))
+def _divergence(target: AbstractEvaluable, points: Batch, density: Float[Array, "n"]) -> Energy:
+    return mean_energy(density - jax.vmap(target.log_density)(points))
