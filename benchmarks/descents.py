@@ -2,12 +2,15 @@
 
 A step h of F = KL(. || N(0, 1)) from N(2, .25) is known exactly (k = 1 / h in
 `mfgen.zoo.oracles.flow`); the porous medium equation has the solution of Barenblatt. Particles go
-to a mixture of 20 normal laws in the plane.
+to 8 Gaussians on a circle in units of their deviation, and to mixture A, 20 normal laws in the
+plane of unequal weight, far apart: there particles that go down KL stay in the basins where they
+began, and the weights of the modes are those of the basins.
 """
 
 import math
 import resource
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +19,7 @@ from jaxtyping import Array
 
 import mfgen as mg
 from benchmarks.grid import table
+from mfgen.density.base import AbstractEvaluable
 from mfgen.density.line import line_law, squared_distance
 from mfgen.metrics.estimate import Estimate
 from mfgen.metrics.transport import sliced_wasserstein2, wasserstein2
@@ -91,50 +95,84 @@ def porous(quick: bool) -> str:
     return table(["cells", "h", "W2 to the exact law", "order"], rows)
 
 
-def particles(quick: bool) -> str:
-    """Particles to a mixture: their distance from fresh points beside that of fresh points."""
-    target = mg.mixture20()
-    count = 500 if quick else PARTICLES
-    start = 2.0 * jax.random.normal(jax.random.key(0), (count, 2))
-    data = target.sample(count, key=jax.random.key(1))
-    flows: dict[str, tuple[AbstractParticleFlow, int, float]] = {
-        "Langevin": (LangevinFlow(target, 0.05), 2000, 2e-3),
-        "blob": (BlobFlow(target, 0.08), 400, 4e-3),
-        "Stein": (SteinFlow(target, 0.25), 400, 1.0),
-        "MMD": (MMDFlow(data, (0.3, 1.0, 3.0)), 400, 0.15),
+class _Way(NamedTuple):
+    """A flow to a target, how many steps it takes, and how long they are."""
+
+    flow: AbstractParticleFlow
+    steps: int
+    step: float
+
+
+def _ways(target: AbstractEvaluable, data: Array, name: str) -> dict[str, _Way]:
+    if name == "8 Gaussians":
+        return {
+            "Langevin": _Way(LangevinFlow(target, 0.05), 1000, 3e-3),
+            "blob": _Way(BlobFlow(target, 0.08), 500, 4e-3),
+            "Stein": _Way(SteinFlow(target, 0.3), 500, 0.5),
+            "MMD": _Way(MMDFlow(data, (0.1, 0.3, 1.0)), 500, 0.02),
+        }
+    return {
+        "Langevin": _Way(LangevinFlow(target, 0.05), 2000, 2e-3),
+        "blob": _Way(BlobFlow(target, 0.08), 400, 4e-3),
+        "Stein": _Way(SteinFlow(target, 0.25), 400, 1.0),
+        "MMD": _Way(MMDFlow(data, (0.3, 1.0, 3.0)), 400, 0.15),
     }
-    far = (
-        _apart(target.sample, wasserstein2, JUDGED),
-        _apart(target.sample, sliced_wasserstein2, count),
-    )
-    rows = []
-    for name, (flow, number, step) in flows.items():
-        number = 5 if quick else number
-        found = descend(
-            flow, start, steps=number, step=step, key=jax.random.key(2), every=max(number // 10, 1)
+
+
+def _targets() -> dict[str, AbstractEvaluable]:
+    eight = mg.eight_gaussians()
+    mean, covariance = (np.asarray(moment) for moment in eight.moments())
+    scale = float(np.sqrt(np.trace(covariance) / 2))
+    return {"8 Gaussians": mg.Affine(eight, -mean / scale, 1 / scale), "mixture A": mg.mixture20()}
+
+
+def particles(quick: bool) -> str:
+    """Particles to two mixtures: their distance from fresh points beside that of fresh points."""
+    count, rows = 500 if quick else PARTICLES, []
+    for where, target in _targets().items():
+        spread = 1.5 if where == "8 Gaussians" else 2.0
+        start = spread * jax.random.normal(jax.random.key(0), (count, 2))
+        data = target.sample(count, key=jax.random.key(1))
+        far = (
+            _apart(target.sample, wasserstein2, min(count, JUDGED)),
+            _apart(target.sample, sliced_wasserstein2, count),
         )
-        judged = target.sample(count, key=jax.random.key(3))
-        near = wasserstein2(found.points[:JUDGED], judged[:JUDGED]).value
-        sliced = sliced_wasserstein2(found.points, judged, key=jax.random.key(4)).value
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        rows.append(
-            [
-                name,
-                str(number),
-                f"{1e3 * found.seconds / number:.0f} ms",
-                f"{near:.3f} ({near / far[0]:.2f})",
-                f"{sliced:.3f} ({sliced / far[1]:.2f})",
-                f"{found.rise:.2f}",
-                f"{peak:.2f} GiB",
-            ]
-        )
-        print(f"  {rows[-1]}", flush=True)
+        for name, way in _ways(target, data, where).items():
+            number = 5 if quick else way.steps
+            found = descend(
+                way.flow,
+                start,
+                steps=number,
+                step=way.step,
+                key=jax.random.key(2),
+                every=max(number // 10, 1),
+            )
+            judged = target.sample(count, key=jax.random.key(3))
+            near = wasserstein2(found.points[:JUDGED], judged[:JUDGED]).value
+            sliced = sliced_wasserstein2(found.points, judged, key=jax.random.key(4)).value
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            rows.append(
+                [
+                    where,
+                    name,
+                    str(number),
+                    f"{1e3 * found.seconds / number:.0f} ms",
+                    f"{near:.3f} ({near / far[0]:.2f})",
+                    f"{sliced:.3f} ({sliced / far[1]:.2f})",
+                    f"{found.energies[0]:.3g} to {found.energies[-1]:.3g}",
+                    f"{found.rise:.2f}",
+                    f"{peak:.2f} GiB",
+                ]
+            )
+            print(f"  {rows[-1]}", flush=True)
     head = [
+        "target",
         "flow",
         "steps",
         "time of a step",
         "W2 (over floor)",
         "sliced W2 (over floor)",
+        "F",
         "rise of F",
         "peak memory",
     ]

@@ -40,8 +40,10 @@ SECTIONS = {
     ),
     "particles": (
         descents.particles,
-        "Particles to a mixture",
-        "10,000 particles to a mixture of 20 normal laws in the plane. W2 of 2,000 particles and "
+        "Particles to mixtures",
+        "10,000 particles to 8 Gaussians on a circle (in units of their deviation) and to mixture "
+        "A, 20 normal laws of unequal weight, far apart: particles that go down KL stay in the "
+        "basins where they began. W2 of 2,000 particles and "
         "2,000 fresh points, and over that of two fresh samples; sliced W2 of all; the largest "
         "rise of the functional from record to record, in standard errors; the memory is the "
         "largest of the whole process so far.",
@@ -49,8 +51,8 @@ SECTIONS = {
     "w1w2": (
         w1w2,
         "W1 + W2 proximal flows",
-        "Moons on a plane in 2, 7 and 12 dimensions; Sinkhorn divergence of 1,000 samples and "
-        "1,000 fresh points, and that of fresh points.",
+        "Moons on a plane in 2, 7 and 12 dimensions; Sinkhorn divergence of 2,000 samples and "
+        "2,000 fresh points, and that of fresh points; kinetic energy.",
     ),
 }
 

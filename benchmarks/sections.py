@@ -41,7 +41,9 @@ def command(
                 file.write_text(found)
         else:
             found = file.read_text() if file.exists() else "Not measured yet.\n"
-        text += "\n".join(["", f"## {title}", "", *([words, ""] if words else []), found])
+        text += "\n".join(
+            ["", f"## {title}", "", *([words, ""] if words else []), found.rstrip() + "\n"]
+        )
     if options.quick:
         print(text)
     else:

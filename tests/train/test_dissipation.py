@@ -18,6 +18,7 @@ from mfgen.train.windows import Windows
 from mfgen.zoo.oracles.gradient_flow import entropic_flow, quadratic_flow
 
 BATCH = jnp.zeros((2048, 1))
+QUICK = Windows(steps=6)
 FINE = Windows(stages=100, steps=20, reach=12.0)
 
 
@@ -88,7 +89,7 @@ def test_cost_from_time_zero_is_that_of_the_game():
 def test_training_finds_the_exact_density(exact):
     game = exact.game
     model = ot_flow_potential(game, width=16, key=jax.random.key(0))
-    objective = WeightedDissipation() + 0.1 * DissipationHJB()
+    objective = WeightedDissipation(QUICK) + 0.1 * DissipationHJB(windows=QUICK)
     start = game.initial.sample(4096, key=jax.random.key(1))
     model, _ = fit(
         game, model, objective, start, steps=1000, key=jax.random.key(2), learning_rate=1e-2

@@ -91,7 +91,7 @@ def _discounted(name: str, data: spec.Data) -> spec.Experiment:
             spec_particles.WeightedDissipation(),
             spec_particles.DissipationHJB(weight=0.1),
         ),
-        training=spec.Training(steps=1500, learning_rate=3e-3),
+        training=spec.Training(steps=1500, learning_rate=1e-2),
         evaluation=spec.Evaluation(sampler=spec.ProbabilityFlow()),
     )
 

@@ -115,7 +115,7 @@ class Discounted(Kind, frozen=True, tag="discounted"):
     """
 
     epsilon: Positive = 0.1
-    horizon: Positive = 2.0
+    horizon: Positive = 0.5
     spread: Positive = 1.5
     energy: Import | None = None
 
@@ -144,7 +144,7 @@ class Windows(Part, frozen=True):
     """Windows of `reach` epsilon along a discounted game's paths, from one of so many `stages`."""
 
     stages: Count = 40
-    steps: Count = 6
+    steps: Count = 12
     reach: Positive = 4.0
 
 

@@ -110,7 +110,7 @@ class Windows(AbstractBundle):
     """
 
     stages: int = eqx.field(static=True, default=40)
-    steps: int = eqx.field(static=True, default=6)
+    steps: int = eqx.field(static=True, default=12)
     reach: float = eqx.field(static=True, default=4.0)
     divergence: AbstractDivergence = ExactDivergence()
 
