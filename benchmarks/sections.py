@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-Section = tuple[Callable[[bool], str], str, str]
+Section = tuple[Callable[[bool], str | None], str, str]
 
 
 def command(
@@ -20,7 +20,8 @@ def command(
     """The command line of a report: `--only` some sections, `--quick` to print and keep nothing.
 
     Arguments:
-        sections: by name what measures (given whether quickly), a title and words on it.
+        sections: by name what measures (given whether quickly), a title and words on it; `None`
+            if what it needs is not there, which leaves what is kept.
         description: of the command.
         head: the first lines of the report.
         report, kept: the page, and the folder of its sections.

@@ -8,11 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mfgen.density.empirical import Empirical
 from mfgen.models.base import AbstractPotential, velocity
 from mfgen.models.potential import ot_flow_potential
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.train.dissipation import DissipationHJB, WeightedDissipation
+from mfgen.train.flow import PathHJB
 from mfgen.train.loop import fit
+from mfgen.train.paths import Paths
 from mfgen.train.penalty import Squared
 from mfgen.train.windows import Windows
 from mfgen.zoo.oracles.gradient_flow import entropic_flow, quadratic_flow
@@ -69,6 +72,18 @@ def test_its_equation_holds_along_the_paths(exact):
     assert at(0.0) < 1e-4
     assert at(0.1) > 1e-3
     assert at(-0.1) > 1e-3
+
+
+def test_the_residual_along_paths_follows_the_density(exact):
+    """`PathHJB` of a game whose interaction is a divergence; only normal laws are known there."""
+    start = exact.game.initial.sample(512, key=jax.random.key(1))
+    term = PathHJB(paths=Paths(RungeKutta4(40)))
+    at = lambda by: float(term(exact.game, bent(exact, by), start, key=jax.random.key(0)))
+    assert at(0.0) < 1e-3
+    assert at(0.1) > 0.1
+    unknown = eqx.tree_at(lambda game: game.initial, exact.game, Empirical(start))
+    with pytest.raises(TypeError, match="`Paths` got a initial density `Empirical`"):
+        term(unknown, bent(exact, 0.0), start, key=jax.random.key(0))
 
 
 def test_cost_from_time_zero_is_that_of_the_game():

@@ -199,6 +199,15 @@ class KL(AbstractFunctional):
         return evaluable("KL", "population", rho), evaluable("KL", "target", self.target)
 
 
+def needs_population(cost: AbstractFunctional, x: State) -> bool:
+    """Whether the first variation of a cost depends on the density; x is any point, `[dim]`."""
+    try:
+        jax.eval_shape(lambda x: cost.variation(None, x), x)
+    except TypeError:
+        return True
+    return False
+
+
 def given(owner: str, rho: Population) -> AbstractDensity:
     """The density; raises a `TypeError` in the name of `owner` if there is none."""
     if rho is None:

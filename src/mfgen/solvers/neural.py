@@ -39,7 +39,7 @@ from mfgen.derive.residual import hjb
 from mfgen.math.chunk import chunked_mean
 from mfgen.models.base import AbstractPotential
 from mfgen.models.mlp import MLP
-from mfgen.problem.functional import AbstractFunctional
+from mfgen.problem.functional import AbstractFunctional, needs_population
 from mfgen.problem.game import MFG
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status
 
@@ -154,7 +154,7 @@ class Neural(AbstractSolver):
         network = MLP(
             starts.shape[1], 1, width=self.width, depth=self.depth, frequencies=0, key=key
         )
-        free = not _needs_population(game.terminal, starts[0])
+        free = not needs_population(game.terminal, starts[0])
         final = _Final(game.terminal) if free else None
         centre = jnp.mean(starts, axis=0)
         return NetworkValue(network, final, game.dynamics.horizon, centre, scale, game.discount)
@@ -180,14 +180,6 @@ class _Final(eqx.Module):
 
     def __call__(self, x: State) -> Scalar:
         return self.terminal.variation(None, x)
-
-
-def _needs_population(cost: AbstractFunctional, x: State) -> bool:
-    try:
-        jax.eval_shape(lambda x: cost.variation(None, x), x)
-    except TypeError:
-        return True
-    return False
 
 
 def _needs_density(cost: AbstractFunctional, points: Float[Array, "n dim"]) -> bool:

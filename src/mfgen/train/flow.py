@@ -34,7 +34,7 @@ from mfgen.density.energy import check_energy
 from mfgen.derive.residual import hjb_from_jet
 from mfgen.math.autodiff import HeatJet
 from mfgen.models.base import AbstractModel, AbstractPotential
-from mfgen.problem.functional import evaluable
+from mfgen.problem.functional import evaluable, needs_population
 from mfgen.problem.game import MFG
 from mfgen.simulate.ends import evaluable_reference
 from mfgen.train.known import KnownDensity
@@ -172,12 +172,16 @@ class TransportCost(AbstractPathTerm):
 class PathHJB(AbstractPathTerm):
     """The residual of the HJB equation along the paths: E int |R(t, x)|^q dt.
 
+    Where the interaction depends on the density, log rho is followed along the paths.
+
     Arguments:
         penalty: `Absolute()` as in OT-Flow, `Squared()` or `Huber(delta)`.
         paths: how paths are followed.
 
     Raises (when evaluated):
         TypeError: for a model without a value function, or a game with noise.
+            Also for an interaction that needs the density, without an initial density that has a
+            logarithm, or that needs samples of it.
         ValueError: for a cost without a Hamiltonian, such as L = 0.
     """
 
@@ -190,10 +194,16 @@ class PathHJB(AbstractPathTerm):
         deterministic("PathHJB", game)
         potential("PathHJB", model)
 
+    def needs(self, game: MFG, x: State) -> frozenset[str]:
+        if needs_population(game.interaction, x):
+            return self.uses | {"divergence", "density"}
+        return self.uses
+
     def rate(self, game: MFG, here: Here) -> Scalar:
         assert here.jet is not None
         jet = HeatJet(here.jet.value, here.jet.time, here.jet.gradient)
-        return self.penalty(hjb_from_jet(game, jet, None, here.t, here.x))
+        known = KnownDensity(here.x.size, "PathHJB", jnp.asarray(here.log_density, here.x.dtype))
+        return self.penalty(hjb_from_jet(game, jet, lambda _: known, here.t, here.x))
 
 
 class JacobianPenalty(AbstractPathTerm):

@@ -28,6 +28,7 @@ from mfgen.derive.hamiltonian import optimal_control, steered
 from mfgen.math.autodiff import Jet, divergence
 from mfgen.math.chunk import chunked_mean
 from mfgen.models.base import AbstractModel, AbstractPotential, velocity
+from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
 from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, moving_directions
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4
@@ -49,6 +50,7 @@ class Here(NamedTuple):
         jet: the value function's derivatives; the Laplacian is zero where none is needed.
         pushed: Db z for the directions z of the divergence, `[m, dim]`; none in a jet's pass.
         exact: whether the directions are the unit vectors.
+        log_density: log rho(t, x), nan where no term needs it.
     """
 
     t: Time
@@ -59,6 +61,7 @@ class Here(NamedTuple):
     jet: Jet | None
     pushed: Float[Array, "m dim"] | None
     exact: bool
+    log_density: Scalar | float = float("nan")
 
 
 class Path(NamedTuple):
@@ -97,13 +100,15 @@ class Paths(AbstractBundle):
         weights, parts = zip(*terms, strict=True)
         for part in parts:
             part.admits(game, model)
-        uses = frozenset().union(*(part.uses for part in parts))
+        uses = frozenset().union(*(part.needs(game, batch[0]) for part in parts))
+        first = _first_density(game, uses)
 
         span = jnp.asarray(game.dynamics.horizon, batch.dtype)
         zero = jnp.zeros((), batch.dtype)
 
-        def slope(model: AbstractModel, t: Time, state, directions):
+        def slope(model: AbstractModel, t: Time, state, directions, density: Scalar):
             here = here_at(game, model, self.divergence, uses, t, state[0], directions)
+            here = here._replace(log_density=density - state[1])
             rates = tuple(part.rate(game, here) for part in parts)
             found = here.velocity, here.divergence, rates
             return jax.tree.map(lambda rate: jnp.asarray(rate, batch.dtype), found)
@@ -123,7 +128,10 @@ class Paths(AbstractBundle):
             start, key = sample
             directions = moving_directions(game, self.divergence, start, key=key)
             begun = start, zero, (zero,) * len(parts)
-            along = lambda t, state: slope(model, jnp.asarray(t, batch.dtype), state, directions)
+            density = first(start)
+            along = lambda t, state: slope(
+                model, jnp.asarray(t, batch.dtype), state, directions, density
+            )
             state, reached = self.integrator(along, begun, span)
             return arrived(model, start, state, reached)
 
@@ -131,11 +139,12 @@ class Paths(AbstractBundle):
             starts, keys = sample
             drawn = lambda x, key: moving_directions(game, self.divergence, x, key=key)
             directions = jax.vmap(drawn)(*sample)
-            zeros = jnp.zeros(len(keys), batch.dtype)
+            zeros, densities = jnp.zeros(len(keys), batch.dtype), jax.vmap(first)(starts)
 
             def along(t: Time, state):
-                at = lambda state, z: slope(model, jnp.asarray(t, batch.dtype), state, z)
-                return jax.vmap(at)(state, directions)
+                now = jnp.asarray(t, batch.dtype)
+                at = lambda state, z, density: slope(model, now, state, z, density)
+                return jax.vmap(at)(state, directions, densities)
 
             state, reached = self.integrator(along, (starts, zeros, (zeros,) * len(parts)), span)
             values = jax.vmap(lambda x, state: arrived(model, x, state, reached))(starts, state)
@@ -159,8 +168,8 @@ class Paths(AbstractBundle):
 class AbstractPathTerm(AbstractObjective):
     """A term of a path: an integral along it plus a value of its ends.
 
-    To add one, give `rate` or `final`, and in `uses` what the rate needs of "divergence", "value"
-    and "jacobian"; log |det| needs the divergence.
+    To add one, give `rate` or `final`, and in `uses` what the rate needs of "divergence", "value",
+    "jacobian" and "density"; log |det| needs the divergence.
     """
 
     uses: ClassVar[frozenset[str]] = frozenset()
@@ -171,6 +180,10 @@ class AbstractPathTerm(AbstractObjective):
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         return self.paths([(1.0, self)], game, model, batch, key=key).total
+
+    def needs(self, game: MFG, x: State) -> frozenset[str]:
+        """What it uses in a game, x being any point of its: as a rule the same."""
+        return self.uses
 
     @abstractmethod
     def admits(self, game: MFG, model: AbstractModel) -> None:
@@ -260,6 +273,14 @@ def _pushed(
         return jax.vmap(push)(directions)
     # Over a batch each one is a product of matrices, and so is its gradient in the weights.
     return jnp.stack([push(z) for z in directions])
+
+
+def _first_density(game: MFG, uses: frozenset[str]) -> Callable[[State], Scalar]:
+    """log rho_0 where a term needs the density, which is then known along the paths."""
+    if "density" not in uses:
+        return lambda x: jnp.full((), jnp.nan, x.dtype)
+    initial = evaluable("Paths", "initial density", game.initial)
+    return lambda x: jnp.asarray(initial.log_density(x), x.dtype)
 
 
 def _divisor(count: int) -> int:

@@ -1,0 +1,114 @@
+"""What the HJB residual costs and brings in every family: each recipe beside itself without it.
+
+    python -m benchmarks.regularisers            # prints the table
+    python -m benchmarks.regularisers --quick    # one seed, a few steps
+
+The same seeds, steps and settings; 8 Gaussians on a circle. KL(truth || model) by the probability
+flow; the residual left over is in the units of each game, so that it compares within a row alone.
+The cost of a step is the ratio of the medians over the seeds.
+"""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.grid import table
+from mfgen.lab import recipes, spec
+from mfgen.lab.catalogue import MetricName
+from mfgen.lab.run import run
+from mfgen.lab.store import RunFolder
+
+SEEDS = (0, 1, 2)
+KEPT = Path(__file__).parents[1] / "runs" / "gradient_flows" / "regularisers"
+
+
+class Family(NamedTuple):
+    """A recipe with a residual: in words which and where, for how many steps, what is measured."""
+
+    residual: str
+    where: str
+    steps: int
+    left: MetricName
+    path: MetricName | None
+
+
+_FLOW = "E int abs(-dU/dt + H(grad U)) dt"
+FAMILIES = {
+    "score-vp-hjb": Family(
+        "E R², per unit of log noise", "noised data, all levels", 2000, "hjb_residual", None
+    ),
+    "ot-flow": Family(_FLOW, "paths of the data", 800, "path_residual", "transport_cost"),
+    "jko": Family(_FLOW, "paths of each block", 1200, "path_residual", "transport_cost"),
+    "discounted-flow": Family(
+        "E abs(e R) + E abs(U(T) - dM/drho)",
+        "paths from the reference, with log rho",
+        1000,
+        "path_residual",
+        "transport_cost",
+    ),
+    "w1w2-flow": Family(_FLOW, "paths from the reference", 600, "path_residual", "transport_cost"),
+}
+
+
+def regularisers(quick: bool) -> str:
+    """The table of all families, means and deviations over the seeds."""
+    rows = []
+    for recipe, family in FAMILIES.items():
+        pair = {kind: _runs(recipe, family, kind, quick) for kind in ("without", "with")}
+        times = {kind: np.median([s["ms_per_step"] for s in kept]) for kind, kept in pair.items()}
+        cost = times["with"] / times["without"]
+        names = ("kl", family.left, family.path)
+        told = [
+            ", ".join(_told(pair[kind], name) for kind in ("without", "with")) for name in names
+        ]
+        rows.append([recipe, family.residual, family.where, f"{cost:.2f}", *told])
+        print(f"  {rows[-1]}", flush=True)
+    head = [
+        "recipe",
+        "residual",
+        "where",
+        "cost of a step",
+        "KL without, with",
+        "residual without, with",
+        "transport cost without, with",
+    ]
+    return table(head, rows)
+
+
+def _runs(recipe: str, family: Family, kind: str, quick: bool) -> list[dict]:
+    summaries = []
+    for seed in SEEDS[:1] if quick else SEEDS:
+        folder = RunFolder(KEPT / f"{'quick-' if quick else ''}{recipe}-{kind}-{seed}")
+        if not folder.is_finished:
+            print(f"  {recipe} {kind}, seed {seed}", flush=True)
+            run(_experiment(recipe, family, kind, seed, quick), folder.path, resume=True)
+        summaries.append(folder.summary())
+    return summaries
+
+
+def _experiment(recipe: str, family: Family, kind: str, seed: int, quick: bool) -> spec.Experiment:
+    made = recipes.experiment(recipe)
+    if kind == "without":
+        made = recipes.without_regulariser(made)
+    steps = 12 if quick else family.steps
+    wanted: tuple[MetricName, ...] = ("kl", family.left, "transport_cost")
+    return spec.replace(
+        made,
+        seed=seed,
+        training=spec.replace(made.training, steps=steps, every=max(steps // 10, 1)),
+        evaluation=spec.replace(made.evaluation, metrics=wanted, figures=False),
+    )
+
+
+def _told(summaries: list[dict], name: str | None) -> str:
+    if name is None:
+        return "-"
+    values = [summary["metrics"][name]["value"] for summary in summaries]
+    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3g}{spread}"
+
+
+if __name__ == "__main__":
+    print(regularisers("--quick" in sys.argv))
