@@ -34,13 +34,13 @@ def command(
     kept.mkdir(parents=True, exist_ok=True)
     text = head
     for name, (measure, title, words) in sections.items():
-        file = kept / f"{name}.md"
+        file, found = kept / f"{name}.md", None
         if options.only is None or name in options.only:
             with around(name):
                 found = measure(options.quick)
-            if not options.quick:
+            if found is not None and not options.quick:
                 file.write_text(found)
-        else:
+        if found is None:
             found = file.read_text() if file.exists() else "Not measured yet.\n"
         text += "\n".join(
             ["", f"## {title}", "", *([words, ""] if words else []), found.rstrip() + "\n"]
