@@ -72,6 +72,7 @@ from mfgen.models.kernel import KernelPotential as KernelPotential
 from mfgen.models.kernel import kernel_potential as kernel_potential
 from mfgen.models.potential import OTFlowPotential as OTFlowPotential
 from mfgen.models.potential import ot_flow_potential as ot_flow_potential
+from mfgen.models.proximal_kernel import proximal_kernel as proximal_kernel
 from mfgen.models.score import ScoreField as ScoreField
 from mfgen.models.score import ScorePotential as ScorePotential
 from mfgen.models.score import score_field as score_field

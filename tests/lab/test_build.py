@@ -142,7 +142,8 @@ def test_a_weight_to_be_chosen_is_named_for_the_training():
 
 
 @pytest.mark.parametrize(
-    "kind", ["potential", "field", "kernel", "kernel-estimate", "mixture-estimate"]
+    "kind",
+    ["potential", "field", "kernel", "kernel-estimate", "mixture-estimate", "proximal-estimate"],
 )
 def test_every_model_is_built(kind, key):
     document = {"name": "a", "data": {"name": "moons"}, "model": {"type": kind}}

@@ -18,6 +18,7 @@ def test_the_recipes_are_those_promised():
         "score-kernel",
         "score-kde",
         "score-gmm",
+        "score-proximal",
         "cnf",
         "ot-flow",
         "potential-flow",
@@ -152,3 +153,12 @@ def test_a_correction_learns_slowly_and_is_held_to_the_equation():
     usual, corrected = (recipes.resolve(recipes.experiment(name), 4) for name in names)
     assert corrected.training.learning_rate < usual.training.learning_rate
     assert corrected.objective[-1].weight > usual.objective[-1].weight
+
+
+@pytest.mark.parametrize(("samples", "early"), [(None, False), (5000, True), (200, True)])
+def test_kernels_of_few_samples_are_stopped_before_they_collapse(samples, early):
+    made = recipes.experiment("score-kernel")
+    made = spec.replace(made, data=spec.Data(name="mixture20", samples=samples))
+    resolved = recipes.resolve(made, 2)
+    assert resolved.training.early_stopping is early
+    assert resolved.data.validation == (0.1 if early else None)

@@ -52,7 +52,8 @@ MISTAKES = {
         ("model",),
         {"width": 8},
         "`$.model.type` is missing",
-        "kernel, kernel-estimate, mixture-estimate, ot-flow, control, particles, import",
+        "kernel, kernel-estimate, mixture-estimate, proximal-estimate, ot-flow, control, "
+        "particles, import",
     ),
     "wrong type": (("model", "width"), "8", '`$.model.width` got "8"', "expected `int`"),
     "a truth value for a number": (("seed",), True, "`$.seed` got true", "expected `int`"),

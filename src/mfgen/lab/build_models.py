@@ -17,6 +17,7 @@ from mfgen.models.control import control_field
 from mfgen.models.estimate import kernel_estimate, mixture_estimate
 from mfgen.models.kernel import kernel_potential
 from mfgen.models.potential import ot_flow_potential
+from mfgen.models.proximal_kernel import proximal_kernel
 from mfgen.models.score import score_field, score_potential
 from mfgen.problem.game import MFG
 
@@ -70,6 +71,13 @@ def _mixture_estimate(
     return mixture_estimate(game, data, components=part.components, key=key)
 
 
+def _proximal_estimate(
+    part: spec.ProximalEstimate, game: MFG, data: Batch, imports: Imports, key: Key
+) -> AbstractModel:
+    del part, imports
+    return proximal_kernel(game, data, key=key).untrained()
+
+
 def _imported(part: spec.Import, game: MFG, data: Batch, imports: Imports, key: Key) -> Any:
     del data
     return expect(imports.call(part, game, key=key), AbstractModel, part)
@@ -100,5 +108,6 @@ _MODELS: dict[type, Callable] = {
     spec.KernelModel: _kernel,
     spec.KernelEstimate: _kernel_estimate,
     spec.MixtureEstimate: _mixture_estimate,
+    spec.ProximalEstimate: _proximal_estimate,
     spec.Import: _imported,
 }

@@ -83,6 +83,15 @@ def _describe() -> dict[str, RecipeInfo]:
             ("loss", "-E log rho, by EM; the number of components by held-out likelihood"),
         ),
     )
+    recipes["score-proximal"] = RecipeInfo(
+        "a Gaussian near each sample, of a local covariance: for few data, without copying them",
+        (
+            *_game("vp"),
+            ("model", "U = -log (1/n) sum_j N(x; alpha m_j, alpha^2 C_j + noise^2 I)"),
+            ("kernels", "m_j, C_j: mean and covariance about x_j, weights exp(-|x_i-x_j|^2/2b^2)"),
+            ("loss", "-E log rho of held-out points, over the reach b and h^2 added to C_j"),
+        ),
+    )
     recipes["score-kernel"] = RecipeInfo(
         "a Gaussian mixture noised exactly: solves the HJB equation by construction",
         (

@@ -16,7 +16,8 @@ the dimension of the data:
     points of an HJB term           noised data; spread by extra noise on real data and up to 5,000
                                     samples, which leave gaps; uniform times if there is no noising
     covariance of a kernel model    full up to d = 10, then diagonal
-    early stopping                  on real data, where samples are few, and if a weight is chosen
+    early stopping                  on real data, where samples are few, and if a weight is chosen;
+                                    of a kernel model up to 5,000 samples of any data
     validation part of a toy        a tenth with early stopping, else none
     divergence in likelihoods       exact up to d = 128, then eight Hutchinson probes
     divergence in training flows    exact in closed form, else up to d = 8, then one frozen probe
@@ -43,9 +44,10 @@ _NOISINGS = {
     "subvp": spec.SubVP(beta_max=9.1),
 }
 # Models that are fitted where they are built, and need no steps.
-_ESTIMATES: dict[str, spec.KernelEstimate | spec.MixtureEstimate] = {
+_ESTIMATES: dict[str, spec.KernelEstimate | spec.MixtureEstimate | spec.ProximalEstimate] = {
     "score-kde": spec.KernelEstimate(),
     "score-gmm": spec.MixtureEstimate(),
+    "score-proximal": spec.ProximalEstimate(),
 }
 
 _RESIDUALS = (spec.HJB, spec.ScoreHJB, spec.PathHJB, spec_particles.DissipationHJB)
@@ -163,9 +165,9 @@ def data(experiment: spec.Experiment) -> spec.Data:
 
 
 def is_validated(experiment: spec.Experiment) -> bool:
-    """Whether the training is validated: on real data, and for the choice of a weight, if open."""
+    """Whether the training is validated, if open: on real data, for a choice, for few kernels."""
     held_out = experiment.data.name not in (*TOYS, *ENERGIES)
-    needed = held_out or bool(spec.selecting(experiment.objective))
+    needed = held_out or bool(spec.selecting(experiment.objective)) or _collapses(experiment)
     return _given(experiment.training.early_stopping, needed)
 
 
@@ -214,6 +216,12 @@ def _collocation(experiment: spec.Experiment) -> spec.Collocation:
     data = experiment.data
     scarce = (count(data) or _SCARCE + 1) <= _SCARCE
     return spec.SpreadData() if scarce or data.name not in TOYS else spec.NoisedData()
+
+
+def _collapses(experiment: spec.Experiment) -> bool:
+    """Whether kernels trained by likelihood would shrink onto single samples."""
+    few = (count(experiment.data) or _SCARCE + 1) <= _SCARCE
+    return isinstance(experiment.model, spec.KernelModel) and few
 
 
 def _corrects(experiment: spec.Experiment) -> bool:

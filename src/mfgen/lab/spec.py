@@ -155,7 +155,11 @@ class MixtureEstimate(Kind, frozen=True, tag="mixture-estimate"):
     components: Width | None = None
 
 
-Estimate = KernelEstimate | MixtureEstimate
+class ProximalEstimate(Kind, frozen=True, tag="proximal-estimate"):
+    """A Gaussian near each sample, of a local covariance, noised exactly; for few samples."""
+
+
+Estimate = KernelEstimate | MixtureEstimate | ProximalEstimate
 
 
 class PotentialModel(Kind, frozen=True, tag="potential"):
@@ -196,6 +200,7 @@ Model = (
     | KernelModel
     | KernelEstimate
     | MixtureEstimate
+    | ProximalEstimate
     | spec_flow.Model
     | spec_particles.Model
     | Import
