@@ -109,13 +109,13 @@ def _ways(target: AbstractEvaluable, data: Array, name: str) -> dict[str, _Way]:
             "Langevin": _Way(LangevinFlow(target, 0.05), 1000, 3e-3),
             "blob": _Way(BlobFlow(target, 0.08), 500, 4e-3),
             "Stein": _Way(SteinFlow(target, 0.3), 500, 0.5),
-            "MMD": _Way(MMDFlow(data, (0.1, 0.3, 1.0)), 500, 0.02),
+            "MMD": _Way(MMDFlow(data), 500, 2.0),
         }
     return {
         "Langevin": _Way(LangevinFlow(target, 0.05), 2000, 2e-3),
         "blob": _Way(BlobFlow(target, 0.08), 400, 4e-3),
         "Stein": _Way(SteinFlow(target, 0.25), 400, 1.0),
-        "MMD": _Way(MMDFlow(data, (0.3, 1.0, 3.0)), 400, 0.15),
+        "MMD": _Way(MMDFlow(data), 300, 2.0),
     }
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
-from mfgen.problem.kernel import GaussianKernel
+from mfgen.metrics.discrepancy import energy_distance
+from mfgen.problem.kernel import DistanceKernel, GaussianKernel
 from mfgen.problem.kernel_energy import MMD
 from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow, blob_energy
 from mfgen.solvers.mmd_flow import MMDFlow
@@ -57,6 +58,18 @@ def test_the_witness_is_the_variation_of_the_discrepancy(points):
     assert flow.energy(points).value < high
 
 
+def test_without_widths_half_an_energy_distance_goes_down(points):
+    data = TARGET.sample(50, key=KEY)
+    flow, functional = MMDFlow(data), MMD(Empirical(data), DistanceKernel())
+    witness = lambda x: functional.variation(Empirical(points), x)
+    np.testing.assert_allclose(
+        flow.velocity(points, key=KEY), -jax.vmap(jax.grad(witness))(points), rtol=1e-3, atol=1e-4
+    )
+    found = flow.energy(points)
+    assert abs(found.value - 0.5 * energy_distance(points, data).value) < 2e-3
+    assert found.standard_error > 0
+
+
 def test_langevin_has_the_variance_of_its_step():
     """x' = (1 - h) x + sqrt(2 h) xi rests at the variance 1 / (1 - h / 2)."""
     step, count = 0.4, 20_000
@@ -79,8 +92,9 @@ def test_langevin_has_the_variance_of_its_step():
         (BlobFlow(TARGET, 0.3), 200, 0.02),
         (SteinFlow(TARGET, 0.7, smoothing=0.4), 200, 0.4),
         (MMDFlow(TARGET.sample(400, key=jax.random.key(5)), (1.0, 3.0)), 400, 2.0),
+        (MMDFlow(TARGET.sample(400, key=jax.random.key(5))), 200, 1.0),
     ],
-    ids=["blob", "stein", "mmd"],
+    ids=["blob", "stein", "mmd", "energy-distance"],
 )
 def test_particles_reach_the_target_and_never_rise(flow, steps, step):
     start = 0.3 * jax.random.normal(KEY, (400, 2)) + 1.0
@@ -95,12 +109,13 @@ def test_particles_reach_the_target_and_never_rise(flow, steps, step):
 
 def test_injected_noise_displaces_the_argument(points):
     data = TARGET.sample(50, key=KEY)
-    still, noisy = MMDFlow(data), MMDFlow(data, noise=0.5)
+    widths = (1.0, 3.0)
+    still, noisy = MMDFlow(data, widths), MMDFlow(data, widths, noise=0.5)
     moved = points + 0.5 * jax.random.normal(KEY, points.shape)
     apart = still.velocity(points, key=KEY) - noisy.velocity(points, key=KEY)
     assert float(jnp.max(jnp.abs(apart))) > 1e-3
     # The argument alone is displaced, not the particles that make the witness.
-    far = MMDFlow(data, noise=1e4).velocity(points, key=KEY)
+    far = MMDFlow(data, widths, noise=1e4).velocity(points, key=KEY)
     np.testing.assert_allclose(far, 0.0, atol=1e-6)
     assert moved.shape == noisy.velocity(points, key=KEY).shape
 

@@ -20,7 +20,7 @@ from mfgen.models.blocks import blocks
 from mfgen.models.critic import LipschitzCritic, lipschitz_critic
 from mfgen.problem.functional import KL, AbstractFunctional
 from mfgen.problem.game import MFG
-from mfgen.problem.kernel import MeanKernel
+from mfgen.problem.kernel import DistanceKernel, MeanKernel
 from mfgen.problem.kernel_energy import MMD
 from mfgen.problem.lipschitz import LipschitzDivergence
 from mfgen.zoo.gradient_flow import gradient_flow_game
@@ -35,7 +35,8 @@ def by_density(part: spec_particles.ByDensity, goal: AbstractEvaluable) -> MFG:
 
 def discrepancy(part: spec_particles.Discrepancy, target: AbstractDensity, *_: Any) -> MFG:
     """The game of half the squared MMD."""
-    return _flow(MMD(target, MeanKernel(part.widths)), part.spread, target.dim)
+    kernel = DistanceKernel() if part.widths is None else MeanKernel(part.widths)
+    return _flow(MMD(target, kernel), part.spread, target.dim)
 
 
 def lipschitz(part: spec_particles.GenerativeParticles, target: AbstractDensity, *_: Any) -> MFG:

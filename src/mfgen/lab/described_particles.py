@@ -46,7 +46,10 @@ PARTICLES: dict[str, tuple[str, Formulas]] = {
         "the gradient flow of the maximum mean discrepancy to samples",
         _flow(
             (
-                ("functional F", "MMD^2(rho, pi) / 2,   pi the samples, k a mean of Gaussians"),
+                (
+                    "functional F",
+                    "MMD^2(rho, pi) / 2,   pi the samples, k(z) = -|z|",
+                ),
                 ("dF/drho", "w(x) = E k(x - X) - E k(x - Y),   X ~ rho, Y ~ pi"),
             ),
             "dX/dt = -grad w(X + noise z),   z ~ N(0, I)",

@@ -18,7 +18,7 @@ _FLOWS: dict[str, _Particles] = {
     "langevin": _Particles(spec_particles.Langevin(), 1000),
     "svgd": _Particles(spec_particles.Stein(width=0.3), 500),
     "gradient-flow": _Particles(spec_particles.Blob(), 500),
-    "mmd-flow": _Particles(spec_particles.Discrepancy(), 3000),
+    "mmd-flow": _Particles(spec_particles.Discrepancy(), 1500),
     "generative-particles": _Particles(spec_particles.GenerativeParticles(), 600),
 }
 

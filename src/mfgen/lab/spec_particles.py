@@ -52,12 +52,13 @@ class Stein(Kind, frozen=True, tag="svgd"):
 class Discrepancy(Kind, frozen=True, tag="mmd-flow"):
     """The gradient flow of half the squared MMD to the first so many training `samples`.
 
-    The kernel is the mean of Gaussian ones of the `widths`; `noise` displaces what the witness
-    function is evaluated at. The step stays below one over the mean of 1 / width^2.
+    The kernel is -|z| or, with `widths`, the mean of Gaussian ones; `noise` displaces what the
+    witness function is evaluated at. With Gaussians the step stays below one over the mean of
+    1 / width^2.
     """
 
-    step: Positive = 0.5
-    widths: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (0.5, 1.0, 3.0)
+    step: Positive = 1.0
+    widths: Annotated[tuple[Positive, ...], Meta(min_length=1)] | None = None
     noise: NonNegative = 0.0
     samples: Several = 2000
     spread: Positive = 1.5

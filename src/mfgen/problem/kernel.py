@@ -19,6 +19,7 @@ K. Fukumizu, "Equivalence of distance-based and RKHS-based statistics" (2013), a
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import equinox as eqx
 import jax
@@ -31,10 +32,22 @@ from mfgen.problem.dynamics import positive
 
 Kernel = Callable[[State], Scalar]
 
+
+class RadialKernel(Protocol):
+    """A kernel that is a function of the squared distance alone."""
+
+    def __call__(self, z: State) -> Scalar: ...
+
+    def radial(self, square: Array) -> Array:
+        """k where the squared distance is given, of any shape."""
+        ...
+
+
 # Particles at once in the average at one point, and numbers at once in the mean over all pairs
 # (the differences of the pairs: 64 MB in single precision, a few times that while computing).
 _PARTICLES = 512
 _NUMBERS = 2**24
+_TOGETHER = 1e-8  # square of a distance that counts as none
 
 
 class GaussianKernel(eqx.Module):
@@ -106,6 +119,13 @@ class DistanceKernel(eqx.Module):
 
     def __call__(self, z: State) -> Scalar:
         return -_power_of_norm(z, 1.0)
+
+    def radial(self, square: Array) -> Array:
+        """k at points whose squared distance from the origin is given, of any shape.
+
+        Flat where distances are below what squares in single precision tell from zero.
+        """
+        return -jnp.sqrt(jnp.maximum(square, _TOGETHER))
 
 
 class AttractionRepulsion(eqx.Module):
