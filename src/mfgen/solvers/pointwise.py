@@ -1,0 +1,67 @@
+"""The proximal of a local functional in the Kullback-Leibler divergence, cell by cell.
+
+    argmin over rho of  lambda F(rho) + sum over cells of rho (log rho - goal - 1) h^d
+    log rho + lambda dF/drho(rho) = goal
+
+F is local and convex, so that the left side grows with log rho, with a slope of at least one: the
+root is no further than what is missing. Newton's method is kept between these bounds.
+
+Reference: G. Peyré, "Entropic approximation of Wasserstein gradient flows" (2015), arXiv
+1502.06216.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Scalar
+from mfgen.math.lattice import Lattice
+from mfgen.problem.functional import AbstractFunctional
+from mfgen.problem.local import local_curvature
+
+Field = Float[Array, "*points"]
+
+_NEWTON, _ROUNDING = 60, 1e-11
+
+
+def pointwise(
+    functional: AbstractFunctional, lattice: Lattice, goal: Field, scale: Scalar, guess: Field
+) -> tuple[Field, Field]:
+    """log rho, and d(dF/drho) / d(log rho) there.
+
+    Arguments:
+        functional: F, local and convex.
+        lattice: the cells.
+        goal: the right side, `[*points]`.
+        scale: lambda.
+        guess: where Newton's method begins, `[*points]`.
+    """
+
+    def newton(state):
+        here, low, high, _, _, count = state
+        slope, curvature = slopes(functional, lattice, here)
+        missing = goal - here - scale * slope
+        low = jnp.maximum(low, here + jnp.minimum(missing, 0.0))
+        high = jnp.minimum(high, here + jnp.maximum(missing, 0.0))
+        there = here + missing / (1 + scale * curvature)
+        there = jnp.where((there >= low) & (there <= high), there, 0.5 * (low + high))
+        off = jnp.max(jnp.abs(there - here) / (1 + jnp.abs(there)))
+        return there, low, high, curvature, off, count + 1
+
+    going = lambda state: (state[4] > _ROUNDING) & (state[5] < _NEWTON)
+    far = jnp.full_like(guess, jnp.inf)
+    first = (guess, -far, far, guess, jnp.asarray(jnp.inf, guess.dtype), 0)
+    density, _, _, curvature, _, _ = jax.lax.while_loop(going, newton, first)
+    return density, curvature
+
+
+def slopes(functional: AbstractFunctional, lattice: Lattice, density: Field) -> tuple[Field, Field]:
+    """dF/drho in all cells, `[*points]`, and its derivative by log rho.
+
+    Raises:
+        TypeError: if F is not local.
+    """
+    places = jnp.asarray(lattice.nodes(), density.dtype).reshape(-1, lattice.dim)
+    one = lambda x, logarithm: local_curvature(functional, x, logarithm)
+    slope, curvature = jax.vmap(one)(places, density.ravel())
+    return slope.reshape(lattice.points), curvature.reshape(lattice.points)
