@@ -1,6 +1,6 @@
 """Decay rates of gradient flows as discounted games, by grids and by networks.
 
-    python -m benchmarks.discounted            # prints the table
+    python -m benchmarks.discounted            # prints the table, draws the figure
 
 F = |x|^2 / 2 on a line: distances decay at the rate a = (sqrt(1 + 4 e) - 1) / (2 e), which goes to
 that of the gradient flow, 1, at first order in e. Rates are those of the mean and of the standard
@@ -9,14 +9,18 @@ e = 1 alone (see `flow`).
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 
 import mfgen as mg
+from mfgen.lab import style
 from mfgen.zoo.gradient_flow import gradient_flow_game
 from mfgen.zoo.oracles.gradient_flow import decay_rate
 
+FIGURE = Path(__file__).parents[1] / "docs" / "results" / "discounted.png"
 HORIZON = 1.0
 EPSILONS = (1.0, 0.1, 0.01)
 HEAD = ("e", "exact rate", "grid: mean, deviation", "network: mean, deviation", "largest error")
@@ -70,5 +74,44 @@ def rates(epsilons: Sequence[float] = EPSILONS, *, networks: bool = True) -> str
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def draw(epsilons: Sequence[float] = (0.01, 0.1, 1.0)) -> str:
+    """Ways of particles in two wells for several e; draws the figure and returns a link to it."""
+    wells = lambda x: 0.25 * jnp.sum((x * x - 1) ** 2) + 0.1 * jnp.sum(x)
+    start = mg.Gaussian(jnp.full(1, 0.1), 0.4)
+    places, starts = jnp.linspace(-1.8, 1.8, 200), jnp.linspace(-1.5, 1.5, 13)
+    with style.settings():
+        figure = style.figure(9.0, 3.0)
+        left, *rest = figure.subplots(1, 1 + len(epsilons))
+        left.plot(places, jax.vmap(lambda x: wells(x[None]))(places), "k:", label="dF/drho = V")
+        for epsilon, axes in zip(epsilons, rest, strict=True):
+            game = gradient_flow_game(mg.Linear(wells), start, epsilon, 4.0)
+            solution = mg.solve(game, mg.Grid((-3.0, 3.0), 600, steps=400))
+            value = jax.vmap(lambda x, solution=solution: solution.value(0.0, x[None]))(places)
+            left.plot(places, value, label=f"W(0, x), ε = {epsilon:g}")
+            times, ways = _ways(solution, starts, 4.0)
+            axes.plot(times, ways, color="0.4", linewidth=0.8)
+            axes.set(title=f"ε = {epsilon:g}", xlabel="t", ylim=(-1.6, 1.6))
+        left.set(xlabel="x")
+        left.legend(fontsize=7)
+        figure.savefig(FIGURE, dpi=120)
+        plt.close(figure)
+    return f"![Ways down two wells, by how far particles look ahead]({FIGURE.name})\n"
+
+
+def _ways(solution: mg.Solution, starts: jax.Array, horizon: float) -> tuple[jax.Array, jax.Array]:
+    """Particles that play the control of a solution, by Euler's method."""
+    steps = 400
+    times = jnp.linspace(0.0, horizon, steps + 1)
+
+    def move(x: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+        slopes = jax.vmap(lambda x: solution.costate(t, x[None])[0])(x)
+        moved = x - horizon / steps * slopes
+        return moved, moved
+
+    _, later = jax.lax.scan(move, starts, times[:-1])
+    return times, jnp.concatenate([starts[None], later])
+
+
 if __name__ == "__main__":
     print(rates())
+    print(draw())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks import descents, discounted, few_images, regularisers
 from benchmarks.cells import cells
+from benchmarks.memorisation import memorisation
 from benchmarks.sections import Section, command
 from benchmarks.w1w2 import w1w2
 
@@ -22,7 +23,9 @@ HEAD = "# Gradient flows, measured\n\nWritten by `make bench-gradient-flows`.\n"
 
 
 def rates(quick: bool) -> str:
-    return discounted.rates((0.1,), networks=False) if quick else discounted.rates()
+    if quick:
+        return discounted.rates((0.1,), networks=False)
+    return f"{discounted.rates()}\n\n{discounted.draw()}"
 
 
 def left_out(quick: bool) -> str | None:
@@ -35,7 +38,9 @@ SECTIONS: dict[str, Section] = {
         rates,
         "Discounted games",
         "The rate at which particles of the discounted game of F = E|x|²/2 go down, beside the "
-        "exact one, which tends to 1 with eps.",
+        "exact one, which tends to 1 with eps. The figure: particles in two wells, and W beside V; "
+        "the farther they look ahead, the earlier they leave the deeper well's side of the ridge "
+        "and the less they hurry down steep slopes.",
     ),
     "steps": (
         descents.steps,
@@ -65,6 +70,11 @@ SECTIONS: dict[str, Section] = {
         "and 3 are left out and filled in from the others (`benchmarks/cells.py`). W2 to them, by "
         "20 keys and by half-samples; the differences with the delete-half jackknife's errors. "
         "The form of the game was settled with these scores in sight, its numbers without them.",
+    ),
+    "memorisation": (
+        memorisation,
+        "Few samples of a mixture",
+        "Mixture A from 50 to 500 samples (`benchmarks/memorisation.py`, docs/memorisation.md).",
     ),
     "images": (
         few_images.images,
