@@ -7,6 +7,7 @@ import pytest
 
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
+from mfgen.density.toy import checkerboard
 from mfgen.metrics.discrepancy import energy_distance
 from mfgen.problem.kernel import DistanceKernel, GaussianKernel
 from mfgen.problem.kernel_energy import MMD
@@ -125,6 +126,8 @@ def test_what_cannot_be_is_refused(points):
         SteinFlow(Empirical(points))
     with pytest.raises(ValueError, match="`MeanKernel` got no widths"):
         MMDFlow(points, widths=())
+    with pytest.raises(ValueError, match="`SteinFlow` got an energy that is"):
+        descend(SteinFlow(checkerboard()), points, steps=1, step=0.1, key=KEY)
     with pytest.raises(ValueError, match="`descend` got step"):
         descend(LangevinFlow(TARGET), points, steps=1, step=0.0, key=KEY)
     with pytest.raises(FloatingPointError, match=r"`descend` got particles .* after 50 steps"):

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 
 from mfgen.density.empirical import Empirical
+from mfgen.density.gaussian import Gaussian
+from mfgen.density.toy import checkerboard
 from mfgen.models.base import AbstractPotential, velocity
 from mfgen.models.potential import ot_flow_potential
+from mfgen.problem.cost import Kinetic
+from mfgen.problem.dynamics import Integrator
+from mfgen.problem.fdivergence import ChiSquared
+from mfgen.problem.functional import KL
+from mfgen.problem.game import MFG
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.train.dissipation import DissipationHJB, WeightedDissipation
 from mfgen.train.flow import PathHJB
@@ -18,6 +25,7 @@ from mfgen.train.loop import fit
 from mfgen.train.paths import Paths
 from mfgen.train.penalty import Squared
 from mfgen.train.windows import Windows
+from mfgen.zoo.gradient_flow import gradient_flow_game
 from mfgen.zoo.oracles.gradient_flow import entropic_flow, quadratic_flow
 
 BATCH = jnp.zeros((2048, 1))
@@ -84,6 +92,19 @@ def test_the_residual_along_paths_follows_the_density(exact):
     unknown = eqx.tree_at(lambda game: game.initial, exact.game, Empirical(start))
     with pytest.raises(TypeError, match="`Paths` got a initial density `Empirical`"):
         term(unknown, bent(exact, 0.0), start, key=jax.random.key(0))
+
+
+def test_what_cannot_be_followed_is_refused_before_a_training():
+    start = Gaussian(jnp.zeros(2), 4 * jnp.ones(2))
+    term = WeightedDissipation()
+    with pytest.raises(ValueError, match="`WeightedDissipation` got a game without a discount"):
+        term.check(MFG(Integrator(), Kinetic(), KL(start), initial=start))
+    walls = gradient_flow_game(KL(checkerboard()), start)
+    with pytest.raises(ValueError, match="`WeightedDissipation` got an energy that is"):
+        term.check(walls)
+    curved = gradient_flow_game(ChiSquared(start), start)
+    with pytest.raises(ValueError, match="not affine in log rho, expected a sum of `KL`"):
+        term.check(curved)
 
 
 def test_cost_from_time_zero_is_that_of_the_game():

@@ -28,6 +28,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar
 from mfgen.density.base import AbstractDensity
+from mfgen.density.energy import check_energy
 from mfgen.math.pairs import pair_gradients, pair_sums
 from mfgen.problem.dynamics import positive
 from mfgen.problem.functional import evaluable
@@ -56,6 +57,9 @@ class LangevinFlow(AbstractParticleFlow):
     def sigma(self) -> float:
         return 2**0.5
 
+    def check(self, points: Batch) -> None:
+        _check("LangevinFlow", self.target, points)
+
     def velocity(self, points: Batch, *, key: Key) -> Batch:
         return _scores("LangevinFlow", self.target, points)
 
@@ -77,6 +81,9 @@ class BlobFlow(AbstractParticleFlow):
     def __check_init__(self):
         positive("BlobFlow", "width", self.width)
         evaluable("BlobFlow", "target", self.target)
+
+    def check(self, points: Batch) -> None:
+        _check("BlobFlow", self.target, points)
 
     def velocity(self, points: Batch, *, key: Key) -> Batch:
         profile = gaussian_profile(self.width)
@@ -109,6 +116,9 @@ class SteinFlow(AbstractParticleFlow):
         positive("SteinFlow", "smoothing", self.smoothing)
         evaluable("SteinFlow", "target", self.target)
 
+    def check(self, points: Batch) -> None:
+        _check("SteinFlow", self.target, points)
+
     def velocity(self, points: Batch, *, key: Key) -> Batch:
         width = _median_width(points) if self.width is None else jnp.asarray(self.width)
         profile = gaussian_profile(width)
@@ -134,6 +144,11 @@ def blob_energy(owner: str, target: AbstractDensity, width: float, points: Batch
     smoothed = pair_sums(gaussian_profile(width), points, points, ones)[:, 0] / points.shape[0]
     normal = 0.5 * points.shape[1] * jnp.log(2 * jnp.pi * width**2)
     return mean_energy(jnp.log(smoothed) - normal - jax.vmap(pi.log_density)(points))
+
+
+def _check(owner: str, target: AbstractDensity, points: Batch) -> None:
+    density = evaluable(owner, "target", target)
+    check_energy(owner, lambda x: -density.log_density(x), points)
 
 
 def _scores(owner: str, target: AbstractDensity, points: Batch) -> Batch:

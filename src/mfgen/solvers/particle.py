@@ -52,6 +52,9 @@ class AbstractParticleFlow(eqx.Module):
     To add one, give `velocity(points, key=key)` and `energy(points)`, and `sigma` for noise.
     """
 
+    def check(self, points: Batch) -> None:
+        """Raises a `ValueError` for points from which it cannot go down."""
+
     @property
     def sigma(self) -> float:
         """The coefficient of the noise."""
@@ -112,7 +115,8 @@ def descend(
         callback: called with the steps taken and F at each record.
 
     Raises:
-        ValueError: for points that are not finite, or settings out of range.
+        ValueError: for points that are not finite, or where the target's log-density is not, or
+            settings out of range.
         FloatingPointError: if particles or F are not finite any more, with the steps taken.
 
     Example:
@@ -124,6 +128,7 @@ def descend(
     for name, count in (("steps", steps), ("every", every)):
         positive_count("descend", name, count)
     positive("descend", "step", step)
+    flow.check(points)
     h = jnp.asarray(step, points.dtype)
 
     def advance(points: Batch, done: Array, count: int) -> Batch:

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from mfgen._types import Batch, Key, Scalar
+from mfgen.density.energy import check_energy
 from mfgen.derive.residual import hjb_from_jet
 from mfgen.math.autodiff import HeatJet
 from mfgen.models.base import AbstractModel, AbstractPotential
@@ -35,6 +36,8 @@ from mfgen.train.objective import AbstractBundle, AbstractObjective
 from mfgen.train.paths import deterministic, potential
 from mfgen.train.penalty import Absolute, AbstractPenalty
 from mfgen.train.windows import Ahead, Windows, affine, check_affine
+
+_INSPECTED = 1024  # points of the initial density where V is evaluated beforehand
 
 
 class AbstractWindowTerm(AbstractObjective):
@@ -73,7 +76,8 @@ class WeightedDissipation(AbstractWindowTerm):
         ValueError: for a game without a discount or an initial density.
 
     Raises (by `check`):
-        ValueError: also if dI/drho or dM/drho is not affine in log rho.
+        ValueError: also if dI/drho or dM/drho is not affine in log rho, or V or its gradient not
+            finite where particles start.
     """
 
     windows: Windows = Windows()
@@ -81,9 +85,14 @@ class WeightedDissipation(AbstractWindowTerm):
     def check(self, game: MFG) -> None:
         _discounted("WeightedDissipation", game)
         assert game.initial is not None
-        x = game.initial.sample(1, key=jax.random.key(0))[0]
+        points = game.initial.sample(_INSPECTED, key=jax.random.key(0))
         for cost in (game.interaction, game.terminal):
-            check_affine(cost, x)
+            check_affine(cost, points[0])
+            check_energy(
+                "WeightedDissipation",
+                lambda x, cost=cost: affine("WeightedDissipation", cost, x).potential(x),
+                points,
+            )
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
         _discounted("WeightedDissipation", game)
