@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks import descents, discounted, few_images, regularisers
 from benchmarks.cells import cells
+from benchmarks.grid_steps import grids
 from benchmarks.memorisation import memorisation
 from benchmarks.sections import Section, command
 from benchmarks.w1w2 import w1w2
@@ -52,6 +53,13 @@ SECTIONS: dict[str, Section] = {
         descents.porous,
         "JKO steps of a porous medium",
         "From t = 1 to 2; the order is that of cells and step halved together.",
+    ),
+    "grid": (
+        grids,
+        "JKO steps on lattices",
+        "By an entropic proximal with the symmetric term, and without it (`mfgen.solvers.jko_grid`, "
+        "`benchmarks/grid_steps.py`): the porous medium in the plane from t = 1 to 2, and single "
+        "steps of KL(. || N(0, I)) between normal laws in the plane.",
     ),
     "particles": (
         descents.particles,
