@@ -57,8 +57,8 @@ SECTIONS: dict[str, Section] = {
     "grid": (
         grids,
         "JKO steps on lattices",
-        "By an entropic proximal with the symmetric term, and without it (`mfgen.solvers.jko_grid`, "
-        "`benchmarks/grid_steps.py`): the porous medium in the plane from t = 1 to 2, and single "
+        "By an entropic proximal with the symmetric term, and without it "
+        "(`benchmarks/grid_steps.py`): the porous medium in the plane from t = 1 to 2, and single "
         "steps of KL(. || N(0, I)) between normal laws in the plane.",
     ),
     "particles": (

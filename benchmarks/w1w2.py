@@ -119,5 +119,5 @@ def w1w2(quick: bool) -> str:
 def _told(values: list[float]) -> str:
     if not values:
         return "-"
-    spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4f}{spread}"
+    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3g}{spread}"
