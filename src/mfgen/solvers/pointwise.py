@@ -4,7 +4,8 @@
     log rho + lambda dF/drho(rho) = goal
 
 F is local and convex, so that the left side grows with log rho, with a slope of at least one: the
-root is no further than what is missing. Newton's method is kept between these bounds.
+root is no further than what is missing. Newton's method is kept between these bounds; where powers
+of rho make it slow, at far too large a density, bounds are halved first.
 
 Reference: G. Peyré, "Entropic approximation of Wasserstein gradient flows" (2015), arXiv
 1502.06216.
@@ -21,7 +22,9 @@ from mfgen.problem.local import local_curvature
 
 Field = Float[Array, "*points"]
 
-_NEWTON, _ROUNDING = 60, 1e-11
+_ITERATIONS, _ROUNDING = 80, 1e-11
+# Newton's steps before bounds further apart than the second number are halved.
+_FIRST, _APART = 4, 4.0
 
 
 def pointwise(
@@ -44,11 +47,13 @@ def pointwise(
         low = jnp.maximum(low, here + jnp.minimum(missing, 0.0))
         high = jnp.minimum(high, here + jnp.maximum(missing, 0.0))
         there = here + missing / (1 + scale * curvature)
-        there = jnp.where((there >= low) & (there <= high), there, 0.5 * (low + high))
+        slow = (count >= _FIRST) & (high - low > _APART) & jnp.isfinite(high - low)
+        taken = (there >= low) & (there <= high) & ~slow
+        there = jnp.where(taken, there, 0.5 * (low + high))
         off = jnp.max(jnp.abs(there - here) / (1 + jnp.abs(there)))
         return there, low, high, curvature, off, count + 1
 
-    going = lambda state: (state[4] > _ROUNDING) & (state[5] < _NEWTON)
+    going = lambda state: (state[4] > _ROUNDING) & (state[5] < _ITERATIONS)
     far = jnp.full_like(guess, jnp.inf)
     first = (guess, -far, far, guess, jnp.asarray(jnp.inf, guess.dtype), 0)
     density, _, _, curvature, _, _ = jax.lax.while_loop(going, newton, first)
