@@ -28,6 +28,7 @@ from mfgen.solvers.jko import jko
 from mfgen.solvers.mmd_flow import MMDFlow
 from mfgen.solvers.particle import AbstractParticleFlow, descend
 from mfgen.zoo.jko import jko_chain
+from mfgen.zoo.jko_convex import convex_jko_chain
 from mfgen.zoo.oracles.flow import terminal_divergence
 from mfgen.zoo.oracles.porous import barenblatt
 
@@ -36,7 +37,8 @@ START, GOAL = (
     mg.Gaussian(jnp.array([2.0]), jnp.array([0.25])),
     mg.Gaussian(jnp.zeros(1), jnp.ones(1)),
 )
-CELLS, NETWORKS = 400, 2000  # cells of a law on the line, iterations of a network's step
+CELLS = 400  # of a law on the line
+NETWORKS, CONVEX = 2000, 1000  # iterations of a step by a flow, by a convex map
 PARTICLES, JUDGED = 10_000, 2000
 
 
@@ -52,6 +54,7 @@ def steps(quick: bool) -> str:
         found = jko(mg.KL(GOAL), normal, step=step, steps=1).law(-1).moments()
         line = float(found[0][0]), float(found[1][0, 0]) ** 0.5
         network = _network(step, 20 if quick else NETWORKS)
+        convex = _convex(step, 20 if quick else CONVEX)
         rows.append(
             [
                 f"{step:g}",
@@ -60,20 +63,37 @@ def steps(quick: bool) -> str:
                 _worst(line, exact),
                 *(f"{value:.4f}" for value in network),
                 _worst(network, exact),
+                *(f"{value:.4f}" for value in convex),
+                _worst(convex, exact),
             ]
         )
         print(f"  {rows[-1]}", flush=True)
-    head = ["h", "m", "s", "m, line", "s, line", "error", "m, network", "s, network", "error"]
-    return table(head, rows)
+    ways = [
+        f"{name}, {way}" for way in ("line", "flow", "convex map") for name in ("m", "s", "error")
+    ]
+    return table(["h", "m", "s", *ways], rows)
 
 
 def _network(step: float, iterations: int) -> tuple[float, float]:
-    """Mean and deviation after a step, the drawn particles' own being taken out."""
+    """Mean and deviation after a step by a potential flow."""
     chain = jko_chain(
         GOAL, START, step=step, steps=1, iterations=iterations, batch_size=1024, width=16,
         key=jax.random.key(0),
     )  # fmt: skip
-    before, after = np.asarray(chain.points[0])[:, 0], np.asarray(chain.points[-1])[:, 0]
+    return _less_luck(chain.points)
+
+
+def _convex(step: float, iterations: int) -> tuple[float, float]:
+    """The same by a map that is the gradient of an input-convex network."""
+    chain = convex_jko_chain(
+        GOAL, START, step=step, steps=1, iterations=iterations, key=jax.random.key(0)
+    )
+    return _less_luck(chain.points)
+
+
+def _less_luck(points: Array) -> tuple[float, float]:
+    """Mean and deviation after a step of particles as if those before had the exact ones."""
+    before, after = np.asarray(points[0])[:, 0], np.asarray(points[-1])[:, 0]
     slope = np.cov(before, after)[0, 1] / np.var(before, ddof=1)
     mean = after.mean() + slope * (2.0 - before.mean())
     return float(mean), float(after.std() * 0.5 / before.std())

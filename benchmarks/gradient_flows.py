@@ -47,7 +47,8 @@ SECTIONS: dict[str, Section] = {
         descents.steps,
         "A JKO step between normal laws",
         "F = KL(. || N(0, 1)) from N(2, .25), mean and deviation after one step h: exact, by "
-        "quantile functions on the line, and by a network.",
+        "quantile functions on the line, by a potential flow, and by the gradient of an "
+        "input-convex network.",
     ),
     "porous": (
         descents.porous,
