@@ -212,8 +212,9 @@ def _axes(results: Results, drawn: dict[str, str]) -> str:
         parts.append(f"## {title}\n\n" + measures(results, study, "kl", _ALL, ratios))
         if study == "samples":
             parts.append(
-                "Memorisation ratio (share of samples much closer to training data than to fresh "
-                "ones):\n\n" + measures(results, study, "memorisation", _ALL)
+                "Memorisation ratio (distance to the nearest training sample over that of fresh "
+                "data: 1 is best, copies have less):\n\n"
+                + measures(results, study, "memorisation", _ALL)
             )
         parts.append(drawn.get(study, ""))
     return "\n".join(parts)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mfgen.lab import comparison, recipes, spec, wording
+from mfgen.lab.catalogue import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +151,10 @@ def test_the_title_says_what_was_compared(groups, hand_written):
     alone = comparison.group(comparison.read(hand_written[:1]))
     assert wording.title(alone) == "score-vp on gaussians8"
     assert wording.reading(alone[0])[0].opening == "score-vp, one seed:"
+
+
+def test_the_best_memorisation_is_that_of_fresh_data():
+    badness = METRICS["memorisation"].badness
+    assert badness(0.95) < badness(1.2) < badness(0.4)
+    assert METRICS["log_likelihood"].badness(2.0) < METRICS["log_likelihood"].badness(1.0)
+    assert METRICS["kl"].badness(0.1) < METRICS["kl"].badness(0.2)

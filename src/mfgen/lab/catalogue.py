@@ -72,7 +72,7 @@ class MetricInfo(NamedTuple):
     """A measure in words: title, unit, whether smaller is better, what it says, what it needs.
 
     `needs` is the exact truth (toys), held-out data (real data), a flow, a flow to an energy, or
-    nothing of the kind.
+    nothing of the kind. `ideal` is the value that is best where that is neither end.
     """
 
     title: str
@@ -80,6 +80,13 @@ class MetricInfo(NamedTuple):
     smaller_is_better: bool
     summary: str
     needs: Literal["truth", "held-out", "flow", "energy", "nothing"] = "nothing"
+    ideal: float | None = None
+
+    def badness(self, value: float) -> float:
+        """Smaller for what is better."""
+        if self.ideal is not None:
+            return abs(value - self.ideal)
+        return value if self.smaller_is_better else -value
 
 
 DATA: dict[str, DataInfo] = {
@@ -148,7 +155,11 @@ METRICS: dict[str, MetricInfo] = {
         "held-out",
     ),
     "memorisation": MetricInfo(
-        "memorisation ratio", "", True, "samples much closer to training than to held-out data"
+        "memorisation ratio",
+        "",
+        False,
+        "distance to the nearest training sample, over that of fresh data: 1 best, copies less",
+        ideal=1.0,
     ),
     "transport_cost": MetricInfo(
         "transport cost", "scaled units", True, "what the control costs, E int L dt", "flow"

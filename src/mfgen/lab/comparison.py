@@ -123,8 +123,8 @@ class Pair(NamedTuple):
         if not seeds:
             return None
         a, b = (np.array([side[seed][0] for seed in seeds]) for side in (first, second))
-        better = a < b if METRICS[metric].smaller_is_better else a > b
-        wins = int(np.sum(better))
+        badness = METRICS[metric].badness
+        wins = sum(badness(first) < badness(second) for first, second in zip(a, b, strict=True))
         positive = bool(min(a.min(), b.min()) > 0)
         if len(seeds) == 1:
             error = self._paired_error(metric, seeds[0])

@@ -7,7 +7,7 @@ exceeds two standard errors, in how many seeds it points the same way, and what 
 import math
 from typing import Any, NamedTuple
 
-from mfgen.lab.catalogue import METRICS
+from mfgen.lab.catalogue import METRICS, MetricInfo
 from mfgen.lab.comparison import Cell, Column, Contrast, Group, Pair
 from mfgen.metrics.estimate import Estimate
 
@@ -48,7 +48,7 @@ def rows(group: Group) -> list[Row]:
                 info.summary,
                 tuple(cell_text(cell) for cell in cells),
                 tuple(contrast_text(pair.contrast(name)) for pair in group.pairs),
-                _best(cells, info.smaller_is_better),
+                _best(cells, info),
             )
         )
     return table
@@ -178,7 +178,7 @@ def _contrast(name: str, contrast: Contrast) -> str:
     values = f"{contrast.first:.4g} against {contrast.second:.4g}{unit}"
     if not contrast.is_told_apart:
         return f"{info.title}: {values}, a difference within two standard errors."
-    better = (contrast.difference < 0) == info.smaller_is_better
+    better = info.badness(contrast.first) < info.badness(contrast.second)
     amount = "" if contrast.ratio is None else f", {contrast.ratio:.2g} times"
     verdict = f", {'better' if better else 'worse'}"
     if contrast.seeds > 1:
@@ -200,14 +200,14 @@ def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def _best(cells, smaller: bool) -> tuple[bool, ...]:
-    means = [cell.mean for cell in cells if cell is not None]
+def _best(cells, info: MetricInfo) -> tuple[bool, ...]:
+    means = [info.badness(cell.mean) for cell in cells if cell is not None]
     if len(means) < 2:
         return (False,) * len(cells)
-    best = min(means) if smaller else max(means)
+    best = min(means)
     if means.count(best) > 1:
         return (False,) * len(cells)
-    return tuple(cell is not None and cell.mean == best for cell in cells)
+    return tuple(cell is not None and info.badness(cell.mean) == best for cell in cells)
 
 
 def _join(words: list[str]) -> str:

@@ -255,7 +255,8 @@ def here_at(
     field = lambda x: velocity(game, model, t, x)
     control = model.control(game, t, x)
     if not uses & {"divergence", "jacobian"}:
-        return Here(t, x, control, field(x), zero, jet, None, method.exact)
+        moved = steered(game, t, x, control)
+        return Here(t, x, control, moved, zero, jet, None, method.exact)
     if method.exact:
         # The same for all particles, and known when the pass is compiled.
         directions = moving_directions(game, method, x, key=None)
