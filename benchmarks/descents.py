@@ -80,7 +80,7 @@ def _network(step: float, iterations: int) -> tuple[float, float]:
         GOAL, START, step=step, steps=1, iterations=iterations, batch_size=1024, width=16,
         key=jax.random.key(0),
     )  # fmt: skip
-    return _less_luck(chain.points)
+    return _less_luck(chain.points, 1 / step)
 
 
 def _convex(step: float, iterations: int) -> tuple[float, float]:
@@ -88,15 +88,26 @@ def _convex(step: float, iterations: int) -> tuple[float, float]:
     chain = convex_jko_chain(
         GOAL, START, step=step, steps=1, iterations=iterations, key=jax.random.key(0)
     )
-    return _less_luck(chain.points)
+    return _less_luck(chain.points, 1 / step)
 
 
-def _less_luck(points: Array) -> tuple[float, float]:
-    """Mean and deviation after a step of particles as if those before had the exact ones."""
-    before, after = np.asarray(points[0])[:, 0], np.asarray(points[-1])[:, 0]
-    slope = np.cov(before, after)[0, 1] / np.var(before, ddof=1)
-    mean = after.mean() + slope * (2.0 - before.mean())
-    return float(mean), float(after.std() * 0.5 / before.std())
+def _less_luck(points: Array, k: float) -> tuple[float, float]:
+    """Mean and deviation after a step, in units of the exact ones from the particles' own before.
+
+    The step is trained on the particles that were drawn: what they differ from their law by is no
+    error of it.
+    """
+    before, after = (np.asarray(cloud, np.float64)[:, 0] for cloud in (points[0], points[-1]))
+    drawn, known = _exact(before.mean(), before.std(), k), _exact(2.0, 0.5, k)
+    found = after.mean(), after.std()
+    mean, deviation = (f / d * e for f, d, e in zip(found, drawn, known, strict=True))
+    return float(mean), float(deviation)
+
+
+def _exact(mean: float, deviation: float, k: float) -> tuple[float, float]:
+    """The step from N(mean, deviation^2) to N(0, 1), k = 1 / h (`mfgen.zoo.oracles.flow`)."""
+    root = math.sqrt((k * deviation) ** 2 + 4 * (1 + k))
+    return k * mean / (1 + k), (k * deviation + root) / (2 * (1 + k))
 
 
 def _worst(found: tuple[float, float], exact: tuple[float, float]) -> str:

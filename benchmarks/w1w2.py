@@ -68,6 +68,7 @@ def kept(dim: int, seed: int, kind: str, steps: int) -> Outcome:
         KEPT.mkdir(parents=True, exist_ok=True)
         print(f"  {kind} in {dim} dimensions, seed {seed}", flush=True)
         file.write_text(json.dumps(trained(dim, seed, kind, steps)._asdict()))
+        jax.clear_caches()  # forty-five trainings' programs do not fit into one process
     return Outcome(**json.loads(file.read_text()))
 
 
