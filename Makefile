@@ -71,7 +71,7 @@ bench-flows: $(VENV)/bench.stamp
 	PYTHONWARNINGS=ignore $(if $(PROTEIN),PROTEIN=$(PROTEIN)) $(BIN)/python -m benchmarks.flows
 
 bench-gradient-flows: $(VENV)/run.stamp
-	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.gradient_flows
+	PYTHONWARNINGS=ignore $(if $(CELLS),CELLS=$(CELLS)) $(if $(MNIST),MNIST=$(MNIST)) $(BIN)/python -m benchmarks.gradient_flows
 
 clean:
 	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache

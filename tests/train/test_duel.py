@@ -8,6 +8,8 @@ import pytest
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
 from mfgen.models.base import Potential
+from mfgen.models.critic import lipschitz_critic
+from mfgen.models.potential import ot_flow_potential
 from mfgen.problem.cost import Kinetic
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.functional import Linear
@@ -18,6 +20,7 @@ from mfgen.train.duel import fit_duel
 from mfgen.train.ending import PathCost, PathCostate
 from mfgen.train.failure import NonFiniteError
 from mfgen.train.flow import TransportCost
+from mfgen.train.objective import AbstractObjective
 from mfgen.train.paths import Paths
 from mfgen.zoo.proximal import ProximalGame, w1w2_flow
 
@@ -120,3 +123,26 @@ def test_settings_are_checked():
             ProximalGame(2), dual, Potential(lambda t, x: x[0]), PathCost(), steps=1, key=KEY,
             critic_steps=0,
         )  # fmt: skip
+
+
+def test_a_second_training_is_not_compiled_again():
+    """Other data of the same size, another key: a study of many seeds compiles once."""
+    traced = []
+
+    class Traced(AbstractObjective):
+        def __call__(self, game, model, batch, *, key):
+            traced.append(key)
+            return jnp.sum(jnp.square(model.costate(0.5, batch[0])))
+
+    def once(seed):
+        points = Empirical(jax.random.normal(jax.random.key(seed), (64, 2)))
+        critic = lipschitz_critic(2, width=8, depth=1, key=jax.random.key(seed))
+        game_of, dual = ProximalGame(2), LipschitzDivergence(critic, points)
+        model = ot_flow_potential(game_of(dual), width=8, key=jax.random.key(seed))
+        settings = {"steps": 2, "batch_size": 16, "critic_steps": 1}
+        fit_duel(game_of, dual, model, Traced(), key=jax.random.key(seed), **settings)
+
+    once(0)
+    count = len(traced)
+    once(1)
+    assert len(traced) == count > 0

@@ -14,6 +14,7 @@ gradient flows and generative particle algorithms for high-dimensional scarce da
 2210.17230.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -108,7 +109,7 @@ def generative_particles(
     critic_key, first_key, key = jax.random.split(key, 3)
     options = {"lipschitz": lipschitz, "around": Empirical(data)} | (critic or {})
     made = lipschitz_critic(data.shape[1], key=critic_key, **options)
-    plan = _Plan(optax.adam(learning_rate), critic_steps, batch_size)
+    plan = _Plan(_adam(float(learning_rate)), critic_steps, batch_size)
     dual = LipschitzDivergence(made, Empirical(data), generator)
     state = plan.optimiser.init(eqx.filter(made, eqx.is_inexact_array))
     if first_steps:
@@ -130,6 +131,11 @@ def generative_particles(
         every,
         callback,
     )
+
+
+@functools.cache  # the same one for the same rate, so that steps are not compiled again
+def _adam(rate: float) -> optax.GradientTransformation:
+    return optax.adam(rate)
 
 
 class _State(NamedTuple):

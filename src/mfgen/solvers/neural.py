@@ -23,6 +23,7 @@ References:
     the particles' own paths.
 """
 
+import functools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -135,7 +136,7 @@ class Neural(AbstractSolver):
         starts = game.initial.sample(self.particles, key=start_key)
         smoothed = any(_needs_density(cost, starts) for cost in (game.interaction, game.terminal))
         value = self._untrained(game, starts, key=network_key)
-        optimiser = optax.adam(optax.cosine_decay_schedule(self.learning_rate, self.steps))
+        optimiser = _optimiser(self.learning_rate, self.steps)
         state = optimiser.init(eqx.filter(value.network, eqx.is_inexact_array))
         parts = (jnp.nan, jnp.nan)
         for turn in range(-(-self.steps // self.refresh)):
@@ -189,6 +190,11 @@ def _needs_density(cost: AbstractFunctional, points: Float[Array, "n dim"]) -> b
     except TypeError:
         return True
     return False
+
+
+@functools.cache  # the same one for the same settings, so that rounds are not compiled again
+def _optimiser(rate: float, steps: int) -> optax.GradientTransformation:
+    return optax.adam(optax.cosine_decay_schedule(rate, steps))
 
 
 @eqx.filter_jit

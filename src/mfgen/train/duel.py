@@ -14,6 +14,7 @@ Wasserstein-2 proximals: robust manifold learning via well-posed generative flow
 2002.10113.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -126,13 +127,10 @@ def fit_duel(
     combined = objective if isinstance(objective, Combination) else 1.0 * objective
     flow, flow_rest = eqx.partition(model, eqx.is_inexact_array)
     critic, critic_rest = eqx.partition(dual.critic, eqx.is_inexact_array)
-    optimisers = [
-        optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule, b1=0.5, b2=0.9))
-        for schedule in (
-            optax.cosine_decay_schedule(learning_rate, steps),
-            optax.cosine_decay_schedule(critic_rate, steps * critic_steps),
-        )
-    ]
+    optimisers = (
+        _optimiser(float(learning_rate), steps),
+        _optimiser(float(critic_rate), steps * critic_steps),
+    )
     plan = _Plan(
         game_of,
         dual,
@@ -166,6 +164,12 @@ def fit_duel(
         np.asarray(divergences),
         {name: history[:, i] for i, name in enumerate(names)},
     )
+
+
+@functools.cache  # the same one for the same settings, so that rounds are not compiled again
+def _optimiser(rate: float, steps: int) -> optax.GradientTransformation:
+    schedule = optax.cosine_decay_schedule(rate, steps)
+    return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule, b1=0.5, b2=0.9))
 
 
 @eqx.filter_jit
