@@ -39,9 +39,9 @@ SECTIONS: dict[str, Section] = {
         rates,
         "Discounted games",
         "The rate at which particles of the discounted game of F = E|x|²/2 go down, beside the "
-        "exact one, which tends to 1 with eps. The figure: particles in two wells, and W beside V; "
-        "the farther they look ahead, the earlier they leave the deeper well's side of the ridge "
-        "and the less they hurry down steep slopes.",
+        "exact one, which tends to 1 with eps. The figure: particles in two wells, and W beside V. "
+        "The farther particles look ahead, the less they hurry down steep slopes, and the earlier "
+        "they leave the ridge.",
     ),
     "steps": (
         descents.steps,

@@ -53,7 +53,7 @@ def proximal(part: spec_particles.Proximal, target: AbstractDensity, *_: Any) ->
 
 def proximal_game(part: spec_particles.Proximal, dim: int) -> ProximalGame:
     """The game of a proximal flow, for any critic."""
-    return ProximalGame(dim, part.cost, part.weight)
+    return ProximalGame(dim, part.cost, part.weight, part.spread)
 
 
 def movement(part: spec_particles.Movement, target: AbstractDensity, *_: Any) -> MFG:

@@ -102,7 +102,7 @@ PARTICLES: dict[str, tuple[str, Formulas]] = {
     "w1w2-flow": (
         "a W1 + W2 proximal flow: kinetic energy, and a critic that compares its end with samples",
         (
-            ("dynamics", "dX = v dt,   rho(0) = N(0, I), sampled forward"),
+            ("dynamics", "dX = v dt,   rho(0) = N(0, spread^2 I), sampled forward"),
             ("Lagrangian L", "|v|^2 / 2"),
             ("interaction I", "0"),
             (

@@ -87,14 +87,16 @@ class GenerativeParticles(Kind, frozen=True, tag="generative-particles"):
 
 
 class Proximal(Kind, frozen=True, tag="w1w2"):
-    """A flow from N(0, I) to the data with kinetic energy, against a critic of bounded slope.
+    """A flow from N(0, spread^2 I) to the data with kinetic energy, against a bounded slope.
 
-    `weight` is that of the Lipschitz-regularised KL divergence, `cost` that of |v|^2 / 2.
+    `weight` is that of the Lipschitz-regularised KL divergence, `cost` that of |v|^2 / 2: particles
+    go no farther than weight times lipschitz over cost.
     """
 
     cost: Positive = 1.0
     weight: Positive = 10.0
     lipschitz: Positive = 1.0
+    spread: Positive = 1.0
     critic: Critic = Critic(steps=2)
 
 

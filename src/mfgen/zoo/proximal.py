@@ -1,6 +1,6 @@
 """Proximal flows: a generative flow whose end is compared with data by a critic.
 
-    dX = v dt,   rho(0) = N(0, I),   L = (k / 2) |v|^2,   M = weight D(rho(T) || data)
+    dX = v dt,   rho(0) = N(0, spread^2 I),   L = (k / 2) |v|^2,   M = weight D(rho(T) || data)
     D = sup over g with Lip(g) <= Lambda of { E_rho g - log E_data e^g }
 
 The kinetic energy is the W2 proximal: it makes the paths straight and the flow unique. The bound on
@@ -48,14 +48,16 @@ class ProximalGame(eqx.Module):
         dim: dimension of the data.
         cost: k of the kinetic energy.
         weight: of the divergence.
+        spread: of the first density, N(0, spread^2 I).
     """
 
     dim: int = eqx.field(static=True)
     cost: float = eqx.field(static=True, default=1.0)
     weight: float = eqx.field(static=True, default=1.0)
+    spread: float = eqx.field(static=True, default=1.0)
 
     def __call__(self, dual: AbstractDual) -> MFG:
-        start = isotropic(jnp.zeros(self.dim), 1.0)
+        start = isotropic(jnp.zeros(self.dim), self.spread)
         return MFG(Integrator(), Kinetic(self.cost), self.weight * dual, initial=start)
 
 
@@ -67,6 +69,7 @@ def w1w2_flow(
     cost: float = 1.0,
     weight: float = 10.0,
     lipschitz: float = 1.0,
+    spread: float = 1.0,
     residual: float = 0.1,
     terminal: float = 0.1,
     transport: bool = True,
@@ -78,12 +81,14 @@ def w1w2_flow(
     """Trains a W1 + W2 proximal flow.
 
     Arguments:
-        data: samples `[n, dim]`, in units in which N(0, I) is near.
+        data: samples `[n, dim]`, in units in which N(0, spread^2 I) is near.
         key: random key.
         steps: of the flow.
         cost: k of the kinetic energy.
         weight: of the divergence.
-        lipschitz: Lambda, the largest slope of the critic.
+        lipschitz: Lambda, the largest slope of the critic. No optimal particle moves farther than
+            weight Lambda / cost: in many dimensions noise of deviation 1 is sqrt(dim) away.
+        spread: of the first density.
         residual: weight of the HJB residual along the paths, 0 for none.
         terminal: weight of the mismatch of grad U and the critic's gradient at the end, 0 for none.
         transport: whether the kinetic energy is paid; without it there is no HJB equation either.
@@ -99,7 +104,7 @@ def w1w2_flow(
     flow_key, critic_key, fit_key = jax.random.split(key, 3)
     options = {"lipschitz": lipschitz, "around": Empirical(points)} | (critic or {})
     dual = LipschitzDivergence(lipschitz_critic(dim, key=critic_key, **options), Empirical(points))
-    game_of = ProximalGame(dim, cost, weight)
+    game_of = ProximalGame(dim, cost, weight, spread)
     model = ot_flow_potential(game_of(dual), width=width, depth=depth, key=flow_key)
     objective = 1.0 * PathCost(_FRESH)
     if transport:
