@@ -42,6 +42,7 @@ def test_bad_snapshots_are_refused(samples, times, message):
         check_snapshots("f", samples, times)
 
 
+@pytest.mark.slow
 def test_left_out_cells_are_nearer_to_the_game_than_to_interpolations(real_file):
     """Snapshots 1 and 3 from 0, 2 and 4, on average over draws."""
     data = snapshots(real_file("singlecell/eb_5x300x5.npy"))

@@ -75,6 +75,7 @@ def spread(cells, step):
     return found.edges[-1]
 
 
+@pytest.mark.slow
 def test_porous_media_spread_like_barenblatt():
     """First order in the step, and in the cells: the density falls to zero at the front."""
     apart = lambda first, second: float(squared_distance(first, second)) ** 0.5

@@ -122,6 +122,7 @@ def test_cost_from_time_zero_is_that_of_the_game():
     assert abs(np.mean(paid) - expected) < 4 * np.std(paid, ddof=1) / 20**0.5
 
 
+@pytest.mark.slow
 def test_training_finds_the_exact_density(exact):
     game = exact.game
     model = ot_flow_potential(game, width=16, key=jax.random.key(0))

@@ -124,7 +124,8 @@ class Pair(NamedTuple):
             return None
         a, b = (np.array([side[seed][0] for seed in seeds]) for side in (first, second))
         badness = METRICS[metric].badness
-        wins = sum(badness(first) < badness(second) for first, second in zip(a, b, strict=True))
+        pairs = zip(a.tolist(), b.tolist(), strict=True)
+        wins = sum(badness(with_it) < badness(without) for with_it, without in pairs)
         positive = bool(min(a.min(), b.min()) > 0)
         if len(seeds) == 1:
             error = self._paired_error(metric, seeds[0])
