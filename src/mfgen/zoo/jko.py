@@ -36,13 +36,13 @@ from mfgen.problem.cost import Kinetic
 from mfgen.problem.dynamics import Integrator, positive
 from mfgen.problem.game import MFG
 from mfgen.simulate.integrator import RungeKutta4, positive_count
-from mfgen.solvers.particle import Energy, mean_energy
 from mfgen.train.flow import PathLikelihood, TransportCost
 from mfgen.train.history import Progress
 from mfgen.train.loop import fit
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.paths import Paths
 from mfgen.zoo.flows import flow_game
+from mfgen.zoo.movement import all_laws, first_law, next_law
 
 _PATHS = Paths(RungeKutta4(8, unroll=True))
 _FINE = RungeKutta4(20)
@@ -140,14 +140,13 @@ def jko_chain(
     for name, count in counts.items():
         positive_count("jko_chain", name, count)
     draw_key, model_key, key = jax.random.split(key, 3)
-    points, density = _begun(start, particles, draw_key)
+    laws = [first_law(target, start, particles, key=draw_key)]
+    points = laws[0].points
     game = flow_game(Empirical(points), Kinetic(1 / step), reference=target)
     model: AbstractPotential = ot_flow_potential(game, key=model_key, **network)
     if objective is None:
         objective = PathLikelihood(_PATHS) + TransportCost(_PATHS)
     models: list[AbstractPotential] = []
-    laws = [(points, density)]
-    divergences = [_divergence(target, points, density)]
     for index in range(steps):
         at = eqx.tree_at(lambda game: game.initial, game, Empirical(points))
         trained, _ = fit(
@@ -165,24 +164,11 @@ def jko_chain(
         )
         model = cast(AbstractPotential, trained)
         points, gone = _carried(at, model, points)
-        density = density - gone
         models.append(model)
-        laws.append((points, density))
-        divergences.append(_divergence(target, points, density))
+        laws.append(next_law(target, laws[-1], points, gone))
         if callback is not None:
-            callback(index + 1, float(divergences[-1].value))
-    places, densities = (jnp.stack(part) for part in zip(*laws, strict=True))
-    values, errors = (jnp.stack(part) for part in zip(*divergences, strict=True))
-    return Chain(game, step, tuple(models), places, densities, values, errors)
-
-
-def _begun(start: AbstractDensity, particles: int, key: Key) -> tuple[Batch, Float[Array, "n"]]:
-    """The first particles and their log-densities, zero if the law has none."""
-    if isinstance(start, AbstractEvaluable):
-        points = start.sample(particles, key=key)
-        return points, jax.vmap(start.log_density)(points)
-    points = start.particles()[0]
-    return points, jnp.zeros(points.shape[0], points.dtype)
+            callback(index + 1, float(laws[-1].divergence.value))
+    return Chain(game, step, tuple(models), *all_laws(laws))
 
 
 @eqx.filter_jit
@@ -199,8 +185,3 @@ def _carried(game: MFG, model: AbstractModel, points: Batch) -> tuple[Batch, Flo
         return end, -paid - goal.log_density(end)
 
     return jax.lax.map(one, points, batch_size=256)
-
-
-@eqx.filter_jit
-def _divergence(target: AbstractEvaluable, points: Batch, density: Float[Array, "n"]) -> Energy:
-    return mean_energy(density - jax.vmap(target.log_density)(points))

@@ -33,10 +33,10 @@ from mfgen.problem.cost import Kinetic
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
 from mfgen.simulate.integrator import positive_count
-from mfgen.solvers.particle import Energy, mean_energy
 from mfgen.train.loop import fit
 from mfgen.train.objective import AbstractObjective
 from mfgen.zoo.flows import flow_game
+from mfgen.zoo.movement import all_laws, first_law, next_law
 
 
 class ConvexChain(NamedTuple):
@@ -127,10 +127,10 @@ def convex_jko_chain(
     for name, count in counts.items():
         positive_count("convex_jko_chain", name, count)
     draw_key, key = jax.random.split(key)
-    points, density = _begun(start, particles, draw_key)
+    laws = [first_law(target, start, particles, key=draw_key)]
+    points = laws[0].points
     game = flow_game(Empirical(points), Kinetic(1 / step), reference=target)
     models: list[Transport] = []
-    laws, divergences = [(points, density)], [_divergence(target, points, density)]
     for index in range(steps):
         here = Empirical(points)
         model_key, fit_key = jax.random.split(jax.random.fold_in(key, index))
@@ -149,30 +149,12 @@ def convex_jko_chain(
         )
         models.append(cast(Transport, trained))
         points, growth = _carried(models[-1].potential, points)
-        density = density - growth
-        laws.append((points, density))
-        divergences.append(_divergence(target, points, density))
+        laws.append(next_law(target, laws[-1], points, growth))
         if callback is not None:
-            callback(index + 1, float(divergences[-1].value))
-    places, densities = (jnp.stack(part) for part in zip(*laws, strict=True))
-    values, errors = (jnp.stack(part) for part in zip(*divergences, strict=True))
-    return ConvexChain(game, step, tuple(models), places, densities, values, errors)
-
-
-def _begun(start: AbstractDensity, particles: int, key: Key) -> tuple[Batch, Float[Array, "n"]]:
-    """The first particles and their log-densities, zero if the law has none."""
-    if isinstance(start, AbstractEvaluable):
-        points = start.sample(particles, key=key)
-        return points, jax.vmap(start.log_density)(points)
-    points = start.particles()[0]
-    return points, jnp.zeros(points.shape[0], points.dtype)
+            callback(index + 1, float(laws[-1].divergence.value))
+    return ConvexChain(game, step, tuple(models), *all_laws(laws))
 
 
 @eqx.filter_jit
 def _carried(potential: InputConvex, points: Batch) -> tuple[Batch, Float[Array, "n"]]:
     return jax.lax.map(potential.stretched, points, batch_size=256)
-
-
-@eqx.filter_jit
-def _divergence(target: AbstractEvaluable, points: Batch, density: Float[Array, "n"]) -> Energy:
-    return mean_energy(density - jax.vmap(target.log_density)(points))
