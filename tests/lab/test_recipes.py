@@ -8,6 +8,12 @@ from mfgen.lab.catalogue import DATA
 from mfgen.lab.samples import prepare
 
 
+def test_a_model_of_few_samples_draws_few():
+    assert recipes.experiment("score-proximal").data.samples == 1000
+    assert recipes.experiment("score-proximal", "digits").data.samples is None
+    assert recipes.experiment("score-kde").data.samples is None
+
+
 def test_the_recipes_are_those_promised():
     noisings = ("score-vp", "score-ve", "score-subvp")
     promised = {
