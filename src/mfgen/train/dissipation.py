@@ -90,7 +90,7 @@ class WeightedDissipation(AbstractWindowTerm):
             check_affine(cost, points[0])
             check_energy(
                 "WeightedDissipation",
-                lambda x, cost=cost: affine("WeightedDissipation", cost, x).potential(x),
+                lambda x, cost=cost: affine(cost, x).potential(x),
                 points,
             )
 
@@ -100,7 +100,7 @@ class WeightedDissipation(AbstractWindowTerm):
     def value(self, game: MFG, model: AbstractModel, ahead: Ahead) -> Scalar:
         # Where the window reaches T, the terminal cost takes the place of F.
         rest = game.terminal + (-1 / game.discount) * game.interaction
-        goes = affine("WeightedDissipation", rest, ahead.x)
+        goes = affine(rest, ahead.x)
         ends = goes.potential(ahead.end) - goes.slope * ahead.log_det
         return ahead.paid + game.discount * ahead.fade * ends
 

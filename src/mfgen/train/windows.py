@@ -25,9 +25,9 @@ from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
 from mfgen.problem.functional import AbstractFunctional, evaluable
 from mfgen.problem.game import MFG
+from mfgen.problem.local import local_curvature, local_variation
 from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, moving_directions
 from mfgen.simulate.integrator import RungeKutta4, positive_count
-from mfgen.train.known import KnownDensity
 from mfgen.train.objective import AbstractBundle, Weighted
 from mfgen.train.paths import Here, here_at
 
@@ -69,16 +69,15 @@ class Affine(NamedTuple):
     potential: Callable[[State], Scalar]
 
 
-def affine(owner: str, functional: AbstractFunctional, x: State) -> Affine:
-    """a, which is the same at all points, and V; errors are in the name of `owner`.
+def affine(functional: AbstractFunctional, x: State) -> Affine:
+    """a, which is the same at all points, and V.
 
     Raises:
-        TypeError: for a functional that needs samples of the density.
+        TypeError: for a functional that is not local, such as one that needs samples.
     """
 
     def at(value: float, x: State) -> Scalar:
-        known = KnownDensity(x.size, owner, jnp.asarray(value, x.dtype))
-        return functional.variation(known, x)
+        return local_variation(functional, x, jnp.asarray(value, x.dtype))
 
     return Affine(at(1.0, x) - at(0.0, x), lambda x: at(0.0, x))
 
@@ -86,10 +85,8 @@ def affine(owner: str, functional: AbstractFunctional, x: State) -> Affine:
 def check_affine(functional: AbstractFunctional, x: State) -> None:
     """Raises a `ValueError` for a first variation that is not affine in log rho, at a point x."""
 
-    def at(value: Scalar) -> Scalar:
-        return functional.variation(KnownDensity(x.size, "WeightedDissipation", value), x)
-
-    bends = [float(jax.grad(jax.grad(at))(jnp.asarray(value, x.dtype))) for value in (-1.0, 1.0)]
+    slope = lambda value: local_curvature(functional, x, value)[1]
+    bends = [float(jax.grad(slope)(jnp.asarray(value, x.dtype))) for value in (-1.0, 1.0)]
     if any(bends):
         raise ValueError(
             f"`WeightedDissipation` got a functional `{type(functional).__name__}` whose first "
@@ -163,7 +160,7 @@ class Windows(AbstractBundle):
         stage = jax.random.randint(stage_key, (), 0, self.stages)
         t = span * stage / self.stages
         length = jnp.minimum(self.reach / game.discount, span - t)
-        slope, potential = affine("Windows", (1 / game.discount) * game.interaction, start)
+        slope, potential = affine((1 / game.discount) * game.interaction, start)
 
         def rates(part: Time, state):
             """For a part of the window, whose length is not the same for all particles."""

@@ -105,7 +105,7 @@ def dissipation(
     def followed(x: State) -> tuple[State, Float[Array, "stages"]]:
         directions = moving_directions(game, method, x, key=None)
 
-        variation = affine("dissipation", functional, x)
+        variation = affine(functional, x)
 
         def told(x: State, log_density: Scalar) -> Scalar:
             # dF/drho = a log rho + V of F = E[a log rho + V - a].
