@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from mfgen.density.gaussian import Gaussian
@@ -11,7 +12,7 @@ from mfgen.problem.dynamics import Integrator
 from mfgen.problem.functional import Zero
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import VP
-from mfgen.train.collocation import NoisedData, SpreadData, UniformTime
+from mfgen.train.collocation import NoisedData, SpreadData, UniformTime, others, subset_index
 from mfgen.train.noised import Levels, LogUniform, noised
 from mfgen.train.physics import ScoreHJB
 from mfgen.zoo.score import score_based
@@ -31,8 +32,27 @@ def test_uniform_times_are_stratified_over_the_horizon(data, key):
     game = MFG(Integrator(horizon=2.0), Kinetic(), Zero())
     points = UniformTime()(game, data, 16, key=key)
     assert jnp.array_equal(jnp.floor(8 * points.t), jnp.arange(16.0))
-    assert jnp.array_equal(points.x, data[:16])
+    rows = jnp.argmax(jnp.all(points.x[:, None] == data[None], axis=2), axis=1)
+    assert jnp.array_equal(data[rows], points.x)
     assert jnp.all(points.factor == 1)
+
+
+@pytest.mark.parametrize(("n", "count"), [(256, 1), (256, 64), (7, 5), (65, 64), (100_001, 70_000)])
+def test_a_part_of_the_strata_is_a_systematic_sample(n, count):
+    """Distinct, one in each of `count` strata, and every row as likely as any other."""
+    keys = jax.random.split(jax.random.key(3), 400 if n < 1000 else 2)
+    found = np.asarray(jax.vmap(lambda key: subset_index(n, count, key=key))(keys))
+    assert np.all(np.diff(found, axis=1) > 0)
+    assert found.min() >= 0
+    assert found.max() < n
+    strata = np.arange(count, dtype=np.int64) * n
+    assert np.all((found >= strata // count) & (found <= (strata + n - 1) // count))
+    if n < 1000:
+        share = np.bincount(found.ravel(), minlength=n) / len(keys)
+        error = np.sqrt(count / n * (1 - count / n) / len(keys))
+        assert np.abs(share - count / n).max() < 5 * error
+    rest = np.asarray(others(n, jnp.asarray(found[0])))
+    assert np.array_equal(np.sort(np.concatenate([rest, found[0]])), np.arange(n))
 
 
 def test_every_level_is_equally_likely_also_in_small_batches(key):

@@ -1,5 +1,7 @@
 """Residual penalties: zero at the exact solution, unbiased under probes, refused where void."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,8 @@ import pytest
 from mfgen.models.base import Potential, VectorField
 from mfgen.models.score import score_field
 from mfgen.problem.noising import VE
-from mfgen.train.collocation import NoisedData, SpreadData
+from mfgen.train.collocation import NoisedData, SpreadData, UniformTime, subset_index
+from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.penalty import Absolute, Huber, Squared, squared_without_bias
 from mfgen.train.physics import HJB, Exact, Hutchinson, ScoreHJB
@@ -103,10 +106,10 @@ def test_penalties_against_their_formulas():
     assert jnp.allclose(Huber(0.5)(residual), jnp.array([0.875, 0.03125, 0.0, 0.375]))
 
 
-def test_subset_keeps_every_kth_point(game, data, key):
+def test_a_part_of_the_points_is_taken_from_those_of_score_matching(game, data, key):
     whole = NoisedData()(game, data[:64], None, key=key)
     part = NoisedData()(game, data[:64], 16, key=key)
-    assert jnp.array_equal(part.x, whole.x[::4])
+    assert jnp.array_equal(part.x, whole.x[subset_index(64, 16, key=key)])
 
 
 @pytest.mark.parametrize("law", [LogUniform(0.1, 0.5), Levels((0.1, 0.5))])
@@ -137,3 +140,46 @@ def _gaussian():
     from mfgen.density.gaussian import Gaussian
 
     return Gaussian(jnp.zeros(2), jnp.eye(2))
+
+
+ENDS = {
+    "alone": HJB(),
+    "spread": HJB(collocation=SpreadData()),
+    "score": ScoreHJB(),
+    "uniform": HJB(collocation=UniformTime()),
+}
+
+
+@pytest.mark.parametrize("points", [1, 4, 16, 64])
+@pytest.mark.parametrize("name", [*ENDS, "shared pass"])
+def test_a_part_of_the_batch_has_the_mean_of_the_whole(name, points, key):
+    """The residual lives at the clean end of the noising: one sixth of the levels have it all."""
+    noising = VE(0.05, 10.0)
+    game, batch = score_based(noising, _gaussian()), jax.random.normal(key, (256, 2))
+    last = noising.horizon - noising.time(jnp.asarray(0.12))
+
+    def bump(t, x):
+        return 40 * jnp.square(jnp.maximum(t - last, 0.0)) * (1 + jnp.sum(x**2) / 8)
+
+    model = Potential(lambda t, x: 0.5 * x @ x / 100 + bump(t, x))
+    matching = DenoisingScoreMatching()
+    part = dataclasses.replace(ENDS.get(name, HJB()), points=points)
+
+    @eqx.filter_jit
+    def found(objective, keys):
+        if name == "shared pass":
+            both = matching + objective
+            assert objective.joined(matching, model) is not None
+            evaluate = lambda key: both.evaluate(game, model, batch, key=key).terms[1]
+        else:
+            evaluate = lambda key: objective(game, model, batch, key=key)
+        return jax.lax.map(evaluate, keys)
+
+    few = found(part, jax.random.split(jax.random.key(1), 16_384 // points))
+    all_of_them = found(
+        dataclasses.replace(part, points=None), jax.random.split(jax.random.key(2), 64)
+    )
+    means = [float(jnp.mean(values)) for values in (few, all_of_them)]
+    error = sum(float(jnp.var(values)) / values.size for values in (few, all_of_them)) ** 0.5
+    assert abs(means[0] - means[1]) < 3 * error
+    assert error < 0.2 * means[1]

@@ -94,9 +94,12 @@ def median_distance(x: ArrayLike, *, most: int = 2000) -> float:
 
     Arguments:
         x: a sample `[n, dim]`.
-        most: only the first `most` points are used.
+        most: of more points than that, so many drawn by a fixed seed are used: the first ones of
+            a sorted sample are not like the rest.
     """
-    points = door.sample("median_distance", "x", x)[:most]
+    points = door.sample("median_distance", "x", x)
+    if len(points) > most:
+        points = points[np.random.default_rng(0).permutation(len(points))[:most]]
     centred = jnp.asarray(points - points.mean(axis=0))
     squares = map_rows(lambda row: squared_distances(row, centred), centred, centred)
     upper = np.triu_indices(len(points), k=1)

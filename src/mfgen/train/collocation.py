@@ -6,6 +6,13 @@ and weighs all noise levels alike. For other games the time is uniform and the f
 
 With few data the noised samples leave gaps; extra noise fills them without touching the score
 matching term: y + signal sqrt(extra^2 + kappa^2) eps'.
+
+Rows of a batch stand in the order of their strata of time. Where m of n points are enough they are
+a systematic sample, i_j = floor((j n + k) / m) with one random k < n for all: every stratum of m is
+met once, and every row is as likely as any other, m / n, so that the mean over the sample is
+unbiased for the mean over the batch. (Without k the same strata would be seen in every step.)
+
+Reference: W. G. Cochran, "Sampling techniques" (1977), chapter 8 (systematic sampling).
 """
 
 from abc import abstractmethod
@@ -15,7 +22,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from mfgen._types import Batch, Key, Scalar, Time
 from mfgen.problem.game import MFG
@@ -43,7 +50,7 @@ class AbstractCollocation(eqx.Module):
 
 
 class NoisedData(AbstractCollocation):
-    """The noised points of score matching themselves, or every k-th of them.
+    """The noised points of score matching themselves, or a systematic sample of them.
 
     Arguments:
         law: the law of the noise level; equal to that of the score-matching term (the default of
@@ -53,7 +60,8 @@ class NoisedData(AbstractCollocation):
     law: AbstractNoiseLaw = LogUniform()
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
-        chosen = _subset(noised(noising_of(game, "NoisedData"), self.law, batch, key=key), points)
+        everything = noised(noising_of(game, "NoisedData"), self.law, batch, key=key)
+        chosen = _subset(everything, points, key)
         return Collocation(chosen.t, chosen.y, _factor(game, chosen))
 
 
@@ -70,7 +78,7 @@ class SpreadData(AbstractCollocation):
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
         noising = noising_of(game, "SpreadData")
-        chosen = _subset(noised(noising, self.law, batch, key=key), points)
+        chosen = _subset(noised(noising, self.law, batch, key=key), points, key)
         ratio, signal = jax.vmap(noising.ratio)(chosen.s), jax.vmap(noising.signal)(chosen.s)
         width = signal * jnp.sqrt(jnp.square(ratio) + self.extra**2)
         move = jax.random.normal(jax.random.fold_in(key, 2), chosen.y.shape, chosen.y.dtype)
@@ -81,16 +89,31 @@ class UniformTime(AbstractCollocation):
     """The rows of the batch at times uniform on [0, horizon], stratified; for any game."""
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
-        count = batch.shape[0] if points is None else min(points, batch.shape[0])
-        fraction = (jnp.arange(count) + jax.random.uniform(key, (count,))) / count
-        return Collocation(game.dynamics.horizon * fraction, batch[:count], jnp.ones(count))
+        n = batch.shape[0]
+        fraction = (jnp.arange(n) + jax.random.uniform(key, (n,))) / n
+        chosen = subset_index(n, points, key=key)
+        times = game.dynamics.horizon * fraction[chosen]
+        return Collocation(times, batch[chosen], jnp.ones(len(chosen)))
 
 
-def subset_index(n: int, count: int | None) -> np.ndarray:
-    """Which of n stratified points are used if `count` are wanted: every k-th keeps the strata."""
+def subset_index(n: int, count: int | None, *, key: Key) -> Int[Array, "count"]:
+    """Which of n stratified points are used if `count` are wanted, in increasing order.
+
+    Each is as likely as any other, and each of `count` strata is met; all n if `count` is `None`
+    or larger. For a step with the given key it is the same, whoever asks.
+    """
     if count is None or count >= n:
-        return np.arange(n)
-    return np.arange(count) * n // count
+        return jnp.arange(n)
+    offset = jax.random.randint(jax.random.fold_in(key, 4), (), 0, n)
+    # (j n + offset) // count, without products that 32 bits could not hold.
+    whole, rest = np.divmod(np.arange(count, dtype=np.int64) * n, count)
+    return jnp.asarray(whole, jnp.int32) + (jnp.asarray(rest, jnp.int32) + offset) // count
+
+
+def others(n: int, chosen: Int[Array, "count"]) -> Int[Array, "rest"]:
+    """Which of n points are not among the chosen ones."""
+    left = jnp.ones(n, bool).at[chosen].set(False)
+    return jnp.flatnonzero(left, size=n - len(chosen))
 
 
 def log_ratio_factor(noising: AbstractNoising, s: Time) -> Scalar:
@@ -98,8 +121,8 @@ def log_ratio_factor(noising: AbstractNoising, s: Time) -> Scalar:
     return 1 / log_ratio_speed(noising, s)
 
 
-def _subset(points: Noised, count: int | None) -> Noised:
-    index = subset_index(points.s.shape[0], count)
+def _subset(points: Noised, count: int | None, key: Key) -> Noised:
+    index = subset_index(points.s.shape[0], count, key=key)
     return jax.tree.map(lambda leaf: leaf[index], points)
 
 

@@ -9,13 +9,12 @@ The values are those of the two objectives on their own, with the same key.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from mfgen._types import Batch, Key, Scalar
 from mfgen.math.chunk import chunked_mean
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
-from mfgen.train.collocation import log_ratio_factor, subset_index
+from mfgen.train.collocation import log_ratio_factor, others, subset_index
 from mfgen.train.laplacian import AbstractLaplacian, probe_keys
 from mfgen.train.matching import denoising_error
 from mfgen.train.noised import AbstractNoiseLaw, noised, noising_of
@@ -50,8 +49,8 @@ class ScoreAndResidual(AbstractPair):
         noising = noising_of(game, "ScoreAndResidual")
         everything = noised(noising, self.law, batch, key=key)
         n = batch.shape[0]
-        shared = subset_index(n, self.points)
-        others = np.setdiff1d(np.arange(n), shared)
+        shared = subset_index(n, self.points, key=key)
+        apart = others(n, shared)
         score_weight, residual_weight = weights
         share = len(shared) / n
 
@@ -70,8 +69,8 @@ class ScoreAndResidual(AbstractPair):
         chosen = jax.tree.map(lambda leaf: leaf[shared], everything)
         keys = probe_keys(key, len(shared))
         total, (matched, penalised) = chunked_mean(both, model, (chosen, keys), reports=True)
-        if len(others):
-            rest = jax.tree.map(lambda leaf: leaf[others], everything)
+        if len(apart):
+            rest = jax.tree.map(lambda leaf: leaf[apart], everything)
             left = score_weight * jnp.sum(jax.vmap(score)(rest)) / n
             total, matched = total + left, matched + left
         return Weighted(total, (matched, penalised))

@@ -55,8 +55,9 @@ class Validation(eqx.Module):
         self, game: MFG, objective: Combination, static: PyTree, samples: Batch, *, key: Key
     ):
         self.game, self.objective, self.static = game, objective.fitting, static
-        self.parts = parts(samples)
         self.key = jax.random.fold_in(key, VALIDATION)
+        # Levels follow the order of the rows: rows that are sorted would meet some levels alone.
+        self.parts = parts(jax.random.permutation(self.key, samples))
 
     def __call__(self, parameters: PyTree) -> float:
         """The mean over all rows."""
