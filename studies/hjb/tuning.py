@@ -79,8 +79,12 @@ def _plenty() -> dict[str, _Variant]:
         tried[f"hjb, rate {rate:g}"] = _Variant("hjb", rate)
         weighted = _Variant("hjb", rate, changes=large)
         tried[f"hjb, rate {rate:g}, weighted to large noise"] = weighted
+    for factor in (0.3, 3.0):
+        tried[f"hjb, rate 0.008, weight times {factor:g}"] = _Variant("hjb", 8e-3, factor=factor)
     for name, changes in {
+        "weighted to small noise": {"weighting": spec.RatioPower(-0.5)},
         "points spread by 0.05": {"collocation": spec.SpreadData(extra=0.05)},
+        "16 points": {"points": 16},
         "128 points": {"points": 128},
     }.items():
         tried[f"hjb, rate 0.008, {name}"] = _Variant("hjb", 8e-3, changes=changes)
