@@ -23,7 +23,7 @@ from mfgen.lab import arrays, build, descent, evaluation, figures, ranges, spec
 from mfgen.lab.case import Case, Watcher, assemble
 from mfgen.lab.custom import Imports, components
 from mfgen.lab.store import RunFolder
-from mfgen.lab.trainers import train
+from mfgen.lab.trainers import check, train
 from mfgen.train.history import History
 
 _LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
@@ -63,7 +63,7 @@ def run(
     imports, watcher = imports or Imports(), watcher or Watcher()
     watcher.stage("data")
     case = assemble(experiment, imports)
-    case.objective.check(case.game)
+    check(case)
     folder = RunFolder(out)
     folder.claim(case.experiment, resume=resume)
     _keep_origins(folder, case, imports)

@@ -8,6 +8,8 @@ from mfgen.lab.case import Case, Watcher
 from mfgen.lab.custom import Imports
 from mfgen.lab.store import RunFolder
 from mfgen.models.base import AbstractModel
+from mfgen.train import selection
+from mfgen.train.coverage import check_coverage
 from mfgen.train.history import History
 from mfgen.zoo.gradient_flow import dissipation
 
@@ -18,6 +20,21 @@ def train(
     """Trains a case, or continues to; it is kept in the folder and returned with what it learnt."""
     trainer = _TRAINERS.get(type(case.experiment.game), _fitted)
     return trainer(folder, case, imports, watcher)
+
+
+def check(case: Case) -> None:
+    """Refuses an objective that is not the game's own.
+
+    Raises:
+        ValueError, TypeError: naming the part that it leaves out, pays twice or contradicts.
+    """
+    if _TRAINERS.get(type(case.experiment.game), _fitted) not in (_fitted, _discounted):
+        case.objective.check(case.game)
+        return
+    select = build.selection(case.experiment.objective, case.objective)
+    choice = selection.choice(case.objective, select)
+    for objective in selection.candidates(case.objective, choice):
+        check_coverage(case.game, objective, case.samples.train.shape[1])
 
 
 def _discounted(

@@ -34,6 +34,10 @@ class Prescribed(AbstractFunctional):
     def goal(self) -> AbstractDensity:
         return self.target
 
+    @property
+    def constrains(self) -> bool:
+        return True
+
     def value(self, rho: Population) -> Scalar:
         return jnp.asarray(0.0)
 

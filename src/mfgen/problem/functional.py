@@ -19,6 +19,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State
@@ -49,6 +50,16 @@ class AbstractFunctional(eqx.Module):
         """The density that F compares the population with, if there is one."""
         return None
 
+    @property
+    def vanishes(self) -> bool:
+        """Whether F is zero for every population, so that nothing need pay for it."""
+        return False
+
+    @property
+    def constrains(self) -> bool:
+        """Whether F is a constraint, zero or infinite, rather than a cost."""
+        return False
+
     def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
         """The first variation at the centres of all cells of rho's lattice, `[*points]`.
 
@@ -75,6 +86,10 @@ class AbstractFunctional(eqx.Module):
 class Zero(AbstractFunctional):
     """F = 0: no interaction."""
 
+    @property
+    def vanishes(self) -> bool:
+        return True
+
     def value(self, rho: Population) -> Scalar:
         return jnp.asarray(0.0)
 
@@ -90,6 +105,14 @@ class Sum(AbstractFunctional):
     """
 
     terms: tuple[AbstractFunctional, ...]
+
+    @property
+    def vanishes(self) -> bool:
+        return all(term.vanishes for term in self.terms)
+
+    @property
+    def constrains(self) -> bool:
+        return any(term.constrains for term in self.terms)
 
     def value(self, rho: Population) -> Scalar:
         return jnp.asarray(sum(term.value(rho) for term in self.terms))
@@ -115,6 +138,16 @@ class Scaled(AbstractFunctional):
     @property
     def goal(self) -> AbstractDensity | None:
         return self.functional.goal
+
+    @property
+    def vanishes(self) -> bool:
+        return self.functional.vanishes or (
+            not isinstance(self.scale, Tracer) and float(self.scale) == 0.0
+        )
+
+    @property
+    def constrains(self) -> bool:
+        return self.functional.constrains
 
     def value(self, rho: Population) -> Scalar:
         return self.scale * self.functional.value(rho)

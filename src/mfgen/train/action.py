@@ -36,8 +36,15 @@ from mfgen.math.chunk import chunked_mean
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.train.coupling import AbstractCoupling, Independent, partners, stratified
-from mfgen.train.interpolation import AbstractInterpolant, Straight, between, with_label
+from mfgen.train.interpolation import (
+    AbstractInterpolant,
+    Straight,
+    between,
+    check_prescribed,
+    with_label,
+)
 from mfgen.train.objective import AbstractObjective
+from mfgen.train.payment import WHOLE, Pays
 
 
 class ActionMatching(AbstractObjective):
@@ -57,6 +64,10 @@ class ActionMatching(AbstractObjective):
     coupling: AbstractCoupling = Independent()
     interpolant: AbstractInterpolant = Straight()
     paired: bool = eqx.field(static=True, default=False)
+
+    def pays(self, game: MFG) -> Pays:
+        check_prescribed("ActionMatching", game)
+        return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         if not isinstance(model, AbstractPotential):

@@ -156,6 +156,14 @@ class EntropicTransport(AbstractCoupling):
             return jnp.where(apart, 0, sinkhorn(problem.LinearProblem(cost)).matrix)
 
 
+def not_from_data(owner: str, game: MFG) -> TypeError:
+    """What is said, in the name of `owner`, of a game whose data are not at its start."""
+    return TypeError(
+        f'`{owner}` got a game with data_at = "{game.data_at}", expected a flow from data to '
+        'a reference: declare `MFG(..., data_at="start")`.'
+    )
+
+
 def partners(owner: str, game: MFG, coupling: AbstractCoupling, batch: Batch, *, key: Key) -> Batch:
     """Fresh points of the game's reference, each paired with its row of the batch, `[n, dim]`.
 
@@ -166,10 +174,7 @@ def partners(owner: str, game: MFG, coupling: AbstractCoupling, batch: Batch, *,
             terminal cost has no goal.
     """
     if game.data_at != "start":
-        raise TypeError(
-            f'`{owner}` got a game with data_at = "{game.data_at}", expected a flow from data to '
-            'a reference: declare `MFG(..., data_at="start")`.'
-        )
+        raise not_from_data(owner, game)
     draw_key, pair_key = jax.random.split(key)
     goal = reference(owner, game).sample(batch.shape[0], key=draw_key).astype(batch.dtype)
     fixed = game.dynamics.fixed

@@ -34,6 +34,7 @@ from mfgen.problem.game import MFG
 from mfgen.train.known import KnownDensity
 from mfgen.train.objective import AbstractBundle, AbstractObjective
 from mfgen.train.paths import deterministic, potential
+from mfgen.train.payment import WHOLE, Pays
 from mfgen.train.penalty import Absolute, AbstractPenalty
 from mfgen.train.windows import Ahead, Windows, affine, check_affine
 
@@ -97,6 +98,9 @@ class WeightedDissipation(AbstractWindowTerm):
     def admits(self, game: MFG, model: AbstractModel) -> None:
         _discounted("WeightedDissipation", game)
 
+    def pays(self, game: MFG) -> Pays:
+        return WHOLE
+
     def value(self, game: MFG, model: AbstractModel, ahead: Ahead) -> Scalar:
         # Where the window reaches T, the terminal cost takes the place of F.
         rest = game.terminal + (-1 / game.discount) * game.interaction
@@ -127,6 +131,9 @@ class DissipationHJB(AbstractWindowTerm):
         _discounted("DissipationHJB", game)
         potential("DissipationHJB", model)
         evaluable("DissipationHJB", "initial density", game.initial)
+
+    def pays(self, game: MFG) -> Pays:
+        return Pays(equations=frozenset({"hjb", "terminal"}))
 
     def value(self, game: MFG, model: AbstractModel, ahead: Ahead) -> Scalar:
         assert isinstance(model, AbstractPotential)

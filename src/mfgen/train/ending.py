@@ -10,6 +10,7 @@ as that of a critic.
 Reference: H. Gu, M. A. Katsoulakis, L. Rey-Bellet, B. J. Zhang (2024), arXiv 2407.11901.
 """
 
+import math
 from typing import ClassVar
 
 import jax
@@ -19,6 +20,7 @@ from mfgen._types import Scalar
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.train.paths import AbstractPathTerm, Path, Paths, deterministic, potential
+from mfgen.train.payment import Pays
 
 _FRESH = Paths(starts="initial")
 
@@ -34,6 +36,10 @@ class PathCost(AbstractPathTerm):
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
         deterministic("PathCost", game)
+
+    def pays(self, game: MFG) -> Pays:
+        # M is paid at T as it stands, and counts e^{-r T} in the game.
+        return Pays(terminal=math.exp(game.discount * game.dynamics.horizon))
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
         return game.terminal.variation(None, path.end)
@@ -57,6 +63,9 @@ class PathCostate(AbstractPathTerm):
     def admits(self, game: MFG, model: AbstractModel) -> None:
         deterministic("PathCostate", game)
         potential("PathCostate", model)
+
+    def pays(self, game: MFG) -> Pays:
+        return Pays(equations=frozenset({"terminal"}))
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
         end = jax.lax.stop_gradient(path.end)

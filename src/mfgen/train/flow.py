@@ -46,6 +46,7 @@ from mfgen.train.paths import (
     deterministic,
     potential,
 )
+from mfgen.train.payment import Pays, pays_divergence
 from mfgen.train.penalty import Absolute, AbstractPenalty
 
 _DEFAULT = Paths()
@@ -74,6 +75,9 @@ class PathLikelihood(AbstractPathTerm):
                 'from data to a reference: declare `MFG(..., data_at="start")`.'
             )
         evaluable_reference("PathLikelihood", game)
+
+    def pays(self, game: MFG) -> Pays:
+        return pays_divergence("PathLikelihood", game, evaluable_reference("PathLikelihood", game))
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
         goal = evaluable_reference("PathLikelihood", game)
@@ -130,6 +134,10 @@ class ReverseKL(AbstractPathTerm):
         evaluable("ReverseKL", "initial density", game.initial)
         evaluable("ReverseKL", "goal of the terminal cost", game.terminal.goal)
 
+    def pays(self, game: MFG) -> Pays:
+        goal = evaluable("ReverseKL", "goal of the terminal cost", game.terminal.goal)
+        return pays_divergence("ReverseKL", game, goal)
+
     def check(self, game: MFG) -> None:
         start = evaluable("ReverseKL", "initial density", game.initial)
         goal = evaluable("ReverseKL", "goal of the terminal cost", game.terminal.goal)
@@ -159,6 +167,9 @@ class TransportCost(AbstractPathTerm):
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
         deterministic("TransportCost", game)
+
+    def pays(self, game: MFG) -> Pays:
+        return Pays(lagrangian=1.0)
 
     def advice(self, game: MFG) -> str:
         own = (game.lagrangian.advice(), self.paths.integrator.advice())
@@ -193,6 +204,9 @@ class PathHJB(AbstractPathTerm):
     def admits(self, game: MFG, model: AbstractModel) -> None:
         deterministic("PathHJB", game)
         potential("PathHJB", model)
+
+    def pays(self, game: MFG) -> Pays:
+        return Pays(equations=frozenset({"hjb"}))
 
     def needs(self, game: MFG, x: State) -> frozenset[str]:
         if needs_population(game.interaction, x):
@@ -247,6 +261,9 @@ class PathTerminal(AbstractPathTerm):
         deterministic("PathTerminal", game)
         potential("PathTerminal", model)
         evaluable("PathTerminal", "initial density", game.initial)
+
+    def pays(self, game: MFG) -> Pays:
+        return Pays(equations=frozenset({"terminal"}))
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
         assert isinstance(game.initial, AbstractEvaluable)

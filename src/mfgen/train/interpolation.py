@@ -32,8 +32,16 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch, Key, Scalar
 from mfgen.models.base import AbstractModel, velocity
 from mfgen.problem.game import MFG
-from mfgen.train.coupling import AbstractCoupling, Independent, partners, stratified
+from mfgen.simulate.ends import reference
+from mfgen.train.coupling import (
+    AbstractCoupling,
+    Independent,
+    not_from_data,
+    partners,
+    stratified,
+)
 from mfgen.train.objective import AbstractObjective
+from mfgen.train.payment import WHOLE, Pays, kinetic_weight, name_of
 
 Fractions = Float[Array, "n"]
 
@@ -79,6 +87,11 @@ class FlowMatching(AbstractObjective):
     def __check_init__(self):
         _check_noise("FlowMatching", "width", self.width)
 
+    def pays(self, game: MFG) -> Pays:
+        check_prescribed("FlowMatching", game)
+        _check_straight("FlowMatching", game)
+        return WHOLE
+
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         pair_key, time_key, noise_key = jax.random.split(key, 3)
         goal = partners("FlowMatching", game, self.coupling, batch, key=pair_key)
@@ -115,6 +128,11 @@ class StochasticInterpolant(AbstractObjective):
                 f"`StochasticInterpolant` got margin = {self.margin}, expected a number between 0 "
                 "and 0.5: pass margin=1e-3."
             )
+
+    def pays(self, game: MFG) -> Pays:
+        check_prescribed("StochasticInterpolant", game)
+        _check_straight("StochasticInterpolant", game)
+        return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         pair_key, time_key, noise_key = jax.random.split(key, 3)
@@ -164,6 +182,57 @@ def _regression(game: MFG, model: AbstractModel, s: Fractions, x: Batch, move: B
         return jnp.sum(jnp.square(velocity(game, model, horizon * s, x) - move / horizon))
 
     return jnp.mean(jax.vmap(loss)(s, x, move))
+
+
+def check_prescribed(owner: str, game: MFG) -> None:
+    """Refuses, in the name of `owner`, a game that a prescribed path has no meaning for.
+
+    Raises:
+        TypeError: for a game whose data are not at its start, or whose reference is not known.
+        ValueError: for an end that is not prescribed, an interaction or a discount, none of which
+            a path that is given can take into account.
+    """
+    if game.data_at != "start":
+        raise not_from_data(owner, game)
+    reference(owner, game)
+    if not game.terminal.constrains:
+        raise ValueError(
+            f"`{owner}` got a game with the terminal cost `{name_of(game.terminal)}`, expected a "
+            "prescribed end, which is where its paths arrive whatever they cost: declare "
+            "`terminal=Prescribed(reference)`, or train a soft end by `PathLikelihood`."
+        )
+    if not game.interaction.vanishes:
+        raise ValueError(
+            f"`{owner}` got a game with the interaction `{name_of(game.interaction)}`, expected "
+            "none: its path is prescribed, whatever a crowd costs; solve the game by `Neural()`, "
+            "or by `Grid(box)` in one or two dimensions."
+        )
+    if game.discount:
+        raise ValueError(
+            f"`{owner}` got a game with discount = {game.discount:g}, expected 0: its path is "
+            "prescribed, and does not wait for what counts less later; leave `discount` out, or "
+            "solve the game by `Neural()`."
+        )
+
+
+def _check_straight(owner: str, game: MFG) -> None:
+    """Refuses costs and drifts for which no straight line is the best way of a pair."""
+    dim = reference(owner, game).dim
+    if kinetic_weight(game, dim) is None:
+        raise ValueError(
+            f"`{owner}` got a game with the Lagrangian `{name_of(game.lagrangian)}`, expected "
+            "`Kinetic(weight)`, or `NoCost()`: it regresses the same velocities whatever they "
+            "cost; train by `ActionMatching`, whose control is that of the cost, or declare a "
+            "soft end, `KL(reference)`, and train by `PathLikelihood` and `TransportCost`."
+        )
+    places = jax.random.normal(jax.random.key(0), (4, dim))
+    times = game.dynamics.horizon * jnp.asarray([0.1, 0.4, 0.6, 0.9])
+    if jnp.any(jax.vmap(game.dynamics.free)(times, places) != 0):
+        raise ValueError(
+            f"`{owner}` got a game whose dynamics `{name_of(game.dynamics)}` have a drift, "
+            "expected none: a straight line is not the way that costs least beside a drift; train "
+            "by `ActionMatching`, or by `PathLikelihood` and `TransportCost`."
+        )
 
 
 def _check_noise(owner: str, name: str, value: float) -> None:

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from mfgen._types import Batch, Key, Scalar
 from mfgen.models.base import AbstractModel, AbstractNormalised
 from mfgen.problem.game import MFG
+from mfgen.train.noised import noising_of
 from mfgen.train.objective import AbstractObjective
+from mfgen.train.payment import WHOLE, Pays
 
 
 class MaximumLikelihood(AbstractObjective):
@@ -20,6 +22,12 @@ class MaximumLikelihood(AbstractObjective):
     Raises:
         TypeError: if the model is not normalised by construction.
     """
+
+    def check(self, game: MFG) -> None:
+        noising_of(game, "MaximumLikelihood")
+
+    def pays(self, game: MFG) -> Pays:
+        return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         del key

@@ -28,6 +28,7 @@ from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
 from mfgen.train import selection
+from mfgen.train.coverage import check_coverage
 from mfgen.train.failure import NonFiniteError
 from mfgen.train.history import Callback, History
 from mfgen.train.objective import AbstractObjective, Combination
@@ -84,7 +85,9 @@ def fit(
         The trained model and its `History`; `history.selection` has the weights that were tried.
 
     Raises:
-        ValueError: for data or an energy that cannot be trained on, or settings out of range.
+        ValueError, TypeError: for data or an energy that cannot be trained on, settings out of
+            range, or an objective that is not the game's: a part of the game that it leaves out,
+            pays twice or contradicts is named (`mfgen.train.coverage`).
         NonFiniteError: if a loss term or the gradient is not finite, with every weight of `select`.
         CheckpointError: if `checkpoints` cannot be resumed from, or hold a run already.
     """
@@ -99,7 +102,8 @@ def fit(
         positive("fit", "learning_rate", learning_rate)
         positive("fit", "clip", clip)
         optimiser = default_optimiser(float(learning_rate), steps, float(clip))
-    objective.check(game)
+    weighted = 1.0 * objective
+    choice = _checked_choice(game, weighted, select, held_out is not None, data.shape[1])
     chosen = optimiser
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
 
@@ -122,15 +126,8 @@ def fit(
                 checkpoints.wait()
         return eqx.combine(state.average if judge is None else state.best, static), history
 
-    weighted = 1.0 * objective
-    if select is None:
+    if choice is None:
         return train(weighted, callback, checkpoints)
-    if held_out is None:
-        raise ValueError(
-            "`fit` got select without validation, expected held-out samples to choose by: pass "
-            "validation=..., samples that are not among `data`."
-        )
-    choice = selection.choice(weighted, select)
     return selection.select(train, weighted, choice, callback, checkpoints)
 
 
@@ -190,6 +187,25 @@ def _last_saved(checkpoints: Checkpoints | None) -> str | None:
         return None
     checkpoints.wait()
     return str(checkpoints.directory / str(checkpoints.latest))
+
+
+def _checked_choice(
+    game: MFG,
+    objective: Combination,
+    select: Mapping[str, Sequence[float]] | None,
+    validated: bool,
+    dim: int,
+) -> selection.Choice | None:
+    """What `select` asks for, once every objective that is trained on is known to be the game's."""
+    if select is not None and not validated:
+        raise ValueError(
+            "`fit` got select without validation, expected held-out samples to choose by: pass "
+            "validation=..., samples that are not among `data`."
+        )
+    choice = selection.choice(objective, select)
+    for tried in selection.candidates(objective, choice):
+        check_coverage(game, tried, dim)
+    return choice
 
 
 def _check_settings(steps: int, batch_size: int, average: float, every: int) -> None:

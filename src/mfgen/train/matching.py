@@ -33,6 +33,7 @@ from mfgen.train.noised import (
     scaled_score,
 )
 from mfgen.train.objective import AbstractObjective
+from mfgen.train.payment import WHOLE, Pays
 
 
 class DenoisingScoreMatching(AbstractObjective):
@@ -43,6 +44,12 @@ class DenoisingScoreMatching(AbstractObjective):
     """
 
     law: AbstractNoiseLaw = LogUniform()
+
+    def check(self, game: MFG) -> None:
+        noising_of(game, "DenoisingScoreMatching")
+
+    def pays(self, game: MFG) -> Pays:
+        return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         noising = noising_of(game, "DenoisingScoreMatching")
@@ -62,6 +69,12 @@ class ImplicitScoreMatching(AbstractObjective):
     """
 
     law: AbstractNoiseLaw = LogUniform()
+
+    def check(self, game: MFG) -> None:
+        noising_of(game, "ImplicitScoreMatching")
+
+    def pays(self, game: MFG) -> Pays:
+        return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         noising = noising_of(game, "ImplicitScoreMatching")
@@ -91,6 +104,12 @@ class SlicedScoreMatching(AbstractObjective):
                 f"`SlicedScoreMatching` got slices = {self.slices}, expected at least 1: "
                 "pass slices=1."
             )
+
+    def check(self, game: MFG) -> None:
+        noising_of(game, "SlicedScoreMatching")
+
+    def pays(self, game: MFG) -> Pays:
+        return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         noising = noising_of(game, "SlicedScoreMatching")

@@ -8,6 +8,9 @@ objectives, so a regularised loss is written as in a paper,
 Terms are of two sorts: those that measure the fit to the data, and regularisers, which ask for
 something else of the model. A validation counts the former alone (`mfgen.train.validation`).
 
+A loss states which parts of the game's cost it pays for (`pays`); a training whose losses are not
+those of its game is refused before it begins (`mfgen.train.coverage`).
+
 All terms of one step receive the same random key: terms that draw noised points do so by the same
 rule and therefore share them. Where two terms need the same derivatives of the model at them, one
 of the objectives may offer both in one pass (`joined`); and any number of terms that are measured
@@ -26,13 +29,14 @@ import jax.numpy as jnp
 from mfgen._types import Batch, Key, Scalar
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
+from mfgen.train.payment import NOTHING, Pays
 
 
 class AbstractObjective(eqx.Module):
     """A scalar to be minimised over models.
 
-    To add one, give `__call__(game, model, batch, *, key)`, a mean over the rows of the batch;
-    addition and multiplication by a number come with it.
+    To add one, give `__call__(game, model, batch, *, key)`, a mean over the rows of the batch, and
+    say in `pays` what it pays for; addition and multiplication by a number come with it.
 
     Attributes:
         regularises: whether it asks for anything else than fit to the data.
@@ -43,6 +47,17 @@ class AbstractObjective(eqx.Module):
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         """The objective on a batch of data of shape `[n, dim]`."""
+
+    def pays(self, game: MFG) -> Pays | None:
+        """What it pays for of the game's cost, `Pays(lagrangian=1.0)` for E int L; see `Pays`.
+
+        A loss that does not say is taken to pay for the whole game: `None`. A regulariser pays for
+        nothing.
+
+        Raises:
+            ValueError, TypeError: for a game with a part that the loss contradicts.
+        """
+        return NOTHING if self.regularises else None
 
     def check(self, game: MFG) -> None:
         """Raises a `ValueError` for a game that it cannot be evaluated on, before any training."""
@@ -66,10 +81,10 @@ class AbstractObjective(eqx.Module):
     def __add__(self, other: "AbstractObjective") -> "Combination":
         return Combination(_parts(self) + _parts(other))
 
-    def __mul__(self, factor: float) -> "Combination":
+    def __mul__(self, factor: float | int) -> "Combination":
         return Combination(tuple((factor * weight, part) for weight, part in _parts(self)))
 
-    def __rmul__(self, factor: float) -> "Combination":
+    def __rmul__(self, factor: float | int) -> "Combination":
         return self * factor
 
 
@@ -124,7 +139,7 @@ class Combination(AbstractObjective):
         parts: pairs (weight, objective).
     """
 
-    parts: tuple[tuple[float, AbstractObjective], ...]
+    parts: tuple[tuple[float | int, AbstractObjective], ...]
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         return self.evaluate(game, model, batch, key=key).total
@@ -212,7 +227,7 @@ class Combination(AbstractObjective):
         return tuple(names)
 
 
-def _parts(objective: AbstractObjective) -> tuple[tuple[float, AbstractObjective], ...]:
+def _parts(objective: AbstractObjective) -> tuple[tuple[float | int, AbstractObjective], ...]:
     if isinstance(objective, Combination):
         return objective.parts
     return ((1.0, objective),)

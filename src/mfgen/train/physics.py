@@ -32,6 +32,7 @@ from mfgen.train.laplacian import AbstractLaplacian, Exact, Hutchinson, probe_ke
 from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.noised import noising_of
 from mfgen.train.objective import AbstractObjective, AbstractPair
+from mfgen.train.payment import Pays
 from mfgen.train.penalty import AbstractPenalty, Squared, penalise
 from mfgen.train.weighting import AbstractWeighting, Flat
 
@@ -86,6 +87,9 @@ class HJB(AbstractObjective):
 
         return chunked_mean(penalised, model, (tuple(points), keys))
 
+    def pays(self, game: MFG) -> Pays:
+        return Pays(equations=frozenset({"hjb"}))
+
     def joined(self, other: AbstractObjective, model: AbstractModel) -> AbstractPair | None:
         """Score matching at the same noised points shares the evaluation of the network there."""
         if not (
@@ -117,6 +121,9 @@ class ScoreHJB(AbstractObjective):
     collocation: AbstractCollocation = NoisedData()
     points: int | None = eqx.field(static=True, default=64)
     weighting: AbstractWeighting = Flat()
+
+    def pays(self, game: MFG) -> Pays:
+        return Pays(equations=frozenset({"hjb"}))
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         noising = noising_of(game, "ScoreHJB")

@@ -40,13 +40,22 @@ class Choice(NamedTuple):
         return tuple(Trial(self.term, w, i, count) for i, w in enumerate(self.weights))
 
 
-def choice(objective: Combination, select: Mapping[str, Sequence[float]]) -> Choice:
-    """What `select` asks for, as in `fit`.
+def candidates(objective: Combination, choice: Choice | None) -> tuple[Combination, ...]:
+    """The objectives that are trained on: one for each weight if there is a choice."""
+    if choice is None:
+        return (objective,)
+    return tuple(_weighted(objective, choice.place, weight) for weight in choice.weights)
+
+
+def choice(objective: Combination, select: Mapping[str, Sequence[float]] | None) -> Choice | None:
+    """What `select` asks for, as in `fit`; `None` if it asks for nothing.
 
     Raises:
         ValueError: unless it names one regulariser among other terms, and weights that are
             different, finite and not negative.
     """
+    if select is None:
+        return None
     if len(select) != 1:
         raise ValueError(
             f"`fit` got select for {len(select)} terms ({', '.join(select) or 'none'}), expected "

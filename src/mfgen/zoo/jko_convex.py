@@ -35,6 +35,7 @@ from mfgen.problem.game import MFG
 from mfgen.simulate.integrator import positive_count
 from mfgen.train.loop import fit
 from mfgen.train.objective import AbstractObjective
+from mfgen.train.payment import WHOLE, Pays
 from mfgen.zoo.flows import flow_game
 from mfgen.zoo.movement import all_laws, first_law, next_law
 
@@ -71,6 +72,9 @@ class ConvexStep(AbstractObjective):
     """
 
     target: AbstractEvaluable
+
+    def pays(self, game: MFG) -> Pays:
+        return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         if not isinstance(model, Transport):

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from mfgen.density.base import AbstractDensity, AbstractNoisable
 from mfgen.density.gaussian import Gaussian
+from mfgen.density.labels import Labelled, LabelledPoints
 from mfgen.problem.cost import ScoreLagrangian
 from mfgen.problem.functional import CrossEntropy
 from mfgen.problem.game import MFG
@@ -34,7 +35,16 @@ def score_based(noising: AbstractNoising, target: AbstractDensity) -> MFG:
 
     Returns:
         The game, with the reference Gaussian at the noisy end as its initial density.
+
+    Raises:
+        TypeError: for a target with labels, which noise would move.
     """
+    if isinstance(target, (LabelledPoints, Labelled)):
+        raise TypeError(
+            f"`score_based` got a target with labels, `{type(target).__name__}`, expected points "
+            "alone: noise would move the labels too. Make a game for each label, or a flow from "
+            "the labelled points, such as `flow_matching`, whose labels are at rest."
+        )
     dynamics = TimeReversal(noising)
     return MFG(
         dynamics,
