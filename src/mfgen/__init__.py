@@ -155,6 +155,10 @@ from mfgen.train.coupling import EntropicTransport as EntropicTransport
 from mfgen.train.coupling import ExactTransport as ExactTransport
 from mfgen.train.coupling import Independent as Independent
 from mfgen.train.coupling import OptimalTransport as OptimalTransport
+from mfgen.train.duel import Duel as Duel
+from mfgen.train.duel import fit_duel as fit_duel
+from mfgen.train.ending import PathCost as PathCost
+from mfgen.train.ending import PathCostate as PathCostate
 from mfgen.train.failure import NonFiniteError as NonFiniteError
 from mfgen.train.flow import JacobianPenalty as JacobianPenalty
 from mfgen.train.flow import PathHJB as PathHJB
@@ -177,6 +181,7 @@ from mfgen.train.noised import Levels as Levels
 from mfgen.train.noised import LogUniform as LogUniform
 from mfgen.train.objective import AbstractObjective as AbstractObjective
 from mfgen.train.paths import Paths as Paths
+from mfgen.train.payment import Pays as Pays
 from mfgen.train.penalty import Absolute as Absolute
 from mfgen.train.penalty import Huber as Huber
 from mfgen.train.penalty import Squared as Squared
