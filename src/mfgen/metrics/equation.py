@@ -48,7 +48,7 @@ def hjb_error(
     """
     stratified.check_even("hjb_error", n)
     noising = noising_of(game, "hjb_error")
-    points = jnp.asarray(door.sample("hjb_error", "data", data))
+    points = door.held("hjb_error", "data", data)
     return _error(game, noising, potential, points, n, key)
 
 
@@ -68,7 +68,7 @@ def hjb_profile(
         ValueError: times outside the game; data of the wrong shape or not finite.
     """
     noising = noising_of(game, "hjb_profile")
-    points = jnp.asarray(door.sample("hjb_profile", "data", data))
+    points = door.held("hjb_profile", "data", data)
     checked = stratified.check_times("hjb_profile", noising, times)
     return _profile(game, noising, potential, points, checked, key)
 

@@ -20,7 +20,6 @@ References:
 import math
 from collections.abc import Callable
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
@@ -49,7 +48,7 @@ def log_weights(
     Raises:
         ValueError: no samples, or values that are not one per sample.
     """
-    points = jnp.asarray(door.sample("log_weights", "samples", samples, least=1))
+    points = door.held("log_weights", "samples", samples, least=1)
     if callable(model_log_density):
         model_log_density = evaluate(model_log_density, points)
     model = door.values("log_weights", "model_log_density", model_log_density, least=1)

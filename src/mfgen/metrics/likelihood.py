@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
@@ -63,7 +62,7 @@ def kl(
     Raises:
         ValueError: fewer than 2 samples, or values that are not one per sample.
     """
-    points = jnp.asarray(door.sample("kl", "samples", samples))
+    points = door.held("kl", "samples", samples)
     exact = evaluate(truth.log_density, points)
     if callable(model_log_density):
         model_log_density = evaluate(model_log_density, points)

@@ -148,7 +148,9 @@ def _on_line(x: door.Points, y: door.Points) -> tuple[float, np.ndarray, np.ndar
     # The line has one direction to project on.
     cost = np.mean((np.sort(x[:, 0]) - np.sort(y[:, 0])) ** 2)
     levels = _pair_levels(len(x), len(y))
-    _, phi, psi = _slices(jnp.asarray(x), jnp.asarray(y), jnp.ones((1, 1)), levels)
+    centre = y.mean(axis=0)
+    moved = jnp.asarray(x - centre), jnp.asarray(y - centre)
+    _, phi, psi = _slices(*moved, jnp.ones((1, 1)), levels)
     return float(cost), np.asarray(phi), np.asarray(psi)
 
 

@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Key, Scalar, State
 from mfgen.density.base import AbstractDensity
+from mfgen.math.count import count
 from mfgen.problem.dynamics import positive
 
 
@@ -95,10 +96,7 @@ def lipschitz_critic(
     """
     positive("lipschitz_critic", "lipschitz", lipschitz)
     for name, size in (("dim", dim), ("width", width), ("depth", depth)):
-        if size < 1:
-            raise ValueError(
-                f"`lipschitz_critic` got {name} = {size}, expected a whole number of at least 1."
-            )
+        count("lipschitz_critic", name, size, wanted="a whole number of at least 1")
     if activation is max_min and width % 2:
         raise ValueError(
             f"`lipschitz_critic` got width = {width}, expected an even number: `max_min` sorts the "

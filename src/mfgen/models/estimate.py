@@ -21,6 +21,7 @@ from jaxtyping import ArrayLike
 
 from mfgen._types import Key
 from mfgen.data.validate import check_samples
+from mfgen.math.count import count
 from mfgen.models import heldout, mixing
 from mfgen.models.bandwidth import BANDWIDTHS, Bandwidths, best_bandwidth, correlated, isotropic
 from mfgen.models.heldout import Points
@@ -102,10 +103,7 @@ def mixture_estimate(
         TypeError: if the game is not score-based.
     """
     noising, points = _given("mixture_estimate", game, data, folds)
-    if starts < 1:
-        raise ValueError(
-            f"`mixture_estimate` got starts = {starts}, expected at least 1: pass starts=4."
-        )
+    count("mixture_estimate", "starts", starts, advice="pass starts=4")
     rng = heldout.generator(key)
     # EM starts from clusters and adds one ridge to all axes: both want coordinates of one size.
     mean, scale = points.mean(axis=0), points.std(axis=0)
@@ -153,7 +151,7 @@ def _counts(components: int | None, shape: tuple[int, ...], train: int) -> tuple
     if components is None:
         many = mixing.MANY if shape[1] == _PLANE and shape[0] >= _MANY else ()
         return tuple(count for count in (*mixing.COUNTS, *many) if count <= max(train // 2, 1))
-    if not 1 <= components <= train:
+    if not 1 <= count("mixture_estimate", "components", components) <= train:
         raise ValueError(
             f"`mixture_estimate` got components = {components} for {train} samples to fit them to, "
             "expected between 1 and as many: pass fewer components."

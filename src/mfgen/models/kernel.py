@@ -20,6 +20,7 @@ from jaxtyping import Array, ArrayLike, Float
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.data.validate import check_samples
 from mfgen.density.gaussian import GaussianMixture
+from mfgen.math.count import count
 from mfgen.models.base import AbstractNormalised
 from mfgen.models.precondition import precondition
 from mfgen.models.spectral import SpectralPotential
@@ -111,7 +112,7 @@ def kernel_potential(
         ValueError: for bad data, or a number of components out of range.
     """
     points = jnp.asarray(check_samples(data, name="data"))
-    if not 1 <= components <= points.shape[0]:
+    if not 1 <= count("kernel_potential", "components", components) <= points.shape[0]:
         raise ValueError(
             f"`kernel_potential` got components = {components} for {points.shape[0]} samples, "
             "expected between 1 and the number of samples: pass fewer components."

@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.math.autodiff import Jet
+from mfgen.math.count import count
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
 
@@ -135,11 +136,7 @@ def ot_flow_potential(
     inputs = game.initial.dim + 1
     rank = min(10, inputs) if rank is None else rank
     for name, size in (("width", width), ("depth", depth), ("rank", rank)):
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(
-                f"`ot_flow_potential` got {name} = {size}, expected a positive integer: pass "
-                f"{name} >= 1."
-            )
+        count("ot_flow_potential", name, size)
     factor_key, *keys = jax.random.split(key, depth + 1)
     fans = [inputs, *[width] * (depth - 1)]
     pairs = [jax.random.split(key) for key in keys]

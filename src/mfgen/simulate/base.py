@@ -17,6 +17,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Float, Num
 
 from mfgen._types import Batch, Key, Scalar, State
+from mfgen.math import entry
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 
@@ -82,9 +83,7 @@ def check_points(owner: str, game: MFG, x: Num[ArrayLike, "..."]) -> Batch:
     Raises:
         ValueError: on another shape, no points, or entries that are not finite.
     """
-    points = jnp.asarray(x)
-    if not jnp.issubdtype(points.dtype, jnp.floating):
-        points = points.astype(float)
+    points = entry.given(x, f"`{owner}` got points with")
     wanted = "dim" if game.initial is None else game.initial.dim
     fits = points.ndim == 2 and points.shape[0] > 0 and wanted in ("dim", points.shape[1])
     if not fits:
@@ -92,6 +91,7 @@ def check_points(owner: str, game: MFG, x: Num[ArrayLike, "..."]) -> Batch:
             f"`{owner}` got points of shape {points.shape}, expected [n, {wanted}] with n >= 1: "
             "pass one row for each point."
         )
+    points = entry.single(points, f"`{owner}` got points with")
     rows = np.zeros(1) if isinstance(points, Tracer) else ~np.isfinite(points).all(axis=1)
     if rows.any():
         raise ValueError(

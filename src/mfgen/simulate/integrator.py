@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from mfgen._types import Scalar, Time
+from mfgen.math.count import count
 
 Value = PyTree[Float[Array, "..."]]
 Slope = Callable[[Time, Value], Value]
@@ -161,10 +162,7 @@ class Adaptive(AbstractIntegrator):
 
 def positive_count(owner: str, name: str, value: int) -> None:
     """Raises a `ValueError` in the name of `owner` unless `value` is a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"`{owner}` got {name} = {value}, expected a positive integer: pass {name} >= 1."
-        )
+    count(owner, name, value)
 
 
 def _along(y: Value, step: Scalar, slope: Value) -> Value:

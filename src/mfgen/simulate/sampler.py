@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, State
+from mfgen.math.count import count
 from mfgen.models.base import AbstractModel, score
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import AbstractSampler, Arrival, check_finished, map_chunks
@@ -65,7 +66,7 @@ def sample(
         x = sample(game, model, 1000, key=key)
         x = sample(game, model, 1000, key=key, method=ProbabilityFlow(Adaptive(1e-5)))
     """
-    positive_count("sample", "n", n)
+    n = count("sample", "n", n)
     positive_count("sample", "chunk", chunk)
     if method is None:
         method = ProbabilityFlow() if game.dynamics.deterministic else StochasticHeun()

@@ -12,7 +12,6 @@ References: L. Prechelt (1998), "Early stopping, but when?"; those of `mfgen.tra
 """
 
 import math
-import numbers
 import time
 from collections.abc import Mapping, Sequence
 
@@ -24,6 +23,7 @@ from jaxtyping import ArrayLike
 
 from mfgen._types import Batch, Key
 from mfgen.data.validate import check_samples
+from mfgen.math.count import count
 from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
@@ -198,11 +198,7 @@ def _check_settings(steps: int, batch_size: int, average: float, every: int) -> 
         ("batch_size", batch_size, 1),
         ("every", every, 1),
     ):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-            raise ValueError(
-                f"`fit` got {name} = {value}, expected a whole number of at least {least}: pass "
-                f"{name}={max(least, 100)}."
-            )
+        count("fit", name, value, least=least, advice=f"pass {name}={max(least, 100)}")
     if not 0 <= average < 1:
         raise ValueError(
             f"`fit` got average = {average}, expected a decay in [0, 1): pass average=0.999, or 0 "
