@@ -5,13 +5,14 @@ nothing to do with row i of the next. A file of them is read by `mfgen.data.tabl
 """
 
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
+from mfgen._types import Given
 from mfgen.data.validate import check_finite, check_numbers
 
 
 def check_snapshots(
-    owner: str, samples: ArrayLike, times: object
+    owner: str, samples: Given, times: object
 ) -> tuple[Float[np.ndarray, "times n dim"], Float[np.ndarray, "times"]]:
     """Return snapshots and their times as float64 arrays, or say what is wrong with them.
 

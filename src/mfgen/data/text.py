@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 _SHOWN = 40  # characters of a field in an error
-_INDEX = ("", "unnamed: 0", "index", "level_0", "id", "row")
+_NAMELESS = ("", "unnamed: 0")
+_INDEX = (*_NAMELESS, "x0", "index", "level_0", "id", "row")
 
 
 def read_csv(
@@ -64,10 +65,13 @@ def read_csv(
 
 
 def index_column(names: tuple[str, ...], rows: Float[np.ndarray, "n dim"]) -> int | None:
-    """Return the first column that only counts the rows, nameless or named like an index."""
+    """Return the first column that is the number of its row: counted, or nameless and whole."""
     for column, name in enumerate(names):
-        counts = len(rows) > 2 and rows.shape[1] > 1 and bool((np.diff(rows[:, column]) == 1).all())
-        if counts and name.lower() in _INDEX:
+        values, name = rows[:, column], name.lower()
+        counted = name in _INDEX and bool((np.diff(values) == 1).all())
+        numbered = name in _NAMELESS and bool((values == np.round(values)).all())
+        distinct = len(np.unique(values)) == len(values) > 2
+        if rows.shape[1] > 1 and distinct and (counted or numbered):
             return column
     return None
 

@@ -14,7 +14,7 @@ where a good one exists, a sample drawn with a fixed key otherwise.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import equinox as eqx
@@ -22,12 +22,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Inexact, Num, PyTree
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Given, Key, Scalar, State
 
 Matrix = Float[Array, "dim dim"]
 Weights = Float[Array, "n"]
 Number = Num[ArrayLike, ""]
-Values = ArrayLike | Sequence
+Values = Given
 
 Value = TypeVar("Value", bound=PyTree[Inexact[Array, "..."]])
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax.core import Tracer
 
 from mfgen._types import Batch, Key, State
-from mfgen.density.base import AbstractDensity, Matrix, Number, Weights, weighted_moments
+from mfgen.density.base import AbstractDensity, Matrix, Number, Values, Weights, weighted_moments
 from mfgen.density.gaussian import GaussianMixture
 from mfgen.math import entry
 
@@ -31,7 +31,7 @@ class Empirical(AbstractDensity):
 
     points: Batch
 
-    def __init__(self, points: Batch | np.ndarray):
+    def __init__(self, points: Values):
         points = entry.given(points, "`Empirical` got points with")
         if points.ndim != 2 or points.size == 0:
             raise ValueError(

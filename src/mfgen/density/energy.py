@@ -25,9 +25,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Given, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Number, Weights
 from mfgen.math import entry
 from mfgen.math.count import count
@@ -92,7 +92,7 @@ class Unnormalised(AbstractEvaluable):
         )
 
 
-def check_energy(owner: str, energy: Callable[[State], Scalar], points: ArrayLike) -> None:
+def check_energy(owner: str, energy: Callable[[State], Scalar], points: Given) -> None:
     """Raises in the name of `owner` unless the energy and its gradient are finite at the points.
 
     **Arguments:**

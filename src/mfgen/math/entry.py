@@ -93,7 +93,8 @@ def point(owner: str, x: Any, dim: int) -> Array:
     Raises:
         ValueError: in the name of `owner`, for a point of another space and for many points.
     """
-    place = jnp.asarray(given(x, f"`{owner}` got a point of"))
+    place = given(x, f"`{owner}` got a point with")
+    place = place if isinstance(place, jax.Array) else jnp.asarray(place)
     if place.shape != (dim,):
         raise ValueError(
             f"`{owner}` got a point of shape {place.shape}, expected ({dim},): pass one point of "

@@ -19,8 +19,8 @@ Reference: D. Lopez-Paz, M. Oquab, "Revisiting classifier two-sample tests" (201
 import math
 
 import numpy as np
-from jaxtyping import ArrayLike
 
+from mfgen._types import Given
 from mfgen.metrics import door
 from mfgen.metrics.estimate import Estimate
 
@@ -30,7 +30,7 @@ _TREES = 100
 _LEAST_IN_LEAF = 5
 
 
-def c2st(x: ArrayLike, y: ArrayLike, *, seed: int = 0) -> Estimate:
+def c2st(x: Given, y: Given, *, seed: int = 0) -> Estimate:
     """The accuracy of a classifier that tells two samples of equal size apart, on unseen points.
 
     Arguments:

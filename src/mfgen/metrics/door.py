@@ -5,19 +5,18 @@ numbers. They are kept in float64 on the host, where means are removed before an
 |x|^2 + |y|^2 - 2 x.y loses the small distances when the cloud lies far from the origin.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
+from mfgen._types import Given
 from mfgen.math import entry
 
 Points = Float[np.ndarray, "n dim"]
 # One number per sample, per seed or per bandwidth.
-Numbers = ArrayLike | Sequence[float]
+Numbers = Given
 
 
-def sample(owner: str, name: str, points: ArrayLike, *, least: int = 2) -> Points:
+def sample(owner: str, name: str, points: Given, *, least: int = 2) -> Points:
     """Returns `points` as a float64 array `[n, dim]`, or raises in the name of `owner`."""
     array = np.asarray(entry.real(points, f"`{owner}` got `{name}` with"), dtype=np.float64)
     if array.ndim != 2 or array.shape[1] == 0:
@@ -39,13 +38,13 @@ def sample(owner: str, name: str, points: ArrayLike, *, least: int = 2) -> Point
     return array
 
 
-def held(owner: str, name: str, points: ArrayLike, *, least: int = 2) -> Float[Array, "n dim"]:
+def held(owner: str, name: str, points: Given, *, least: int = 2) -> Float[Array, "n dim"]:
     """The same in the working precision, for what is evaluated at the points themselves."""
     array = sample(owner, name, points, least=least)
     return entry.single(array, f"`{owner}` got `{name}` with")
 
 
-def samples(owner: str, least: int, **named: ArrayLike) -> list[Float[np.ndarray, "_ dim"]]:
+def samples(owner: str, least: int, **named: Given) -> list[Float[np.ndarray, "_ dim"]]:
     """Returns several clouds of points of one space, or raises in the name of `owner`."""
     arrays = [sample(owner, name, points, least=least) for name, points in named.items()]
     dims = {name: array.shape[1] for name, array in zip(named, arrays, strict=True)}

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Scalar, State
+from mfgen._types import Batch, Given, Scalar, State
 from mfgen.density.base import AbstractEvaluable
 from mfgen.metrics import door
 from mfgen.metrics.estimate import Estimate, Number, mean_number
@@ -45,8 +45,8 @@ class OneShotError(NamedTuple):
 
 def kl(
     truth: AbstractEvaluable,
-    model_log_density: Callable[[State], Scalar] | ArrayLike,
-    samples: ArrayLike,
+    model_log_density: Callable[[State], Scalar] | Given,
+    samples: Given,
 ) -> Estimate:
     """KL(truth | model) = E_truth[log truth - log model], in nats.
 

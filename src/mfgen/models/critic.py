@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Key, Scalar, State
 from mfgen.density.base import AbstractDensity
+from mfgen.math import entry
 from mfgen.math.count import count
 from mfgen.problem.dynamics import positive
 
@@ -56,6 +57,7 @@ class LipschitzCritic(eqx.Module):
     bounded: bool = eqx.field(static=True, default=False)
 
     def __call__(self, x: State) -> Scalar:
+        x = entry.point("LipschitzCritic", x, self.centre.size)
         centre, scale, bound = jax.lax.stop_gradient((self.centre, self.scale, self.lipschitz))
         layers = self.layers if self.bounded else tuple(map(_bounded, self.layers))
         hidden = (x - centre) / scale

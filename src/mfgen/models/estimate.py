@@ -17,9 +17,8 @@ algorithm" (1977); B. J. Zhang et al. (2024), arXiv 2402.06162 (kernel models of
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike
 
-from mfgen._types import Key
+from mfgen._types import Given, Key
 from mfgen.data.validate import check_samples
 from mfgen.math.count import count
 from mfgen.models import heldout, mixing
@@ -39,7 +38,7 @@ _PLANE, _MANY = 2, 5000
 
 def kernel_estimate(
     game: MFG,
-    data: ArrayLike,
+    data: Given,
     *,
     folds: int = 5,
     bandwidths: Bandwidths = BANDWIDTHS,
@@ -77,7 +76,7 @@ def kernel_estimate(
 
 def mixture_estimate(
     game: MFG,
-    data: ArrayLike,
+    data: Given,
     *,
     components: int | None = None,
     folds: int = 5,
@@ -128,7 +127,7 @@ def mixture_estimate(
     )
 
 
-def _given(owner: str, game: MFG, data: ArrayLike, folds: int) -> tuple[AbstractNoising, Points]:
+def _given(owner: str, game: MFG, data: Given, folds: int) -> tuple[AbstractNoising, Points]:
     """The noising of the game and the checked data."""
     scaling = precondition(game)
     points = check_samples(data, name="data").astype(np.float64)

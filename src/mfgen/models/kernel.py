@@ -15,11 +15,12 @@ memorization" (B. J. Zhang et al. 2024), arXiv 2402.06162 (kernel models of the 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Key, Scalar, State, Time
+from mfgen._types import Given, Key, Scalar, State, Time
 from mfgen.data.validate import check_samples
 from mfgen.density.gaussian import GaussianMixture
+from mfgen.math import entry
 from mfgen.math.count import count
 from mfgen.models.base import AbstractNormalised
 from mfgen.models.precondition import precondition
@@ -47,7 +48,7 @@ class KernelPotential(AbstractNormalised):
     shears: Float[Array, "K dim dim"] | None
 
     def __call__(self, t: Time, x: State) -> Scalar:
-        s = self.noising.horizon - t
+        x, s = entry.point("KernelPotential", x, self.centres.shape[1]), self.noising.horizon - t
         signal, noise = self.noising.signal(s), self.noising.noise(s)
         offsets = x[None, :] - signal * self.centres
         log_weights = jax.nn.log_softmax(self.logits)
@@ -92,7 +93,7 @@ def _gaussian_terms(covariance: Array, offset: Array) -> tuple[Array, Array]:
 
 def kernel_potential(
     game: MFG,
-    data: ArrayLike,
+    data: Given,
     *,
     components: int = 20,
     full: bool = True,

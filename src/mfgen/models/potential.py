@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Costate, Key, Scalar, State, Time
+from mfgen.math import entry
 from mfgen.math.autodiff import Jet
 from mfgen.math.count import count
 from mfgen.models.base import AbstractPotential
@@ -53,6 +54,7 @@ class OTFlowPotential(AbstractPotential):
     constant: Scalar
 
     def __call__(self, t: Time, x: State) -> Scalar:
+        x = entry.point("OTFlowPotential", x, self.lift.shape[1] - 1)
         return self._forward(_joint(t, x))[0]
 
     def costate(self, t: Time, x: State) -> Costate:

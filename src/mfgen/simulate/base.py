@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Bool, Float, Num
+from jaxtyping import Array, Bool, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Given, Key, Scalar, State
 from mfgen.math import entry
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
@@ -77,7 +77,7 @@ class AbstractSampler(eqx.Module):
         """Carries x, a point of the reference, to the end of time where the data are."""
 
 
-def check_points(owner: str, game: MFG, x: Num[ArrayLike, "..."]) -> Batch:
+def check_points(owner: str, game: MFG, x: Given) -> Batch:
     """The points as an array `[n, dim]` of floats, checked in the name of `owner`.
 
     Raises:

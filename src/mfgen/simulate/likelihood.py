@@ -23,9 +23,9 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Num
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Given, Key, Scalar, State
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import check_finished, check_points, map_chunks
@@ -121,7 +121,7 @@ Method = AbstractLikelihood | str
 def log_prob(
     game: MFG,
     model: AbstractModel,
-    x: Num[ArrayLike, "..."],
+    x: Given,
     *,
     key: Key | None = None,
     method: Method = "flow",
@@ -160,7 +160,7 @@ def log_prob(
 def estimate_log_prob(
     game: MFG,
     model: AbstractModel,
-    x: Num[ArrayLike, "..."],
+    x: Given,
     *,
     key: Key | None = None,
     method: Method = "flow",
@@ -174,7 +174,7 @@ def _evaluate(
     owner: str,
     game: MFG,
     model: AbstractModel,
-    x: Num[ArrayLike, "..."],
+    x: Given,
     key: Key | None,
     method: Method,
     chunk: int,

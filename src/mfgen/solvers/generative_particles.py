@@ -23,9 +23,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, ArrayLike, PyTree
+from jaxtyping import Array, PyTree
 
-from mfgen._types import Batch, Key, Scalar
+from mfgen._types import Batch, Given, Key, Scalar
 from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
 from mfgen.math.count import count
@@ -40,8 +40,8 @@ _KL = Alpha(1.0)
 
 
 def generative_particles(
-    data: ArrayLike,
-    start: ArrayLike,
+    data: Given,
+    start: Given,
     *,
     steps: int,
     step: float,

@@ -24,9 +24,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar
+from mfgen._types import Batch, Given, Key, Scalar
 from mfgen.data.validate import check_samples
 from mfgen.problem.dynamics import positive
 from mfgen.simulate.integrator import positive_count
@@ -95,7 +95,7 @@ class Descent(NamedTuple):
 
 def descend(
     flow: AbstractParticleFlow,
-    start: ArrayLike,
+    start: Given,
     *,
     steps: int,
     step: float,

@@ -19,9 +19,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import ArrayLike
 
-from mfgen._types import Batch, Key
+from mfgen._types import Batch, Given, Key
 from mfgen.data.validate import check_samples
 from mfgen.math.count import count
 from mfgen.models.base import AbstractModel
@@ -40,7 +39,7 @@ def fit(
     game: MFG,
     model: AbstractModel,
     objective: AbstractObjective,
-    data: ArrayLike,
+    data: Given,
     *,
     steps: int,
     key: Key,
@@ -49,7 +48,7 @@ def fit(
     batch_size: int = 256,
     average: float = 0.999,
     clip: float = 10.0,
-    validation: ArrayLike | None = None,
+    validation: Given | None = None,
     select: Mapping[str, Sequence[float]] | None = None,
     callback: Callback | None = None,
     every: int = 100,
