@@ -8,6 +8,7 @@ enter or leave.
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 Scalar = Float[Array, ""]
@@ -28,3 +29,6 @@ class Container(Protocol):
 
 # Numbers as a user has them; `mfgen.math.entry` reads them.
 Given = ArrayLike | Sequence | Container
+
+# A whole number; `mfgen.math.count` checks it.
+Count = int | np.integer

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from mfgen._types import Given
 from mfgen.math import entry
 
 Samples = Float[np.ndarray, "n dim"] | Float[jax.Array, "n dim"]
@@ -80,7 +81,7 @@ class Standardise:
         """Return log |dy/dx|, to be added to a log density of y to get the one of x."""
         return -float(np.log(self.scale).sum())
 
-    def apply(self, samples: Samples) -> Samples:
+    def apply(self, samples: Given) -> Samples:
         """Map samples `[n, dim]` from original to standardised units."""
         samples = entry.given(samples, "`Standardise` got samples with")
         mean = self.mean.astype(samples.dtype)
@@ -88,7 +89,7 @@ class Standardise:
         centred = (samples - mean[None, :]) - self._as(rest, samples)
         return centred / self._as(self.scale, samples)
 
-    def invert(self, samples: Samples) -> Samples:
+    def invert(self, samples: Given) -> Samples:
         """Map samples `[n, dim]` from standardised to original units.
 
         Those that their own precision does not resolve there come as float64, in NumPy.
@@ -141,7 +142,7 @@ class Whiten:
         """Return log |dy/dx|, to be added to a log density of y to get the one of x."""
         return -float(np.log(np.diagonal(self.factor)).sum())
 
-    def apply(self, samples: Samples) -> Float[np.ndarray, "n dim"]:
+    def apply(self, samples: Given) -> Float[np.ndarray, "n dim"]:
         """Map samples `[n, dim]` from original to whitened units."""
         centred = entry.real(samples, "`Whiten` got samples with") - self.mean[None]
         return np.linalg.solve(self.factor, centred.T).T.astype(centred.dtype)

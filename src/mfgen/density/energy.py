@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Given, Key, Scalar, State
+from mfgen._types import Batch, Count, Given, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Number, Weights
 from mfgen.math import entry
 from mfgen.math.count import count
@@ -57,7 +57,7 @@ class Unnormalised(AbstractEvaluable):
     log_normaliser: Number
     dim: int = eqx.field(static=True)
 
-    def __init__(self, energy: Callable[[State], Scalar], dim: int, log_normaliser: Number = 0.0):
+    def __init__(self, energy: Callable[[State], Scalar], dim: Count, log_normaliser: Number = 0.0):
         dim = count("Unnormalised", "dim", dim, wanted="at least 1")
         point = jax.ShapeDtypeStruct((dim,), jnp.result_type(float))
         shape = jnp.shape(eqx.filter_eval_shape(energy, point))

@@ -18,7 +18,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Count, Key, Scalar, State
 from mfgen.density.base import (
     AbstractDensity,
     AbstractEvaluable,
@@ -155,7 +155,7 @@ def labelled(points: Values, labels: Values) -> Batch:
     return jnp.concatenate([points, given.astype(points.dtype)], axis=1)
 
 
-def one_hot(labels: Values, classes: int) -> Float[Array, "*shape classes"]:
+def one_hot(labels: Values, classes: Count) -> Float[Array, "*shape classes"]:
     """The unit vectors of class numbers 0, ..., classes - 1, of shape `[..., classes]`.
 
     Arguments:

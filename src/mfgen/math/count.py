@@ -36,6 +36,12 @@ def count(
     return number
 
 
+def plain(value: Any) -> Any:
+    """A whole number as an `int`, anything else as it is: for fields that are checked later."""
+    number = whole(value)
+    return value if number is None else number
+
+
 def whole(value: Any) -> int | None:
     """The value as an `int` if it is a whole number by its type, else `None`."""
     try:

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfgen._types import Key, Scalar, State
+from mfgen._types import Count, Key, Scalar, State
 from mfgen.density.base import AbstractDensity
 from mfgen.math import entry
 from mfgen.math.count import count
@@ -74,11 +74,11 @@ class LipschitzCritic(eqx.Module):
 
 
 def lipschitz_critic(
-    dim: int,
+    dim: Count,
     *,
     lipschitz: float = 1.0,
-    width: int = 64,
-    depth: int = 3,
+    width: Count = 64,
+    depth: Count = 3,
     around: AbstractDensity | None = None,
     activation: Callable = max_min,
     key: Key,
@@ -97,8 +97,10 @@ def lipschitz_critic(
         ValueError: for a size below one, an odd width with `max_min`, or L that is not positive.
     """
     positive("lipschitz_critic", "lipschitz", lipschitz)
-    for name, size in (("dim", dim), ("width", width), ("depth", depth)):
+    dim, width, depth = (
         count("lipschitz_critic", name, size, wanted="a whole number of at least 1")
+        for name, size in (("dim", dim), ("width", width), ("depth", depth))
+    )
     if activation is max_min and width % 2:
         raise ValueError(
             f"`lipschitz_critic` got width = {width}, expected an even number: `max_min` sorts the "

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-from mfgen._types import Given, Key, Scalar, State, Time
+from mfgen._types import Count, Given, Key, Scalar, State, Time
 from mfgen.data.validate import check_samples
 from mfgen.density.gaussian import GaussianMixture
 from mfgen.math import entry
@@ -95,7 +95,7 @@ def kernel_potential(
     game: MFG,
     data: Given,
     *,
-    components: int = 20,
+    components: Count = 20,
     full: bool = True,
     key: Key,
 ) -> KernelPotential:
@@ -113,7 +113,8 @@ def kernel_potential(
         ValueError: for bad data, or a number of components out of range.
     """
     points = jnp.asarray(check_samples(data, name="data"))
-    if not 1 <= count("kernel_potential", "components", components) <= points.shape[0]:
+    components = count("kernel_potential", "components", components)
+    if components > points.shape[0]:
         raise ValueError(
             f"`kernel_potential` got components = {components} for {points.shape[0]} samples, "
             "expected between 1 and the number of samples: pass fewer components."

@@ -137,8 +137,10 @@ def ot_flow_potential(
         )
     inputs = game.initial.dim + 1
     rank = min(10, inputs) if rank is None else rank
-    for name, size in (("width", width), ("depth", depth), ("rank", rank)):
+    width, depth, rank = (
         count("ot_flow_potential", name, size)
+        for name, size in (("width", width), ("depth", depth), ("rank", rank))
+    )
     factor_key, *keys = jax.random.split(key, depth + 1)
     fans = [inputs, *[width] * (depth - 1)]
     pairs = [jax.random.split(key) for key in keys]

@@ -41,6 +41,8 @@ class SmoothedPotential(AbstractNormalised):
     centres: Float[Array, "n dim"]
 
     def __init__(self, noising: AbstractNoising, centres: Given, covariance: Given):
+        said = "`SmoothedPotential` got centres with"
+        centres = entry.single(entry.given(centres, said), said)
         centres, covariance = entry.floating(
             "SmoothedPotential", centres=centres, covariance=covariance
         )

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from mfgen._types import Control, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.density.labels import Labelled, LabelledPoints, Rows
-from mfgen.math.count import count
+from mfgen.math.count import count, plain
 from mfgen.problem.dynamics import AbstractDynamics, Gain
 from mfgen.problem.functional import AbstractFunctional, evaluable
 from mfgen.problem.game import MFG
@@ -40,8 +40,8 @@ class WithLabels(AbstractDynamics):
     """
 
     dynamics: AbstractDynamics
-    dim: int = eqx.field(static=True)
-    labels: int = eqx.field(static=True)
+    dim: int = eqx.field(static=True, converter=plain)
+    labels: int = eqx.field(static=True, converter=plain)
 
     def __init__(self, dynamics: AbstractDynamics, dim: int, labels: int):
         if not dynamics.deterministic:
@@ -89,7 +89,7 @@ class OfPoints(AbstractLagrangian):
     """
 
     lagrangian: AbstractLagrangian
-    labels: int = eqx.field(static=True)
+    labels: int = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
         count("OfPoints", "labels", self.labels)
