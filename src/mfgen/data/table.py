@@ -134,9 +134,9 @@ def _refuse_index(path: str | Path, names: tuple[str, ...], samples: np.ndarray)
     column = index_column(names, samples)
     if column is not None:
         raise ValueError(
-            f"`table` got column {column} of `{path}`, {names[column]!r}, that counts the rows "
-            f"from {samples[0, column]:g}, expected features: it is an index; drop it "
-            "(`to_csv(index=False)`), or name the features to keep as `columns`."
+            f"`table` got column {column} of `{path}`, {names[column]!r}, that numbers the rows, "
+            "expected features: it is an index; drop it (`to_csv(index=False)`), or name the "
+            "features to keep as `columns`."
         )
 
 

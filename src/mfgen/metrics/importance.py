@@ -21,9 +21,9 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
-from mfgen._types import Scalar, State
+from mfgen._types import Given, Scalar, State
 from mfgen.density.base import AbstractEvaluable
 from mfgen.metrics import door
 from mfgen.metrics.estimate import Estimate, mean_number
@@ -32,8 +32,8 @@ from mfgen.metrics.likelihood import evaluate
 
 def log_weights(
     target: AbstractEvaluable,
-    model_log_density: Callable[[State], Scalar] | ArrayLike,
-    samples: ArrayLike,
+    model_log_density: Callable[[State], Scalar] | Given,
+    samples: Given,
 ) -> Float[np.ndarray, "n"]:
     """log w = log target - log model at samples of the model.
 
