@@ -5,6 +5,10 @@ shape `[control]`, `p` a costate of shape `[dim]`, `t` a scalar. Batches appear 
 enter or leave.
 """
 
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 Scalar = Float[Array, ""]
@@ -14,3 +18,17 @@ Costate = Float[Array, "dim"]
 Control = Float[Array, "control"]
 Batch = Float[Array, "n dim"]
 Key = PRNGKeyArray
+
+
+@runtime_checkable
+class Container(Protocol):
+    """What NumPy can read: a frame or series of pandas or polars, a tensor."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+# Numbers as a user has them; `mfgen.math.entry` reads them.
+Given = ArrayLike | Sequence | Container
+
+# A whole number; `mfgen.math.count` checks it.
+Count = int | np.integer

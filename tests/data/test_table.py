@@ -175,3 +175,73 @@ def test_quotes_and_blank_lines_are_no_obstacle(tmp_path):
     samples, names = read_table(tmp_path / "a.csv")
     np.testing.assert_array_equal(samples, [[1, 2], [3, 4.5]])
     assert names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("2001,2002,2003\n0.1,0.2,0.3\n0.4,0.5,0.7\n", "line 2001,2002,2003, which may be names"),
+        ("0,1\n0.5,0.25\n0.4,0.5\n0.1,0.9\n", "line 0,1, which may be names"),
+        ("2001,2005\n1,2\n3,4\n5,1\n", "line 2001,2005, which may be names"),
+        ("400.5,401.5,402.5\n1,2.5,3\n2,3,1\n", "line 400.5,401.5,402.5, which may be"),
+        ("1000\n0.5\n0.7\n0.1\n", "line 1000, which may be names"),
+        (",a\n0,1.5\n1,2.5\n2,0.5\n", "column 0 of .*, '', that numbers the rows"),
+        (",a\n7,1.5\n3,2.5\n5,0.5\n", "column 0 of .*, '', that numbers the rows"),
+        ("Unnamed: 0,a\n0,1.5\n1,2.5\n2,0.5\n", "'Unnamed: 0', that numbers the rows"),
+        ("a,index\n0.5,1\n1.5,2\n3.5,3\n", "column 1 of .*'index', that numbers the rows"),
+        ("1,0.5\n2,1.5\n3,0.7\n", "'x0', that numbers the rows"),
+        ("a,b\n1_000,2\n3,4\n", "line 2, column 1 holds '1_000'"),
+        ("1_000,2_000\n3,4\n5,6\n", "line 1, column 1 holds '1_000'"),
+        ("a,b\n\uff11\uff12,2\n3,4\n", "line 2, column 1 holds"),
+        ("1,234\n2,045\n3,999\n", "commas that may separate thousands"),
+        ('a,b\n"1,234",2\n3,4\n', "line 2, column 1 holds '1,234'"),
+        ("a,b,a\n1,2,3\n4,5,7\n", "several columns named 'a'"),
+        ('a,b\n1,2\n"3,4\n' + "5,6\n" * 5000, "fields in line 3|holds"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(tmp_path, text, message):
+    (tmp_path / "odd.csv").write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        table(tmp_path / "odd.csv")
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("2,1\n3,5\n1,4\n", 2),  # whole numbers among whole ones
+        ("5,3\n5.1,3.5\n4.9,3.25\n", 5),  # a row that happens to be whole
+        ("9.5,9\n1,2\n2,3\n3,1\n", 9.5),  # an outlier
+        ("y2001,y2002\n1,2\n2,1\n3,5\n", 1),
+        ("25,170\n31,165\n28,181\n", 25),  # three digits behind the comma
+        ("time,a\n0,5\n1,4\n2,7\n", 0),  # a column that counts, under a name of its own
+    ],
+)
+def test_plain_tables_are_not_taken_for_odd_ones(tmp_path, text, first):
+    (tmp_path / "plain.csv").write_text(text)
+    assert table(tmp_path / "plain.csv", fractions=(0.0, 0.0)).scaling is not None
+    assert read_table(tmp_path / "plain.csv")[0][0, 0] == first
+
+
+def test_an_index_column_is_left_out_by_naming_the_others(tmp_path):
+    (tmp_path / "kept.csv").write_text(",a,b\n0,1.5,2\n1,2.5,1\n2,0.5,0\n")
+    data = table(tmp_path / "kept.csv", columns=["a", "b"], fractions=(0.0, 0.0))
+    assert data.columns == ("a", "b")
+
+
+def test_times_in_seconds_and_small_units_keep_their_digits(tmp_path):
+    # Standardised in float64: a day about now, and charges of electrons.
+    rng = np.random.default_rng(1)
+    samples = np.stack([1.7e9 + 3600 * rng.normal(size=60), 1e-45 * rng.normal(size=60)], axis=1)
+    np.save(tmp_path / "far.npy", samples)
+    data = table(tmp_path / "far.npy", fractions=(0.0, 0.0))
+    np.testing.assert_allclose(data.train.std(axis=0), 1.0, rtol=1e-5)
+    back = np.sort(data.scaling.invert(data.train), axis=0)
+    near = np.sort(samples, axis=0)
+    np.testing.assert_allclose(back[:, 0] - 1.7e9, near[:, 0] - 1.7e9, atol=1e-2)
+    np.testing.assert_allclose(back[:, 1] / 1e-45, near[:, 1] / 1e-45, atol=1e-5)
+
+
+def test_bytes_in_the_other_order_are_the_same_numbers(tmp_path):
+    np.save(tmp_path / "big.npy", SAMPLES.astype(">f8"))
+    np.testing.assert_array_equal(read_table(tmp_path / "big.npy")[0], SAMPLES)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from mfgen.density.base import (
     expectation,
@@ -11,6 +12,7 @@ from mfgen.density.base import (
     score,
     weighted_moments,
 )
+from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
 
 
@@ -49,3 +51,17 @@ def test_weighted_moments_match_numpy(key):
     np.testing.assert_allclose(mean, np.average(points, axis=0, weights=weights), rtol=1e-5)
     expected = np.cov(points.T, aweights=weights, ddof=0)
     np.testing.assert_allclose(covariance, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_moments_far_from_zero_are_those_near_it():
+    # 20,000 points at 16384: about the origin their sum alone is rounded by more than they vary.
+    points = np.round(64 * np.random.default_rng(0).normal(size=(20_000, 2))) / 64
+    mean, covariance = Empirical(points + 16384.0).moments()
+    np.testing.assert_allclose(mean - 16384.0, points.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(covariance, np.cov(points.T, bias=True), atol=1e-5)
+
+
+def test_moments_are_of_the_normalised_weights():
+    points, weights = jnp.asarray([[0.0], [1.0], [3.0]]), jnp.asarray([0.25, 0.25, 0.5])
+    mean, covariance = weighted_moments(points, weights)
+    assert (float(mean[0]), float(covariance[0, 0])) == pytest.approx((1.75, 1.6875))

@@ -82,7 +82,7 @@ def breast_cancer(*, seed: int = 0) -> Dataset:
 
 
 def _table(name: str, bunch: Any, labels: np.ndarray | None, seed: int) -> Dataset:
-    samples = check_samples(bunch.data, name=name)
+    samples = check_samples(bunch.data, name=name, standardised_later=True)
     return _dataset(name, bunch, samples, resolution(samples), labels, seed)
 
 

@@ -6,14 +6,22 @@ With y = (x - mean) / scale a model of y with density rho_Y is the model of x wi
 
 Images take one scale for all pixels, so that distances between images keep their meaning; tables,
 whose columns have their own units, take one scale for each feature.
+
+The mean is subtracted in two parts, the second what is left of it when it is cast, so that samples
+far from zero lose nothing on the way to standardised units. On the way back they come in float64
+where float32 would not tell them apart at their place, such as times in seconds since 1970.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+
+from mfgen._types import Given
+from mfgen.math import entry
 
 Samples = Float[np.ndarray, "n dim"] | Float[jax.Array, "n dim"]
 
@@ -73,12 +81,24 @@ class Standardise:
         """Return log |dy/dx|, to be added to a log density of y to get the one of x."""
         return -float(np.log(self.scale).sum())
 
-    def apply(self, samples: Samples) -> Samples:
+    def apply(self, samples: Given) -> Samples:
         """Map samples `[n, dim]` from original to standardised units."""
-        return (samples - self._as(self.mean, samples)) / self._as(self.scale, samples)
+        samples = entry.given(samples, "`Standardise` got samples with")
+        mean = self.mean.astype(samples.dtype)
+        rest = self.mean - mean
+        centred = (samples - mean[None, :]) - self._as(rest, samples)
+        return centred / self._as(self.scale, samples)
 
-    def invert(self, samples: Samples) -> Samples:
-        """Map samples `[n, dim]` from standardised to original units."""
+    def invert(self, samples: Given) -> Samples:
+        """Map samples `[n, dim]` from standardised to original units.
+
+        Those that their own precision does not resolve there come as float64, in NumPy.
+        """
+        samples = entry.given(samples, "`Standardise` got samples with")
+        eps, tiny = (float(getattr(jnp.finfo(samples.dtype), name)) for name in ("eps", "tiny"))
+        coarse = np.abs(self.mean) * eps * entry.STEPS > self.scale
+        if coarse.any() or (self.scale < tiny / eps).any():
+            samples = np.asarray(samples, np.float64)
         return samples * self._as(self.scale, samples) + self._as(self.mean, samples)
 
     def outside(self, samples: Samples, *, deviations: float = 20.0) -> "Outside":
@@ -122,9 +142,9 @@ class Whiten:
         """Return log |dy/dx|, to be added to a log density of y to get the one of x."""
         return -float(np.log(np.diagonal(self.factor)).sum())
 
-    def apply(self, samples: Samples) -> Float[np.ndarray, "n dim"]:
+    def apply(self, samples: Given) -> Float[np.ndarray, "n dim"]:
         """Map samples `[n, dim]` from original to whitened units."""
-        centred = np.asarray(samples) - self.mean[None]
+        centred = entry.real(samples, "`Whiten` got samples with") - self.mean[None]
         return np.linalg.solve(self.factor, centred.T).T.astype(centred.dtype)
 
     def invert(self, samples: Samples) -> Float[np.ndarray, "n dim"]:

@@ -5,13 +5,15 @@ nothing to do with row i of the next. A file of them is read by `mfgen.data.tabl
 """
 
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
+from mfgen._types import Given
 from mfgen.data.validate import check_finite, check_numbers
+from mfgen.math import entry
 
 
 def check_snapshots(
-    owner: str, samples: ArrayLike, times: object
+    owner: str, samples: Given, times: object
 ) -> tuple[Float[np.ndarray, "times n dim"], Float[np.ndarray, "times"]]:
     """Return snapshots and their times as float64 arrays, or say what is wrong with them.
 
@@ -30,6 +32,7 @@ def check_snapshots(
             f"`{owner}` got snapshots of shape {array.shape}, expected [times, n, dim] with at "
             "least 2 times and 2 rows: stack samples of equal size, one for each time."
         )
+    entry.refuse_unresolved(array.reshape(-1, array.shape[2]), f"`{owner}` got snapshots with")
     moments = check_finite(check_numbers(times, name="times"), name="times")
     if moments.shape != array.shape[:1]:
         raise ValueError(

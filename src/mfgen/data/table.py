@@ -5,7 +5,6 @@ in which values repeat are dequantised by their resolution (see `mfgen.data.dequ
 model could otherwise put unbounded density on the repeated values.
 """
 
-import csv
 import io
 import zipfile
 import zlib
@@ -18,7 +17,9 @@ from jaxtyping import Float
 from mfgen.data.checksum import read_content
 from mfgen.data.dataset import Dataset, partition, standardised
 from mfgen.data.dequantise import dequantise, resolution
+from mfgen.data.text import index_column, read_csv
 from mfgen.data.validate import check_finite, check_numbers, check_samples
+from mfgen.math.count import whole
 
 
 def table(
@@ -47,9 +48,11 @@ def table(
     that is damaged or has another digest.
     """
     samples, names = read_table(path, array=array, sha256=sha256)
+    if columns is None and _suffix(path) == ".csv":
+        _refuse_index(path, names, samples)
     chosen = _chosen(path, names, columns)
     names = tuple(names[i] for i in chosen)
-    samples = check_samples(samples[:, chosen], name=str(path))
+    samples = check_samples(samples[:, chosen], name=str(path), standardised_later=True)
     width = resolution(samples) if smooth else np.zeros(samples.shape[1])
     samples = dequantise(samples, width, rng=np.random.default_rng(seed))
     parts = [samples[part] for part in partition(len(samples), fractions, seed=seed)]
@@ -65,7 +68,7 @@ def read_table(
     """
     content = read_content(path, sha256=sha256)
     if _suffix(path) == ".csv":
-        samples, names = _csv(path, content)
+        samples, names = read_csv(path, content)
     else:
         samples, names = check_numbers(_array(path, content, array), name=str(path)), ()
     if samples.ndim != 2:
@@ -104,57 +107,6 @@ def _stem(path: str | Path) -> str:
     return Path(path).name.split(".")[0]
 
 
-def _csv(path: str | Path, content: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
-    try:
-        lines = content.decode("utf-8-sig").strip().splitlines()
-    except ValueError as error:
-        raise ValueError(
-            f"`{path}` is not a table of numbers ({error}): save it as text in UTF-8."
-        ) from error
-    delimiter = max(",;\t", key="".join(lines[:1]).count)
-    table = [
-        [field.strip() for field in row]
-        for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    ]
-    # A row with a number in it is data: a missing value must not turn it into a header.
-    header = not any(_is_number(field) for field in table[0])
-    names = tuple(table[0]) if header else ()
-    rows = [
-        _row(path, number, row, len(table[0]))
-        for number, row in enumerate(table, start=1)
-        if row and not (header and number == 1)
-    ]
-    if not rows:
-        raise ValueError(
-            f"`{path}` is not a table of numbers (it has no rows): fill in or choose another file."
-        )
-    return np.array(rows), names
-
-
-def _row(path: str | Path, number: int, fields: list[str], width: int) -> list[float]:
-    if len(fields) != width:
-        raise ValueError(
-            f"`{path}` has {len(fields)} fields in line {number}, expected {width} as in its first "
-            "line: fill in or drop such rows."
-        )
-    for column, field in enumerate(fields, start=1):
-        if not _is_number(field):
-            found = repr(field) if field else "nothing"
-            raise ValueError(
-                f"`{path}` is not a table of numbers (line {number}, column {column} holds "
-                f"{found}): fill in or drop such rows and columns."
-            )
-    return [float(field) for field in fields]
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
-
-
 def _array(path: str | Path, content: bytes, name: str | None) -> np.ndarray:
     if _suffix(path) not in (".npy", ".npz"):
         raise ValueError(f"`{path}` is no .csv, .npy or .npz file: save the table as one of these.")
@@ -178,13 +130,23 @@ def _array(path: str | Path, content: bytes, name: str | None) -> np.ndarray:
     return held[name]
 
 
+def _refuse_index(path: str | Path, names: tuple[str, ...], samples: np.ndarray) -> None:
+    column = index_column(names, samples)
+    if column is not None:
+        raise ValueError(
+            f"`table` got column {column} of `{path}`, {names[column]!r}, that numbers the rows, "
+            "expected features: it is an index; drop it (`to_csv(index=False)`), or name the "
+            "features to keep as `columns`."
+        )
+
+
 def _chosen(
     path: str | Path, names: tuple[str, ...], columns: Sequence[str | int] | None
 ) -> list[int]:
     chosen: list[int] = []
     for column in range(len(names)) if columns is None else columns:
-        position = names.index(column) if column in names else column
-        if not isinstance(position, int) or not 0 <= position < len(names):
+        position = names.index(column) if names.count(column) == 1 else whole(column)
+        if position is None or not 0 <= position < len(names):
             raise ValueError(
                 f"`table` got column {column!r} for `{path}`, expected one of {list(names)} or a "
                 f"position below {len(names)}: pass a name or a position."

@@ -1,29 +1,38 @@
 """The checks at the door: samples that would make training fail later are refused here, by name.
 
 Samples are a matrix `[n, dim]` of finite numbers with at least two rows and no constant column. A
-constant feature has no density; a NaN spreads to every weight in one step.
+constant feature has no density; a NaN spreads to every weight in one step. A feature may vary in
+the file and no longer in single precision, in which games are played: see `mfgen.math.entry`.
 """
 
 import numpy as np
 from jaxtyping import Float
 
+from mfgen.math import entry
+
 _LARGEST = 1e18
 
 
-def check_samples(samples: object, *, name: str = "data") -> Float[np.ndarray, "n dim"]:
+def check_samples(
+    samples: object, *, name: str = "data", standardised_later: bool = False
+) -> Float[np.ndarray, "n dim"]:
     """Return the samples as a float matrix, or say in one line what is wrong with them.
 
     **Arguments:**
 
     - `samples`: anything NumPy can read as an array.
     - `name`: what to call them in an error.
+    - `standardised_later`: the caller shifts and scales them in float64, so that a feature may lie
+      farther from zero than single precision resolves.
 
     **Returns:**
 
-    The samples `[n, dim]`: floating types are kept, integers and booleans become float32.
+    The samples `[n, dim]`, float32 or float64: the first for halves, booleans and integers that it
+    holds exactly.
 
-    **Raises:** `ValueError` for objects or text, a shape other than `[n, dim]`, fewer than two
-    samples, no features, NaN or infinity, or a constant feature.
+    **Raises:** `ValueError` for masked values, objects or text, a shape other than `[n, dim]`,
+    fewer than two samples, no features, NaN or infinity, a constant feature, or one that single
+    precision does not resolve.
     """
     array = check_finite(check_numbers(samples, name=name), name=name)
     if array.ndim != 2:
@@ -41,35 +50,22 @@ def check_samples(samples: object, *, name: str = "data") -> Float[np.ndarray, "
             f"`{name}` is constant in feature {listed}, expected it to vary: drop the feature, "
             "a constant has no density."
         )
+    if not standardised_later:
+        entry.refuse_unresolved(array, f"`{name}` has")
     return array
 
 
 def check_numbers(samples: object, *, name: str) -> Float[np.ndarray, "..."]:
-    """Return a non-empty float array, or refuse objects, text and complex numbers."""
-    array = np.asarray(samples)
-    if array.dtype.kind not in "fiub":
-        # JAX's short floats (bfloat16) are of no kind that NumPy knows.
-        if array.dtype.name not in ("bfloat16",):
-            raise ValueError(
-                f"`{name}` has dtype {array.dtype}, expected real numbers: convert it with "
-                "`.astype(float)` and leave out columns of text or objects."
-            )
-        array = array.astype(np.float32)
+    """Return a non-empty float array, or refuse what `mfgen.math.entry.real` does."""
+    array = entry.real(samples, f"`{name}` has")
     if array.size == 0:
         raise ValueError(f"`{name}` is empty (shape {array.shape}): pass at least 2 samples.")
-    return array if array.dtype.kind == "f" else array.astype(np.float32)
+    return array
 
 
 def check_finite(array: np.ndarray, *, name: str) -> np.ndarray:
     """Return the array, or say how many values are not finite and where the first one is."""
-    bad = ~np.isfinite(array)
-    if bad.any():
-        first = [int(i) for i in np.argwhere(bad)[0]]
-        raise ValueError(
-            f"`{name}` has {int(bad.sum())} values that are NaN or infinite, the first at {first}: "
-            "drop these rows or fill the values in."
-        )
-    return array
+    return entry.finite(array, f"`{name}` has")
 
 
 def _check_size(array: np.ndarray, name: str) -> None:

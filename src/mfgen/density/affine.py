@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, AbstractNoisable, Matrix, Number, Values, Weights
+from mfgen.math import entry
 
 
 class Affine(AbstractNoisable):
@@ -32,7 +33,7 @@ class Affine(AbstractNoisable):
     scale: Float[Array, "..."]
 
     def __init__(self, density: AbstractEvaluable, shift: Values = 0.0, scale: Values = 1.0):
-        shift, scale = jnp.asarray(shift, float), jnp.asarray(scale, float)
+        shift, scale = entry.floating("Affine", shift=shift, scale=scale)
         for name, value in (("shift", shift), ("scale", scale)):
             if value.shape not in ((), (density.dim,)):
                 raise ValueError(
@@ -50,6 +51,7 @@ class Affine(AbstractNoisable):
         return self.density.dim
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("Affine", x, self.dim)
         log_jacobian = jnp.sum(jnp.log(jnp.abs(jnp.broadcast_to(self.scale, x.shape))))
         return self.density.log_density((x - self.shift) / self.scale) - log_jacobian
 

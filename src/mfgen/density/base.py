@@ -14,7 +14,7 @@ where a good one exists, a sample drawn with a fixed key otherwise.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import equinox as eqx
@@ -22,12 +22,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Inexact, Num, PyTree
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Given, Key, Scalar, State
 
 Matrix = Float[Array, "dim dim"]
 Weights = Float[Array, "n"]
 Number = Num[ArrayLike, ""]
-Values = ArrayLike | Sequence
+Values = Given
 
 Value = TypeVar("Value", bound=PyTree[Inexact[Array, "..."]])
 
@@ -99,9 +99,13 @@ def sampled_particles(density: AbstractDensity, n: int = 4096) -> tuple[Batch, W
 
 def weighted_moments(points: Batch, weights: Weights) -> tuple[State, Matrix]:
     """Return mean and covariance of the discrete law sum_i w_i delta(x_i)."""
-    mean = weights @ points
-    centred = points - mean[None, :]
-    return mean, (weights[:, None] * centred).T @ centred
+    # A sum of values far from zero is rounded by more than they vary: what is left of the points
+    # about it corrects the mean.
+    rough = weights @ points
+    centred = points - rough[None, :]
+    shift = weights @ centred / jnp.sum(weights)
+    centred = centred - shift[None, :]
+    return rough + shift, (weights[:, None] * centred).T @ centred
 
 
 def sampled_moments(density: AbstractDensity, n: int = 4096) -> tuple[State, Matrix]:

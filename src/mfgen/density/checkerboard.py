@@ -21,6 +21,7 @@ from jax.scipy.special import erfcx, log_ndtr, logsumexp, ndtr
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractNoisable, Matrix, Number, Weights, sampled_particles
+from mfgen.math import entry
 
 _CENTRES = np.array([-3.0, -1.0, 1.0, 3.0])
 _HALF_WIDTH = 1.0
@@ -33,6 +34,7 @@ class Checkerboard(AbstractNoisable):
     dim: int = eqx.field(default=2, init=False, static=True)
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("Checkerboard", x, self.dim)
         column, row = jnp.floor(x / (2.0 * _HALF_WIDTH)).astype(int)
         filled = jnp.all(jnp.abs(x) <= 4.0) & ((column + row) % 2 == 0)
         return jnp.where(filled, -jnp.log(32.0), -jnp.inf).astype(x.dtype)
@@ -62,6 +64,7 @@ class NoisedCheckerboard(AbstractNoisable):
     dim: int = eqx.field(default=2, init=False, static=True)
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("NoisedCheckerboard", x, self.dim)
         offsets = x[:, None] - self.alpha * jnp.asarray(_CENTRES, x.dtype)[None, :]
         average = jax.vmap(_log_average, in_axes=(0, None, None))
         columns = average(offsets.reshape(-1), self.alpha * _HALF_WIDTH, self.sigma).reshape(2, 4)

@@ -15,7 +15,9 @@ from jax.scipy.linalg import solve_triangular
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractNoisable, Matrix, Number, Values, Weights
+from mfgen.density.covariance import check_resolved
 from mfgen.density.gaussian import Gaussian
+from mfgen.math import entry
 
 
 class CholeskyGaussian(AbstractNoisable):
@@ -34,26 +36,27 @@ class CholeskyGaussian(AbstractNoisable):
     factor: Matrix
 
     def __init__(self, mean: Values, covariance: Values):
-        mean, covariance = jnp.asarray(mean), jnp.asarray(covariance)
-        dtype = jnp.result_type(float, mean, covariance)
+        mean, covariance = entry.floating("CholeskyGaussian", mean=mean, covariance=covariance)
         if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
             raise ValueError(
                 f"`CholeskyGaussian` got a mean of shape {mean.shape} and a covariance of shape "
                 f"{covariance.shape}, expected [dim] and [dim, dim]: pass a vector and a matrix."
             )
-        self.mean, self.covariance = mean.astype(dtype), covariance.astype(dtype)
+        self.mean, self.covariance = mean, covariance
         self.factor = jnp.linalg.cholesky(self.covariance)
         if not isinstance(self.factor, Tracer) and not np.isfinite(np.asarray(self.factor)).all():
             raise ValueError(
                 "`CholeskyGaussian` got a covariance that is not positive definite: add a small "
                 "multiple of the identity."
             )
+        check_resolved("CholeskyGaussian", mean[None], jnp.diagonal(covariance)[None])
 
     @property
     def dim(self) -> int:
         return self.mean.shape[0]
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("CholeskyGaussian", x, self.dim)
         whitened = solve_triangular(self.factor, x - self.mean, lower=True)
         determinant = jnp.sum(jnp.log(jnp.diag(self.factor)))
         return -0.5 * (jnp.vdot(whitened, whitened) + self.dim * np.log(2 * np.pi)) - determinant

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State
 from mfgen.density.base import Matrix, Number
+from mfgen.math import entry
 
 
 class Covariance(eqx.Module):
@@ -43,6 +44,12 @@ class Covariance(eqx.Module):
         scaled = jnp.sqrt(self.variances) * standard
         return scaled if self.basis is None else self.basis @ scaled
 
+    def marginal(self) -> Float[Array, "*batch axes"]:
+        """Return the variance of each coordinate, or one for all of them."""
+        if self.basis is None:
+            return self.variances
+        return jnp.sum(jnp.square(self.basis) * self.variances[..., None, :], axis=-1)
+
     def matrix(self, dim: int) -> Matrix:
         """Return the full matrix `[dim, dim]`."""
         basis = jnp.eye(dim, dtype=self.variances.dtype) if self.basis is None else self.basis
@@ -72,6 +79,30 @@ def decompose(name: str, covariances: Array, count: int, dim: int) -> Covariance
         variances, bases = covariances.reshape(count, -1), None
     _check_positive(name, variances)
     return Covariance(variances, bases)
+
+
+def check_resolved(name: str, means: Float[Array, "count dim"], variances: Array) -> None:
+    """Raise a `ValueError` where a mean is too far from zero for its deviations.
+
+    **Arguments:**
+
+    - `name`: the public object to name in errors.
+    - `means`: `[count, dim]`.
+    - `variances`: of the coordinates, `[count, dim]` or `[count, 1]`.
+    """
+    if isinstance(means, Tracer) or isinstance(variances, Tracer):
+        return
+    steps = np.abs(np.asarray(means, np.float64)) * float(jnp.finfo(means.dtype).eps)
+    deviations = np.sqrt(np.asarray(variances, np.float64))
+    coarse = entry.STEPS * steps > deviations
+    if coarse.any():
+        row, column = np.unravel_index(int(np.argmax(coarse)), coarse.shape)
+        raise ValueError(
+            f"`{name}` got a mean with the coordinate {np.asarray(means)[row, column]:.6g}, which "
+            f"{means.dtype} resolves to steps of {steps[row, column]:.2g}, for a deviation of "
+            f"{np.broadcast_to(deviations, steps.shape)[row, column]:.3g}, expected {entry.STEPS} "
+            "steps in it at least: shift the coordinates, so that the law is nearer to zero."
+        )
 
 
 def _check_symmetric(name: str, matrices: Array) -> None:

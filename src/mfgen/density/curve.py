@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractNoisable, Matrix, Number, Weights, sampled_particles
 from mfgen.density.gaussian import GaussianMixture
+from mfgen.math import entry
 
 _SPACING = 0.4
 _MAXIMUM_NODES = 4096
@@ -65,6 +66,7 @@ class Curve(AbstractNoisable):
         return self.mixture.dim
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("Curve", x, self.dim)
         return self.mixture.log_density(x)
 
     def noised(self, alpha: Number, sigma: Number) -> "Curve":

@@ -13,8 +13,9 @@ import numpy as np
 from jax.core import Tracer
 
 from mfgen._types import Batch, Key, State
-from mfgen.density.base import AbstractDensity, Matrix, Number, Weights, weighted_moments
+from mfgen.density.base import AbstractDensity, Matrix, Number, Values, Weights, weighted_moments
 from mfgen.density.gaussian import GaussianMixture
+from mfgen.math import entry
 
 
 class Empirical(AbstractDensity):
@@ -24,18 +25,21 @@ class Empirical(AbstractDensity):
 
     - `points`: `[n, dim]`.
 
-    **Raises:** `ValueError` if the points are not a non-empty matrix of finite numbers.
+    **Raises:** `ValueError` if the points are not a non-empty matrix of finite numbers, or lose
+    what tells them apart when they become single.
     """
 
     points: Batch
 
-    def __init__(self, points: Batch | np.ndarray):
-        self.points = jnp.asarray(points, jnp.result_type(float))
-        if self.points.ndim != 2 or self.points.size == 0:
+    def __init__(self, points: Values):
+        points = entry.given(points, "`Empirical` got points with")
+        if points.ndim != 2 or points.size == 0:
             raise ValueError(
-                f"`Empirical` got points of shape {self.points.shape}, expected [n, dim]: "
+                f"`Empirical` got points of shape {points.shape}, expected [n, dim]: "
                 "pass a non-empty matrix with one row for each point."
             )
+        points = entry.single(points, "`Empirical` got points with")
+        self.points = points.astype(jnp.result_type(float))
         if not isinstance(self.points, Tracer) and not np.isfinite(self.points).all():
             raise ValueError(
                 "`Empirical` got points that are NaN or infinite, expected finite ones: drop them."

@@ -25,10 +25,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Count, Given, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Number, Weights
+from mfgen.math import entry
+from mfgen.math.count import count
 
 # Points at once: bounds the memory of energies that are sums over many data.
 _CHUNK = 512
@@ -55,9 +57,8 @@ class Unnormalised(AbstractEvaluable):
     log_normaliser: Number
     dim: int = eqx.field(static=True)
 
-    def __init__(self, energy: Callable[[State], Scalar], dim: int, log_normaliser: Number = 0.0):
-        if dim < 1:
-            raise ValueError(f"`Unnormalised` got dim = {dim}, expected at least 1.")
+    def __init__(self, energy: Callable[[State], Scalar], dim: Count, log_normaliser: Number = 0.0):
+        dim = count("Unnormalised", "dim", dim, wanted="at least 1")
         point = jax.ShapeDtypeStruct((dim,), jnp.result_type(float))
         shape = jnp.shape(eqx.filter_eval_shape(energy, point))
         if shape != ():
@@ -70,6 +71,7 @@ class Unnormalised(AbstractEvaluable):
         self.dim = dim
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("Unnormalised", x, self.dim)
         return -self.energy(x) - self.log_normaliser
 
     def sample(self, n: int, *, key: Key) -> Batch:
@@ -90,7 +92,7 @@ class Unnormalised(AbstractEvaluable):
         )
 
 
-def check_energy(owner: str, energy: Callable[[State], Scalar], points: ArrayLike) -> None:
+def check_energy(owner: str, energy: Callable[[State], Scalar], points: Given) -> None:
     """Raises in the name of `owner` unless the energy and its gradient are finite at the points.
 
     **Arguments:**
@@ -101,12 +103,13 @@ def check_energy(owner: str, energy: Callable[[State], Scalar], points: ArrayLik
 
     **Raises:** `ValueError` naming the first point where the energy or its gradient is not finite.
     """
-    places = jnp.asarray(points, float)
+    places = entry.given(points, f"`{owner}` got points with")
     if places.ndim != 2 or places.size == 0:
         raise ValueError(
             f"`{owner}` got points of shape {places.shape}, expected [n, dim]: pass one row for "
             "each point."
         )
+    places = entry.single(places, f"`{owner}` got points with")
     values, slopes = map(np.asarray, _evaluate(energy, places))
     broken = ~(np.isfinite(values) & np.isfinite(slopes).all(axis=1))
     if broken.any():

@@ -17,8 +17,17 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.density.base import AbstractNoisable, Matrix, Number, Values, Weights, sampled_particles
-from mfgen.density.covariance import Covariance, decompose
+from mfgen.density.base import (
+    AbstractNoisable,
+    Matrix,
+    Number,
+    Values,
+    Weights,
+    sampled_particles,
+    weighted_moments,
+)
+from mfgen.density.covariance import Covariance, check_resolved, decompose
+from mfgen.math import entry
 
 # Nodes per axis of the tensor Gauss-Hermite rule; above three dimensions a sample is cheaper.
 _HERMITE_ORDER = {1: 64, 2: 16, 3: 10}
@@ -39,12 +48,13 @@ class Gaussian(AbstractNoisable):
     covariance: Covariance
 
     def __init__(self, mean: Values, covariance: Values = 1.0):
-        self.mean, matrix = _floating(mean, covariance)
+        self.mean, matrix = entry.floating("Gaussian", mean=mean, covariance=covariance)
         if self.mean.ndim != 1:
             raise ValueError(
                 f"`Gaussian` got a mean of shape {self.mean.shape}, expected [dim]: pass a vector."
             )
         stacked = decompose("Gaussian", matrix[None], 1, self.mean.shape[0])
+        check_resolved("Gaussian", self.mean[None], stacked.marginal())
         self.covariance = jax.tree.map(lambda leaf: leaf[0], stacked)
 
     @property
@@ -52,6 +62,7 @@ class Gaussian(AbstractNoisable):
         return self.mean.shape[0]
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("Gaussian", x, self.dim)
         return self.covariance.log_normal(x - self.mean)
 
     def noised(self, alpha: Number, sigma: Number) -> "Gaussian":
@@ -90,7 +101,9 @@ class GaussianMixture(AbstractNoisable):
     covariances: Covariance
 
     def __init__(self, weights: Values, means: Values, covariances: Values):
-        weights, self.means, matrices = _floating(weights, means, covariances)
+        weights, self.means, matrices = entry.floating(
+            "GaussianMixture", weights=weights, means=means, covariances=covariances
+        )
         if self.means.ndim != 2 or weights.shape != self.means.shape[:1]:
             raise ValueError(
                 f"`GaussianMixture` got weights of shape {weights.shape} and means of shape "
@@ -99,12 +112,14 @@ class GaussianMixture(AbstractNoisable):
         _check_weights(weights)
         self.log_weights = jnp.log(weights / jnp.sum(weights))
         self.covariances = decompose("GaussianMixture", matrices, *self.means.shape)
+        check_resolved("GaussianMixture", self.means, self.covariances.marginal())
 
     @property
     def dim(self) -> int:
         return self.means.shape[1]
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("GaussianMixture", x, self.dim)
         offsets = x[None, :] - self.means
         logs = jax.vmap(Covariance.log_normal)(self.covariances, offsets)
         return logsumexp(self.log_weights + logs)
@@ -123,10 +138,8 @@ class GaussianMixture(AbstractNoisable):
 
     def moments(self) -> tuple[State, Matrix]:
         weights = jnp.exp(self.log_weights)
-        mean = weights @ self.means
-        centred = self.means - mean[None, :]
+        mean, between = weighted_moments(self.means, weights)
         inside = jax.vmap(lambda covariance: covariance.matrix(self.dim))(self.covariances)
-        between = (weights[:, None] * centred).T @ centred
         return mean, jnp.tensordot(weights, inside, axes=1) + between
 
     def particles(self) -> tuple[Batch, Weights]:
@@ -163,12 +176,6 @@ def mixture20(seed: int = 0, dim: int = 2) -> GaussianMixture:
     weights = np.exp(0.5 * rng.normal(size=20))
     factors = axes * deviations[:, None, :]
     return GaussianMixture(weights / weights.sum(), means, factors @ factors.transpose(0, 2, 1))
-
-
-def _floating(*values: Values) -> list[Array]:
-    arrays = [jnp.asarray(value) for value in values]
-    dtype = jnp.result_type(float, *arrays)
-    return [array.astype(dtype) for array in arrays]
 
 
 def _check_weights(weights: Array) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Count, Key, Scalar, State
 from mfgen.density.base import (
     AbstractDensity,
     AbstractEvaluable,
@@ -28,6 +28,8 @@ from mfgen.density.base import (
     sampled_particles,
     weighted_moments,
 )
+from mfgen.math import entry
+from mfgen.math.count import count
 
 Rows = Float[Array, "n labels"]
 
@@ -111,6 +113,7 @@ class Labelled(AbstractEvaluable):
 
     def log_density(self, x: State) -> Scalar:
         """log pi of the point in the row `[dim]`: its log-density given its label."""
+        x = entry.point("Labelled", x, self.dim)
         return self.law.log_density(x[: self.law.dim])
 
     def sample(self, n: int, *, key: Key) -> Batch:
@@ -140,9 +143,9 @@ def labelled(points: Values, labels: Values) -> Batch:
         ValueError: for other shapes, unequal numbers of rows, or numbers that are not finite.
     """
     points = _matrix("labelled", "points", points)
-    given = jnp.asarray(labels)
+    given = entry.given(labels, "`labelled` got labels with")
     if given.ndim == 1:
-        given = jnp.broadcast_to(given[None], (points.shape[0], given.size))
+        given = jnp.broadcast_to(jnp.asarray(given)[None], (points.shape[0], given.size))
     given = _matrix("labelled", "labels", given)
     if given.shape[0] != points.shape[0]:
         raise ValueError(
@@ -152,7 +155,7 @@ def labelled(points: Values, labels: Values) -> Batch:
     return jnp.concatenate([points, given.astype(points.dtype)], axis=1)
 
 
-def one_hot(labels: Values, classes: int) -> Float[Array, "*shape classes"]:
+def one_hot(labels: Values, classes: Count) -> Float[Array, "*shape classes"]:
     """The unit vectors of class numbers 0, ..., classes - 1, of shape `[..., classes]`.
 
     Arguments:
@@ -162,19 +165,16 @@ def one_hot(labels: Values, classes: int) -> Float[Array, "*shape classes"]:
     Raises:
         ValueError: for fewer than two classes, or labels that are no whole numbers in the range.
     """
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
-        raise ValueError(
-            f"`one_hot` got classes = {classes}, expected a whole number of at least 2: data of "
-            "one class need no labels."
-        )
-    numbers = jnp.asarray(labels)
+    advice = "data of one class need no labels"
+    classes = count("one_hot", "classes", classes, least=2, advice=advice)
+    numbers = entry.given(labels, "`one_hot` got labels with")
     if not isinstance(numbers, Tracer):
-        values = np.asarray(labels)
+        values = np.asarray(numbers)
         wrong = ~((values >= 0) & (values < classes) & (values == np.floor(values)))
         if wrong.any():
             first = values.reshape(-1)[int(np.argmax(wrong.reshape(-1)))]
             raise ValueError(
-                f"`one_hot` got the label {first}, expected whole numbers from 0 to "
+                f"`one_hot` got the label {first:g}, expected whole numbers from 0 to "
                 f"{classes - 1}: pass classes={classes} only if all labels are below it, and "
                 "number the classes from 0."
             )
@@ -186,15 +186,14 @@ def _drawn(rows: Batch, n: int, key: Key) -> Float[Array, "drawn dim"]:
 
 
 def _matrix(owner: str, name: str, values: Values) -> Batch:
-    array = jnp.asarray(values)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        array = array.astype(float)
+    array = entry.given(values, f"`{owner}` got {name} with")
     if array.ndim != 2 or array.size == 0:
         width = "dim" if name == "points" else "labels"
         raise ValueError(
             f"`{owner}` got {name} of shape {array.shape}, expected [n, {width}]: pass a "
             "non-empty matrix with one row for each point; class numbers become one by `one_hot`."
         )
+    array = entry.single(array, f"`{owner}` got {name} with")
     if not isinstance(array, Tracer):
         bad = ~np.isfinite(np.asarray(array)).all(axis=1)
         if bad.any():

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractEvaluable
 from mfgen.density.gaussian import Gaussian
+from mfgen.math import entry
 
 _STEPS, _LENGTHS = 100, 20
 # Half of Newton's squared decrement, the height above the minimum, in nats.
@@ -35,7 +36,7 @@ def laplace(target: AbstractEvaluable, start: State | None = None) -> Gaussian:
 
     **Raises:** `ValueError` if no mode is found, or the log density is flat or not concave there.
     """
-    x = jnp.zeros(target.dim) if start is None else jnp.asarray(start, float)
+    x = jnp.zeros(target.dim) if start is None else entry.point("laplace", start, target.dim)
     steps, height = 0, float("inf")
     while not height < _HEIGHT and steps < _STEPS:
         x, expected = _step(target, x)

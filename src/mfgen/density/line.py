@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Weights, weighted_moments
+from mfgen.math import entry
 
 Edges = Float[Array, "edges"]
 
@@ -41,6 +42,7 @@ class LineLaw(AbstractEvaluable):
         return self.edges.size - 1
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("LineLaw", x, self.dim)
         cell = jnp.searchsorted(self.edges, x[0], side="right") - 1
         inside = (cell >= 0) & (cell < self.cells)
         width = jnp.diff(self.edges)[jnp.clip(cell, 0, self.cells - 1)]

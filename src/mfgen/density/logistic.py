@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Scalar, State
 from mfgen.density.base import Values
 from mfgen.density.energy import Unnormalised
+from mfgen.math import entry
 
 
 class Logistic(eqx.Module):
@@ -43,7 +44,8 @@ class Logistic(eqx.Module):
     prior_scale: Scalar
 
     def __init__(self, features: Values, labels: Values, prior_scale: float = 1.0):
-        matrix, classes = np.asarray(features, float), np.asarray(labels)
+        matrix = np.asarray(entry.real(features, "`Logistic` got features with"), float)
+        classes = np.asarray(entry.real(labels, "`Logistic` got labels with"))
         if matrix.ndim != 2 or matrix.size == 0 or not np.isfinite(matrix).all():
             raise ValueError(
                 f"`Logistic` got features of shape {matrix.shape}, expected [n, features], all "

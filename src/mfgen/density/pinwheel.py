@@ -18,6 +18,7 @@ import numpy as np
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Weights
 from mfgen.density.gaussian import GaussianMixture
+from mfgen.math import entry
 
 
 class Pinwheel(AbstractEvaluable):
@@ -59,6 +60,7 @@ class Pinwheel(AbstractEvaluable):
         return 2
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("Pinwheel", x, self.dim)
         return self.star.log_density(_rotate(x, -self.twist * (x @ x)))
 
     def sample(self, n: int, *, key: Key) -> Batch:

@@ -25,6 +25,7 @@ from mfgen.density.base import (
     Weights,
     sampled_particles,
 )
+from mfgen.math import entry
 
 # Of the board's edges: a density that is zero outside would be missed there by rounding.
 _BLUR = 0.1
@@ -51,7 +52,8 @@ class Product(AbstractNoisable):
             raise ValueError("`Product` got no factors, expected at least one: pass some laws.")
         self.factors = tuple(factors)
         dim = sum(factor.dim for factor in factors)
-        self.rotation = jnp.eye(dim) if rotation is None else jnp.asarray(rotation, float)
+        given = jnp.eye(dim) if rotation is None else rotation
+        (self.rotation,) = entry.floating("Product", rotation=given)
         _check_rotation(self.rotation, dim)
 
     @property
@@ -59,6 +61,7 @@ class Product(AbstractNoisable):
         return sum(factor.dim for factor in self.factors)
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("Product", x, self.dim)
         parts = jnp.split(x @ self.rotation, self._ends())
         logs = [law.log_density(part) for law, part in zip(self.factors, parts, strict=True)]
         return jnp.sum(jnp.stack(logs))

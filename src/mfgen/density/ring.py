@@ -30,6 +30,7 @@ from mfgen.density.base import (
     Weights,
     sampled_particles,
 )
+from mfgen.math import entry
 
 _SMALL, _LARGE = 1.0, 50.0
 # I0(z) = sum_k (z^2 / 4)^k / k!^2; sqrt(2 pi z) e^-z I0(z) ~ sum_k ((2k - 1)!!)^2 / (k! (8 z)^k).
@@ -52,8 +53,8 @@ class Rings(AbstractNoisable):
     variance: Scalar
 
     def __init__(self, radii: Values, noise: Number):
-        self.radii = jnp.asarray(radii, float)
-        self.variance = jnp.square(jnp.asarray(noise, float))
+        self.radii, noise = entry.floating("Rings", radii=radii, noise=noise)
+        self.variance = jnp.square(noise)
         if self.radii.ndim != 1:
             raise ValueError(
                 f"`Rings` got radii of shape {self.radii.shape}, expected [k]: pass a vector."
@@ -68,6 +69,7 @@ class Rings(AbstractNoisable):
         return 2
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("Rings", x, self.dim)
         logs = jax.vmap(_log_ring, in_axes=(None, 0, None))(x @ x, self.radii, self.variance)
         return logsumexp(logs) - jnp.log(2.0 * jnp.pi * self.radii.shape[0] * self.variance)
 

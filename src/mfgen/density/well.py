@@ -30,6 +30,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Weights, sampled_particles
+from mfgen.math import entry
 
 # Cells on each side of zero, nodes in each; beyond V = min V + 60 there is no mass in float64.
 _CELLS, _NODES, _HEIGHT = 2048, 6, 60.0
@@ -96,6 +97,7 @@ class WellProduct(AbstractEvaluable):
         return jnp.sum(well * (linear + well * bottom)) + 0.5 * other @ other
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("WellProduct", x, self.dim)
         return -self.energy(x) - self.log_normaliser
 
     def sample(self, n: int, *, key: Key) -> Batch:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Values, Weights
+from mfgen.math import entry
 
 
 class Whitened(AbstractEvaluable):
@@ -34,7 +35,7 @@ class Whitened(AbstractEvaluable):
     factor: Float[Array, "dim dim"]
 
     def __init__(self, density: AbstractEvaluable, mean: Values, factor: Values):
-        mean, factor = jnp.asarray(mean, float), jnp.asarray(factor, float)
+        mean, factor = entry.floating("Whitened", mean=mean, factor=factor)
         dim = density.dim
         if mean.shape != (dim,) or factor.shape != (dim, dim):
             raise ValueError(
@@ -56,6 +57,7 @@ class Whitened(AbstractEvaluable):
         return self.density.dim
 
     def log_density(self, x: State) -> Scalar:
+        x = entry.point("Whitened", x, self.dim)
         log_det = jnp.sum(jnp.log(jnp.diagonal(self.factor)))
         return self.density.log_density(self.mean + self.factor @ x) + log_det
 

@@ -23,14 +23,14 @@ def hamiltonian(game: MFG, t: Time, x: State, p: Costate) -> Scalar:
     Raises:
         ValueError, RuntimeError: if the supremum is infinite, as for L = 0.
     """
-    q = _slope(game, t, p)
+    q = _slope(game, t, x, p)
     v = game.lagrangian.argmax(t, x, q)
     return jnp.vdot(q, v) - game.lagrangian(t, x, v) - jnp.vdot(p, game.dynamics.free(t, x))
 
 
 def optimal_control(game: MFG, t: Time, x: State, p: Costate) -> Control:
     """v* = argmax_v { -p.(g v) - L(t, x, v) }, shape `[control]`; arguments as in `hamiltonian`."""
-    return game.lagrangian.argmax(t, x, _slope(game, t, p))
+    return game.lagrangian.argmax(t, x, _slope(game, t, x, p))
 
 
 def drift(game: MFG, t: Time, x: State, p: Costate) -> State:
@@ -44,6 +44,11 @@ def steered(game: MFG, t: Time, x: State, v: Control) -> State:
     return game.dynamics.free(t, x) + (gain @ v if gain.ndim == 2 else gain * v)
 
 
-def _slope(game: MFG, t: Time, p: Costate) -> Control:
+def _slope(game: MFG, t: Time, x: State, p: Costate) -> Control:
+    if p.shape != x.shape:
+        raise ValueError(
+            f"`hamiltonian` got a costate of shape {p.shape} at a point of shape {x.shape}, "
+            "expected one shape [dim]: pass grad U at that point, and use `jax.vmap` for many."
+        )
     gain = game.dynamics.gain(t)
     return -(gain.T @ p if gain.ndim == 2 else gain * p)

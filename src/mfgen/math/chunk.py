@@ -17,6 +17,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import PyTree
 
 from mfgen.math.contraction import flatten_contractions
+from mfgen.math.count import whole
 
 CPU_CHUNK = 32
 
@@ -95,12 +96,15 @@ def _reported(total: Callable) -> Callable:
 def _chunk_size(chunk: int | str | None) -> int | None:
     if chunk == "auto":
         return default_chunk()
-    if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
+    if chunk is None:
+        return None
+    number = whole(chunk)
+    if number is None or number < 1:
         raise ValueError(
             f"`chunked_mean` got chunk={chunk!r}, expected a positive integer: pass the number of "
             'samples per chunk, None for the whole batch, or "auto".'
         )
-    return chunk
+    return number
 
 
 def _batch_size(batch: PyTree) -> int:

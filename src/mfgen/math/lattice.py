@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mfgen.math.count import count
+
 Boundary = Literal["no-flux", "periodic"]
 Interval = tuple[float | int, float | int]
 
@@ -46,8 +48,10 @@ class Lattice(eqx.Module):
         sides = np.asarray(box, float)
         sides = sides[None] if sides.ndim == 1 else sides
         self.box = tuple((float(low), float(high)) for low, high in _intervals(sides))
-        counts = (points,) * len(self.box) if isinstance(points, int) else tuple(points)
-        self.points, self.boundary = tuple(int(n) for n in counts), boundary
+        one = np.ndim(points) == 0
+        counts = (points,) * len(self.box) if one else tuple(points)
+        self.points = tuple(count("Lattice", "points", n) for n in counts)
+        self.boundary = boundary
         if len(self.points) != len(self.box):
             raise ValueError(
                 f"`Lattice` got {len(self.points)} numbers of points for {len(self.box)} axes, "

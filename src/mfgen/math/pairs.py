@@ -2,10 +2,17 @@
 
     S_i = sum_j phi(|x_i - y_j|^2) v_j
 
-Rows go in chunks: a chunk of c rows holds c times m numbers, and its squares of distances are one
-matrix product. Its gradient in x_i with weights w_j, for a radial kernel k(z) = phi(|z|^2), is
+Rows go in chunks: a chunk of c rows holds c times m numbers. In few dimensions squares of distances
+are summed over the coordinates; in many they are one matrix product,
+
+    |x|^2 + |y|^2 - 2 x.y,
+
+which loses what is small beside the cloud. The gradient in x_i with weights w_j, for a radial
+kernel k(z) = phi(|z|^2), is
 
     sum_j w_j grad k(x_i - y_j) = 2 ( x_i sum_j phi' w_j - sum_j phi' w_j y_j )
+
+Both differences are of points about the centre of y, not about zero.
 """
 
 from collections.abc import Callable
@@ -21,6 +28,9 @@ Profile = Callable[[Float[Array, "..."]], Float[Array, "..."]]
 # Numbers at once in a table of pairs: 64 MB in single precision.
 _NUMBERS = 2**24
 
+# Up to so many dimensions differences of coordinates cost no more than a product.
+_FEW = 4
+
 
 def pair_sums(
     profile: Profile,
@@ -35,15 +45,8 @@ def pair_sums(
         x, y: points, `[n, dim]` and `[m, dim]`.
         values: v, `[m, k]`.
     """
-    centre = jnp.mean(y, axis=0, keepdims=True)  # squares of distances lose less to rounding
-    x, y = x - centre, y - centre
-    squares = jnp.sum(y * y, axis=1)
-
-    def rows(x: Float[Array, "c dim"]) -> Float[Array, "c k"]:
-        apart = jnp.sum(x * x, axis=1)[:, None] + squares[None] - 2 * x @ y.T
-        return profile(jnp.maximum(apart, 0.0)) @ values
-
-    return _by_rows(rows, x, y.shape[0])
+    x, y = _centred(x, y)
+    return _by_rows(lambda x: profile(squares_apart(x, y)) @ values, x, y.shape[0])
 
 
 def pair_gradients(
@@ -53,11 +56,30 @@ def pair_gradients(
     weights: Float[Array, "m"],
 ) -> Batch:
     """The gradient of sum_j w_j phi(|x_i - y_j|^2) in x_i for all i, `[n, dim]`."""
+    x, y = _centred(x, y)
     slope = jax.vmap(jax.grad(lambda square: profile(square)))
     slopes = lambda squares: slope(squares.reshape(-1)).reshape(squares.shape)
     values = jnp.concatenate([weights[:, None], weights[:, None] * y], axis=1)
     sums = pair_sums(slopes, x, y, values)
     return 2 * (x * sums[:, :1] - sums[:, 1:])
+
+
+def squares_apart(x: Float[Array, "c dim"], y: Float[Array, "m dim"]) -> Float[Array, "c m"]:
+    """|x_i - y_j|^2 for all pairs; in more than a few dimensions points are wanted near zero."""
+    if x.shape[1] <= _FEW:
+        return sum(
+            jnp.square(x[:, k, None] - y[None, :, k]) for k in range(x.shape[1])
+        ) + jnp.zeros((), x.dtype)
+    # Without HIGHEST a GPU multiplies in TF32 and small distances drown in rounding.
+    product = jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+    apart = jnp.sum(x * x, axis=1)[:, None] + jnp.sum(y * y, axis=1)[None] - 2 * product
+    return jnp.maximum(apart, 0.0)
+
+
+def _centred(x: Batch, y: Float[Array, "m dim"]) -> tuple[Batch, Float[Array, "m dim"]]:
+    # The same shift of both, whatever it is: no derivative goes through it.
+    centre = jax.lax.stop_gradient(jnp.mean(y, axis=0, keepdims=True))
+    return x - centre, y - centre
 
 
 def _by_rows(rows: Callable[[Batch], Array], x: Batch, columns: int) -> Float[Array, "n k"]:

@@ -33,9 +33,9 @@ from typing import NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
-from mfgen._types import State
+from mfgen._types import Given, State
 from mfgen.metrics import door
 from mfgen.metrics.estimate import Estimate
 from mfgen.metrics.pairwise import map_rows, squared_distances
@@ -45,7 +45,7 @@ Kernel = Callable[[Float[Array, "m"]], Float[Array, "m"]]
 
 
 def mmd2(
-    x: ArrayLike, y: ArrayLike, *, bandwidths: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    x: Given, y: Given, *, bandwidths: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0)
 ) -> Estimate:
     """The squared maximum mean discrepancy of two samples, unbiased.
 
@@ -72,7 +72,7 @@ def mmd2(
     return _discrepancy("mmd2", _GaussianKernel(jnp.asarray(widths)), x, y)
 
 
-def energy_distance(x: ArrayLike, y: ArrayLike) -> Estimate:
+def energy_distance(x: Given, y: Given) -> Estimate:
     """The energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| of two samples, unbiased.
 
     It has no parameter to choose and the units of the points.
@@ -89,7 +89,7 @@ def energy_distance(x: ArrayLike, y: ArrayLike) -> Estimate:
     return _discrepancy("energy_distance", _negative_distance, x, y)
 
 
-def median_distance(x: ArrayLike, *, most: int = 2000) -> float:
+def median_distance(x: Given, *, most: int = 2000) -> float:
     """The median distance between two points of a sample, a natural bandwidth for `mmd2`.
 
     Arguments:
@@ -123,7 +123,7 @@ class _Rows(NamedTuple):
     square: Float[np.ndarray, "n"]
 
 
-def _discrepancy(owner: str, kernel: Kernel, x: ArrayLike, y: ArrayLike) -> Estimate:
+def _discrepancy(owner: str, kernel: Kernel, x: Given, y: Given) -> Estimate:
     x, y = door.samples(owner, 4, x=x, y=y)
     centre = np.concatenate([x, y]).mean(axis=0)
     x, y = jnp.asarray(x - centre), jnp.asarray(y - centre)

@@ -1,23 +1,24 @@
 """What every metric asks of its input before it computes.
 
-Samples enter as arrays `[n, dim]` of finite numbers, in numpy or JAX. They are kept in float64 on
-the host, where means are removed before anything is squared: |x|^2 + |y|^2 - 2 x.y loses the small
-distances when the cloud lies far from the origin.
+Samples enter in any container that `mfgen.math.entry` reads, as arrays `[n, dim]` of finite
+numbers. They are kept in float64 on the host, where means are removed before anything is squared:
+|x|^2 + |y|^2 - 2 x.y loses the small distances when the cloud lies far from the origin.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Array, Float
+
+from mfgen._types import Given
+from mfgen.math import entry
 
 Points = Float[np.ndarray, "n dim"]
 # One number per sample, per seed or per bandwidth.
-Numbers = ArrayLike | Sequence[float]
+Numbers = Given
 
 
-def sample(owner: str, name: str, points: ArrayLike, *, least: int = 2) -> Points:
+def sample(owner: str, name: str, points: Given, *, least: int = 2) -> Points:
     """Returns `points` as a float64 array `[n, dim]`, or raises in the name of `owner`."""
-    array = np.asarray(points, dtype=np.float64)
+    array = np.asarray(entry.real(points, f"`{owner}` got `{name}` with"), dtype=np.float64)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(
             f"`{owner}` got `{name}` of shape {array.shape}, expected [n, dim]: "
@@ -37,7 +38,13 @@ def sample(owner: str, name: str, points: ArrayLike, *, least: int = 2) -> Point
     return array
 
 
-def samples(owner: str, least: int, **named: ArrayLike) -> list[Float[np.ndarray, "_ dim"]]:
+def held(owner: str, name: str, points: Given, *, least: int = 2) -> Float[Array, "n dim"]:
+    """The same in the working precision, for what is evaluated at the points themselves."""
+    array = sample(owner, name, points, least=least)
+    return entry.single(array, f"`{owner}` got `{name}` with")
+
+
+def samples(owner: str, least: int, **named: Given) -> list[Float[np.ndarray, "_ dim"]]:
     """Returns several clouds of points of one space, or raises in the name of `owner`."""
     arrays = [sample(owner, name, points, least=least) for name, points in named.items()]
     dims = {name: array.shape[1] for name, array in zip(named, arrays, strict=True)}
@@ -60,7 +67,7 @@ def equal_sizes(owner: str, x: Float[np.ndarray, "n dim"], y: Float[np.ndarray, 
 
 def values(owner: str, name: str, numbers: Numbers, *, least: int = 2) -> Float[np.ndarray, "n"]:
     """Returns `numbers` as a float64 array `[n]`, or raises in the name of `owner`."""
-    array = np.asarray(numbers, dtype=np.float64)
+    array = np.asarray(entry.real(numbers, f"`{owner}` got `{name}` with"), dtype=np.float64)
     if array.ndim != 1 or array.size < least:
         raise ValueError(
             f"`{owner}` got `{name}` of shape {array.shape}, expected [n] with n >= {least}: "

@@ -16,9 +16,9 @@ Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State, Time
+from mfgen._types import Batch, Given, Key, Scalar, State, Time
 from mfgen.derive.residual import hjb
 from mfgen.metrics import door, stratified
 from mfgen.metrics.estimate import Estimate, Profile, mean_estimate, root
@@ -32,7 +32,7 @@ _CHUNK = 64
 
 
 def hjb_error(
-    game: MFG, potential: AbstractPotential, data: ArrayLike, n: int = 4096, *, key: Key
+    game: MFG, potential: AbstractPotential, data: Given, n: int = 4096, *, key: Key
 ) -> Estimate:
     """The root mean square HJB residual over uniform log kappa and noised data.
 
@@ -48,12 +48,12 @@ def hjb_error(
     """
     stratified.check_even("hjb_error", n)
     noising = noising_of(game, "hjb_error")
-    points = jnp.asarray(door.sample("hjb_error", "data", data))
+    points = door.held("hjb_error", "data", data)
     return _error(game, noising, potential, points, n, key)
 
 
 def hjb_profile(
-    game: MFG, potential: AbstractPotential, data: ArrayLike, times: door.Numbers, *, key: Key
+    game: MFG, potential: AbstractPotential, data: Given, times: door.Numbers, *, key: Key
 ) -> Profile:
     """The root mean square HJB residual at given game times, over noised data.
 
@@ -68,7 +68,7 @@ def hjb_profile(
         ValueError: times outside the game; data of the wrong shape or not finite.
     """
     noising = noising_of(game, "hjb_profile")
-    points = jnp.asarray(door.sample("hjb_profile", "data", data))
+    points = door.held("hjb_profile", "data", data)
     checked = stratified.check_times("hjb_profile", noising, times)
     return _profile(game, noising, potential, points, checked, key)
 

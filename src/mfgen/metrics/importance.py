@@ -20,11 +20,10 @@ References:
 import math
 from collections.abc import Callable
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
-from mfgen._types import Scalar, State
+from mfgen._types import Given, Scalar, State
 from mfgen.density.base import AbstractEvaluable
 from mfgen.metrics import door
 from mfgen.metrics.estimate import Estimate, mean_number
@@ -33,8 +32,8 @@ from mfgen.metrics.likelihood import evaluate
 
 def log_weights(
     target: AbstractEvaluable,
-    model_log_density: Callable[[State], Scalar] | ArrayLike,
-    samples: ArrayLike,
+    model_log_density: Callable[[State], Scalar] | Given,
+    samples: Given,
 ) -> Float[np.ndarray, "n"]:
     """log w = log target - log model at samples of the model.
 
@@ -49,7 +48,7 @@ def log_weights(
     Raises:
         ValueError: no samples, or values that are not one per sample.
     """
-    points = jnp.asarray(door.sample("log_weights", "samples", samples, least=1))
+    points = door.held("log_weights", "samples", samples, least=1)
     if callable(model_log_density):
         model_log_density = evaluate(model_log_density, points)
     model = door.values("log_weights", "model_log_density", model_log_density, least=1)

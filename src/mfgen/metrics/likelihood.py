@@ -17,11 +17,10 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Scalar, State
+from mfgen._types import Batch, Given, Scalar, State
 from mfgen.density.base import AbstractEvaluable
 from mfgen.metrics import door
 from mfgen.metrics.estimate import Estimate, Number, mean_number
@@ -46,8 +45,8 @@ class OneShotError(NamedTuple):
 
 def kl(
     truth: AbstractEvaluable,
-    model_log_density: Callable[[State], Scalar] | ArrayLike,
-    samples: ArrayLike,
+    model_log_density: Callable[[State], Scalar] | Given,
+    samples: Given,
 ) -> Estimate:
     """KL(truth | model) = E_truth[log truth - log model], in nats.
 
@@ -63,7 +62,7 @@ def kl(
     Raises:
         ValueError: fewer than 2 samples, or values that are not one per sample.
     """
-    points = jnp.asarray(door.sample("kl", "samples", samples))
+    points = door.held("kl", "samples", samples)
     exact = evaluate(truth.log_density, points)
     if callable(model_log_density):
         model_log_density = evaluate(model_log_density, points)

@@ -18,8 +18,9 @@ generative models" (2020), arXiv 2004.05675.
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
+from mfgen._types import Given
 from mfgen.metrics import door
 from mfgen.metrics.door import Points
 from mfgen.metrics.estimate import Estimate
@@ -28,7 +29,7 @@ from mfgen.metrics.pairwise import nearest_distance
 Distances = Float[np.ndarray, "n"]
 
 
-def memorisation_ratio(generated: ArrayLike, train: ArrayLike, held_out: ArrayLike) -> Estimate:
+def memorisation_ratio(generated: Given, train: Given, held_out: Given) -> Estimate:
     """The mean distance to the nearest training point, of generated over held-out data.
 
     Arguments:
@@ -54,7 +55,7 @@ def memorisation_ratio(generated: ArrayLike, train: ArrayLike, held_out: ArrayLi
     return Estimate(float(ratio), float(np.sqrt(variance) / fresh.mean()))
 
 
-def copying_probability(generated: ArrayLike, train: ArrayLike, held_out: ArrayLike) -> Estimate:
+def copying_probability(generated: Given, train: Given, held_out: Given) -> Estimate:
     """The probability that a generated point lies closer to the training data than a fresh one.
 
     Arguments:
@@ -77,7 +78,7 @@ def copying_probability(generated: ArrayLike, train: ArrayLike, held_out: ArrayL
 
 
 def _distances(
-    owner: str, generated: ArrayLike, train: ArrayLike, held_out: ArrayLike
+    owner: str, generated: Given, train: Given, held_out: Given
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m"]]:
     clouds = door.samples(owner, 2, generated=generated, train=train, held_out=held_out)
     centre = clouds[1].mean(axis=0)

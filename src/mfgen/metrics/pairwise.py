@@ -2,8 +2,8 @@
 
 For all pairs at once a table of n x m numbers would be needed, 400 MB for 10,000 points in single
 precision. Here the rows x_1, ..., x_n are taken in chunks, each row is reduced to what the metric
-needs of it, and the table is never stored. Squared distances are |x|^2 + |y|^2 - 2 x.y, one matrix
-product; the points should be centred beforehand.
+needs of it, and the table is never stored. Squared distances are those of `mfgen.math.pairs`; the
+points should be centred beforehand.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from mfgen._types import Scalar, State
+from mfgen.math.pairs import squares_apart
 
 # Entries of the table held at once: 16 MB in single precision, a few times that while computing.
 _ENTRIES = 2**22
@@ -23,9 +24,7 @@ Row = TypeVar("Row", bound=PyTree)
 
 def squared_distances(x: State, points: Float[Array, "m dim"]) -> Float[Array, "m"]:
     """|x - y_j|^2 for one point `x` and all `points`, rounded up to zero where negative."""
-    # Without HIGHEST a GPU multiplies in TF32 and small distances drown in rounding.
-    product = jnp.dot(points, x, precision=jax.lax.Precision.HIGHEST)
-    return jnp.maximum(jnp.sum(points**2, axis=1) + x @ x - 2 * product, 0.0)
+    return squares_apart(x[None], points)[0]
 
 
 def map_rows(reduce: Callable[[PyTree], Row], rows: PyTree, points: Float[Array, "m dim"]) -> Row:

@@ -26,16 +26,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
-from mfgen._types import Key, Scalar, State
+from mfgen._types import Given, Key, Scalar, State
 from mfgen.metrics import door
 from mfgen.metrics.estimate import Estimate, root
 
 Dual = tuple[Scalar, Float[Array, "n"], Float[Array, "m"]]
 
 
-def wasserstein2(x: ArrayLike, y: ArrayLike) -> Estimate:
+def wasserstein2(x: Given, y: Given) -> Estimate:
     """The Wasserstein distance W2 between two samples of equal size, exact.
 
     Needs memory of a few n^2 numbers and time of order n^3: a second for n = 1000, a minute
@@ -58,9 +58,7 @@ def wasserstein2(x: ArrayLike, y: ArrayLike) -> Estimate:
     return _floats(root(Estimate(cost, np.sqrt(variance))))
 
 
-def sliced_wasserstein2(
-    x: ArrayLike, y: ArrayLike, *, key: Key, projections: int = 256
-) -> Estimate:
+def sliced_wasserstein2(x: Given, y: Given, *, key: Key, projections: int = 256) -> Estimate:
     """The sliced Wasserstein distance between two samples, over random directions.
 
     Arguments:
@@ -148,7 +146,9 @@ def _on_line(x: door.Points, y: door.Points) -> tuple[float, np.ndarray, np.ndar
     # The line has one direction to project on.
     cost = np.mean((np.sort(x[:, 0]) - np.sort(y[:, 0])) ** 2)
     levels = _pair_levels(len(x), len(y))
-    _, phi, psi = _slices(jnp.asarray(x), jnp.asarray(y), jnp.ones((1, 1)), levels)
+    centre = y.mean(axis=0)
+    moved = jnp.asarray(x - centre), jnp.asarray(y - centre)
+    _, phi, psi = _slices(*moved, jnp.ones((1, 1)), levels)
     return float(cost), np.asarray(phi), np.asarray(psi)
 
 

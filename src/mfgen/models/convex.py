@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
+from mfgen.math import entry
 from mfgen.math.legendre import maximiser
 from mfgen.models.base import AbstractVectorField
 
@@ -57,6 +58,7 @@ class InputConvex(eqx.Module):
     scale: Scalar
 
     def __call__(self, x: State) -> Scalar:
+        x = entry.point("ConvexPotential", x, self.centre.size)
         centre, scale = jax.lax.stop_gradient((self.centre, self.scale))
         u = (x - centre) / scale
         hidden = jax.nn.softplus(self.lifts[0] @ u + self.shifts[0])

@@ -25,8 +25,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfgen._types import Key, Scalar, State
+from mfgen._types import Count, Key, Scalar, State
 from mfgen.density.base import AbstractDensity
+from mfgen.math import entry
+from mfgen.math.count import count
 from mfgen.problem.dynamics import positive
 
 
@@ -55,6 +57,7 @@ class LipschitzCritic(eqx.Module):
     bounded: bool = eqx.field(static=True, default=False)
 
     def __call__(self, x: State) -> Scalar:
+        x = entry.point("LipschitzCritic", x, self.centre.size)
         centre, scale, bound = jax.lax.stop_gradient((self.centre, self.scale, self.lipschitz))
         layers = self.layers if self.bounded else tuple(map(_bounded, self.layers))
         hidden = (x - centre) / scale
@@ -71,11 +74,11 @@ class LipschitzCritic(eqx.Module):
 
 
 def lipschitz_critic(
-    dim: int,
+    dim: Count,
     *,
     lipschitz: float = 1.0,
-    width: int = 64,
-    depth: int = 3,
+    width: Count = 64,
+    depth: Count = 3,
     around: AbstractDensity | None = None,
     activation: Callable = max_min,
     key: Key,
@@ -94,11 +97,10 @@ def lipschitz_critic(
         ValueError: for a size below one, an odd width with `max_min`, or L that is not positive.
     """
     positive("lipschitz_critic", "lipschitz", lipschitz)
-    for name, size in (("dim", dim), ("width", width), ("depth", depth)):
-        if size < 1:
-            raise ValueError(
-                f"`lipschitz_critic` got {name} = {size}, expected a whole number of at least 1."
-            )
+    dim, width, depth = (
+        count("lipschitz_critic", name, size, wanted="a whole number of at least 1")
+        for name, size in (("dim", dim), ("width", width), ("depth", depth))
+    )
     if activation is max_min and width % 2:
         raise ValueError(
             f"`lipschitz_critic` got width = {width}, expected an even number: `max_min` sorts the "

@@ -17,10 +17,10 @@ algorithm" (1977); B. J. Zhang et al. (2024), arXiv 2402.06162 (kernel models of
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike
 
-from mfgen._types import Key
+from mfgen._types import Count, Given, Key
 from mfgen.data.validate import check_samples
+from mfgen.math.count import count
 from mfgen.models import heldout, mixing
 from mfgen.models.bandwidth import BANDWIDTHS, Bandwidths, best_bandwidth, correlated, isotropic
 from mfgen.models.heldout import Points
@@ -38,7 +38,7 @@ _PLANE, _MANY = 2, 5000
 
 def kernel_estimate(
     game: MFG,
-    data: ArrayLike,
+    data: Given,
     *,
     folds: int = 5,
     bandwidths: Bandwidths = BANDWIDTHS,
@@ -76,11 +76,11 @@ def kernel_estimate(
 
 def mixture_estimate(
     game: MFG,
-    data: ArrayLike,
+    data: Given,
     *,
-    components: int | None = None,
+    components: Count | None = None,
     folds: int = 5,
-    starts: int = 4,
+    starts: Count = 4,
     key: Key,
 ) -> KernelPotential:
     """A Gaussian mixture fitted to the data by EM, its size chosen on held-out data.
@@ -102,10 +102,7 @@ def mixture_estimate(
         TypeError: if the game is not score-based.
     """
     noising, points = _given("mixture_estimate", game, data, folds)
-    if starts < 1:
-        raise ValueError(
-            f"`mixture_estimate` got starts = {starts}, expected at least 1: pass starts=4."
-        )
+    starts = count("mixture_estimate", "starts", starts, advice="pass starts=4")
     rng = heldout.generator(key)
     # EM starts from clusters and adds one ridge to all axes: both want coordinates of one size.
     mean, scale = points.mean(axis=0), points.std(axis=0)
@@ -130,7 +127,7 @@ def mixture_estimate(
     )
 
 
-def _given(owner: str, game: MFG, data: ArrayLike, folds: int) -> tuple[AbstractNoising, Points]:
+def _given(owner: str, game: MFG, data: Given, folds: int) -> tuple[AbstractNoising, Points]:
     """The noising of the game and the checked data."""
     scaling = precondition(game)
     points = check_samples(data, name="data").astype(np.float64)
@@ -148,12 +145,13 @@ def _given(owner: str, game: MFG, data: ArrayLike, folds: int) -> tuple[Abstract
     return scaling.noising, points
 
 
-def _counts(components: int | None, shape: tuple[int, ...], train: int) -> tuple[int, ...]:
+def _counts(components: Count | None, shape: tuple[int, ...], train: int) -> tuple[int, ...]:
     """The numbers of components to try."""
     if components is None:
         many = mixing.MANY if shape[1] == _PLANE and shape[0] >= _MANY else ()
         return tuple(count for count in (*mixing.COUNTS, *many) if count <= max(train // 2, 1))
-    if not 1 <= components <= train:
+    components = count("mixture_estimate", "components", components)
+    if components > train:
         raise ValueError(
             f"`mixture_estimate` got components = {components} for {train} samples to fit them to, "
             "expected between 1 and as many: pass fewer components."

@@ -15,11 +15,13 @@ memorization" (B. J. Zhang et al. 2024), arXiv 2402.06162 (kernel models of the 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Key, Scalar, State, Time
+from mfgen._types import Count, Given, Key, Scalar, State, Time
 from mfgen.data.validate import check_samples
 from mfgen.density.gaussian import GaussianMixture
+from mfgen.math import entry
+from mfgen.math.count import count
 from mfgen.models.base import AbstractNormalised
 from mfgen.models.precondition import precondition
 from mfgen.models.spectral import SpectralPotential
@@ -46,7 +48,7 @@ class KernelPotential(AbstractNormalised):
     shears: Float[Array, "K dim dim"] | None
 
     def __call__(self, t: Time, x: State) -> Scalar:
-        s = self.noising.horizon - t
+        x, s = entry.point("KernelPotential", x, self.centres.shape[1]), self.noising.horizon - t
         signal, noise = self.noising.signal(s), self.noising.noise(s)
         offsets = x[None, :] - signal * self.centres
         log_weights = jax.nn.log_softmax(self.logits)
@@ -91,9 +93,9 @@ def _gaussian_terms(covariance: Array, offset: Array) -> tuple[Array, Array]:
 
 def kernel_potential(
     game: MFG,
-    data: ArrayLike,
+    data: Given,
     *,
-    components: int = 20,
+    components: Count = 20,
     full: bool = True,
     key: Key,
 ) -> KernelPotential:
@@ -111,7 +113,8 @@ def kernel_potential(
         ValueError: for bad data, or a number of components out of range.
     """
     points = jnp.asarray(check_samples(data, name="data"))
-    if not 1 <= components <= points.shape[0]:
+    components = count("kernel_potential", "components", components)
+    if components > points.shape[0]:
         raise ValueError(
             f"`kernel_potential` got components = {components} for {points.shape[0]} samples, "
             "expected between 1 and the number of samples: pass fewer components."

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Key, Scalar, State
+from mfgen.math import entry
 
 
 class LevelFeatures(eqx.Module):
@@ -56,6 +57,7 @@ class SpaceFeatures(eqx.Module):
         return dim + 2 * count
 
     def __call__(self, z: State) -> Float[Array, "features"]:
+        z = entry.point("MLP", z, self.frequencies.shape[1])
         angles = jax.lax.stop_gradient(self.frequencies) @ z
         return jnp.concatenate([z, jnp.cos(angles), jnp.sin(angles)])
 

@@ -25,7 +25,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Costate, Key, Scalar, State, Time
+from mfgen.math import entry
 from mfgen.math.autodiff import Jet
+from mfgen.math.count import count
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
 
@@ -52,6 +54,7 @@ class OTFlowPotential(AbstractPotential):
     constant: Scalar
 
     def __call__(self, t: Time, x: State) -> Scalar:
+        x = entry.point("OTFlowPotential", x, self.lift.shape[1] - 1)
         return self._forward(_joint(t, x))[0]
 
     def costate(self, t: Time, x: State) -> Costate:
@@ -134,12 +137,10 @@ def ot_flow_potential(
         )
     inputs = game.initial.dim + 1
     rank = min(10, inputs) if rank is None else rank
-    for name, size in (("width", width), ("depth", depth), ("rank", rank)):
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(
-                f"`ot_flow_potential` got {name} = {size}, expected a positive integer: pass "
-                f"{name} >= 1."
-            )
+    width, depth, rank = (
+        count("ot_flow_potential", name, size)
+        for name, size in (("width", width), ("depth", depth), ("rank", rank))
+    )
     factor_key, *keys = jax.random.split(key, depth + 1)
     fans = [inputs, *[width] * (depth - 1)]
     pairs = [jax.random.split(key) for key in keys]

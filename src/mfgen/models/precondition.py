@@ -26,6 +26,7 @@ import jax.numpy as jnp
 
 from mfgen._types import Scalar, State, Time
 from mfgen.density.base import AbstractDensity
+from mfgen.math import entry
 from mfgen.problem.functional import CrossEntropy
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising, TimeReversal
@@ -53,6 +54,7 @@ class Precondition(eqx.Module):
 
     def point(self, s: Time, y: State) -> State:
         """z, the noised point shifted and scaled to unit variance, shape `[dim]`."""
+        y = entry.point("Precondition", y, len(self.mean))
         mean = jnp.asarray(self.mean, dtype=y.dtype)
         return (y - self.noising.signal(s) * mean) / self.width(s)
 

@@ -24,11 +24,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
-from mfgen._types import Key
+from mfgen._types import Given, Key
 from mfgen.data.validate import check_samples
 from mfgen.models import heldout
 from mfgen.models.heldout import Points, Split
@@ -53,7 +53,7 @@ class _Local(NamedTuple):
 
 def proximal_kernel(
     game: MFG,
-    data: ArrayLike,
+    data: Given,
     *,
     reach: float | None = None,
     width: float | None = None,

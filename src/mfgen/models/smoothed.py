@@ -17,9 +17,10 @@ Reference: B. W. Silverman, "Density estimation for statistics and data analysis
 
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Scalar, State, Time
+from mfgen._types import Given, Scalar, State, Time
+from mfgen.math import entry
 from mfgen.models.base import AbstractNormalised
 from mfgen.problem.noising import AbstractNoising
 
@@ -39,16 +40,20 @@ class SmoothedPotential(AbstractNormalised):
     variances: State
     centres: Float[Array, "n dim"]
 
-    def __init__(self, noising: AbstractNoising, centres: ArrayLike, covariance: ArrayLike):
-        centres = jnp.asarray(centres)
+    def __init__(self, noising: AbstractNoising, centres: Given, covariance: Given):
+        said = "`SmoothedPotential` got centres with"
+        centres = entry.single(entry.given(centres, said), said)
+        centres, covariance = entry.floating(
+            "SmoothedPotential", centres=centres, covariance=covariance
+        )
         self.noising = noising
-        self.variances, self.basis = jnp.linalg.eigh(jnp.asarray(covariance, centres.dtype))
+        self.variances, self.basis = jnp.linalg.eigh(covariance)
         # Squares are differences of products: about the mean of the centres they lose least.
         self.origin = jnp.mean(centres, axis=0)
         self.centres = jnp.matmul(centres - self.origin[None, :], self.basis, precision="highest")
 
     def __call__(self, t: Time, x: State) -> Scalar:
-        s = self.noising.horizon - t
+        x, s = entry.point("SmoothedPotential", x, self.origin.size), self.noising.horizon - t
         signal, noise = self.noising.signal(s), self.noising.noise(s)
         z = jnp.matmul(x - signal * self.origin, self.basis, precision="highest")
         variances = jnp.square(signal) * self.variances + jnp.square(noise)

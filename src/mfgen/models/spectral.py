@@ -13,6 +13,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State, Time
+from mfgen.math import entry
 from mfgen.models.base import AbstractNormalised
 from mfgen.problem.noising import AbstractNoising
 
@@ -35,7 +36,7 @@ class SpectralPotential(AbstractNormalised):
     variances: Float[Array, "K dim"]
 
     def __call__(self, t: Time, x: State) -> Scalar:
-        s = self.noising.horizon - t
+        x, s = entry.point("KernelPotential", x, self.centres.shape[1]), self.noising.horizon - t
         signal, noise = self.noising.signal(s), self.noising.noise(s)
         offsets = jnp.einsum("kij,ki->kj", self.axes, x[None, :] - signal * self.centres)
         variances = jnp.square(signal) * self.variances + jnp.square(noise)

@@ -31,6 +31,7 @@ from typing import Literal
 import equinox as eqx
 
 from mfgen.density.base import AbstractDensity
+from mfgen.density.labels import LabelledPoints
 from mfgen.problem.dynamics import AbstractDynamics
 from mfgen.problem.functional import AbstractFunctional, Zero
 from mfgen.problem.lagrangian import AbstractLagrangian
@@ -78,6 +79,7 @@ class MFG(eqx.Module):
             _check(name, getattr(self, name), AbstractFunctional, fix)
         if self.initial is not None:
             _check("initial", self.initial, AbstractDensity, "wrap data as `Empirical(points)`")
+        self._check_dimensions()
         if self.data_at not in ("start", "end"):
             raise ValueError(
                 f'`MFG` got data_at = {self.data_at!r}, expected "start" or "end": pass "start" '
@@ -93,6 +95,18 @@ class MFG(eqx.Module):
                 f"`MFG` got discount = {self.discount}, expected a finite number >= 0: pass the "
                 "rate per unit of time, such as 1 / epsilon."
             )
+
+    def _check_dimensions(self) -> None:
+        # Labels are coordinates of their points, and not of the goal as it is declared.
+        if self.initial is None or isinstance(self.initial, LabelledPoints):
+            return
+        for name in ("terminal", "interaction"):
+            goal = getattr(self, name).goal
+            if goal is not None and goal.dim != self.initial.dim:
+                raise ValueError(
+                    f"`MFG` got {name} with a density in {goal.dim} dimensions for an initial "
+                    f"density in {self.initial.dim}, expected as many: declare both in one space."
+                )
 
 
 def _check(name: str, part: object, expected: type, fix: str) -> None:

@@ -28,6 +28,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Scalar, State
 from mfgen.density.base import Weights
+from mfgen.math import entry
 from mfgen.problem.dynamics import positive
 
 Kernel = Callable[[State], Scalar]
@@ -158,6 +159,7 @@ def kernel_mean(kernel: Kernel, x: State, points: Batch, weights: Weights) -> Sc
     Mapped over many x it holds one chunk of each at once, and so does its derivative, for which
     chunks are computed again.
     """
+    x = entry.point("kernel_mean", x, points.shape[1])
     mean = lambda points, weights: weights @ jax.vmap(lambda y: kernel(x - y))(points)
     n = points.shape[0]
     if n <= _PARTICLES:

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from mfgen._types import Control, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.density.labels import Labelled, LabelledPoints, Rows
+from mfgen.math.count import count, plain
 from mfgen.problem.dynamics import AbstractDynamics, Gain
 from mfgen.problem.functional import AbstractFunctional, evaluable
 from mfgen.problem.game import MFG
@@ -39,8 +40,8 @@ class WithLabels(AbstractDynamics):
     """
 
     dynamics: AbstractDynamics
-    dim: int = eqx.field(static=True)
-    labels: int = eqx.field(static=True)
+    dim: int = eqx.field(static=True, converter=plain)
+    labels: int = eqx.field(static=True, converter=plain)
 
     def __init__(self, dynamics: AbstractDynamics, dim: int, labels: int):
         if not dynamics.deterministic:
@@ -48,8 +49,8 @@ class WithLabels(AbstractDynamics):
                 "`WithLabels` got dynamics with noise, expected sigma = 0: noise would move the "
                 "labels too; pass `Integrator()`."
             )
-        _check_size("WithLabels", "dim", dim)
-        _check_size("WithLabels", "labels", labels)
+        count("WithLabels", "dim", dim)
+        count("WithLabels", "labels", labels)
         self.dynamics, self.dim, self.labels = dynamics, dim, labels
 
     @property
@@ -88,10 +89,10 @@ class OfPoints(AbstractLagrangian):
     """
 
     lagrangian: AbstractLagrangian
-    labels: int = eqx.field(static=True)
+    labels: int = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
-        _check_size("OfPoints", "labels", self.labels)
+        count("OfPoints", "labels", self.labels)
 
     def __call__(self, t: Time, x: State, v: Control) -> Scalar:
         return self.lagrangian(t, x[: -self.labels], v)
@@ -166,10 +167,3 @@ def _regoaled(terminal: AbstractFunctional, labels: Rows) -> AbstractFunctional:
         )
     goal = evaluable("with_labels", "goal", goal)
     return eqx.tree_at(lambda cost: cost.goal, terminal, Labelled(goal, labels))
-
-
-def _check_size(owner: str, name: str, size: int) -> None:
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ValueError(
-            f"`{owner}` got {name} = {size}, expected a positive integer: pass {name} >= 1."
-        )

@@ -16,6 +16,7 @@ type control theory" (2013), chapter 6.
 import jax.numpy as jnp
 
 from mfgen._types import Scalar, State
+from mfgen.math import entry
 from mfgen.problem.functional import AbstractFunctional, Number, Population
 
 
@@ -50,12 +51,14 @@ class MeanTarget(AbstractFunctional):
     weight: Number = 1.0
 
     def value(self, rho: Population) -> Scalar:
-        mean, _ = _moments("MeanTarget", rho)
-        return 0.5 * self.weight * jnp.sum(jnp.square(mean - self.target))
+        return 0.5 * self.weight * jnp.sum(jnp.square(self._away(rho)))
 
     def variation(self, rho: Population, x: State) -> Scalar:
+        return self.weight * jnp.vdot(self._away(rho), x)
+
+    def _away(self, rho: Population) -> State:
         mean, _ = _moments("MeanTarget", rho)
-        return self.weight * jnp.vdot(mean - self.target, x)
+        return mean - entry.point("MeanTarget", self.target, mean.size)
 
 
 def _moments(owner: str, rho: Population):

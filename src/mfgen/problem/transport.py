@@ -133,6 +133,9 @@ def _dual(
     solver = sinkhorn.Sinkhorn(
         threshold=settings.tolerance, max_iterations=settings.iterations, norm_error=1
     )
+    # The library takes |x|^2 + |y|^2 - 2 x.y, which far from zero is rounding.
+    centre = jnp.mean(y, axis=0, keepdims=True)
+    x, y = x - centre, y - centre
     with jax.numpy_rank_promotion("allow"):  # which the library relies on
         # Its cost is |x - y|^2, twice ours, and its potentials hold eps log a and eps log b.
         cloud = pointcloud.PointCloud(x, y, epsilon=2 * settings.epsilon, batch_size=batch)

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Bool, Float, Num
+from jaxtyping import Array, Bool, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Given, Key, Scalar, State
+from mfgen.math import entry
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 
@@ -76,15 +77,13 @@ class AbstractSampler(eqx.Module):
         """Carries x, a point of the reference, to the end of time where the data are."""
 
 
-def check_points(owner: str, game: MFG, x: Num[ArrayLike, "..."]) -> Batch:
+def check_points(owner: str, game: MFG, x: Given) -> Batch:
     """The points as an array `[n, dim]` of floats, checked in the name of `owner`.
 
     Raises:
         ValueError: on another shape, no points, or entries that are not finite.
     """
-    points = jnp.asarray(x)
-    if not jnp.issubdtype(points.dtype, jnp.floating):
-        points = points.astype(float)
+    points = entry.given(x, f"`{owner}` got points with")
     wanted = "dim" if game.initial is None else game.initial.dim
     fits = points.ndim == 2 and points.shape[0] > 0 and wanted in ("dim", points.shape[1])
     if not fits:
@@ -92,6 +91,7 @@ def check_points(owner: str, game: MFG, x: Num[ArrayLike, "..."]) -> Batch:
             f"`{owner}` got points of shape {points.shape}, expected [n, {wanted}] with n >= 1: "
             "pass one row for each point."
         )
+    points = entry.single(points, f"`{owner}` got points with")
     rows = np.zeros(1) if isinstance(points, Tracer) else ~np.isfinite(points).all(axis=1)
     if rows.any():
         raise ValueError(

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mfgen._types import Key, Scalar, State
+from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel, velocity
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import AbstractSampler, Arrival
@@ -46,7 +47,7 @@ class EulerMaruyama(AbstractSampler):
         steps: the number of steps, equal on the clock of the game.
     """
 
-    steps: int = eqx.field(static=True, default=200)
+    steps: int = eqx.field(static=True, default=200, converter=plain)
 
     def __check_init__(self):
         positive_count("EulerMaruyama", "steps", self.steps)
@@ -68,7 +69,7 @@ class StochasticHeun(AbstractSampler):
         steps: the number of steps, equal on the clock of the game.
     """
 
-    steps: int = eqx.field(static=True, default=100)
+    steps: int = eqx.field(static=True, default=100, converter=plain)
 
     def __check_init__(self):
         positive_count("StochasticHeun", "steps", self.steps)

@@ -30,6 +30,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.derive.hamiltonian import drift
 from mfgen.math.autodiff import divergence
+from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel, AbstractPotential, probability_flow, velocity
 from mfgen.problem.game import MFG
 from mfgen.simulate.frame import is_score_based, score_dynamics
@@ -135,7 +136,7 @@ class Hutchinson(AbstractDivergence):
         probes: the number of sign vectors; each gives one estimate for the whole path.
     """
 
-    probes: int = eqx.field(static=True, default=8)
+    probes: int = eqx.field(static=True, default=8, converter=plain)
 
     def __check_init__(self):
         positive_count("Hutchinson", "probes", self.probes)

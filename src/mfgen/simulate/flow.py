@@ -21,9 +21,9 @@ from typing import ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Num
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State, Time
+from mfgen._types import Batch, Given, Key, Scalar, State, Time
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import (
@@ -124,7 +124,7 @@ def transport(
 def inverse_error(
     game: MFG,
     model: AbstractModel,
-    x: Num[ArrayLike, "..."],
+    x: Given,
     *,
     integrator: AbstractIntegrator = _DEFAULT,
     chunk: int = 1024,

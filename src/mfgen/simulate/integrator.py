@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from mfgen._types import Scalar, Time
+from mfgen.math.count import count, plain
 
 Value = PyTree[Float[Array, "..."]]
 Slope = Callable[[Time, Value], Value]
@@ -69,7 +70,7 @@ class RungeKutta4(AbstractIntegrator):
             four times, and a training step takes a fifth to a third less.
     """
 
-    steps: int = eqx.field(static=True, default=40)
+    steps: int = eqx.field(static=True, default=40, converter=plain)
     recompute: bool = eqx.field(static=True, default=True)
     unroll: bool = eqx.field(static=True, default=False)
 
@@ -119,7 +120,7 @@ class Adaptive(AbstractIntegrator):
     adapts: ClassVar[bool] = True
     tolerance: float = eqx.field(static=True, default=1e-5)
     solver: diffrax.AbstractAdaptiveSolver = diffrax.Tsit5()
-    max_steps: int = eqx.field(static=True, default=4096)
+    max_steps: int = eqx.field(static=True, default=4096, converter=plain)
     adjoint: diffrax.AbstractAdjoint = diffrax.RecursiveCheckpointAdjoint()
 
     def __check_init__(self):
@@ -159,12 +160,9 @@ class Adaptive(AbstractIntegrator):
         return Reached(jax.tree.map(lambda leaf: leaf[-1], solution.ys), solution.ts[-1])
 
 
-def positive_count(owner: str, name: str, value: int) -> None:
-    """Raises a `ValueError` in the name of `owner` unless `value` is a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"`{owner}` got {name} = {value}, expected a positive integer: pass {name} >= 1."
-        )
+def positive_count(owner: str, name: str, value: Any) -> int:
+    """The value, or a `ValueError` in the name of `owner` unless it is a positive integer."""
+    return count(owner, name, value)
 
 
 def _along(y: Value, step: Scalar, slope: Value) -> Value:

@@ -9,10 +9,10 @@ log rho(x | y). By Bayes' rule a flow with labels is a classifier,
 
 from typing import Any
 
-import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Key
+from mfgen._types import Given, Key
+from mfgen.math import entry
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.problem.labels import at_label
@@ -20,7 +20,7 @@ from mfgen.simulate.sampler import sample
 
 
 def sample_given(
-    game: MFG, model: AbstractModel, label: ArrayLike, n: int, *, key: Key, **options: Any
+    game: MFG, model: AbstractModel, label: Given, n: int, *, key: Key, **options: Any
 ) -> Float[Array, "n dim"]:
     """Draws of a conditional flow's points, given a label.
 
@@ -43,5 +43,5 @@ def sample_given(
         threes = sample_given(game, model, one_hot(3, 10), 100, key=key)
         fit = log_prob(game, model, labelled(threes, one_hot(3, 10)))
     """
-    game = at_label(game, jnp.asarray(label))
+    game = at_label(game, entry.floating("sample_given", label=label)[0])
     return sample(game, model, n, key=key, **options)[:, : -game.dynamics.fixed]

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mfgen._types import Key, Scalar, State, Time
+from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel, score
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
@@ -45,8 +46,8 @@ class PredictorCorrector(AbstractSampler):
         TypeError: when used on a game that is not score-based.
     """
 
-    steps: int = eqx.field(static=True, default=100)
-    corrections: int = eqx.field(static=True, default=1)
+    steps: int = eqx.field(static=True, default=100, converter=plain)
+    corrections: int = eqx.field(static=True, default=1, converter=plain)
     signal_to_noise: float = eqx.field(static=True, default=0.16)
 
     def __check_init__(self):
@@ -84,7 +85,7 @@ class Langevin(AbstractSampler):
         TypeError: when used on a game that is not score-based.
     """
 
-    steps: int = eqx.field(static=True)
+    steps: int = eqx.field(static=True, converter=plain)
     step: float = eqx.field(static=True)
 
     def __check_init__(self):

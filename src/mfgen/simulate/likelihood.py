@@ -23,9 +23,9 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Num
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Count, Given, Key, Scalar, State
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import check_finished, check_points, map_chunks
@@ -121,11 +121,11 @@ Method = AbstractLikelihood | str
 def log_prob(
     game: MFG,
     model: AbstractModel,
-    x: Num[ArrayLike, "..."],
+    x: Given,
     *,
     key: Key | None = None,
     method: Method = "flow",
-    chunk: int = 256,
+    chunk: Count = 256,
 ) -> Float[Array, "n"]:
     """The log-density of the model at points x, in nats; differentiable in x and the model.
 
@@ -160,11 +160,11 @@ def log_prob(
 def estimate_log_prob(
     game: MFG,
     model: AbstractModel,
-    x: Num[ArrayLike, "..."],
+    x: Given,
     *,
     key: Key | None = None,
     method: Method = "flow",
-    chunk: int = 256,
+    chunk: Count = 256,
 ) -> LogDensity:
     """`log_prob` with its standard error over the probes; arguments as there."""
     return _evaluate("estimate_log_prob", game, model, x, key, method, chunk)
@@ -174,15 +174,15 @@ def _evaluate(
     owner: str,
     game: MFG,
     model: AbstractModel,
-    x: Num[ArrayLike, "..."],
+    x: Given,
     key: Key | None,
     method: Method,
-    chunk: int,
+    chunk: Count,
 ) -> LogDensity:
     if isinstance(method, str):
         method = _named(owner, method)
     points = check_points(owner, game, x)
-    positive_count(owner, "chunk", chunk)
+    chunk = positive_count(owner, "chunk", chunk)
     result = _log_densities(game, model, points, key, method, chunk)
     last = 0.0 if game.data_at == "end" else game.dynamics.horizon
     check_finished(owner, points, result.time, last, result.value)

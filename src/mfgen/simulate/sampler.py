@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, State
+from mfgen._types import Batch, Count, Key, State
+from mfgen.math.count import count
 from mfgen.models.base import AbstractModel, score
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import AbstractSampler, Arrival, check_finished, map_chunks
@@ -31,12 +32,12 @@ from mfgen.simulate.integrator import positive_count
 def sample(
     game: MFG,
     model: AbstractModel,
-    n: int,
+    n: Count,
     *,
     key: Key,
     method: AbstractSampler | None = None,
     denoise: bool = False,
-    chunk: int = 1024,
+    chunk: Count = 1024,
 ) -> Batch:
     """Draws from the density that is modelled by a game whose particles play the model's control.
 
@@ -65,8 +66,8 @@ def sample(
         x = sample(game, model, 1000, key=key)
         x = sample(game, model, 1000, key=key, method=ProbabilityFlow(Adaptive(1e-5)))
     """
-    positive_count("sample", "n", n)
-    positive_count("sample", "chunk", chunk)
+    n = count("sample", "n", n)
+    chunk = positive_count("sample", "chunk", chunk)
     if method is None:
         method = ProbabilityFlow() if game.dynamics.deterministic else StochasticHeun()
     if game.data_at == "start" and not method.reversible:

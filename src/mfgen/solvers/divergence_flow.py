@@ -122,11 +122,13 @@ class SteinFlow(AbstractParticleFlow):
     def velocity(self, points: Batch, *, key: Key) -> Batch:
         width = _median_width(points) if self.width is None else jnp.asarray(self.width)
         profile = gaussian_profile(width)
-        # grad_y k(x, y) = k (x - y) / w^2, summed over y together with k times the scores.
-        drawn = _scores("SteinFlow", self.target, points) - points / width**2
+        # grad_y k(x, y) = k (x - y) / w^2, summed over y together with k times the scores; about
+        # the centre, since the two parts cancel where the cloud is far from zero.
+        places = points - jnp.mean(points, axis=0, keepdims=True)
+        drawn = _scores("SteinFlow", self.target, points) - places / width**2
         ones = jnp.ones((points.shape[0], 1), points.dtype)
-        sums = pair_sums(profile, points, points, jnp.concatenate([drawn, ones], axis=1))
-        return (sums[:, :-1] + points * sums[:, -1:] / width**2) / points.shape[0]
+        sums = pair_sums(profile, places, places, jnp.concatenate([drawn, ones], axis=1))
+        return (sums[:, :-1] + places * sums[:, -1:] / width**2) / points.shape[0]
 
     def energy(self, points: Batch) -> Energy:
         return blob_energy("SteinFlow", self.target, self.smoothing, points)

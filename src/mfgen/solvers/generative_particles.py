@@ -23,16 +23,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, ArrayLike, PyTree
+from jaxtyping import Array, PyTree
 
-from mfgen._types import Batch, Key, Scalar
+from mfgen._types import Batch, Given, Key, Scalar
 from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
+from mfgen.math.count import count
 from mfgen.models.critic import lipschitz_critic
 from mfgen.problem.dynamics import positive
 from mfgen.problem.generator import AbstractGenerator, Alpha
 from mfgen.problem.lipschitz import LipschitzDivergence
-from mfgen.simulate.integrator import positive_count
 from mfgen.solvers.particle import Descent, Energy, followed
 from mfgen.train.adversarial import fit_critic
 
@@ -40,8 +40,8 @@ _KL = Alpha(1.0)
 
 
 def generative_particles(
-    data: ArrayLike,
-    start: ArrayLike,
+    data: Given,
+    start: Given,
     *,
     steps: int,
     step: float,
@@ -95,15 +95,12 @@ def generative_particles(
             f"dimension {data.shape[1]}, expected the same: start where the data live."
         )
     counts = {"steps": steps, "critic_steps": critic_steps, "every": every}
-    for name, count in counts.items():
-        positive_count("generative_particles", name, count)
+    for name, number in counts.items():
+        count("generative_particles", name, number)
     if batch_size is not None:
-        positive_count("generative_particles", "batch_size", batch_size)
-    if first_steps < 0:
-        raise ValueError(
-            f"`generative_particles` got first_steps = {first_steps}, expected a number >= 0: "
-            "pass 0 for a critic that starts with the particles."
-        )
+        count("generative_particles", "batch_size", batch_size)
+    advice = "pass 0 for a critic that starts with the particles"
+    count("generative_particles", "first_steps", first_steps, least=0, advice=advice)
     positive("generative_particles", "step", step)
     positive("generative_particles", "learning_rate", learning_rate)
     critic_key, first_key, key = jax.random.split(key, 3)

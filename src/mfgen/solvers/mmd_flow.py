@@ -17,9 +17,9 @@ flows with Riesz kernels" (2023), arXiv 2305.11463, for -|z|.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key
+from mfgen._types import Batch, Given, Key
 from mfgen.data.validate import check_samples
 from mfgen.math.pairs import pair_gradients, pair_sums
 from mfgen.problem.kernel import DistanceKernel, MeanKernel, RadialKernel
@@ -43,9 +43,7 @@ class MMDFlow(AbstractParticleFlow):
     kernel: RadialKernel
     noise: float = eqx.field(static=True)
 
-    def __init__(
-        self, data: ArrayLike, widths: tuple[float, ...] | None = None, noise: float = 0.0
-    ):
+    def __init__(self, data: Given, widths: tuple[float, ...] | None = None, noise: float = 0.0):
         self.data = jnp.asarray(check_samples(data, name="data"))
         gaussian = widths is not None
         self.kernel = MeanKernel(tuple(map(float, widths))) if gaussian else DistanceKernel()
@@ -53,6 +51,13 @@ class MMDFlow(AbstractParticleFlow):
         if not self.noise >= 0:
             raise ValueError(
                 f"`MMDFlow` got noise = {noise}, expected a number >= 0: pass noise=0.0 for none."
+            )
+
+    def check(self, points: Batch) -> None:
+        if points.shape[1] != self.data.shape[1]:
+            raise ValueError(
+                f"`MMDFlow` got points of dimension {points.shape[1]} for data of dimension "
+                f"{self.data.shape[1]}, expected the same: start where the data live."
             )
 
     def velocity(self, points: Batch, *, key: Key) -> Batch:

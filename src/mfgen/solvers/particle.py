@@ -24,9 +24,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar
+from mfgen._types import Batch, Count, Given, Key, Scalar
 from mfgen.data.validate import check_samples
 from mfgen.problem.dynamics import positive
 from mfgen.simulate.integrator import positive_count
@@ -95,12 +95,12 @@ class Descent(NamedTuple):
 
 def descend(
     flow: AbstractParticleFlow,
-    start: ArrayLike,
+    start: Given,
     *,
-    steps: int,
+    steps: Count,
     step: float,
     key: Key,
-    every: int = 50,
+    every: Count = 50,
     callback: Callable[[int, Energy], None] | None = None,
 ) -> Descent:
     """Moves particles by a flow.
@@ -125,8 +125,10 @@ def descend(
         found.points, found.energies
     """
     points = jnp.asarray(check_samples(start, name="start"))
-    for name, count in (("steps", steps), ("every", every)):
-        positive_count("descend", name, count)
+    steps, every = (
+        positive_count("descend", name, value)
+        for name, value in (("steps", steps), ("every", every))
+    )
     positive("descend", "step", step)
     flow.check(points)
     h = jnp.asarray(step, points.dtype)

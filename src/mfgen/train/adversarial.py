@@ -29,6 +29,7 @@ from jaxtyping import Array, Float, PyTree
 from mfgen._types import Key, Scalar
 from mfgen.density.base import AbstractDensity
 from mfgen.density.empirical import Empirical
+from mfgen.math.count import count
 from mfgen.problem.dynamics import positive
 from mfgen.problem.lipschitz import AbstractDual
 
@@ -104,10 +105,8 @@ def fit_critic(
         FloatingPointError: if a value is not finite; the dual of an unbounded critic may be.
     """
     for name, size in (("steps", steps), ("batch_size", batch_size)):
-        if size is not None and size < 1:
-            raise ValueError(
-                f"`fit_critic` got {name} = {size}, expected a whole number of at least 1."
-            )
+        if size is not None:
+            count("fit_critic", name, size, wanted="a whole number of at least 1")
     if optimiser is None:
         positive("fit_critic", "learning_rate", learning_rate)
         optimiser = _adam(float(learning_rate))

@@ -145,6 +145,8 @@ class EntropicTransport(AbstractCoupling):
         sinkhorn = solver.Sinkhorn(
             threshold=self.tolerance, max_iterations=self.iterations, norm_error=1
         )
+        # Plans do not depend on the means, and costs far from zero are rounding.
+        data, goal = (part - jnp.mean(part, axis=0, keepdims=True) for part in (data, goal))
         with jax.numpy_rank_promotion("allow"):  # which the library relies on
             cost = pointcloud.PointCloud(data, goal, epsilon=2 * self.variance)
             if groups is None:

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.derive.residual import diffusivity, game_jet, hjb_from_jet
 from mfgen.math.autodiff import HeatJet, probes, stochastic_jet
+from mfgen.math.count import plain
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
 
@@ -63,7 +64,7 @@ class Hutchinson(AbstractLaplacian):
         count: the number of probes for each point, at least 2.
     """
 
-    count: int = eqx.field(static=True, default=2)
+    count: int = eqx.field(static=True, default=2, converter=plain)
 
     def __check_init__(self):
         if self.count < 2:

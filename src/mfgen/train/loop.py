@@ -12,7 +12,6 @@ References: L. Prechelt (1998), "Early stopping, but when?"; those of `mfgen.tra
 """
 
 import math
-import numbers
 import time
 from collections.abc import Mapping, Sequence
 
@@ -20,10 +19,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import ArrayLike
 
-from mfgen._types import Batch, Key
+from mfgen._types import Batch, Count, Given, Key
 from mfgen.data.validate import check_samples
+from mfgen.math.count import count
 from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
@@ -41,19 +40,19 @@ def fit(
     game: MFG,
     model: AbstractModel,
     objective: AbstractObjective,
-    data: ArrayLike,
+    data: Given,
     *,
-    steps: int,
+    steps: Count,
     key: Key,
     learning_rate: float = 5e-3,
     optimiser: optax.GradientTransformation | None = None,
-    batch_size: int = 256,
+    batch_size: Count = 256,
     average: float = 0.999,
     clip: float = 10.0,
-    validation: ArrayLike | None = None,
+    validation: Given | None = None,
     select: Mapping[str, Sequence[float]] | None = None,
     callback: Callback | None = None,
-    every: int = 100,
+    every: Count = 100,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
 ) -> tuple[AbstractModel, History]:
@@ -95,7 +94,7 @@ def fit(
     held_out = None
     if validation is not None:
         held_out = jnp.asarray(check_samples(validation, name="validation"))
-    _check_settings(steps, batch_size, average, every)
+    steps, batch_size, every = _checked_settings(steps, batch_size, average, every)
     for name, samples in (("data", data), ("validation", held_out)):
         _check_dimension(game, name, samples)
     if optimiser is None:
@@ -208,22 +207,20 @@ def _checked_choice(
     return choice
 
 
-def _check_settings(steps: int, batch_size: int, average: float, every: int) -> None:
-    for name, value, least in (
-        ("steps", steps, 0),
-        ("batch_size", batch_size, 1),
-        ("every", every, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-            raise ValueError(
-                f"`fit` got {name} = {value}, expected a whole number of at least {least}: pass "
-                f"{name}={max(least, 100)}."
-            )
+def _checked_settings(
+    steps: Count, batch_size: Count, average: float, every: Count
+) -> tuple[int, int, int]:
     if not 0 <= average < 1:
         raise ValueError(
             f"`fit` got average = {average}, expected a decay in [0, 1): pass average=0.999, or 0 "
             "for no averaging."
         )
+    counts = (("steps", steps, 0), ("batch_size", batch_size, 1), ("every", every, 1))
+    steps, batch_size, every = (
+        count("fit", name, value, least=least, advice=f"pass {name}={max(least, 100)}")
+        for name, value, least in counts
+    )
+    return steps, batch_size, every
 
 
 def _check_dimension(game: MFG, name: str, samples: Batch | None) -> None:

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from mfgen._types import Batch, Costate, Key, Scalar
 from mfgen.math.autodiff import divergence, probes
+from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising
@@ -95,7 +96,7 @@ class SlicedScoreMatching(AbstractObjective):
         law: the law of the noise level.
     """
 
-    slices: int = eqx.field(static=True, default=1)
+    slices: int = eqx.field(static=True, default=1, converter=plain)
     law: AbstractNoiseLaw = LogUniform()
 
     def __check_init__(self):

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.math.chunk import chunked_mean
+from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
 from mfgen.problem.functional import AbstractFunctional, evaluable
@@ -106,8 +107,8 @@ class Windows(AbstractBundle):
         divergence: `ExactDivergence()`, or `Hutchinson(probes)`, drawn once for each particle.
     """
 
-    stages: int = eqx.field(static=True, default=40)
-    steps: int = eqx.field(static=True, default=12)
+    stages: int = eqx.field(static=True, default=40, converter=plain)
+    steps: int = eqx.field(static=True, default=12, converter=plain)
     reach: float = eqx.field(static=True, default=4.0)
     divergence: AbstractDivergence = ExactDivergence()
 

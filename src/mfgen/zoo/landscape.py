@@ -26,11 +26,11 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from mfgen._types import Scalar, State
+from mfgen._types import Given, Scalar, State
 from mfgen.data.snapshots import check_snapshots
 from mfgen.problem.dynamics import positive
 from mfgen.simulate.integrator import positive_count
@@ -70,7 +70,7 @@ class Landscape(eqx.Module):
 
 
 def landscape(
-    snapshots: ArrayLike,
+    snapshots: Given,
     times: Sequence[float],
     *,
     bandwidths: Sequence[float] = (1.0, 2.0, 4.0),

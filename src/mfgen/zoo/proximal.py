@@ -20,9 +20,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import ArrayLike
 
-from mfgen._types import Key
+from mfgen._types import Given, Key
 from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import isotropic
@@ -62,7 +61,7 @@ class ProximalGame(eqx.Module):
 
 
 def w1w2_flow(
-    data: ArrayLike,
+    data: Given,
     *,
     key: Key,
     steps: int,

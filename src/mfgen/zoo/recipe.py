@@ -7,9 +7,7 @@ Recipes are made by the functions of the zoo; `train` runs one.
 
 from typing import Any, NamedTuple
 
-from jaxtyping import ArrayLike
-
-from mfgen._types import Key
+from mfgen._types import Given, Key
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.train.history import History
@@ -36,7 +34,7 @@ class Recipe(NamedTuple):
 
 
 def train(
-    recipe: Recipe, data: ArrayLike, *, steps: int, key: Key, **settings: Any
+    recipe: Recipe, data: Given, *, steps: int, key: Key, **settings: Any
 ) -> tuple[AbstractModel, History]:
     """Trains the recipe's model; further keyword arguments go to `fit` and override the recipe."""
     options: dict[str, Any] = {

@@ -33,9 +33,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key
+from mfgen._types import Batch, Given, Key
 from mfgen.data.snapshots import check_snapshots
 from mfgen.density.gaussian import GaussianMixture
 from mfgen.problem.dynamics import positive
@@ -123,7 +123,7 @@ class SnapshotBridge(eqx.Module):
 
 
 def snapshot_bridge(
-    snapshots: ArrayLike,
+    snapshots: Given,
     times: Sequence[float],
     *,
     sigma: float,

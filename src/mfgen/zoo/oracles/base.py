@@ -16,6 +16,7 @@ from jaxtyping import Float
 from mfgen._types import Scalar, State, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.derive.hamiltonian import hamiltonian
+from mfgen.math.count import count
 from mfgen.math.quadrature import box_rule
 from mfgen.models.base import Potential
 from mfgen.problem.game import MFG
@@ -80,8 +81,7 @@ def integral(law: AbstractEvaluable, f: Callable[[State], Scalar], low: Vector, 
 
 def check_dim(owner: str, dim: int) -> None:
     """Raises a `ValueError` in the name of `owner` unless `dim` is a positive integer."""
-    if not (isinstance(dim, int) and dim >= 1):
-        raise ValueError(f"`{owner}` got dim = {dim}, expected a positive integer: pass dim=1.")
+    count(owner, "dim", dim, advice="pass dim=1")
 
 
 def check_homogeneous(owner: str, game: MFG, dim: int) -> None:
