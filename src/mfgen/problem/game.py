@@ -31,7 +31,7 @@ from typing import Literal
 import equinox as eqx
 
 from mfgen.density.base import AbstractDensity
-from mfgen.problem.dynamics import AbstractDynamics
+from mfgen.problem.dynamics import AbstractDynamics, check_dynamics, check_number, plain
 from mfgen.problem.functional import AbstractFunctional, Zero
 from mfgen.problem.lagrangian import AbstractLagrangian
 
@@ -53,8 +53,10 @@ class MFG(eqx.Module):
 
     Raises:
         TypeError: if a part is of the wrong kind.
-        ValueError: if `data_at` is neither "start" nor "end", or "start" in a game with noise,
-            whose particles have no way back; a discount that is negative or not finite.
+        ValueError: if the dynamics' functions do not have the shapes of their interface, such as a
+            diffusion that is a vector; if `data_at` is neither "start" nor "end", or "start" in a
+            game with noise, whose particles have no way back; a discount that is negative or not
+            finite.
 
     Example:
 
@@ -68,7 +70,7 @@ class MFG(eqx.Module):
     interaction: AbstractFunctional = Zero()
     initial: AbstractDensity | None = None
     data_at: Literal["start", "end"] = eqx.field(static=True, default="end")
-    discount: float = eqx.field(static=True, default=0.0)
+    discount: float = eqx.field(static=True, default=0.0, converter=plain)
 
     def __check_init__(self):
         _check("dynamics", self.dynamics, AbstractDynamics, "use `Integrator()`")
@@ -78,6 +80,9 @@ class MFG(eqx.Module):
             _check(name, getattr(self, name), AbstractFunctional, fix)
         if self.initial is not None:
             _check("initial", self.initial, AbstractDensity, "wrap data as `Empirical(points)`")
+        dim = None if self.initial is None else self.initial.dim
+        check_dynamics("MFG", self.dynamics, dim)
+        check_number("MFG", "discount", self.discount, "pass the rate per unit of time")
         if self.data_at not in ("start", "end"):
             raise ValueError(
                 f'`MFG` got data_at = {self.data_at!r}, expected "start" or "end": pass "start" '
