@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from mfgen.density.base import expectation
 from mfgen.density.gaussian import Gaussian, GaussianMixture
 from mfgen.derive.action import cost
 from mfgen.derive.residual import fokker_planck, hjb, terminal
@@ -18,6 +19,7 @@ from mfgen.problem.dynamics import AbstractDynamics, Integrator
 from mfgen.problem.functional import KL, AbstractFunctional, Linear
 from mfgen.problem.game import MFG
 from mfgen.problem.interaction import Pairwise
+from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.problem.mean import MeanAttraction, MeanTarget
 from mfgen.solvers.base import Status, solve
 from mfgen.solvers.riccati import Riccati
@@ -343,3 +345,93 @@ def test_other_games_are_refused(name):
 def test_an_odd_number_of_steps_is_refused(steps):
     with pytest.raises(ValueError, match=f"steps = {steps}"):
         Riccati(steps=steps)
+
+
+class Bump(AbstractLagrangian):
+    """|v|^2 / 2, and |v|^4 for a moment between those at which a few looks would fall."""
+
+    middle: float = 0.37
+    width: float = 0.05
+
+    def __call__(self, t, x, v):
+        inside = jnp.abs(t - self.middle) < self.width
+        return 0.5 * v @ v + jnp.where(inside, (v @ v) ** 2, 0.0)
+
+
+class Correlated(AbstractFunctional):
+    """Its first variation sees how two coordinates vary together, and neither by itself."""
+
+    def value(self, rho):
+        return 0.5 * jnp.square(rho.moments()[1][0, 1])
+
+    def variation(self, rho, x):
+        return rho.moments()[1][0, 1] * x[0] * x[1]
+
+
+def vanishing(x):
+    """Quadratic where |x| is below 12, and steeper beyond."""
+    size = jnp.sqrt(jnp.sum(x**2) + 1e-12)
+    return 0.5 * x @ x + jnp.maximum(size - 12, 0.0) ** 2
+
+
+FOOLED = {
+    "for a moment": (lambda: MFG(Integrator(), Bump(), HALF, **NORMAL), "`Bump`"),
+    "together": (
+        lambda: MFG(
+            Integrator(),
+            Kinetic(),
+            HALF,
+            Correlated(),
+            initial=Gaussian([0.0, 0.0], [[0.5, 0.3], [0.3, 0.5]]),
+        ),
+        "`Correlated`, whose first variation depends on more of the population",
+    ),
+    "far away": (
+        lambda: MFG(Integrator(), Kinetic(), Linear(vanishing), **NORMAL),
+        "terminal cost `Linear`, whose first variation is not quadratic",
+    ),
+    "far away on the way": (
+        lambda: MFG(
+            Integrator(), WithPotential(Kinetic(), lambda t, x: vanishing(x)), HALF, **NORMAL
+        ),
+        "the Lagrangian `WithPotential`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOOLED)
+def test_games_that_a_few_looks_take_for_quadratic_are_refused(name):
+    declare, message = FOOLED[name]
+    with pytest.raises(ValueError, match=message):
+        Riccati().solve(declare())
+
+
+class Blink(AbstractFunctional):
+    """Quadratic at every place but in a ball that no probe is likely to hit, around the crowd."""
+
+    def value(self, rho):
+        return expectation(rho, lambda x: self.variation(rho, x))
+
+    def variation(self, rho, x):
+        away = jnp.sum(jnp.square(x - 3.0))
+        return 0.5 * x @ x + 0.05 * jnp.maximum(1.0 - away, 0.0) ** 4
+
+
+def test_the_answer_is_put_into_the_equations():
+    """Whatever the looks did not see, the residual at the crowd does; and it is told in words."""
+    game = MFG(Integrator(), Kinetic(), Blink(), initial=Gaussian([6.0, 6.0], 4.0))
+    result = Riccati().solve(game).result
+    assert result.status is Status.STALLED
+    assert "terminal condition" in result.message
+    plain = MFG(Integrator(), Kinetic(), HALF, initial=Gaussian([6.0, 6.0], 4.0))
+    solution = Riccati().solve(plain)
+    assert solution.result.converged
+    assert solution.stats["residual"] < 1e-12
+
+
+def test_a_change_within_a_step_is_told():
+    """A force that lasts for a part of a step: Runge-Kutta steps and their halves do not see it."""
+    force = lambda t, x: jnp.where(jnp.abs(t - 0.51) < 0.03, 40.0, 0.0) * x @ x
+    game = MFG(Integrator(), WithPotential(Kinetic(), force), HALF, **NORMAL)
+    result = Riccati(steps=6).solve(game).result
+    assert not result.converged

@@ -13,11 +13,11 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key
 from mfgen.density.base import AbstractEvaluable, AbstractNoisable
+from mfgen.derive.score_based import is_score_based
 from mfgen.lab import build, spec
 from mfgen.lab.cloud import Cloud
 from mfgen.lab.samples import Samples
 from mfgen.models.base import AbstractModel, AbstractPotential
-from mfgen.problem.cost import ScoreLagrangian
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising, TimeReversal
 from mfgen.simulate.base import Unfinished
@@ -166,7 +166,7 @@ class Case:
 
     def require_score(self) -> AbstractNoising:
         """The noising of a game whose control is the score's."""
-        if not isinstance(self.game.lagrangian, ScoreLagrangian):
+        if not is_score_based(self.game, named=True):
             raise NotApplicable("the game is not score-based")
         return self.require_noising()
 

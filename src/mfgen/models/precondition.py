@@ -26,10 +26,10 @@ import jax.numpy as jnp
 
 from mfgen._types import Scalar, State, Time
 from mfgen.density.base import AbstractDensity
+from mfgen.derive.score_based import score_dynamics, target
 from mfgen.math import entry
-from mfgen.problem.functional import CrossEntropy
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import AbstractNoising, TimeReversal
+from mfgen.problem.noising import AbstractNoising
 
 FLOOR = 0.05  # below kappa = c / 20 the correction to log eta no longer grows: it is then log pi
 
@@ -75,18 +75,11 @@ def precondition(game: MFG) -> Precondition:
     """The noise-aware scaling of a score-based game, from the first two moments of its data.
 
     Raises:
-        TypeError: if the game is not score-based (its dynamics is no `TimeReversal`, or its
-            terminal cost no `CrossEntropy`).
+        TypeError: if the game is not score-based; it names the part that differs.
     """
-    dynamics, terminal = game.dynamics, game.terminal
-    if not (isinstance(dynamics, TimeReversal) and isinstance(terminal, CrossEntropy)):
-        raise TypeError(
-            f"`precondition` got a game with dynamics `{type(dynamics).__name__}` and terminal "
-            f"cost `{type(terminal).__name__}`, expected a score-based game: build it with "
-            "`score_based`."
-        )
+    dynamics = score_dynamics("precondition", game, named=True)
     # The terminal cost may be that of data noised already; the law at the noisy end tells theirs.
-    mean, covariance = terminal.target.moments()
+    mean, covariance = target(game).moments()
     spread = jnp.sqrt(jnp.trace(covariance) / mean.size)
     if game.initial is not None:
         mean, spread = data_moments(dynamics.noising, game.initial, float(spread))

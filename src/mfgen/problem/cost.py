@@ -26,7 +26,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from mfgen._types import Control, Scalar, State, Time
-from mfgen.problem.dynamics import positive
+from mfgen.problem.dynamics import check_number, plain, positive
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.problem.noising import TimeReversal
 
@@ -89,9 +89,10 @@ class Power(AbstractLagrangian):
         exponent: r > 1.
     """
 
-    exponent: float = eqx.field(static=True)
+    exponent: float = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
+        check_number("Power", "exponent", self.exponent, "pass one number above 1")
         if not self.exponent > 1:
             raise ValueError(
                 f"`Power` got exponent = {self.exponent}, expected a number above 1: at 1 and "
@@ -235,4 +236,4 @@ def _power(square: Scalar, exponent: float) -> Scalar:
 
 def _check_positive(owner: str, name: str, value: Number) -> None:
     if not isinstance(value, Tracer):
-        positive(owner, name, float(value))
+        positive(owner, name, plain(value))

@@ -12,15 +12,59 @@ References:
 """
 
 import math
+import numbers
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State, Time
 
 Gain = Float[Array, ""] | Float[Array, "dim control"]
+
+
+# What is not a number where one is expected, and what to do about noise of several sizes.
+_SAME_NOISE = (
+    "noise that differs between coordinates is not supported; choose units of each coordinate in "
+    "which it is the same"
+)
+
+
+def plain(value: Any) -> Any:
+    """A number held by an array without axes, as a number; anything else as it is.
+
+    Numbers that a compiled program depends on are compared and hashed, which arrays cannot be.
+    """
+    held = isinstance(value, jax.Array | np.ndarray | np.generic) and not isinstance(value, Tracer)
+    return value.item() if held and value.ndim == 0 else value
+
+
+def positive(owner: str, name: str, value: float) -> None:
+    """Raises a `ValueError` in the name of `owner` unless `value` is finite and positive."""
+    check_number(owner, name, value, f"pass one number {name} > 0")
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(
+            f"`{owner}` got {name} = {value}, expected a finite positive number: pass {name} > 0."
+        )
+
+
+def check_number(owner: str, name: str, value: object, fix: str) -> None:
+    """Raises a `ValueError` in the name of `owner` for what is no number: an array, a text."""
+    shape = getattr(value, "shape", ())
+    if isinstance(value, list | tuple):
+        shape = np.shape(value)
+    if shape != ():
+        raise ValueError(f"`{owner}` got {name} of shape {list(shape)}, expected a number: {fix}.")
+    if not isinstance(value, numbers.Real | Tracer | jax.Array | np.ndarray):
+        raise ValueError(
+            f"`{owner}` got {name} of type `{type(value).__name__}`, expected a number: {fix}."
+        )
 
 
 class AbstractDynamics(eqx.Module):
@@ -60,7 +104,7 @@ class AbstractDynamics(eqx.Module):
 
     @abstractmethod
     def diffusion(self, t: Time) -> Scalar:
-        """The diffusion coefficient sigma(t), a scalar."""
+        """The diffusion coefficient sigma(t), a scalar: the same noise in all coordinates."""
 
 
 class Integrator(AbstractDynamics):
@@ -71,11 +115,12 @@ class Integrator(AbstractDynamics):
         horizon: the final time T > 0.
     """
 
-    sigma: float = eqx.field(static=True, default=0.0)
-    horizon: float = eqx.field(static=True, default=1.0)
+    sigma: float = eqx.field(static=True, default=0.0, converter=plain)
+    horizon: float = eqx.field(static=True, default=1.0, converter=plain)
 
     def __check_init__(self):
         positive("Integrator", "horizon", self.horizon)
+        check_number("Integrator", "sigma", self.sigma, _SAME_NOISE)
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
             raise ValueError(
                 f"`Integrator` got sigma = {self.sigma}, expected a finite number >= 0: "
@@ -96,9 +141,47 @@ class Integrator(AbstractDynamics):
         return jnp.asarray(self.sigma)
 
 
-def positive(owner: str, name: str, value: float) -> None:
-    """Raises a `ValueError` in the name of `owner` unless `value` is finite and positive."""
-    if not (math.isfinite(value) and value > 0):
+def check_dynamics(owner: str, dynamics: AbstractDynamics, dim: int | None) -> None:
+    """Refuses dynamics whose functions do not have the shapes that all methods rely on.
+
+    Arguments:
+        owner: in whose name.
+        dynamics: any; nothing is computed, shapes are inferred.
+        dim: of the states, if it is known.
+
+    Raises:
+        ValueError: names the function, its shape and what was expected.
+    """
+    name, time = type(dynamics).__name__, jax.ShapeDtypeStruct((), float)
+
+    def refuse(function: str, shape: tuple[int, ...], expected: str, fix: str) -> None:
         raise ValueError(
-            f"`{owner}` got {name} = {value}, expected a finite positive number: pass {name} > 0."
+            f"`{owner}` got dynamics `{name}` whose {function} has the shape {list(shape)}, "
+            f"expected {expected}: {fix}."
         )
+
+    positive(name, "horizon", plain(dynamics.horizon))
+    diffusion = _shape(dynamics.diffusion, time)
+    if diffusion != ():
+        refuse("diffusion(t)", diffusion, "a scalar", _SAME_NOISE)
+    gain = _shape(dynamics.gain, time)
+    if gain != () and (len(gain) != 2 or dim not in (None, gain[0])):
+        rows = "dim" if dim is None else dim
+        fix = "return a number, or a matrix such as jnp.diag(gains)"
+        refuse("gain(t)", gain, f"a scalar or a matrix [{rows}, control]", fix)
+    if dim is None:
+        return
+    try:
+        free = _shape(dynamics.free, time, jax.ShapeDtypeStruct((dim,), float))
+    except TypeError as error:
+        raise ValueError(
+            f"`{owner}` got dynamics `{name}` whose free(t, x) does not take the points of its "
+            f"initial density, of shape [{dim}]: pass dynamics and a density of one dimension. "
+            f"({error})"
+        ) from error
+    if free != (dim,):
+        refuse("free(t, x)", free, f"[{dim}] as x has", "return one velocity for each coordinate")
+
+
+def _shape(function: Callable, *arguments: Any) -> tuple[int, ...]:
+    return jnp.shape(jax.eval_shape(lambda *given: jnp.asarray(function(*given)), *arguments))

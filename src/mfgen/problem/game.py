@@ -32,7 +32,7 @@ import equinox as eqx
 
 from mfgen.density.base import AbstractDensity
 from mfgen.density.labels import LabelledPoints
-from mfgen.problem.dynamics import AbstractDynamics
+from mfgen.problem.dynamics import AbstractDynamics, check_dynamics, check_number, plain
 from mfgen.problem.functional import AbstractFunctional, Zero
 from mfgen.problem.lagrangian import AbstractLagrangian
 
@@ -54,8 +54,10 @@ class MFG(eqx.Module):
 
     Raises:
         TypeError: if a part is of the wrong kind.
-        ValueError: if `data_at` is neither "start" nor "end", or "start" in a game with noise,
-            whose particles have no way back; a discount that is negative or not finite.
+        ValueError: if the dynamics' functions do not have the shapes of their interface, such as a
+            diffusion that is a vector; if `data_at` is neither "start" nor "end", or "start" in a
+            game with noise, whose particles have no way back; a discount that is negative or not
+            finite.
 
     Example:
 
@@ -69,7 +71,7 @@ class MFG(eqx.Module):
     interaction: AbstractFunctional = Zero()
     initial: AbstractDensity | None = None
     data_at: Literal["start", "end"] = eqx.field(static=True, default="end")
-    discount: float = eqx.field(static=True, default=0.0)
+    discount: float = eqx.field(static=True, default=0.0, converter=plain)
 
     def __check_init__(self):
         _check("dynamics", self.dynamics, AbstractDynamics, "use `Integrator()`")
@@ -80,6 +82,9 @@ class MFG(eqx.Module):
         if self.initial is not None:
             _check("initial", self.initial, AbstractDensity, "wrap data as `Empirical(points)`")
         self._check_dimensions()
+        dim = None if self.initial is None else self.initial.dim
+        check_dynamics("MFG", self.dynamics, dim)
+        check_number("MFG", "discount", self.discount, "pass the rate per unit of time")
         if self.data_at not in ("start", "end"):
             raise ValueError(
                 f'`MFG` got data_at = {self.data_at!r}, expected "start" or "end": pass "start" '

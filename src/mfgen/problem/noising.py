@@ -31,7 +31,8 @@ import jax
 import jax.numpy as jnp
 
 from mfgen._types import Scalar, State, Time
-from mfgen.problem.dynamics import AbstractDynamics, Gain, positive
+from mfgen.problem.dynamics import AbstractDynamics, Gain, check_number, plain, positive
+from mfgen.problem.noising_check import check_consistent, check_resolved
 
 
 class AbstractNoising(AbstractDynamics):
@@ -89,10 +90,10 @@ class VP(AbstractNoising):
         smallest_ratio: the noise ratio at which the game stops, in units of the data.
     """
 
-    beta_min: float = eqx.field(static=True, default=0.1)
-    beta_max: float = eqx.field(static=True, default=20.0)
-    horizon: float = eqx.field(static=True, default=1.0)
-    smallest_ratio: float = eqx.field(static=True, default=0.03)
+    beta_min: float = eqx.field(static=True, default=0.1, converter=plain)
+    beta_max: float = eqx.field(static=True, default=20.0, converter=plain)
+    horizon: float = eqx.field(static=True, default=1.0, converter=plain)
+    smallest_ratio: float = eqx.field(static=True, default=0.03, converter=plain)
 
     def __check_init__(self):
         _check_beta("VP", self)
@@ -129,10 +130,10 @@ class SubVP(AbstractNoising):
     Arguments: as for `VP`.
     """
 
-    beta_min: float = eqx.field(static=True, default=0.1)
-    beta_max: float = eqx.field(static=True, default=20.0)
-    horizon: float = eqx.field(static=True, default=1.0)
-    smallest_ratio: float = eqx.field(static=True, default=0.03)
+    beta_min: float = eqx.field(static=True, default=0.1, converter=plain)
+    beta_max: float = eqx.field(static=True, default=20.0, converter=plain)
+    horizon: float = eqx.field(static=True, default=1.0, converter=plain)
+    smallest_ratio: float = eqx.field(static=True, default=0.03, converter=plain)
 
     def __check_init__(self):
         _check_beta("SubVP", self)
@@ -171,9 +172,9 @@ class VE(AbstractNoising):
         horizon: the last noising time.
     """
 
-    smallest_ratio: float = eqx.field(static=True, default=0.03)
-    largest_ratio: float = eqx.field(static=True, default=10.0)
-    horizon: float = eqx.field(static=True, default=1.0)
+    smallest_ratio: float = eqx.field(static=True, default=0.03, converter=plain)
+    largest_ratio: float = eqx.field(static=True, default=10.0, converter=plain)
+    horizon: float = eqx.field(static=True, default=1.0, converter=plain)
 
     def __check_init__(self):
         positive("VE", "horizon", self.horizon)
@@ -214,11 +215,24 @@ class TimeReversal(AbstractDynamics):
 
     Arguments:
         noising: the process to reverse.
+
+    Raises:
+        TypeError: for what is no noising.
+        ValueError: for a noising whose functions are not those of one process, and for a smallest
+            noise ratio that the numbers in use cannot resolve: near the data s = S - t is rounded.
     """
 
     noising: AbstractNoising
 
     def __init__(self, noising: AbstractNoising):
+        if not isinstance(noising, AbstractNoising):
+            raise TypeError(
+                f"`TimeReversal` got a noising of type `{type(noising).__name__}`, expected an "
+                "`AbstractNoising`: pass `VP()`, `VE()` or `SubVP()`."
+            )
+        if type(noising) not in (VP, SubVP, VE):
+            check_consistent(noising)
+        check_resolved(noising, jnp.zeros(()).dtype, "TimeReversal")
         self.noising = noising
 
     @property
@@ -267,6 +281,7 @@ def _time_of(noising: VP | SubVP, integral):
 def _check_beta(owner: str, noising: VP | SubVP) -> None:
     positive(owner, "horizon", noising.horizon)
     positive(owner, "beta_min", noising.beta_min)
+    check_number(owner, "beta_max", noising.beta_max, "pass one number beta_max >= beta_min")
     if not (math.isfinite(noising.beta_max) and noising.beta_max >= noising.beta_min):
         raise ValueError(
             f"`{owner}` got beta_max = {noising.beta_max}, expected a finite number >= beta_min = "
@@ -282,6 +297,7 @@ def _last_ratio(noising: VP | SubVP) -> float:
 
 def _check_interval(owner: str, smallest: float, largest: float) -> None:
     positive(owner, "smallest_ratio", smallest)
+    check_number(owner, "largest_ratio", largest, "pass one number largest_ratio > smallest_ratio")
     if not (math.isfinite(largest) and largest > smallest):
         raise ValueError(
             f"`{owner}` got noise ratios from {smallest} to {largest:.4g}, expected the last to be "

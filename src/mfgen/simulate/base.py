@@ -20,6 +20,8 @@ from mfgen._types import Batch, Given, Key, Scalar, State
 from mfgen.math import entry
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
+from mfgen.problem.noising import TimeReversal
+from mfgen.problem.noising_check import check_resolved
 
 
 class Arrival(NamedTuple):
@@ -63,8 +65,8 @@ class Unfinished(RuntimeError):
 class AbstractSampler(eqx.Module):
     """A method that draws from the last density of a game.
 
-    To add one, give `__call__` for a single point; refuse games it is not valid for with a
-    `TypeError` that names the method.
+    To add one, give `__call__` for a single point, and in `check` refuse games it is not valid for
+    with a `TypeError` that names the method.
 
     Attributes:
         reversible: whether it also carries points of a normalizing flow's reference back to time 0.
@@ -75,6 +77,10 @@ class AbstractSampler(eqx.Module):
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
         """Carries x, a point of the reference, to the end of time where the data are."""
+
+    def check(self, game: MFG) -> None:
+        """Raises a `TypeError` unless the method is valid for the game; called once, untraced."""
+        return
 
 
 def check_points(owner: str, game: MFG, x: Given) -> Batch:
@@ -98,6 +104,8 @@ def check_points(owner: str, game: MFG, x: Given) -> Batch:
             f"`{owner}` got {rows.sum()} of {rows.size} points with nan or infinite entries, "
             f"expected finite numbers: drop row {int(np.argmax(rows))}."
         )
+    if isinstance(game.dynamics, TimeReversal):
+        check_resolved(game.dynamics.noising, points.dtype, owner)
     return points
 
 

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, Time
+from mfgen.derive.score_based import reverses
 from mfgen.problem.dynamics import AbstractDynamics
 from mfgen.problem.noising import AbstractNoising, TimeReversal, log_ratio_speed
 
@@ -122,7 +123,7 @@ class SaturatingClock(AbstractClock):
 
 def clock(dynamics: AbstractDynamics) -> AbstractClock:
     """The clock of a dynamics: by log noise ratio for a reversed noising, uniform for others."""
-    if isinstance(dynamics, TimeReversal):
+    if isinstance(dynamics, TimeReversal) and reverses(dynamics):
         return LogRatioClock(dynamics)
     return UniformClock(dynamics.horizon)
 

@@ -29,11 +29,11 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.derive.hamiltonian import drift
+from mfgen.derive.score_based import is_score_based, score_dynamics
 from mfgen.math.autodiff import divergence
 from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel, AbstractPotential, probability_flow, velocity
 from mfgen.problem.game import MFG
-from mfgen.simulate.frame import is_score_based, score_dynamics
 from mfgen.simulate.integrator import positive_count
 
 Directions = Float[Array, "k dim"]
@@ -176,6 +176,12 @@ def moving_directions(
     return jnp.pad(method.directions(x[:-fixed], key=key), ((0, 0), (0, fixed)))
 
 
+def check_flow(owner: str, game: MFG) -> None:
+    """Raises a `TypeError` in the name of `owner` for a game with noise that is not score-based."""
+    if not game.dynamics.deterministic:
+        score_dynamics(owner, game)
+
+
 def flow_field(game: MFG, model: AbstractModel) -> Callable[[Time, State], State]:
     """The velocity field (t, x) -> b whose flow carries the densities of the game.
 
@@ -184,9 +190,9 @@ def flow_field(game: MFG, model: AbstractModel) -> Callable[[Time, State], State
     Raises:
         TypeError: for other games with diffusion, where grad log rho is not known.
     """
+    check_flow("ProbabilityFlow", game)
     if game.dynamics.deterministic:
         return lambda t, x: velocity(game, model, t, x)
-    score_dynamics("ProbabilityFlow", game)
     return lambda t, x: probability_flow(game, model, t, x)
 
 

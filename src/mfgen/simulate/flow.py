@@ -33,7 +33,12 @@ from mfgen.simulate.base import (
     check_points,
     map_chunks,
 )
-from mfgen.simulate.divergence import AbstractDivergence, NoDivergence, moving_directions
+from mfgen.simulate.divergence import (
+    AbstractDivergence,
+    NoDivergence,
+    check_flow,
+    moving_directions,
+)
 from mfgen.simulate.frame import from_frame, smooth_frame, to_frame
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4, Value
 
@@ -72,6 +77,9 @@ class ProbabilityFlow(AbstractSampler):
         backward = game.data_at == "start"
         moved = transport(game, model, x, integrator=self.integrator, reverse=backward)
         return Arrival(moved.point, moved.time)
+
+    def check(self, game: MFG) -> None:
+        check_flow("ProbabilityFlow", game)
 
 
 def transport(
@@ -147,6 +155,7 @@ def inverse_error(
         Unfinished: a `RuntimeError`, if the integrator does not arrive.
     """
     points = check_points("inverse_error", game, x)
+    check_flow("inverse_error", game)
     distances, times = _inverse_error(game, model, points, integrator, chunk)
     check_finished("inverse_error", points, times, 0.0, distances)
     return distances

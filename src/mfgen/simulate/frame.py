@@ -30,9 +30,10 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mfgen._types import Scalar, State, Time
+from mfgen.derive.score_based import is_score_based as is_score_based
+from mfgen.derive.score_based import reverses
+from mfgen.derive.score_based import score_dynamics as score_dynamics
 from mfgen.models.precondition import data_moments
-from mfgen.problem.cost import ScoreLagrangian
-from mfgen.problem.functional import Zero
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal, log_ratio_speed
 from mfgen.simulate.clock import AbstractClock, LogRatioClock, SaturatingClock, UniformClock
@@ -129,7 +130,7 @@ class NoiseFrame(AbstractFrame):
 def random_frame(game: MFG) -> AbstractFrame:
     """The frame for random paths: the log-ratio clock for a reversed noising."""
     dynamics = game.dynamics
-    if not isinstance(dynamics, TimeReversal):
+    if not (isinstance(dynamics, TimeReversal) and reverses(dynamics)):
         return FixedFrame(UniformClock(dynamics.horizon))
     mean, spread = data_moments(dynamics.noising, game.initial)
     return NoiseFrame(LogRatioClock(dynamics), dynamics, mean, spread)
@@ -138,7 +139,7 @@ def random_frame(game: MFG) -> AbstractFrame:
 def smooth_frame(game: MFG) -> AbstractFrame:
     """The frame for paths without noise: the saturating clock for a reversed noising."""
     dynamics = game.dynamics
-    if not isinstance(dynamics, TimeReversal):
+    if not (isinstance(dynamics, TimeReversal) and reverses(dynamics)):
         return FixedFrame(UniformClock(dynamics.horizon))
     mean, spread = data_moments(dynamics.noising, game.initial)
     return NoiseFrame(SaturatingClock(dynamics, spread), dynamics, mean, spread)
@@ -168,29 +169,3 @@ def noise_level(frame: AbstractFrame, game: MFG, tau: Time) -> Scalar:
     """The diffusion coefficient (sigma / scale) sqrt(dt/dtau) of w per square root of tau."""
     t = frame.clock.time(tau)
     return game.dynamics.diffusion(t) / frame.scale(t) * jnp.sqrt(frame.clock.speed(tau))
-
-
-def is_score_based(game: MFG) -> bool:
-    """Whether the value function of the game is U = -log rho, so that grad log rho = -p."""
-    return (
-        isinstance(game.dynamics, TimeReversal)
-        and isinstance(game.lagrangian, ScoreLagrangian)
-        and isinstance(game.interaction, Zero)
-    )
-
-
-def score_dynamics(owner: str, game: MFG) -> TimeReversal:
-    """The dynamics of a score-based game, one in which grad log rho = -p.
-
-    Raises:
-        TypeError: in the name of `owner`, if the game is of another kind.
-    """
-    dynamics = game.dynamics
-    if is_score_based(game) and isinstance(dynamics, TimeReversal):
-        return dynamics
-    parts = dynamics, game.lagrangian, game.interaction
-    found = ", ".join(f"`{type(part).__name__}`" for part in parts)
-    raise TypeError(
-        f"`{owner}` got a game of {found}, expected a score-based one, where grad log rho = "
-        "-grad U: build it with `score_based`, or use `EulerMaruyama` or `StochasticHeun`."
-    )

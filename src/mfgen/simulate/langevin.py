@@ -24,13 +24,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mfgen._types import Key, Scalar, State, Time
+from mfgen.derive.score_based import score_dynamics
 from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel, score
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import AbstractSampler, Arrival
 from mfgen.simulate.diffusion import end_time, euler, steered_field, walk
-from mfgen.simulate.frame import from_frame, random_frame, score_dynamics, to_frame
+from mfgen.simulate.frame import from_frame, random_frame, to_frame
 from mfgen.simulate.integrator import positive_count
 
 
@@ -71,6 +72,9 @@ class PredictorCorrector(AbstractSampler):
 
         return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
 
+    def check(self, game: MFG) -> None:
+        score_dynamics("PredictorCorrector", game)
+
 
 class Langevin(AbstractSampler):
     """Langevin dynamics in the last density of a score-based game, from points of the first one.
@@ -96,6 +100,9 @@ class Langevin(AbstractSampler):
         score_dynamics("Langevin", game)
         step = jnp.asarray(self.step)
         return Arrival(diffuse(model, end_time(game), x, step, self.steps, key), end_time(game))
+
+    def check(self, game: MFG) -> None:
+        score_dynamics("Langevin", game)
 
 
 def diffuse(model: AbstractModel, t: Time, x: State, step: Scalar, count: int, key: Key) -> State:

@@ -26,13 +26,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Count, Given, Key, Scalar, State
+from mfgen.derive.score_based import score_dynamics
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import check_finished, check_points, map_chunks
-from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence
+from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, check_flow
 from mfgen.simulate.ends import evaluable_reference
 from mfgen.simulate.flow import transport
-from mfgen.simulate.frame import score_dynamics
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4, positive_count
 
 
@@ -54,13 +54,17 @@ class LogDensity(NamedTuple):
 class AbstractLikelihood(eqx.Module):
     """A method that gives the last density of a game.
 
-    To add one, give `__call__` for a single point; refuse games and models it is not valid for
-    with a `TypeError` that names the method.
+    To add one, give `__call__` for a single point, and in `check` refuse games and models it is not
+    valid for with a `TypeError` that names the method.
     """
 
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key | None) -> LogDensity:
         """log rho(T, x) with what is known of its error."""
+
+    def check(self, game: MFG, model: AbstractModel) -> None:
+        """Raises a `TypeError` unless the method is valid for both; called once, untraced."""
+        return
 
 
 class FlowLikelihood(AbstractLikelihood):
@@ -93,6 +97,9 @@ class FlowLikelihood(AbstractLikelihood):
         error = jnp.zeros_like(value) if self.divergence.exact else _standard_error(moved.log_det)
         return LogDensity(value, error, moved.time)
 
+    def check(self, game: MFG, model: AbstractModel) -> None:
+        check_flow("ProbabilityFlow", game)
+
 
 class OneShot(AbstractLikelihood):
     """The value function itself, log rho(T, x) = -U(T, x), in one evaluation.
@@ -103,14 +110,18 @@ class OneShot(AbstractLikelihood):
     """
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key | None) -> LogDensity:
+        self.check(game, model)
+        assert isinstance(model, AbstractPotential)
+        value = -model(jnp.asarray(game.dynamics.horizon, x.dtype), x)
+        return LogDensity(value, jnp.zeros_like(value), jnp.zeros_like(value))
+
+    def check(self, game: MFG, model: AbstractModel) -> None:
         if not isinstance(model, AbstractPotential):
             raise TypeError(
                 f"`OneShot` got a model `{type(model).__name__}`, expected a potential: a vector "
                 "field knows grad U only, not U; use `FlowLikelihood` or a `ScorePotential`."
             )
-        score_dynamics("OneShot", game)
-        value = -model(jnp.asarray(game.dynamics.horizon, x.dtype), x)
-        return LogDensity(value, jnp.zeros_like(value), jnp.zeros_like(value))
+        score_dynamics("OneShot", game, named=True)
 
 
 # The two methods with their defaults, for those who want no options.
@@ -183,6 +194,7 @@ def _evaluate(
         method = _named(owner, method)
     points = check_points(owner, game, x)
     chunk = positive_count(owner, "chunk", chunk)
+    method.check(game, model)
     result = _log_densities(game, model, points, key, method, chunk)
     last = 0.0 if game.data_at == "end" else game.dynamics.horizon
     check_finished(owner, points, result.time, last, result.value)

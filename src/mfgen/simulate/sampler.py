@@ -18,14 +18,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Count, Key, State
+from mfgen.density.base import AbstractDensity
+from mfgen.derive.score_based import score_dynamics
 from mfgen.math.count import count
 from mfgen.models.base import AbstractModel, score
 from mfgen.problem.game import MFG
+from mfgen.problem.noising import TimeReversal
+from mfgen.problem.noising_check import check_resolved
 from mfgen.simulate.base import AbstractSampler, Arrival, check_finished, map_chunks
 from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.ends import reference
 from mfgen.simulate.flow import ProbabilityFlow
-from mfgen.simulate.frame import score_dynamics
 from mfgen.simulate.integrator import positive_count
 
 
@@ -75,11 +78,22 @@ def sample(
             f"`sample` got `{type(method).__name__}` for a normalizing flow, whose samples are "
             "carried backward, expected `ProbabilityFlow()`."
         )
-    reference("sample", game)
+    start = reference("sample", game)
+    method.check(game)
+    if denoise:
+        score_dynamics("denoised", game)
+    _check_resolved(game, start)
     points, times = _sample(game, model, n, key, method, denoise, chunk)
     last = game.dynamics.horizon if game.data_at == "end" else 0.0
     check_finished("sample", points, times, last)
     return points
+
+
+def _check_resolved(game: MFG, start: AbstractDensity) -> None:
+    """Samples have the numbers of their start, which must resolve the times near the data."""
+    if isinstance(game.dynamics, TimeReversal):
+        drawn = jax.eval_shape(lambda key: start.sample(1, key=key), jax.random.key(0))
+        check_resolved(game.dynamics.noising, drawn.dtype, "sample")
 
 
 def denoised(game: MFG, model: AbstractModel, y: State) -> State:

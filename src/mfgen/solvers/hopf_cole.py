@@ -195,10 +195,12 @@ def _variation(game: MFG):
 
 
 def _shifted(lattice: Lattice) -> tuple[jax.Array, jax.Array]:
-    """Mean and variance of a density that no game starts from."""
+    """Mean and covariance of a density that no game starts from: its coordinates depend."""
     sides = jnp.asarray(lattice.box)
     length = sides[:, 1] - sides[:, 0]
-    return sides[:, 0] + 0.4 * length, jnp.diag((0.2 * length) ** 2)
+    shares = jnp.asarray([0.4131, 0.5477])[: lattice.dim]
+    shape = jnp.asarray([[1.0, 0.37], [0.37, 1.3]])[: lattice.dim, : lattice.dim]
+    return sides[:, 0] + shares * length, 0.15**2 * shape * jnp.outer(length, length)
 
 
 @eqx.filter_jit

@@ -24,7 +24,8 @@ and y the mean runs forward, and s = (Y - P) m + y: the fixed point of s and m i
 iteration.
 
 All are integrated by Runge-Kutta of fourth order, and cubic pieces join the steps. The error is
-estimated from half as many steps.
+estimated from half as many steps, and the answer is put into the equations of the declared game
+(`mfgen.solvers.riccati_residual`), of which nothing but rounding may be left.
 
 References:
     B. D. O. Anderson, J. B. Moore, "Optimal control: linear quadratic methods" (1990).
@@ -51,6 +52,10 @@ from mfgen.problem.game import MFG
 from mfgen.solvers import quadratic
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status
 from mfgen.solvers.quadratic import Energy, Slope
+from mfgen.solvers.riccati_residual import Residual, residual
+
+# What cubic pieces may leave of an equation between the nodes, relative to its terms.
+_BETWEEN = 1e-2
 
 
 class QuadraticPotential(AbstractPotential):
@@ -129,8 +134,9 @@ class Riccati(AbstractSolver):
         mean, covariance = initial.moments()
         value, density, error = _solved(game, mean, covariance, self.steps)
         error = float(error)
-        stats = {"steps": float(self.steps), "error": error}
-        return Solution(game, value, density, self._result(error, initial), stats)
+        left = residual(game, value, density)
+        stats = {"steps": float(self.steps), "error": error, "residual": left.nodes}
+        return Solution(game, value, density, self._result(error, left, initial), stats)
 
     def _check_steps(self, game: MFG) -> None:
         """Explicit steps are stable up to 2.7 / r, also those that tell the error."""
@@ -142,15 +148,28 @@ class Riccati(AbstractSolver):
                 f"{2 * math.ceil(least / 2)} steps or more."
             )
 
-    def _result(self, error: float, initial: AbstractDensity) -> Result:
+    def _result(self, error: float, left: Residual, initial: AbstractDensity) -> Result:
         reduced = ""
         if not isinstance(initial, Gaussian | CholeskyGaussian):
             reduced = (
                 f" The initial `{type(initial).__name__}` is reduced to its mean and covariance: "
                 "the value is exact, of the density the first two moments are."
             )
+        rounding = float(jnp.finfo(jnp.zeros(()).dtype).eps) ** 0.5
+        off = max(left.nodes / rounding, left.between / max(_BETWEEN, 100 * error))
+        if error < float("inf") and not off <= 1:
+            said = (
+                f"Stalled: the answer leaves {max(left.nodes, left.between):.1e} of the terms of "
+                f"the {left.equation}, expected rounding: the game is not linear-quadratic "
+                "everywhere, or changes within a step; take more steps, or solve it by `Grid` or "
+                "`Neural`."
+            )
+            return Result(Status.STALLED, said + reduced)
         if error <= self.tolerance:
-            said = f"Solved by {self.steps} Runge-Kutta steps, relative error about {error:.1e}."
+            said = (
+                f"Solved by {self.steps} Runge-Kutta steps, relative error about {error:.1e}; the "
+                f"game's equations hold up to {left.nodes:.1e}."
+            )
             return Result(Status.CONVERGED, said + reduced)
         if error < float("inf"):
             said = (

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key
+from mfgen.derive.score_based import score_dynamics
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising, TimeReversal
@@ -110,20 +111,15 @@ def noising_of(game: MFG, owner: str) -> AbstractNoising:
     """The noising process of a score-based game.
 
     Raises:
-        TypeError: in the name of `owner` if the game is not score-based.
+        TypeError: in the name of `owner` if the game is not score-based, or names no data.
         ValueError: if it has a discount, with which -U is no log-density.
     """
-    if not isinstance(game.dynamics, TimeReversal):
-        raise TypeError(
-            f"`{owner}` got a game with dynamics `{type(game.dynamics).__name__}`, expected a "
-            "score-based game (`TimeReversal` of a noising): build it with `score_based`."
-        )
-    if game.discount > 0:
+    if isinstance(game.dynamics, TimeReversal) and game.discount > 0:
         raise ValueError(
             f"`{owner}` got a score-based game with discount = {game.discount:g}, expected 0: only "
             "without it is exp(-U) a density; leave `discount` out."
         )
-    return game.dynamics.noising
+    return score_dynamics(owner, game, named=True).noising
 
 
 def scaled_score(model: AbstractModel, noising: AbstractNoising, point: Noised) -> Array:
