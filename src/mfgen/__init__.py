@@ -48,6 +48,7 @@ from mfgen.derive.residual import terminal as terminal
 from mfgen.math.autodiff import divergence as divergence
 from mfgen.math.autodiff import jet as jet
 from mfgen.math.autodiff import laplacian as laplacian
+from mfgen.math.sinkhorn import NotConverged as NotConverged
 from mfgen.metrics.agreement import Agreement as Agreement
 from mfgen.metrics.agreement import compare as compare
 from mfgen.metrics.certificate import Certificate as Certificate

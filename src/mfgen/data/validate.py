@@ -34,15 +34,7 @@ def check_samples(
     fewer than two samples, no features, NaN or infinity, a constant feature, or one that single
     precision does not resolve.
     """
-    array = check_finite(check_numbers(samples, name=name), name=name)
-    if array.ndim != 2:
-        raise ValueError(f"`{name}` has shape {array.shape}, expected [n, dim]: {_fix(array)}.")
-    if array.shape[0] < 2 or array.shape[1] < 1:
-        raise ValueError(
-            f"`{name}` has {array.shape[0]} samples of {array.shape[1]} features, expected at "
-            "least 2 of 1: pass more data."
-        )
-    _check_size(array, name)
+    array = check_points(samples, name=name, least=2)
     constant = np.flatnonzero(array.min(axis=0) == array.max(axis=0))
     if constant.size:
         listed = ", ".join(map(str, constant[:8])) + (", ..." if constant.size > 8 else "")
@@ -52,6 +44,26 @@ def check_samples(
         )
     if not standardised_later:
         entry.refuse_unresolved(array, f"`{name}` has")
+    return array
+
+
+def check_points(samples: object, *, name: str, least: int = 1) -> Float[np.ndarray, "n dim"]:
+    """Return places as a float matrix, or say what is wrong; they may coincide, as starts may.
+
+    **Arguments:**
+
+    - `samples`, `name`: as of `check_samples`.
+    - `least`: the smallest number of rows.
+    """
+    array = check_finite(check_numbers(samples, name=name), name=name)
+    if array.ndim != 2:
+        raise ValueError(f"`{name}` has shape {array.shape}, expected [n, dim]: {_fix(array)}.")
+    if array.shape[0] < least or array.shape[1] < 1:
+        raise ValueError(
+            f"`{name}` has {array.shape[0]} samples of {array.shape[1]} features, expected at "
+            f"least {least} of 1: pass more data."
+        )
+    _check_size(array, name)
     return array
 
 

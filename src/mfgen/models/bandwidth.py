@@ -5,7 +5,9 @@ held-out point x_j to the centre m_i in the metric of S^-1,
 
     sum_j [ log sum_i exp(-D_ji / 2 h^2) - log n - d log h - (d/2) log 2 pi - (1/2) log det S ],
 
-maximised over h on a grid and then by Brent's method between the neighbours of the best.
+maximised over h on a grid and then by Brent's method between the neighbours of the best. Where the
+best is at an end of the grid, the grid is continued beyond it: clusters far apart want a bandwidth
+that is small beside the deviation of all.
 
 Reference: B. W. Silverman, "Density estimation for statistics and data analysis" (1986), section
 3.4.4.
@@ -27,15 +29,25 @@ Bandwidths = Sequence[float] | Float[np.ndarray, "_"]
 # In deviations of the data, finer than most structure and up to wider than all of it.
 BANDWIDTHS = tuple(float(h) for h in np.geomspace(0.01, 3.0, 16))
 
+# Further bandwidths beyond an end of the grid, at most.
+_BEYOND = 60
+
 # Directions in which the data do not vary are given this part of the mean variance.
 _SMALLEST = 1e-8
 
 
 class Bandwidth(NamedTuple):
-    """The best bandwidth, and the mean held-out log-likelihood with it, in nats."""
+    """The best bandwidth, and the mean held-out log-likelihood with it, in nats.
+
+    Attributes:
+        value: the bandwidth.
+        log_likelihood: with it.
+        inside: whether it is the best of all; else it is the last of those that were tried.
+    """
 
     value: float
     log_likelihood: float
+    inside: bool = True
 
 
 def isotropic(points: Points) -> Matrix:
@@ -66,21 +78,31 @@ def best_bandwidth(
     Arguments:
         splits: at which it is judged; the shape is taken from the training part of each.
         shape: gives S for points.
-        bandwidths: where to look first.
+        bandwidths: where to look first; one alone is taken.
     """
     measured = [_distances(split, shape) for split in splits]
     dim = splits[0].train.shape[1]
-    grid = np.log(np.sort(np.asarray(bandwidths, float)))
     loss = lambda log_h: -_log_likelihood(measured, dim, float(np.exp(log_h)))
+    grid = list(np.unique(np.log(np.asarray(bandwidths, float))))
     losses = [loss(log_h) for log_h in grid]
+    if len(grid) == 1:
+        return Bandwidth(float(np.exp(grid[0])), -losses[0])
+    for _ in range(_BEYOND):
+        best = int(np.argmin(losses))
+        if best == 0:
+            grid.insert(0, 2 * grid[0] - grid[1])
+            losses.insert(0, loss(grid[0]))
+        elif best == len(grid) - 1:
+            grid.append(2 * grid[-1] - grid[-2])
+            losses.append(loss(grid[-1]))
+        else:
+            break
     best = int(np.argmin(losses))
-    found = Bandwidth(float(np.exp(grid[best])), -losses[best])
+    found = Bandwidth(float(np.exp(grid[best])), -losses[best], 0 < best < len(grid) - 1)
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    if low == high:
-        return found
     refined = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 0.01})
     if refined.fun < losses[best]:
-        return Bandwidth(float(np.exp(refined.x)), -float(refined.fun))
+        return Bandwidth(float(np.exp(refined.x)), -float(refined.fun), found.inside)
     return found
 
 

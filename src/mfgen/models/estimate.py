@@ -8,12 +8,15 @@ need no training by gradients. They are what a network has to beat.
 
 What is free (h and S; the number of components, full or diagonal C_k, and the ridge added to them)
 is chosen by the likelihood of points held out from the data given; the estimate with it is then
-made of all of them. The estimates are of the data without noise; the noising is the model's.
+made of all of them. Equal rows are held out together. A search that ends at an end of its range, and
+an EM that is cut short, are warned of. The estimates are of the data without noise; the noising is the model's.
 
 References: B. W. Silverman, "Density estimation for statistics and data analysis" (1986), section
 3.4.4; A. Dempster, N. Laird, D. Rubin, "Maximum likelihood from incomplete data via the EM
 algorithm" (1977); B. J. Zhang et al. (2024), arXiv 2402.06162 (kernel models of the score).
 """
+
+import warnings
 
 import jax.numpy as jnp
 import numpy as np
@@ -53,7 +56,8 @@ def kernel_estimate(
         game: from `score_based`.
         data: samples `[n, dim]`.
         folds: of the cross-validation.
-        bandwidths: where to look first, in deviations of the data; then between the best ones.
+        bandwidths: where to look first, in deviations of the data; then beyond, if the best is at
+            an end, and between the best ones. One alone is taken.
         key: random key of the folds; always the same ones if absent.
 
     Raises:
@@ -71,6 +75,13 @@ def kernel_estimate(
     splits = heldout.folds(points, folds, heldout.generator(key), judged=judged)
     found = [(best_bandwidth(splits, shape, widths), shape) for shape in (isotropic, correlated)]
     best, shape = max(found, key=lambda pair: pair[0].log_likelihood)
+    if not best.inside:
+        warnings.warn(
+            f"`kernel_estimate` got the largest likelihood at the last bandwidth that it tried, "
+            f"{best.value:.3g} deviations, expected one inside the range: look for rows that "
+            "nearly repeat, or for a few very far from all others.",
+            stacklevel=2,
+        )
     return SmoothedPotential(noising, _floats(points), _floats(best.value**2 * shape(points)))
 
 
@@ -116,6 +127,18 @@ def mixture_estimate(
     seed = int(rng.integers(2**31 - starts))
     chosen = mixing.search(splits, counts, ridges, seed)
     fit = mixing.fitted(rng.permutation(standard)[:_FITTED], chosen, starts, seed)
+    if components is None and 1 < chosen.components == counts[-1]:
+        warnings.warn(
+            f"`mixture_estimate` got the largest likelihood with {counts[-1]} components, the most "
+            "that it tried: more may be better, pass `components`.",
+            stacklevel=2,
+        )
+    if not fit.converged:
+        warnings.warn(
+            f"`mixture_estimate` got an EM of {chosen.components} components that still rises after "
+            "all steps: pass fewer `components`, or take it as it is.",
+            stacklevel=2,
+        )
     factors = scale[:, None] * fit.factors
     full = chosen.covariance == "full"
     return KernelPotential(
@@ -136,12 +159,7 @@ def _given(owner: str, game: MFG, data: Given, folds: int) -> tuple[AbstractNois
             f"`{owner}` got data of {points.shape[1]} features for a game in {len(scaling.mean)} "
             "dimensions, expected as many: declare the game with these data."
         )
-    # Each part must leave at least two points to estimate a variance from.
-    if not 2 <= folds <= len(points) - 1:
-        raise ValueError(
-            f"`{owner}` got folds = {folds} for {len(points)} samples, expected from 2 to one less "
-            "than there are samples: pass folds=5, or more data."
-        )
+    heldout.check_folds(owner, points, folds)
     return scaling.noising, points
 
 

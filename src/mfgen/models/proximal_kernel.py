@@ -20,6 +20,7 @@ models and resolve memorization" (2024), arXiv 2402.06162; P. Vincent, Y. Bengio
 windows" (2002) (local covariances).
 """
 
+import warnings
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -39,6 +40,8 @@ from mfgen.problem.game import MFG
 # In deviations of the coordinates: from finer than most structure to a good part of all data.
 _REACHES = tuple(float(b) for b in np.geomspace(0.03, 1.0, 12))
 _WIDTHS = tuple(float(h) for h in np.geomspace(0.01, 1.0, 20))
+# Values beyond an end that are tried at once, how often, and what they must gain in nats.
+_FURTHER, _BEYOND, _GAIN = 4, 12, 1e-3
 _MOST = 5000  # samples: the work grows with their square
 _JUDGED = 1000  # of them, in all folds
 
@@ -117,7 +120,49 @@ def _local(points: Points, reach: float) -> _Local:
 def _chosen(
     splits: list[Split], reaches: tuple[float, ...], widths: tuple[float, ...]
 ) -> tuple[float, float]:
-    """The reach and the width of the largest held-out likelihood."""
+    """The reach and the width of the largest held-out likelihood.
+
+    Where it is at an end of the values to try, further ones are tried beyond it while that helps;
+    for a reach both ends are estimates in their own right.
+    """
+    table = _scores(splits, reaches, widths)
+    for _ in range(_BEYOND):
+        row, column = map(int, np.unravel_index(np.argmax(table), table.shape))
+        best, more, wider = table[row, column], _beyond(reaches, row), _beyond(widths, column)
+        reaches, widths = (*reaches, *more), (*widths, *wider)
+        if wider:
+            there = np.full((len(table), len(wider)), -np.inf)
+            there[row] = _scores(splits, (reaches[row],), wider)[0]
+            table = np.concatenate([table, there], axis=1)
+        if more:
+            table = np.concatenate([table, _scores(splits, more, widths)])
+        if not np.max(table) > best + _GAIN:
+            return reaches[row], widths[column]
+    row, column = map(int, np.unravel_index(np.argmax(table), table.shape))
+    warnings.warn(
+        f"`proximal_kernel` got the largest likelihood at the last values that it tried, reach = "
+        f"{reaches[row]:.3g} and width = {widths[column]:.3g}: look for rows that nearly repeat, or "
+        "pass them.",
+        stacklevel=3,
+    )
+    return reaches[row], widths[column]
+
+
+def _beyond(values: tuple[float, ...], index: int) -> tuple[float, ...]:
+    """Further values beyond the end at which the best one is; none if it is at no end."""
+    ordered = sorted(values)
+    if len(values) == 1 or values[index] not in (ordered[0], ordered[-1]):
+        return ()
+    low = values[index] == ordered[0]
+    end, ratio = (ordered[0], ordered[0] / ordered[1]) if low else (ordered[-1], 0.0)
+    ratio = ratio or ordered[-1] / ordered[-2]
+    return tuple(end * ratio**k for k in range(1, _FURTHER + 1))
+
+
+def _scores(
+    splits: list[Split], reaches: tuple[float, ...], widths: tuple[float, ...]
+) -> Float[np.ndarray, "reaches widths"]:
+    """The mean held-out log-likelihood, up to a constant."""
     scores = np.zeros((len(reaches), len(widths)))
     for train, held_out in splits:
         for row, reach in enumerate(reaches):
@@ -128,8 +173,7 @@ def _chosen(
                 variances = local.variances + width**2
                 exponents = np.sum(squares / variances + np.log(variances), axis=2)
                 scores[row, column] += logsumexp(-0.5 * exponents, axis=1).sum()
-    row, column = np.unravel_index(np.argmax(scores), scores.shape)
-    return reaches[row], widths[column]
+    return scores / sum(len(split.held_out) for split in splits)
 
 
 def _check(
@@ -143,16 +187,12 @@ def _check(
             f"`proximal_kernel` got data of {points.shape[1]} features for a game in {dim} "
             "dimensions, expected as many: declare the game with these data."
         )
-    if not 2 <= folds <= len(points) - 1:
-        raise ValueError(
-            f"`proximal_kernel` got folds = {folds} for {len(points)} samples, expected from 2 to "
-            "one less than there are samples: pass folds=5, or more data."
-        )
     if len(points) > _MOST:
         raise ValueError(
             f"`proximal_kernel` got {len(points)} samples, expected at most {_MOST}: pass fewer, "
             "or use `mixture_estimate`."
         )
+    heldout.check_folds("proximal_kernel", points, folds)
     for name, value in settings.items():
         if value is not None and not 0 < value < np.inf:
             raise ValueError(

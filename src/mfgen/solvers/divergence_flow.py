@@ -36,6 +36,8 @@ from mfgen.solvers.particle import AbstractParticleFlow, Energy, mean_energy
 
 # Particles by which a width is chosen.
 _FEW = 512
+# The square of a distance that counts as none, over that of the largest.
+_TOGETHER = 1e-8
 
 
 class LangevinFlow(AbstractParticleFlow):
@@ -102,7 +104,9 @@ class SteinFlow(AbstractParticleFlow):
 
     Arguments:
         target: pi, with a log-density, which need not be normalised.
-        width: w; at each step median distance / sqrt(2 log n), if absent, by some particles.
+        width: w; at each step median distance / sqrt(2 log n), if absent, by some particles. Where
+            most are at one place it is the median of the distances that are left; particles all at
+            one place move as one, whatever the width.
         smoothing: width of the kernel by which the divergence is estimated.
     """
 
@@ -158,6 +162,12 @@ def _scores(owner: str, target: AbstractDensity, points: Batch) -> Batch:
 
 
 def _median_width(points: Batch) -> Float[Array, ""]:
-    few = points[:: max(1, points.shape[0] // _FEW)]
+    count = points.shape[0]
+    if count == 1:  # the kernel is one, and the particle goes up the density
+        return jnp.ones((), points.dtype)
+    few = points[:: max(1, count // _FEW)]
     apart = jnp.sum(jnp.square(few[:, None] - few[None]), axis=-1)
-    return jnp.sqrt(0.5 * jnp.median(apart) / jnp.log(points.shape[0]))
+    largest, median = jnp.max(apart), jnp.median(apart)
+    left = jnp.nanmedian(jnp.where(apart > _TOGETHER * largest, apart, jnp.nan))
+    square = jnp.where(median > _TOGETHER * largest, median, left)
+    return jnp.sqrt(0.5 * jnp.where(largest > 0, square, 1.0) / jnp.log(float(count)))

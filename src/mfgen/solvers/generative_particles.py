@@ -26,14 +26,14 @@ import optax
 from jaxtyping import Array, PyTree
 
 from mfgen._types import Batch, Given, Key, Scalar
-from mfgen.data.validate import check_samples
+from mfgen.data.validate import check_points, check_samples
 from mfgen.density.empirical import Empirical
 from mfgen.math.count import count
 from mfgen.models.critic import lipschitz_critic
 from mfgen.problem.dynamics import positive
 from mfgen.problem.generator import AbstractGenerator, Alpha
 from mfgen.problem.lipschitz import LipschitzDivergence
-from mfgen.solvers.particle import Descent, Energy, followed
+from mfgen.solvers.particle import Descent, Energy, followed, variance_of_mean
 from mfgen.train.adversarial import fit_critic
 
 _KL = Alpha(1.0)
@@ -88,7 +88,7 @@ def generative_particles(
         found.points, found.rise
     """
     data = jnp.asarray(check_samples(data, name="data"))
-    points = jnp.asarray(check_samples(start, name="start"), data.dtype)
+    points = jnp.asarray(check_points(start, name="start"), data.dtype)
     if points.shape[1] != data.shape[1]:
         raise ValueError(
             f"`generative_particles` got start of dimension {points.shape[1]} for data of "
@@ -190,7 +190,7 @@ def _energy(dual: LipschitzDivergence, points: Batch) -> Energy:
     there = jax.vmap(dual.critic)(data)
     expected, influence = jax.value_and_grad(dual.expected, argnums=1)(there, weights)
     # By the delta method: g is the influence of a particle, f*(g - nu) that of a data point.
-    spread = jnp.var(here, ddof=1) / here.size + jnp.var(influence, ddof=1) / there.size
+    spread = variance_of_mean(here) + jnp.var(influence, ddof=1) / there.size
     return Energy(jnp.mean(here) - expected, jnp.sqrt(spread))
 
 

@@ -27,7 +27,7 @@ from mfgen.problem.dynamics import positive
 from mfgen.problem.functional import AbstractFunctional
 from mfgen.simulate.integrator import positive_count
 
-_ITERATIONS, _HALVINGS = 60, 30
+_ITERATIONS, _HALVINGS, _ROUNDING = 60, 30, 1e-15
 
 
 class JKO(NamedTuple):
@@ -65,7 +65,8 @@ def jko(
         start: the first law, `line_law(quantile, cells)`.
         step: h, in units of the flow's time.
         steps: the number of steps.
-        tolerance: of the decrease that Newton's method still promises.
+        tolerance: of the decrease that Newton's method still promises, relative to F and the
+            distance that is paid.
 
     Raises:
         ValueError: for settings out of range.
@@ -113,17 +114,18 @@ def _minimised(
 ) -> tuple[Edges, Bool[Array, ""]]:
     """The next edges by Newton's method with backtracking."""
 
+    def parts(edges: Edges) -> tuple[Scalar, Scalar]:
+        return functional.value(LineLaw(edges)), squared_distance(old, edges) / (2 * step)
+
     def cost(edges: Edges) -> Scalar:
-        increasing = jnp.all(jnp.diff(edges) > 0)
-        paid = functional.value(LineLaw(edges)) + squared_distance(old, edges) / (2 * step)
+        increasing, paid = jnp.all(jnp.diff(edges) > 0), sum(parts(edges))
         return jnp.where(increasing & jnp.isfinite(paid), paid, jnp.inf)
 
-    smooth = lambda edges: (
-        functional.value(LineLaw(edges)) + squared_distance(old, edges) / (2 * step)
-    )
+    smooth = lambda edges: sum(parts(edges))
+    size = lambda edges: sum(map(jnp.abs, parts(edges)))
 
     def newton(state):
-        edges, _, count = state
+        edges, _, count, _ = state
         slope, curvature = jax.grad(smooth)(edges), jax.hessian(smooth)(edges)
         # Where F bends the wrong way the distance alone leads.
         safe = jax.hessian(lambda q: squared_distance(old, q))(edges) / (2 * step)
@@ -141,10 +143,13 @@ def _minimised(
         part, halvings = jax.lax.while_loop(
             too_far, lambda state: (0.5 * state[0], state[1] + 1), (jnp.ones(()), 0)
         )
-        moved = jnp.where(halvings < _HALVINGS, edges + part * move, edges)
-        left = jnp.where(halvings < _HALVINGS, promised, jnp.minimum(promised, tolerance))
-        return moved, left, count + 1
+        stuck = halvings >= _HALVINGS
+        enough = promised <= tolerance * size(edges) + _ROUNDING
+        return jnp.where(stuck, edges, edges + part * move), promised, count + 1, stuck | enough
 
-    going = lambda state: (state[1] > tolerance) & (state[2] < _ITERATIONS)
-    edges, left, _ = jax.lax.while_loop(going, newton, (old, jnp.asarray(jnp.inf), 0))
-    return edges, left <= tolerance
+    going = lambda state: ~state[3] & (state[2] < _ITERATIONS)
+    first = old, jnp.asarray(jnp.inf, old.dtype), 0, jnp.asarray(False)
+    edges, left, _, _ = jax.lax.while_loop(going, newton, first)
+    # No part of a step lowers the sum any more where rounding is all that is left, or where a step
+    # leads nowhere: what is still promised tells.
+    return edges, left <= tolerance * (1 + size(edges))

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mfgen.density.grid import GridDensity, nodal
 from mfgen.math.lattice import Lattice
@@ -50,12 +50,14 @@ class GridJKO(NamedTuple):
         energies: F of each, `[steps + 1]`.
         mismatches: the mass by which the marginals of a step's plans miss theirs, `[steps]`.
         iterations: of each step, `[steps]`.
+        converged: of each step, whether its mismatch came within the tolerance, `[steps]`.
     """
 
     densities: tuple[GridDensity, ...]
     energies: Float[Array, "laws"]
     mismatches: Float[Array, "steps"]
     iterations: Int[Array, "steps"]
+    converged: Bool[Array, "steps"]
 
 
 def jko_grid(
@@ -124,6 +126,7 @@ def jko_grid(
         jnp.asarray(energies, wanted),
         jnp.asarray(mismatches, wanted),
         jnp.asarray(turns),
+        jnp.asarray(mismatches) <= tolerance,
     )
 
 

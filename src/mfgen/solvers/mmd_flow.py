@@ -23,7 +23,7 @@ from mfgen._types import Batch, Given, Key
 from mfgen.data.validate import check_samples
 from mfgen.math.pairs import pair_gradients, pair_sums
 from mfgen.problem.kernel import DistanceKernel, MeanKernel, RadialKernel
-from mfgen.solvers.particle import AbstractParticleFlow, Energy
+from mfgen.solvers.particle import AbstractParticleFlow, Energy, variance_of_mean
 
 
 class MMDFlow(AbstractParticleFlow):
@@ -70,16 +70,16 @@ class MMDFlow(AbstractParticleFlow):
         return drawn - apart
 
     def energy(self, points: Batch) -> Energy:
-        """(1/2) MMD^2, unbiased: pairs of a point with itself are left out."""
+        """(1/2) MMD^2, unbiased: pairs of a point with itself are left out, but of one alone."""
         n, m = points.shape[0], self.data.shape[0]
         phi = self.kernel.radial
         mean = lambda x, y: pair_sums(phi, x, y, jnp.ones((y.shape[0], 1), x.dtype))[:, 0]
         itself = phi(jnp.zeros((), points.dtype))
-        own = (mean(points, points) - itself) / (n - 1)
+        own = (mean(points, points) - itself) / (n - 1) if n > 1 else itself[None]
         theirs = (mean(self.data, self.data) - itself) / (m - 1)
         cross = mean(points, self.data) / m
         back = mean(self.data, points) / n
         value = 0.5 * jnp.mean(own) + 0.5 * jnp.mean(theirs) - jnp.mean(cross)
         # By the delta method: the witness is the influence of a particle, and of a data point.
-        spread = jnp.var(own - cross, ddof=1) / n + jnp.var(theirs - back, ddof=1) / m
+        spread = variance_of_mean(own - cross) + variance_of_mean(theirs - back)
         return Energy(value, jnp.sqrt(spread))

@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Count, Given, Key, Scalar
-from mfgen.data.validate import check_samples
+from mfgen.data.validate import check_points
 from mfgen.problem.dynamics import positive
 from mfgen.simulate.integrator import positive_count
 
@@ -39,7 +39,8 @@ class Energy(NamedTuple):
 
     Attributes:
         value: the estimate.
-        standard_error: of the estimate, from the spread over the particles.
+        standard_error: of the estimate, from the spread over the particles; infinite for one, whose
+            spread is not known.
     """
 
     value: Scalar
@@ -107,7 +108,7 @@ def descend(
 
     Arguments:
         flow: such as `LangevinFlow(target)`, `SteinFlow(target)` or `MMDFlow(data)`.
-        start: first points, `[n, dim]`.
+        start: first points, `[n, dim]`; one alone, or all at one place, will do.
         steps: the number of steps.
         step: h, in units of the flow's time.
         key: random key.
@@ -124,7 +125,7 @@ def descend(
         found = descend(LangevinFlow(target), start, steps=500, step=0.01, key=key)
         found.points, found.energies
     """
-    points = jnp.asarray(check_samples(start, name="start"))
+    points = jnp.asarray(check_points(start, name="start"))
     steps, every = (
         positive_count("descend", name, value)
         for name, value in (("steps", steps), ("every", every))
@@ -206,4 +207,11 @@ def _measured(flow: AbstractParticleFlow, points: Batch, done: int) -> Energy:
 
 def mean_energy(values: Float[Array, "n"]) -> Energy:
     """F = the mean of a value at each particle, with its standard error."""
-    return Energy(jnp.mean(values), jnp.std(values, ddof=1) / jnp.sqrt(values.size))
+    return Energy(jnp.mean(values), jnp.sqrt(variance_of_mean(values)))
+
+
+def variance_of_mean(values: Float[Array, "n"]) -> Scalar:
+    """The variance of a mean over particles; infinite for one particle."""
+    if values.size == 1:
+        return jnp.full((), jnp.inf, values.dtype)
+    return jnp.var(values, ddof=1) / values.size

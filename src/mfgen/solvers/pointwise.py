@@ -13,7 +13,7 @@ Reference: G. Peyré, "Entropic approximation of Wasserstein gradient flows" (20
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from mfgen._types import Scalar
 from mfgen.math.lattice import Lattice
@@ -22,15 +22,16 @@ from mfgen.problem.local import local_curvature
 
 Field = Float[Array, "*points"]
 
-_ITERATIONS, _ROUNDING = 80, 1e-11
+# Steps at most, the change at which they end, and that which counts as an arrival after all.
+_ITERATIONS, _ROUNDING, _ARRIVED = 80, 1e-11, 1e-6
 # Newton's steps before bounds further apart than the second number are halved.
 _FIRST, _APART = 4, 4.0
 
 
 def pointwise(
     functional: AbstractFunctional, lattice: Lattice, goal: Field, scale: Scalar, guess: Field
-) -> tuple[Field, Field]:
-    """log rho, and d(dF/drho) / d(log rho) there.
+) -> tuple[Field, Field, Bool[Array, ""]]:
+    """log rho, d(dF/drho) / d(log rho) there, and whether all cells have arrived.
 
     Arguments:
         functional: F, local and convex.
@@ -56,8 +57,8 @@ def pointwise(
     going = lambda state: (state[4] > _ROUNDING) & (state[5] < _ITERATIONS)
     far = jnp.full_like(guess, jnp.inf)
     first = (guess, -far, far, guess, jnp.asarray(jnp.inf, guess.dtype), 0)
-    density, _, _, curvature, _, _ = jax.lax.while_loop(going, newton, first)
-    return density, curvature
+    density, _, _, curvature, off, _ = jax.lax.while_loop(going, newton, first)
+    return density, curvature, off <= _ARRIVED
 
 
 def slopes(functional: AbstractFunctional, lattice: Lattice, density: Field) -> tuple[Field, Field]:

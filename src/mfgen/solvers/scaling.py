@@ -128,8 +128,9 @@ def proximal(step: Step, lattice: Lattice, before: Field, state: Scalings) -> Sc
         relaxed = (1 - w) * state.smoothed + w * smoothed
         arriving = heat(before - relaxed)
         goal = state.own + arriving + state.kappa
-        density, pull = pointwise(step.functional, lattice, goal, step.scale, state.density)
-        missed.append(differ(old + arriving, density))
+        found = pointwise(step.functional, lattice, goal, step.scale, state.density)
+        density, pull, solved = found
+        missed.append(jnp.where(solved, differ(old + arriving, density), jnp.inf))
         mass = jnp.exp(density) * lattice.volume
         whole, give = jnp.sum(mass), 1 / (1 + step.scale * pull)
         more = -jnp.log(whole) * whole / jnp.sum(mass * give)

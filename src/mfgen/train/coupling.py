@@ -29,10 +29,9 @@ References:
     transport" (2024), arXiv 2302.00482; A.-A. Pooladian et al. (2023), arXiv 2304.14772.
     G. Puccetti, "An algorithm to approximate the optimal expected inner product of two vectors
     with given marginals" (2017) (swaps).
-    M. Cuturi, "Sinkhorn distances" (2013), arXiv 1306.0895 (run here by ott-jax).
+    M. Cuturi, "Sinkhorn distances" (2013), arXiv 1306.0895.
 """
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -43,6 +42,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from mfgen._types import Batch, Key
+from mfgen.math.sinkhorn import Scaled, arrived, plan_of, sinkhorn
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
 from mfgen.simulate.ends import reference
@@ -51,6 +51,7 @@ Groups = Int[Array, "n"]
 
 # Up to so many dimensions a swap is judged by the points faster than by a table of products.
 _FEW = 3
+_FIX = "pass a larger variance, more iterations or a larger tolerance"
 
 
 class AbstractCoupling(eqx.Module):
@@ -119,6 +120,10 @@ class EntropicTransport(AbstractCoupling):
         variance: S = sigma^2 T of the Schrödinger bridge whose ends are paired.
         tolerance: of the mass that the plan misses, in the 1-norm.
         iterations: at most.
+
+    Raises:
+        NotConverged: a `RuntimeError`, from a call for a plan that misses more than the tolerance
+            after all iterations; under `jax.jit` when the program runs.
     """
 
     variance: float = eqx.field(static=True)
@@ -141,21 +146,20 @@ class EntropicTransport(AbstractCoupling):
 
     def plan(self, data: Batch, goal: Batch, groups: Groups | None = None) -> Float[Array, "n n"]:
         """The probabilities of all pairs, `[n, n]`; none for a pair of two groups."""
-        geometry, pointcloud, problem, solver = _library()
-        sinkhorn = solver.Sinkhorn(
-            threshold=self.tolerance, max_iterations=self.iterations, norm_error=1
-        )
-        # Plans do not depend on the means, and costs far from zero are rounding.
-        data, goal = (part - jnp.mean(part, axis=0, keepdims=True) for part in (data, goal))
-        with jax.numpy_rank_promotion("allow"):  # which the library relies on
-            cost = pointcloud.PointCloud(data, goal, epsilon=2 * self.variance)
-            if groups is None:
-                return sinkhorn(problem.LinearProblem(cost)).matrix
-            table, apart = cost.cost_matrix, groups[:, None] != groups[None]
-            # So far that nothing is left of such a pair beside the costs of others.
-            far = 3 * jnp.max(table) + 100 * cost.epsilon
-            cost = geometry.Geometry(jnp.where(apart, far, table), epsilon=2 * self.variance)
-            return jnp.where(apart, 0, sinkhorn(problem.LinearProblem(cost)).matrix)
+        plan, found = self.iterated(data, goal, groups)
+        return arrived("EntropicTransport", plan, found, self.tolerance, _FIX)
+
+    def iterated(
+        self, data: Batch, goal: Batch, groups: Groups | None = None
+    ) -> tuple[Float[Array, "n n"], Scaled]:
+        """The plan as it is after the iterations, and how they ended."""
+        x, z = (points - jnp.mean(points, axis=0, keepdims=True) for points in (data, goal))
+        a, b = (jnp.full(len(points), 1 / len(points), points.dtype) for points in (x, z))
+        clouds = x, z, a, b, jnp.asarray(self.variance, x.dtype)
+        apart = None if groups is None else groups[:, None] != groups[None]
+        limits = {"tolerance": self.tolerance, "turns": self.iterations}
+        found = sinkhorn(*clouds, **limits, apart=apart)
+        return plan_of(found, *clouds, apart=apart), found
 
 
 def not_from_data(owner: str, game: MFG) -> TypeError:
@@ -269,16 +273,6 @@ def _assigned(x: ArrayLike, z: ArrayLike, groups: ArrayLike) -> np.ndarray:
         # The squares of x and z alone do not depend on the permutation.
         partner[rows] = rows[linear_sum_assignment(left @ right.T, maximize=True)[1]]
     return partner
-
-
-def _library():
-    """ott-jax, without the warning of a library below it that says it is no longer kept."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from ott.geometry import geometry, pointcloud
-        from ott.problems.linear import linear_problem
-        from ott.solvers.linear import sinkhorn
-    return geometry, pointcloud, linear_problem, sinkhorn
 
 
 def _at_least_one(owner: str, name: str, value: int) -> None:

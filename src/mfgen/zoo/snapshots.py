@@ -38,6 +38,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch, Given, Key
 from mfgen.data.snapshots import check_snapshots
 from mfgen.density.gaussian import GaussianMixture
+from mfgen.math.sinkhorn import Scaled
 from mfgen.problem.dynamics import positive
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.train.coupling import EntropicTransport
@@ -159,7 +160,7 @@ def snapshot_bridge(
     for (x, y), span in zip(itertools.pairwise(points), np.diff(moments), strict=True):
         end = _carried(landscape, x, jnp.asarray(span, x.dtype))
         coupling = EntropicTransport(float(sigma**2 * span), tolerance, iterations)
-        plan = _coupled(coupling, end, y)
+        plan, _ = _coupled(coupling, end, y)
         missed = float(
             jnp.sum(jnp.abs(jnp.sum(plan, axis=1) - 1 / len(x)))
             + jnp.sum(jnp.abs(jnp.sum(plan, axis=0) - 1 / len(y)))
@@ -175,8 +176,8 @@ def snapshot_bridge(
 
 
 @eqx.filter_jit
-def _coupled(coupling: EntropicTransport, x: Batch, y: Batch) -> Float[Array, "n n"]:
-    return coupling.plan(x, y)
+def _coupled(coupling: EntropicTransport, x: Batch, y: Batch) -> tuple[Float[Array, "n n"], Scaled]:
+    return coupling.iterated(x, y)
 
 
 @eqx.filter_jit
