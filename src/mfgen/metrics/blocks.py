@@ -56,27 +56,31 @@ class Block(AbstractEvaluable):
 
 def is_sampled(law: AbstractDensity) -> bool:
     """Whether the particles of a law are a sample, not the nodes of a rule."""
+    return not isinstance(law, AbstractEvaluable) or are_sampled(law, *law.particles())
+
+
+def are_sampled(law: AbstractDensity, points: Batch, weights: Weights) -> bool:
+    """`is_sampled` for a law and its particles."""
     if not isinstance(law, AbstractEvaluable):
         return True
-    points, weights = (np.asarray(part) for part in law.particles())
-    if np.ptp(weights) >= 1e-6 / len(weights):
+    if np.ptp(np.asarray(weights)) >= 1e-6 / len(weights):
         return False
     # Cells of equal mass lie in order; a sample does not.
-    return bool((np.diff(points[:, 0]) < 0).any())
+    return bool((np.diff(np.asarray(points)[:, 0]) < 0).any())
 
 
-def spread(
+def of_blocks(
     solution: Solution, figures: Callable[[Solution], Sequence[float]]
-) -> Float[np.ndarray, "k k"] | None:
-    """The covariance of figures of a candidate, computed from its particles.
+) -> Float[np.ndarray, "blocks k"] | None:
+    """Figures of a candidate, computed from each block of its particles.
 
     Arguments:
         solution: a candidate with a density.
         figures: several numbers of a candidate, `[k]`.
 
     Returns:
-        The covariance of their errors; `None` if the particles are nodes of a rule, NaN if they are
-        too few for blocks.
+        Them for each block; `None` if the particles are nodes of a rule, NaN if they are too few
+        for blocks.
     """
     density = solution.density
     assert density is not None
@@ -85,9 +89,14 @@ def spread(
     size = len(density(0.0).particles()[0])
     count = min(_BLOCKS, size // _LEAST)
     if count < 2:
-        return np.full(2 * np.shape(figures(solution)), np.nan)
+        return np.full((2, len(figures(solution))), np.nan)
     rows = [figures(_part(solution, density, number, count)) for number in range(count)]
-    return np.atleast_2d(np.cov(np.array(rows, np.float64), rowvar=False)) / count
+    return np.array(rows, np.float64)
+
+
+def covariance(rows: Float[np.ndarray, "blocks k"]) -> Float[np.ndarray, "k k"]:
+    """The covariance of the errors of figures, from their values in blocks."""
+    return np.atleast_2d(np.cov(rows, rowvar=False)) / len(rows)
 
 
 def _part(
@@ -109,4 +118,4 @@ def _restricted(law: AbstractDensity, number: int, count: int) -> AbstractDensit
     size = len(points) // count
     order = np.random.default_rng(0).permutation(len(points))
     kept = points[order[number * size : (number + 1) * size]]
-    return Block(law, kept) if isinstance(law, AbstractEvaluable) else Empirical(kept)
+    return Block(law=law, points=kept) if isinstance(law, AbstractEvaluable) else Empirical(kept)

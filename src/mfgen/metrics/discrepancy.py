@@ -16,10 +16,10 @@ over j != i and c_i of k(x_i, y_j) over j, and likewise b_j, d_j for the rows of
     spread = 4/n var(a - c) + 4/m var(b - d)  =  first order + 2 x second order   (in expectation)
     second order = 2 Z_xx / (n (n - 1)) + 2 Z_yy / (m (m - 1)) + 4 Z_xy / (n m)
 
-where Z is the variance of the doubly centred kernel, estimated from the mean of k^2. The variance is
-first order + second order. Taken at its own estimate it does not cover: the first order grows with
-D itself, so where the estimate is low by chance its error is too small as well, and two errors miss
-up to a fifth of the time. The error is therefore that of a plausible D above the estimate,
+where Z is the variance of the doubly centred kernel, estimated from the mean of k^2. The variance
+is first order + second order. Taken at its own estimate it does not cover: the first order grows
+with D itself, so where the estimate is low by chance its error is too small as well, and two errors
+miss up to a fifth of the time. The error is therefore that of a plausible D above the estimate,
 
     error^2 = max(spread, second order) + (spread / V)^2
 

@@ -18,18 +18,18 @@ tangents,
 
 Neither rho nor U has to solve anything, but I and M have to be convex: where either is seen not to
 be, or cannot be tried, there is no bound and the reason is told. Suprema are taken at the nodes of
-a box, in one and two dimensions: the bound speaks of particles that stay in it. For
-U = P x^2/2 + c(t) with P too large, r rises like x^2 and the bound with the box; with P too small r
-falls and it does not.
+a box, in one and two dimensions: the bound speaks of particles that stay in it. For U = P x^2/2 +
+c(t) with P too large r rises like x^2, and the bound with the box; with P too small it does not.
 
-The estimate replaces E U^(0), U^ the best response, by what one Newton step tells. It is too low
-where residuals are large: for a quadratic U with half the right gain by a half and more, and then
-the estimated dual value lies above the least cost. It is cut at the bound, and at zero below.
+The estimate replaces E U^(0), U^ the best response, by what one Newton step tells. Where residuals
+are large it may be off by a half and more, to either side: too low for feedback that is too strong,
+and then the estimated dual value lies above the least cost. It is cut at the bound, and at zero.
 
 Errors: of quadrature none; of particles by `mfgen.metrics.blocks`; of the estimate that of its
 paths. None contains the order that the Newton step leaves out.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -38,7 +38,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from mfgen._types import Key, Scalar
+from mfgen._types import Scalar
 from mfgen.density.base import expectation
 from mfgen.derive import action
 from mfgen.derive.monotonicity import monotone, pairs
@@ -54,8 +54,9 @@ from mfgen.problem.functional import Zero, needs_population
 from mfgen.solvers.base import Solution
 
 _OUTSIDE = 1e-2  # of the particles may be outside the box of a bound
-_PARTICLES = "mean over particles"
+_PARTICLES = "error of the particles"
 _NEWTON = "estimate, no bound: one Newton step; error of its paths"
+_NAMED = ", estimated"
 _BOUND = "bound, for particles in the box"
 _GIVEN = "by the best response given"
 
@@ -87,8 +88,8 @@ class _Figures(NamedTuple):
     best: float  # E U^(0), zero where it is not given
 
 
-def _row(**factors: float) -> Row:
-    return np.array([factors.get(name, 0.0) for name in _Figures._fields])
+def _row(**factors: int) -> Row:
+    return np.array([float(factors.get(name, 0)) for name in _Figures._fields])
 
 
 # Sums of the figures, see `mfgen.derive.action`.
@@ -119,6 +120,16 @@ class _Sheet(NamedTuple):
         return Estimate(value, float(np.hypot(np.sqrt(np.maximum(variance, 0.0)), wide)))
 
 
+class _Way(NamedTuple):
+    # A way to know the gain: by factors of the figures and a number with an error of its own.
+    below: str  # suffix of the dual value
+    above: str  # of the gap and of the exploitability
+    basis: str
+    factors: Row
+    more: float = 0.0
+    wide: float = 0.0
+
+
 def costs(
     ledger: Ledger, solution: Solution, rule: Rule, domain: Rule | None, gains: Gains
 ) -> None:
@@ -126,51 +137,52 @@ def costs(
     times = len(rule.nodes)
     primal = ledger.tried("primal cost", lambda _: action.cost(solution, times=times))
     each = lambda part: _figures(part, times, gains.best, primal is not None)
-    sheet = ledger.tried(
-        "exploitability", lambda _: _Sheet(each(solution), blocks.spread(solution, each))
-    )
+    sheet = ledger.tried("exploitability", lambda _: _sheet(solution, each))
     if sheet is None:
         return
-    ledger.add("defect", sheet.total(_DEFECT), "cost", basis=sheet.basis)
-    highest = None
+    ways, limit = [], np.inf
     if domain is not None:
         highest = ledger.tried(
             "exploitability, at most", lambda _: _highest(solution, domain, rule, times)
         )
-    limit = np.inf
-    if highest is not None:
-        bound = sheet.total(_MEANS, highest)
-        ledger.add("exploitability, at most", bound, "cost", basis=_BOUND)
-        limit = max(float(bound.value), 0.0)
+        if highest is not None:
+            ways.append(_Way(", at least", ", at most", _BOUND, _MEANS, highest))
+            limit = max(float(sheet.total(_MEANS, highest).value), 0.0)
     if gains.best is not None:
-        gain = sheet.total(_POLICY)
+        ways.append(_Way("", "", _GIVEN, _POLICY))
     else:
         gain = _newton(ledger, solution, times, gains, limit)
-    kind, said = (", estimated", _NEWTON) if gains.best is None else ("", _GIVEN)
-    if gain is not None:
-        size = max(abs(sheet.figures.cost), _spread(solution))
-        ledger.add("exploitability" + kind, gain, "cost", size, basis=said)
-    if primal is None:
-        return
-    ledger.add("primal cost", sheet.total(_PRIMAL), "cost", basis=sheet.basis)
-    # Each way to know the gain: suffixes, factors, what is added to them with its error, basis.
-    ways = []
-    if gain is not None and gains.best is None:
-        error = float(gain.standard_error)
-        ways.append((kind, kind, 0 * _POLICY, float(gain.value), error, _NEWTON))
-    elif gain is not None:
-        ways.append(("", "", _POLICY, 0.0, 0.0, _GIVEN))
-    if highest is not None:
-        ways.append((", at least", ", at most", _MEANS, highest, 0.0, _BOUND))
+        if gain is not None:
+            value, error = float(gain.value), float(gain.standard_error)
+            ways.append(_Way(_NAMED, _NAMED, _NEWTON, 0 * _POLICY, value, error))
+    size = max(abs(sheet.figures.cost), _spread(solution))
+    for way in ways:
+        gain = sheet.total(way.factors, way.more, way.wide)
+        scale = None if way.basis == _BOUND else size
+        ledger.add("exploitability" + way.above, gain, "cost", scale, basis=way.basis)
+    ledger.add("defect", sheet.total(_DEFECT), "cost", basis=sheet.basis)
+    if primal is not None:
+        ledger.add("primal cost", sheet.total(_PRIMAL), "cost", basis=sheet.basis)
+        _enclose(ledger, solution, sheet, ways)
+
+
+def _enclose(ledger: Ledger, solution: Solution, sheet: _Sheet, ways: list[_Way]) -> None:
+    """Dual values and gaps, or why there are none."""
     unbounded = _unbounded(solution) if ways else None
-    for below, above, factors, more, wide, said in ways:
-        gap = _APART + factors
+    for way in ways:
+        gap, names = _APART + way.factors, ("dual value" + way.below, "gap" + way.above)
         if unbounded is not None:
-            ledger.missing.update(dict.fromkeys(("dual value" + below, "gap" + above), unbounded))
+            ledger.missing.update(dict.fromkeys(names, unbounded))
             continue
-        dual = sheet.total(_PRIMAL - gap, -more, wide)
-        ledger.add("dual value" + below, dual, "cost", basis=said)
-        ledger.add("gap" + above, sheet.total(gap, more, wide), "cost", basis=said)
+        dual = sheet.total(_PRIMAL - gap, -way.more, way.wide)
+        for name, found in zip(names, (dual, sheet.total(gap, way.more, way.wide)), strict=True):
+            ledger.add(name, found, "cost", basis=way.basis)
+
+
+def _sheet(solution: Solution, each: Callable[[Solution], _Figures]) -> _Sheet:
+    found = each(solution)  # refuses a solution without density
+    rows = blocks.of_blocks(solution, each)
+    return _Sheet(found, None if rows is None else blocks.covariance(rows))
 
 
 def _figures(
@@ -208,9 +220,7 @@ def _highest(solution: Solution, domain: Rule, rule: Rule, times: int) -> float:
     density = action.path("certify", solution)
     nodes = np.asarray(domain.nodes)
     if nodes.shape[1] > 2:
-        raise ValueError(
-            f"random points in a box of {nodes.shape[1]} dimensions bound no supremum"
-        )
+        raise ValueError(f"random points in a box of {nodes.shape[1]} dimensions bound no supremum")
     low, high = nodes.min(axis=0), nodes.max(axis=0)
     for t in (0.0, *rule.nodes.tolist(), solution.game.dynamics.horizon):
         points, weights = (np.asarray(part) for part in density(t).particles())

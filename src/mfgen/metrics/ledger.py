@@ -18,7 +18,7 @@ from mfgen.metrics.estimate import Estimate, Profile
 _REFUSALS = (TypeError, ValueError, NotImplementedError)
 
 # What a number is, where nothing more is to be said.
-SAMPLED, QUADRATURE = "mean over samples", "no error: quadrature"
+SAMPLED, QUADRATURE = "error of the samples", "no error: quadrature"
 
 
 class Check(NamedTuple):
@@ -79,9 +79,9 @@ class Ledger:
         estimate: Estimate,
         unit: str,
         scale: float | None = None,
-        basis: str = SAMPLED,
+        basis: str = "",
     ) -> None:
-        """Keeps a number, unless it is none."""
+        """Keeps a number, unless it is none; its basis is told by its error, if it is not given."""
         value, error = float(estimate.value), float(estimate.standard_error)
         if not (math.isfinite(value) and math.isfinite(error)):
             self.missing[name] = f"it is {value} ± {error}: U or rho is not finite or not smooth"
@@ -89,7 +89,9 @@ class Ledger:
         fraction = None
         if scale is not None:
             fraction = Estimate(_part(abs(value), scale), _part(error, scale))
-        self.checks[name] = Check(Estimate(value, error), unit, fraction, basis)
+        self.checks[name] = Check(
+            Estimate(value, error), unit, fraction, basis or (SAMPLED if error else QUADRATURE)
+        )
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
