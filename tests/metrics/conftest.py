@@ -29,6 +29,24 @@ def _calibrated(replicate: Callable[[int], Estimate], count: int, exact: float |
     assert abs(spread / announced - 1) <= 4 * math.sqrt((kurtosis - 1) / count)
 
 
+def _covered(estimates: list[Estimate], exact: float | None, *, cautious: bool = False) -> None:
+    """Two errors hold the exact value, or the mean of all, in 93 to 97 % of samples.
+
+    Up to three errors of the share itself. Cautious: in at least 93 %.
+    """
+    values, errors = (np.array(column, float) for column in zip(*estimates, strict=True))
+    centre = values.mean() if exact is None else exact
+    share = np.mean(np.abs(values - centre) <= 2 * errors)
+    slack = 3 * math.sqrt(0.05 * 0.95 / len(values))
+    assert 0.93 - slack <= share, f"two errors cover {share:.1%}"
+    assert cautious or share <= 0.97 + slack, f"two errors cover {share:.1%}"
+
+
+@pytest.fixture
+def covered():
+    return _covered
+
+
 @pytest.fixture
 def within():
     return _within

@@ -16,10 +16,11 @@ def test_equal_laws_are_not_told_apart(within):
 def test_separated_laws_are():
     estimate = c2st(cloud(2, 200, 2), cloud(3, 200, 2) + 3.0)
     assert estimate.value > 0.9
+    # The spread over replications is 1.0 to 1.35 times that of independent guesses.
     binomial = np.sqrt(estimate.value * (1 - estimate.value) / 400)
-    assert estimate.standard_error == pytest.approx(binomial)
+    assert estimate.standard_error == pytest.approx(1.25 * binomial)
     perfect = c2st(cloud(2, 20, 2), cloud(3, 20, 2) + 100.0)
-    assert (perfect.value, perfect.standard_error) == (1.0, pytest.approx(1 / 40))
+    assert (perfect.value, perfect.standard_error) == (1.0, pytest.approx(1.25 / 40))
 
 
 def test_seed_fixes_the_value():

@@ -11,6 +11,7 @@ from mfgen.density.energy import Unnormalised
 from mfgen.density.gaussian import Gaussian
 from mfgen.density.well import double_well
 from mfgen.metrics.importance import (
+    effective_fraction,
     effective_sample_size,
     log_normaliser,
     log_weights,
@@ -20,6 +21,7 @@ from mfgen.metrics.importance import (
 
 METRICS = [
     effective_sample_size,
+    effective_fraction,
     log_normaliser,
     reverse_kl,
     lambda logs: reweighted_mean(np.zeros(len(logs)), logs),
@@ -66,7 +68,7 @@ def test_one_dominating_weight():
     logs = np.append(np.full(9, -800.0), 0.0)
     assert effective_sample_size(logs) == pytest.approx(0.1)
     assert log_normaliser(logs).value == pytest.approx(-math.log(10))
-    assert reweighted_mean(np.arange(10.0), logs) == pytest.approx((9.0, 0.0))
+    assert reweighted_mean(np.arange(10.0), logs) == (9.0, pytest.approx(math.nan, nan_ok=True))
     assert effective_sample_size([5.0]) == 1.0
 
 
@@ -96,6 +98,7 @@ def test_points_without_weight_count_as_points():
     ("metric", "exact"),
     [
         (lambda x, logs: log_normaliser(logs), LOG_NORMALISER),
+        (lambda x, logs: effective_fraction(logs), 1 / SPREAD),
         (lambda x, logs: reweighted_mean(x, logs), MEAN),
         (lambda x, logs: reweighted_mean(x**2, logs), MEAN**2 + VARIANCE),
         # KL(N(0, 1) || N(m, v)).
@@ -104,7 +107,7 @@ def test_points_without_weight_count_as_points():
             0.5 * (math.log(VARIANCE) + (1 + MEAN**2) / VARIANCE - 1),
         ),
     ],
-    ids=["normaliser", "mean", "square", "divergence"],
+    ids=["normaliser", "effective", "mean", "square", "divergence"],
 )
 def test_errors_are_calibrated(calibrated, metric, exact):
     # With 4000 points the bias, of order 1/n, is far below the error of 200 replicates' mean.

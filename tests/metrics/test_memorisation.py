@@ -12,8 +12,9 @@ TRAIN, FRESH = cloud(0), cloud(1)
 
 
 def test_copies_have_ratio_zero():
-    assert memorisation_ratio(TRAIN[:100], TRAIN, FRESH) == (0.0, 0.0)
-    assert copying_probability(TRAIN[:100], TRAIN, FRESH) == (1.0, 0.0)
+    # The errors are those of one point among a hundred that is no copy.
+    assert memorisation_ratio(TRAIN[:100], TRAIN, FRESH) == (0.0, pytest.approx(0.01))
+    assert copying_probability(TRAIN[:100], TRAIN, FRESH) == (1.0, pytest.approx(0.01))
 
 
 def test_fresh_data_have_ratio_one(within):

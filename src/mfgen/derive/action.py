@@ -30,6 +30,8 @@ By Ito's formula, for the law of ANY control v that starts from rho_0,
 
        exploitability <= int sup r dt + sup m - E int r dt - E m          (`exploitability_bound`).
 
+   With U less these suprema in place of U^, D is a lower bound whatever U and rho are.
+
 3. The same formula for U^ in place of U gives the exploitability itself, with q = grad U^ - grad U,
 
        E_rho int [ H(t, x, p + q) - H(t, x, p) + q.(a + g v*) ] dt,
@@ -185,23 +187,35 @@ def exploitability_bound(solution: Candidate, points: Batch, *, times: int = 16)
         solution, times: as for `cost`.
         points: a cover of the domain, such as the nodes of a lattice, `[n, dim]`.
     """
+    highest = suprema(solution, points, times=times)
+    means = frozen(solution, times=times)
+    return highest - means.residual - means.mismatch
+
+
+def suprema(solution: Candidate, points: Batch, *, times: int = 16) -> Scalar:
+    """int sup r dt + sup m over the given points; U less these is a subsolution there.
+
+    Arguments, errors: as for `exploitability_bound`.
+    """
     game, u, rho = solution.game, solution.value, path("exploitability_bound", solution)
     horizon = game.dynamics.horizon
     rule, end = times_of(game, times)
     highest = end * jnp.max(_at(_mismatch, game, u, rho(horizon), horizon, points))
     for t, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
         highest += weight * jnp.max(_at(_residual, game, u, rho(t), t, points))
-    means = frozen(solution, times=times)
-    return highest - means.residual - means.mismatch
+    return highest
 
 
 def dual(action: Action, population: Frozen, exploitability: Scalar | float) -> Scalar:
-    """D = J - price - defect - exploitability: a lower bound of the cost if I and M are convex.
+    """D = J - price - defect - exploitability.
+
+    It is a lower bound of the cost if I and M are convex and the exploitability is exact, or a
+    bound from above; with an estimate of it, D is an estimate and may lie above the least cost.
 
     Arguments:
         action: the parts of J.
         population: the frozen cost of the same candidate.
-        exploitability: policy - E U^(0), estimated or exact.
+        exploitability: policy - E U^(0): exact, a bound (`exploitability_bound`), or estimated.
     """
     return action.total - population.price - population.defect - exploitability
 

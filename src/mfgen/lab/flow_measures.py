@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch
 from mfgen.lab.judged import Case, arriving
 from mfgen.metrics.estimate import Estimate, mean_number
-from mfgen.metrics.importance import effective_sample_size, log_normaliser, log_weights
+from mfgen.metrics.importance import effective_fraction, log_normaliser, log_weights
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.simulate.flow import inverse_error
@@ -24,7 +24,6 @@ from mfgen.train.paths import AbstractPathTerm, Paths
 
 _FINE = Paths(RungeKutta4(40))
 _INVERTED = 1000  # points carried there and back
-_PARTS = 10  # of the samples, by which the effective number's spread is told
 
 
 def transport_cost(case: Case) -> Estimate:
@@ -49,9 +48,7 @@ def inversion(case: Case) -> Estimate:
 
 def effective_samples(case: Case) -> Estimate:
     """The part of the samples that their importance weights leave."""
-    weights = _weights(case)
-    parts = [effective_sample_size(part) for part in np.array_split(weights, _PARTS)]
-    return Estimate(effective_sample_size(weights), float(np.std(parts, ddof=1) / _PARTS**0.5))
+    return effective_fraction(_weights(case))
 
 
 def normaliser(case: Case) -> Estimate:
@@ -60,7 +57,10 @@ def normaliser(case: Case) -> Estimate:
 
 
 def normaliser_error(case: Case) -> Estimate:
-    """|log Z| by importance weights, for an energy whose exact log Z is zero."""
+    """|log Z| by importance weights, for an energy whose exact log Z is zero.
+
+    The error is that of log Z: of a value within two of them, zero itself cannot be told.
+    """
     case.require_truth()
     found = log_normaliser(_weights(case))
     return Estimate(abs(float(found.value)), float(found.standard_error))

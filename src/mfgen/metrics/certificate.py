@@ -7,12 +7,19 @@
 | initial | rho(0) is the game's | a path that starts elsewhere |
 | terminal, up to a constant | U(T) = dM/drho + c, or rho(T) = pi | a wrong end |
 | mass | rho(t) integrates to one | |
-| exploitability | no particle gains by deviating | all that matters of the above, in cost |
+| exploitability | no particle gains by deviating | what the above cost: estimate, bound |
 
-For a potential game with convex I and M, the cost J of the candidate and the dual value D enclose
-the least cost, D <= min <= J, and J - D is exploitability + defect (+ price); see
-`mfgen.derive.action` and `mfgen.metrics.exploitability`. In other games J - D bounds nothing, and
-the exploitability measures the distance to an equilibrium.
+For a potential game with convex I and M there are lower bounds of the least cost, so that J less
+such a bound is at least what the candidate loses. Names say what a number is:
+
+    exploitability, at most   dual value, at least   gap, at most     bounds; they need a `box`
+    exploitability            dual value             gap              exact; they need `best`
+    exploitability, estimated, ...                                    estimates; they bound nothing
+
+See `mfgen.metrics.duality`. J itself is the cost of the candidate's U under its rho: it is what its
+control costs, and not below the least cost, if rho is the law of that control (the defect is zero).
+Where I or M is not convex no dual value is given, and the exploitability measures the distance to
+an equilibrium. The last column says what each number rests on, and what its error holds.
 
 Each check is also stated as a fraction, of the size of the terms that should cancel; the verdict
 compares fractions, less two standard errors, with one tolerance. What cannot be computed is listed
@@ -29,7 +36,7 @@ import jax
 
 from mfgen._types import Key
 from mfgen.math.quadrature import gauss_legendre
-from mfgen.metrics import audit
+from mfgen.metrics import audit, duality
 from mfgen.metrics.domain import Box, cover, places
 from mfgen.metrics.estimate import Estimate, Profile
 from mfgen.metrics.ledger import Check, Ledger, percent, plain_profiles, shown, table
@@ -55,9 +62,14 @@ class Certificate(eqx.Module):
     tolerance: float = eqx.field(static=True)
 
     def __getitem__(self, name: str) -> Estimate:
-        """The number of a check; a `KeyError` with the reason if it was not made."""
-        if name in self.checks:
-            return self.checks[name].estimate
+        """The number of a check, or its estimate where there is nothing better.
+
+        Raises:
+            KeyError: with the reason if it was not made.
+        """
+        for found in (name, f"{name}, estimated"):
+            if found in self.checks:
+                return self.checks[found].estimate
         known = f"it has {', '.join(self.checks)}"
         raise KeyError(f"`Certificate` has no {name!r}: {self.missing.get(name, known)}.")
 
@@ -100,10 +112,10 @@ class Certificate(eqx.Module):
         }
 
     def __str__(self) -> str:
-        rows = [("", "value", "part", "unit")]
+        rows = [("", "value", "part", "unit", "what it is")]
         for name, check in self.checks.items():
             part = "" if check.fraction is None else percent(float(check.fraction.value))
-            rows.append((name, shown(check.estimate), part, check.unit))
+            rows.append((name, shown(check.estimate), part, check.unit, check.basis))
         lines = table(rows)
         lines += [f"{name}: not available, {reason}" for name, reason in self.missing.items()]
         return "\n".join([*lines, self.verdict])
@@ -137,10 +149,11 @@ def certify(
         times: nodes in time.
         points: samples at each of them.
         steps: steps of the paths from which the exploitability is estimated.
-        box: one interval (low, high) for each axis: the domain of the suprema in the bound, and of
-            the mass in one and two dimensions; the places of the HJB check without a density.
+        box: one interval (low, high) for each axis: the domain of the suprema in the bounds, and of
+            the mass, in one and two dimensions; the places of the HJB check without a density.
+            Without it there are no bounds.
         best: the exact value function of one particle against the frozen population, if known:
-            then the exploitability is not estimated.
+            then the exploitability is not estimated, and the dual value is a lower bound.
         tolerance: the largest fraction that passes.
 
     Raises:
@@ -154,8 +167,8 @@ def certify(
     audit.equations(ledger, solution, drawn, rule)
     audit.ends(ledger, solution, drawn)
     audit.masses(ledger, solution, rule, domain)
-    gains = audit.Gains(max(2, points // 4), steps, best)
-    audit.costs(ledger, solution, rule, domain, gains)
+    gains = duality.Gains(max(2, points // 4), steps, best)
+    duality.costs(ledger, solution, rule, domain, gains)
     return Certificate(solution, ledger.checks, ledger.missing, ledger.profiles, tolerance)
 
 

@@ -24,7 +24,7 @@ _CELLS = {1: 128, 2: 24}
 def places(density: Callable | None, domain: Rule | None, points: int) -> Places:
     def drawn(t: Time, key: Key) -> Batch:
         if density is not None:
-            return density(t).sample(points, key=key)
+            return drawn_from(density(t), points, key=key)
         if domain is None:
             raise TypeError("the solution has no density, and no `box` was given")
         corners = jnp.asarray(domain.nodes, jnp.result_type(float))
@@ -32,6 +32,21 @@ def places(density: Callable | None, domain: Rule | None, points: int) -> Places
         return jax.random.uniform(key, (points, low.size), low.dtype, low, high)
 
     return drawn
+
+
+def drawn_from(law: AbstractDensity, n: int, *, key: Key) -> Batch:
+    """Independent points of a law; of a cloud without log-density, at most n of its particles.
+
+    Drawn with replacement they would repeat and hide the error of the cloud itself. They are taken
+    in an order that is the same at all times, so that they stay with their paths.
+    """
+    if isinstance(law, AbstractEvaluable):
+        return law.sample(n, key=key)
+    particles, weights = law.particles()
+    if float(jnp.ptp(weights)) > 1e-6 / len(weights):
+        return law.sample(n, key=key)
+    order = np.random.default_rng(0).permutation(len(particles))
+    return particles[order[:n]]
 
 
 def mass(law: AbstractDensity, domain: Rule | None) -> float:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.derive.hamiltonian import optimal_control
 from mfgen.math.quadrature import Rule
-from mfgen.metrics.estimate import Estimate, Profile, mean_estimate, root
+from mfgen.metrics.estimate import Estimate, Profile, mean_estimate, mean_of_rows, root
 from mfgen.metrics.strong import Places
 from mfgen.problem.game import MFG
 from mfgen.solvers.base import Solution
@@ -43,7 +43,7 @@ class FieldGaps(NamedTuple):
     """
 
     value: Gap
-    constant: float
+    constant: Estimate
     gradient: Gap
     control: Gap
 
@@ -74,21 +74,19 @@ def field_gaps(a: Solution, b: Solution, rule: Rule, places: Places, *, key: Key
         rows.append(_rows(b.game, a.value, b.value, jnp.asarray(t, x.dtype), x))
     table = _Row(*(jnp.stack(column) for column in zip(*rows, strict=True)))
     share = jnp.asarray(rule.weights / rule.weights.sum(), table.value.dtype)
-    constant, level = (
-        share @ jnp.mean(values, axis=1) for values in (table.value, table.reference)
-    )
+    constant, level = (mean_of_rows(share, values) for values in (table.value, table.reference))
+    centred, around = table.value - constant.value, table.reference - level.value
     return FieldGaps(
-        _gap(rule, share, jnp.square(table.value - constant), jnp.square(table.reference - level)),
-        float(constant),
+        _gap(rule, share, jnp.square(centred), jnp.square(around)),
+        constant,
         _gap(rule, share, table.gradient, table.gradient_size),
         _gap(rule, share, table.control, table.control_size),
     )
 
 
 def _gap(rule: Rule, share: Array, squares: Float[Array, "m n"], sizes: Float[Array, "m n"]) -> Gap:
-    value, error = jax.vmap(mean_estimate)(squares)
-    overall = root(Estimate(share @ value, jnp.sqrt(share**2 @ error**2)))
-    roots = map(jnp.asarray, root(Estimate(value, error)))
+    overall = root(mean_of_rows(share, squares))
+    roots = map(jnp.asarray, root(Estimate(*jax.vmap(mean_estimate)(squares))))
     profile = Profile(jnp.asarray(rule.nodes, squares.dtype), *roots)
     return Gap(overall, profile, float(jnp.sqrt(share @ jnp.mean(sizes, axis=1))))
 

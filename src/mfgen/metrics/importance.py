@@ -5,7 +5,8 @@
     log Z          log mean(w)                          error  sd(w) / (mean(w) sqrt n)
     E_pi[f]        m = mean(w f) / mean(w)              error  sd(w (f - m)) / (mean(w) sqrt n)
     KL(q || pi)    log mean(w) - mean(log w)            error  sd(w / mean(w) - log w) / sqrt n
-    effective sample size     mean(w)^2 / mean(w^2), between 1/n and 1
+    effective sample size     e = mean(w)^2 / mean(w^2), between 1/n and 1
+                              error  e sd(2 w / mean(w) - w^2 / mean(w^2)) / sqrt n
 
 Standard errors are those of the delta method; the bias of the logarithm and of the ratio is of
 order 1/n and not contained in them. All of it is told by the points of q alone: a mode of the
@@ -63,6 +64,8 @@ def log_weights(
 def effective_sample_size(log_weights: door.Numbers) -> float:
     """mean(w)^2 / mean(w^2): 1 for equal weights, 1/n if one of them dominates.
 
+    The number alone; with its error it is `effective_fraction`.
+
     Arguments:
         log_weights: log w_i, `[n]`, up to a constant; minus infinity for points without weight.
 
@@ -71,6 +74,20 @@ def effective_sample_size(log_weights: door.Numbers) -> float:
     """
     weights, _ = _weights("effective_sample_size", log_weights, 1)
     return float(weights.mean() ** 2 / np.mean(weights**2))
+
+
+def effective_fraction(log_weights: door.Numbers) -> Estimate:
+    """`effective_sample_size` with its standard error, by the delta method.
+
+    It is judged by the points drawn: weights that none of them has seen make it too large.
+
+    Arguments, errors: as for `log_normaliser`, with weights up to a constant.
+    """
+    weights, _ = _weights("effective_fraction", log_weights, 2)
+    mean, square = weights.mean(), np.mean(weights**2)
+    found = float(mean**2 / square)
+    influence = mean_number(2 * weights / mean - weights**2 / square)
+    return Estimate(found, found * float(influence.standard_error))
 
 
 def log_normaliser(log_weights: door.Numbers) -> Estimate:
@@ -89,6 +106,8 @@ def log_normaliser(log_weights: door.Numbers) -> Estimate:
 
 def reweighted_mean(values: door.Numbers, log_weights: door.Numbers) -> Estimate:
     """The mean of f under the target, from its values at the points of the model.
+
+    Its error is NaN if one point has all of the weight: nothing tells it.
 
     Arguments:
         values: f(x_i), `[n]`, finite where the weight is positive.
@@ -114,6 +133,8 @@ def reweighted_mean(values: door.Numbers, log_weights: door.Numbers) -> Estimate
         )
     weights = weights / weights.mean()
     mean = float(np.mean(weights * numbers))
+    if np.count_nonzero(weights) < 2:
+        return Estimate(mean, math.nan)
     return Estimate(mean, mean_number(weights * (numbers - mean)).standard_error)
 
 

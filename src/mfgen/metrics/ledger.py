@@ -17,6 +17,9 @@ from mfgen.metrics.estimate import Estimate, Profile
 # What a game or a density says when it cannot answer.
 _REFUSALS = (TypeError, ValueError, NotImplementedError)
 
+# What a number is, where nothing more is to be said.
+SAMPLED, QUADRATURE = "error of the samples", "no error: quadrature"
+
 
 class Check(NamedTuple):
     """One number of a certificate.
@@ -25,11 +28,13 @@ class Check(NamedTuple):
         estimate: the number, with its standard error.
         unit: its unit in words.
         fraction: the same as a part of the terms that should cancel, `None` where there is none.
+        basis: what the number is, and what its error holds: a bound, an estimate, a quadrature.
     """
 
     estimate: Estimate
     unit: str
     fraction: Estimate | None = None
+    basis: str = ""
 
     def misses(self, tolerance: float) -> bool:
         """Whether the fraction exceeds the tolerance by more than two standard errors."""
@@ -46,6 +51,7 @@ class Check(NamedTuple):
             "standard_error": float(self.estimate.standard_error),
             "unit": self.unit,
             "fraction": part if math.isfinite(part) else None,
+            "basis": self.basis,
         }
 
 
@@ -67,8 +73,15 @@ class Ledger:
             self.missing[name] = str(refusal).splitlines()[0].rstrip(".")
             return None
 
-    def add(self, name: str, estimate: Estimate, unit: str, scale: float | None = None) -> None:
-        """Keeps a number, unless it is none."""
+    def add(
+        self,
+        name: str,
+        estimate: Estimate,
+        unit: str,
+        scale: float | None = None,
+        basis: str = "",
+    ) -> None:
+        """Keeps a number, unless it is none; its basis is told by its error, if it is not given."""
         value, error = float(estimate.value), float(estimate.standard_error)
         if not (math.isfinite(value) and math.isfinite(error)):
             self.missing[name] = f"it is {value} ± {error}: U or rho is not finite or not smooth"
@@ -76,7 +89,9 @@ class Ledger:
         fraction = None
         if scale is not None:
             fraction = Estimate(_part(abs(value), scale), _part(error, scale))
-        self.checks[name] = Check(Estimate(value, error), unit, fraction)
+        self.checks[name] = Check(
+            Estimate(value, error), unit, fraction, basis or (SAMPLED if error else QUADRATURE)
+        )
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

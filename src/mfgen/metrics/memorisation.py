@@ -10,7 +10,8 @@ and so a model that copies half of the time and misses otherwise can hide. The p
     P( d(generated) < d(held out) )
 
 is 1/2 for a perfect model, 1 for a copier, and is not moved by a few outliers (it is the
-Mann-Whitney statistic of the data-copying test). Both errors hold for the given training set.
+Mann-Whitney statistic of the data-copying test). Both errors hold for the given training set; where
+all points agree, as for copies alone, they are those of one point that does not.
 
 Reference: C. Meehan, K. Chaudhuri, S. Dasgupta, "A non-parametric test to detect data-copying in
 generative models" (2020), arXiv 2004.05675.
@@ -52,6 +53,8 @@ def memorisation_ratio(generated: Given, train: Given, held_out: Given) -> Estim
         )
     ratio = near.mean() / fresh.mean()
     variance = near.var(ddof=1) / len(near) + ratio**2 * fresh.var(ddof=1) / len(fresh)
+    if near.max() == 0:
+        variance = (fresh.mean() / len(near)) ** 2
     return Estimate(float(ratio), float(np.sqrt(variance) / fresh.mean()))
 
 
@@ -74,6 +77,7 @@ def copying_probability(generated: Given, train: Given, held_out: Given) -> Esti
     above = 1 - _rank(near, fresh)
     below = _rank(fresh, near)
     variance = above.var(ddof=1) / len(near) + below.var(ddof=1) / len(fresh)
+    variance = variance if variance > 0 else 1 / min(len(near), len(fresh)) ** 2
     return Estimate(float(above.mean()), float(np.sqrt(variance)))
 
 

@@ -6,9 +6,10 @@
 
     rms^2 = (1/T) int_0^T E_rho(t) r^2 dt,
 
-in time by a Gauss-Legendre rule, in space by independent samples, whose spread gives the standard
-error. Each comes with a scale, the root mean square of the terms that should cancel: their ratio
-says which part of the equation is left over.
+in time by a Gauss-Legendre rule, in space by independent samples, or by particles that stay with
+their paths, whose spread gives the standard error (`mean_of_rows`). Each comes with a scale, the
+root mean square of the terms that should cancel: their ratio says which part of the equation is
+left over.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 """
@@ -27,7 +28,7 @@ from mfgen.density.base import AbstractDensity
 from mfgen.derive.hamiltonian import hamiltonian
 from mfgen.derive.residual import Path, fokker_planck, game_jet, hjb_from_jet, terminal
 from mfgen.math.quadrature import Rule
-from mfgen.metrics.estimate import Estimate, Profile, mean_estimate, root
+from mfgen.metrics.estimate import Estimate, Profile, mean_estimate, mean_of_rows, root
 from mfgen.problem.game import MFG
 from mfgen.solvers.base import Solution
 
@@ -109,13 +110,13 @@ def _over_time(at: Callable[[float, Batch], Pair], rule: Rule, places: Places, k
     rows, scales = [], []
     for t, time_key in zip(rule.nodes.tolist(), keys, strict=True):
         residual, size = at(t, places(t, time_key))
-        rows.append(mean_estimate(jnp.square(residual)))
+        rows.append(jnp.square(residual))
         scales.append(float(jnp.mean(jnp.square(size))))
-    value, error = (jnp.stack(column) for column in zip(*rows, strict=True))
-    share = jnp.asarray(rule.weights / rule.weights.sum(), value.dtype)
-    overall = root(Estimate(share @ value, jnp.sqrt(share**2 @ error**2)))
-    roots = map(jnp.asarray, root(Estimate(value, error)))
-    profile = Profile(jnp.asarray(rule.nodes, value.dtype), *roots)
+    squares = jnp.stack(rows)
+    share = jnp.asarray(rule.weights / rule.weights.sum(), squares.dtype)
+    overall = root(mean_of_rows(share, squares))
+    roots = map(jnp.asarray, root(Estimate(*jax.vmap(mean_estimate)(squares))))
+    profile = Profile(jnp.asarray(rule.nodes, squares.dtype), *roots)
     return Residual(overall, profile, float(np.sqrt(np.asarray(share) @ np.asarray(scales))))
 
 

@@ -10,10 +10,11 @@ spread of the particles, at three lengths: they tell all laws apart, and are bou
 residual is a difference of probabilities. The mean square over waves is a squared maximum mean
 discrepancy.
 
-Standard error: a density with nodes of unequal weight is taken for a quadrature rule, without
-error. Otherwise particles are a sample: their contributions over an interval, paired by their
+Standard error: of particles that are the nodes of a rule (`mfgen.metrics.blocks`) there is none.
+Otherwise they are a sample: their contributions over an interval, paired by their
 index, are independent. The error is then that of one residual by sampling alone: a root mean square
-of about one error is what a right solution shows.
+of about one error is what a right solution shows. It is no error of the root mean square itself,
+whose waves share the particles.
 
 Reference: A. Rahimi, B. Recht, "Random features for large-scale kernel machines" (2007).
 """
@@ -29,10 +30,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.density.base import AbstractDensity, AbstractEvaluable, Weights
+from mfgen.density.base import AbstractDensity, Weights
 from mfgen.derive.hamiltonian import drift
 from mfgen.derive.residual import diffusivity
 from mfgen.math.quadrature import panels
+from mfgen.metrics.blocks import are_sampled
 from mfgen.metrics.estimate import Estimate, Profile
 from mfgen.metrics.strong import Residual
 from mfgen.problem.game import MFG
@@ -53,7 +55,7 @@ class Waves(eqx.Module):
 
 class _Part(NamedTuple):
     # One term of a residual: weights of particles times values of test functions.
-    law: AbstractDensity
+    is_sampled: bool
     weights: Weights
     values: Float[Array, "n count"]
 
@@ -131,12 +133,13 @@ def law_mismatch(
 
 def _part(functions: Waves, law: AbstractDensity) -> _Part:
     points, weights = law.particles()
-    return _Part(law, weights, _values(functions, points))
+    return _Part(are_sampled(law, points, weights), weights, _values(functions, points))
 
 
 def _flow(functions: Waves, game: MFG, u: Callable, law: AbstractDensity, t: float) -> _Part:
     points, weights = law.particles()
-    return _Part(law, weights, _generated(functions, game, u, jnp.asarray(t, points.dtype), points))
+    values = _generated(functions, game, u, jnp.asarray(t, points.dtype), points)
+    return _Part(are_sampled(law, points, weights), weights, values)
 
 
 def _angles(functions: Waves, x: State) -> Float[Array, "count"]:
@@ -173,18 +176,11 @@ def _combined(
         for factor, part in zip(factors, parts, strict=True)
     ]
     total = np.sum([term.sum(axis=0) for term in terms], axis=0)
-    drawn = [term for term, part in zip(terms, parts, strict=True) if _sampled(part)]
+    drawn = [term for term, part in zip(terms, parts, strict=True) if part.is_sampled]
     if paired and len({len(term) for term in drawn}) == 1:
         drawn = [np.sum(drawn, axis=0)]
     variance = np.sum([len(term) * term.var(axis=0) for term in drawn], axis=0)
     return total, np.sqrt(np.broadcast_to(variance, total.shape))
-
-
-def _sampled(part: _Part) -> bool:
-    weights = np.asarray(part.weights)
-    return not isinstance(part.law, AbstractEvaluable) or float(np.ptp(weights)) < 1e-6 / len(
-        weights
-    )
 
 
 def _rms(values: np.ndarray, axis: int | None = None) -> np.ndarray:
