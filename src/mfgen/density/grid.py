@@ -129,7 +129,9 @@ class GridPath(eqx.Module):
         excess = jax.nn.logsumexp(centres) + np.log(self.lattice.volume)
         centres = centres - excess
         mass = jnp.exp(centres) * self.lattice.volume
-        return GridDensity(self.lattice, mass, _At(self.lattice, self.logarithm, t, excess, centres))
+        return GridDensity(
+            self.lattice, mass, _At(self.lattice, self.logarithm, t, excess, centres)
+        )
 
 
 class _At(eqx.Module):
@@ -175,9 +177,7 @@ def grid_path(lattice: Lattice, times: np.ndarray, mass: np.ndarray, degree: int
     at_centres = spline([times], logarithm, degree=degree)
     ends = float(times[0]), float(times[-1])
     kept = jnp.asarray(logarithm)
-    return GridPath(
-        lattice, jnp.asarray(times), jnp.asarray(mass), through, at_centres, kept, ends
-    )
+    return GridPath(lattice, jnp.asarray(times), jnp.asarray(mass), through, at_centres, kept, ends)
 
 
 def nodal(lattice: Lattice, mass: Float[Array, "*points"]) -> GridDensity:

@@ -161,9 +161,7 @@ class Grid(AbstractSolver):
         )
 
 
-def initial_masses(
-    owner: str, game: MFG, lattice: Lattice
-) -> tuple[jax.Array, dict[str, float]]:
+def initial_masses(owner: str, game: MFG, lattice: Lattice) -> tuple[jax.Array, dict[str, float]]:
     """The mass of the initial density in each cell, and what the box cuts off of both ends.
 
     Raises, in the name of `owner`:

@@ -107,9 +107,7 @@ class HopfCole(AbstractSolver):
             **cuts,
         }
         through = spline([times, *lattice.axes()], np.asarray(price))
-        value = GridPotential(
-            through, lattice, jnp.asarray(times), price, game.dynamics.horizon
-        )
+        value = GridPotential(through, lattice, jnp.asarray(times), price, game.dynamics.horizon)
         found = found / np.asarray(_over_axes(sums, lattice))
         path = grid_density.grid_path(lattice, times, found, 5)
         return Solution(game, value, path, self._result(stats), stats)
