@@ -15,7 +15,7 @@ the straight line between neighbours, as near as their second differences are sm
 that no density stands higher there than the cells around it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import equinox as eqx
@@ -206,10 +206,14 @@ def cell_masses(lattice: Lattice, density: AbstractDensity) -> tuple[np.ndarray,
     return mass / total, 1.0 - total
 
 
-def _at_centres(lattice: Lattice, density: AbstractEvaluable, turns=0.0) -> np.ndarray:
+def _at_centres(
+    lattice: Lattice, density: AbstractEvaluable, turns: Sequence[int] = ()
+) -> np.ndarray:
     """The density at the centres, moved by so many turns of each axis, times the cell's volume."""
     sides = np.asarray([high - low for low, high in lattice.box])
-    nodes = jnp.asarray(lattice.nodes() + sides * turns).reshape(-1, lattice.dim)
+    nodes = jnp.asarray(lattice.nodes() + sides * np.asarray(turns or (0,) * lattice.dim)).reshape(
+        -1, lattice.dim
+    )
     values = np.asarray(_log_densities(density, nodes), float)
     return np.exp(values).reshape(lattice.points) * lattice.volume
 
@@ -232,7 +236,7 @@ def _wrapped(lattice: Lattice, density: AbstractEvaluable) -> np.ndarray:
         for m, r, (low, high) in zip(mean, reach, lattice.box, strict=True)
     ]
     rest = [turns for turns in product(*images) if any(turns)]
-    mass = sum((_at_centres(lattice, density, np.asarray(turns)) for turns in rest), once)
+    mass = sum((_at_centres(lattice, density, turns) for turns in rest), once)
     # A function that repeats itself is a density on the circle already.
     repeats = mass.sum() > 1 + _TWICE and abs(once.sum() - 1) < _TWICE
     return once if repeats else mass
