@@ -15,6 +15,7 @@ from mfgen.density.affine import Affine as Affine
 from mfgen.density.base import AbstractDensity as AbstractDensity
 from mfgen.density.base import AbstractEvaluable as AbstractEvaluable
 from mfgen.density.base import AbstractNoisable as AbstractNoisable
+from mfgen.density.cholesky import CholeskyGaussian as CholeskyGaussian
 from mfgen.density.empirical import Empirical as Empirical
 from mfgen.density.energy import Unnormalised as Unnormalised
 from mfgen.density.gaussian import Gaussian as Gaussian

@@ -36,7 +36,11 @@ def test_it_has_a_derivative_where_eigenvalues_meet():
 
 @pytest.mark.parametrize(
     ("mean", "covariance", "message"),
-    [(MEAN, np.eye(3), "shape"), (MEAN, np.diag([1.0, -1.0]), "not positive definite")],
+    [
+        (MEAN, np.eye(3), "shape"),
+        (MEAN, np.diag([1.0, -1.0]), "not positive definite"),
+        (MEAN, np.array([[1.0, 0.5], [0.0, 1.0]]), "asymmetric"),
+    ],
 )
 def test_what_is_no_covariance_is_refused(mean, covariance, message):
     with pytest.raises(ValueError, match=message):

@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from mfgen.density.base import expectation, score
+from mfgen.density.cholesky import CholeskyGaussian
 from mfgen.density.gaussian import Gaussian, GaussianMixture, isotropic, mixture20
 
 
@@ -148,6 +149,48 @@ def test_noise_level_and_parameters_may_be_traced():
 
     gradient = jax.jit(jax.grad(of_parameters))(jnp.zeros(2), jnp.asarray(2.0))
     np.testing.assert_allclose(gradient, x / 2.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", [(1.0, 1.0, 1.0), (1.0, 2.0, 1.0)], ids=["all", "two"])
+def test_derivatives_where_eigenvalues_meet(x64, start):
+    """A matrix that varies: derivatives of three orders against those of the Cholesky factor."""
+    change = jnp.array([[0.3, 0.5, 0.1], [0.5, -0.1, 0.2], [0.1, 0.2, 0.4]])
+    matrix = lambda h: jnp.diag(jnp.array(start)) + h * change + h**2 * (change @ change)
+    x, mean = jnp.array([1.0, 2.0, -0.3]), lambda h: jnp.sin(h) * jnp.array([0.1, 0.2, 0.3])
+    ends = lambda law, h: law(mean(h), matrix(h)).noised(0.7 + h, 0.4).log_density(x)
+
+    def blend(law, h):
+        if law is Gaussian:
+            pair = jnp.stack([matrix(h), matrix(2 * h)])
+            return GaussianMixture([0.4, 0.6], jnp.zeros((2, 3)), pair).log_density(x)
+        logs = [law(jnp.zeros(3), matrix(s * h)).log_density(x) for s in (1, 2)]
+        return jnp.logaddexp(jnp.log(0.4) + logs[0], jnp.log(0.6) + logs[1])
+
+    def orders(law):
+        of = lambda h: jnp.stack([ends(law, h), blend(law, h)])
+        first, second = jax.jacfwd(of), jax.jacfwd(jax.jacfwd(of))
+        reverse = jax.grad(jax.grad(jax.grad(lambda h: jnp.sum(of(h)))))
+        bend = lambda h: jax.hessian(law(mean(h), matrix(h)).log_density)(x)
+        return jax.jit(lambda h: (of(h), first(h), second(h), reverse(h), jax.jacfwd(bend)(h)))(0.0)
+
+    for found, exact in zip(orders(Gaussian), orders(CholeskyGaussian), strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-9, atol=1e-12)
+
+
+def test_paths_through_samples_where_eigenvalues_meet(x64):
+    """C = F F' for the factor of samples, and so for its derivatives; C itself as moments."""
+    change = jnp.array([[0.3, 0.5], [0.5, -0.1]])
+    matrix = lambda h: jnp.eye(2) + h * change + h**2 * jnp.eye(2)
+
+    def both(h):
+        law = Gaussian(jnp.zeros(2), matrix(h))
+        factor = jax.vmap(law.covariance.colour)(jnp.eye(2)).T
+        return factor @ factor.T, law.moments()[1], matrix(h)
+
+    for of in (both, jax.jacfwd(both), jax.jacfwd(jax.jacrev(both))):
+        squared, moments, exact = of(0.0)
+        np.testing.assert_allclose(squared, exact, atol=1e-12)
+        np.testing.assert_allclose(moments, exact, atol=1e-12)
 
 
 def test_mixture20_is_seeded():

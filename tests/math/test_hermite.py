@@ -15,11 +15,20 @@ def test_a_cubic_is_reproduced_with_its_derivative():
     times = jnp.linspace(0.0, 2.0, 4)
     values, slopes = jax.vmap(y)(times), jax.vmap(jax.jacfwd(y))(times)
     path = Hermite(values, slopes, 2.0)
-    for t in (0.0, 0.3, 4 / 3, 1.9, 2.0, 2.2):
+    for t in (0.0, 0.3, 4 / 3, 1.9, 2.0):
         assert jnp.allclose(path(t), y(t), atol=1e-13)
         assert jnp.allclose(jax.jacfwd(path)(t), jax.jacfwd(y)(t), atol=1e-12)
     halves = middle(values, slopes, 2.0)
     assert jnp.allclose(halves, jax.vmap(y)(jnp.array([1.0, 3.0, 5.0]) / 3), atol=1e-13)
+
+
+def test_no_value_before_the_first_node_or_after_the_last():
+    path = Hermite(jnp.ones(5), jnp.zeros(5), 2.0)
+    for t in (-1.0, 4.0):
+        with pytest.raises(ValueError, match="expected one from 0 to 2"):
+            path(t)
+        assert jnp.isnan(jax.jit(path)(t))
+        assert jnp.isnan(jax.grad(path)(t))
 
 
 @pytest.mark.parametrize("span", [1.5, -1.5])

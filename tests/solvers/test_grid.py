@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mfgen.density.energy import Unnormalised
 from mfgen.density.gaussian import Gaussian
 from mfgen.math.lattice import Lattice
 from mfgen.problem.constraint import Prescribed
@@ -15,7 +16,7 @@ from mfgen.problem.game import MFG
 from mfgen.problem.interaction import CrowdAversion
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.solvers import equilibrium, hjb_sweep
-from mfgen.solvers.grid import Grid
+from mfgen.solvers.grid import Grid, cut_remarks, initial_masses
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -98,6 +99,61 @@ def test_interpolation_solves_the_equation_between_the_nodes(solved):
         )
         < 2e-3
     )
+
+
+def test_no_value_outside_of_the_box_and_of_the_game(solved):
+    """Refused, or nan where it is traced; the costate is that of the nearest wall."""
+    value = solved[1].value
+    out, wall = jnp.array([8.0]), jnp.array([6.0])
+    with pytest.raises(ValueError, match="expected one in the box"):
+        value(0.5, out)
+    for t in (-1.0, 2 * HORIZON):
+        with pytest.raises(ValueError, match="expected one from 0 to 2"):
+            value(t, jnp.zeros(1))
+        with pytest.raises(ValueError, match="expected one from 0 to 2"):
+            solved[1].density(t)
+    traced = jax.jit(lambda t, x: (value(t, x), jax.grad(value, 1)(t, x), value.costate(t, x)))
+    for t, x in ((0.5, out), (-1.0, wall), (2 * HORIZON, wall)):
+        assert all(np.isnan(part).all() for part in traced(t, x)[:2])
+    assert np.isnan(traced(-1.0, wall)[2])
+    np.testing.assert_allclose(traced(0.5, out)[2], traced(0.5, wall)[1], rtol=1e-12)
+    assert np.isfinite(np.asarray(traced(HORIZON, -wall)[0]))
+
+
+def test_a_circle_has_no_seam():
+    """Free noise from a normal law at the seam: the first wave falls like e^(-variance / 2)."""
+    game = MFG(
+        Integrator(sigma=0.5),
+        Kinetic(),
+        Linear(lambda x: 0.0 * x[0]),
+        initial=Gaussian(jnp.array([0.1]), 0.3),
+    )
+    box = (0.0, 2 * np.pi)
+    solution = Grid(box, 100, steps=10, boundary="periodic").solve(game)
+    x = solution.value.lattice.nodes()[:, 0]
+    for t in (0.0, 0.15, 1.0):
+        law = solution.density(t)
+        wave = (np.asarray(law.mass) * np.exp(1j * x)).sum()
+        assert abs(wave - np.exp(-0.5 * (0.3 + 0.25 * t) + 0.1j)) < 1e-3
+        turned = [float(law.log_density(jnp.array([z]))) for z in (-0.3, 2 * np.pi - 0.3)]
+        np.testing.assert_allclose(*turned, atol=1e-9)
+    assert abs(float(solution.value(0.5, jnp.array([9.0])))) < 1e-9
+
+
+def test_mass_that_a_box_cuts_off_is_told():
+    lattice, wide = Lattice((-4.0, 4.0), 80), Gaussian(jnp.zeros(1), 1.0)
+    game = lambda end: MFG(Integrator(sigma=1.0), Kinetic(), end, initial=wide)
+    mass, cuts = initial_masses("Grid", game(KL(Gaussian(jnp.ones(1), 1.0))), lattice)
+    assert float(mass.sum()) == pytest.approx(1.0, abs=1e-12)
+    assert cuts["initial_cut"] == pytest.approx(6.33e-5, rel=0.05)  # 2 (1 - Phi(4))
+    assert cuts["target_cut"] == pytest.approx(1.35e-3, rel=0.05)  # 1 - Phi(3)
+    said = " ".join(cut_remarks(cuts))
+    energy = Unnormalised(lambda x: 0.5 * x @ x, 1)  # of unknown mass
+    assert "target_cut" not in initial_masses("Grid", game(KL(energy)), lattice)[1]
+    assert "cuts off 6.3e-05 of the mass of the initial density" in said
+    assert "of the target of the terminal cost" in said
+    with pytest.raises(ValueError, match=r"the prescribed density has mass 0\.97"):
+        initial_masses("Grid", game(Prescribed(Gaussian(jnp.full(1, 2.1), 1.0))), lattice)
 
 
 def test_two_dimensions():

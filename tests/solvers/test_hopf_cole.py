@@ -129,6 +129,7 @@ def test_few_iterations_are_said_to_be_few():
         ({"interaction": CrowdAversion()}, "interaction"),
         ({"initial": None}, "without an initial density"),
         ({"initial": Gaussian([4.0], 1.0)}, "take a box such as"),
+        ({"terminal": Prescribed(Gaussian([4.0], 1.0))}, "the prescribed density has mass 0.84"),
         ({"terminal": Linear(lambda x: jnp.log(x[0]))}, "not finite in the whole box"),
     ],
 )

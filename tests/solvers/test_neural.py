@@ -14,7 +14,7 @@ from mfgen.problem.game import MFG
 from mfgen.problem.interaction import Pairwise
 from mfgen.solvers.base import Solution, Status
 from mfgen.solvers.grid import Grid
-from mfgen.solvers.neural import Neural
+from mfgen.solvers.neural import Neural, ParticlePath
 from mfgen.zoo.oracles.control import linear_quadratic
 
 SMALL = Neural(width=32, steps=1000, particles=512, stages=32)
@@ -58,6 +58,23 @@ def test_an_interaction_against_the_grid(key):
     assert value_error(found, grid, 0.0) < 0.02
     spread = [float(one.density(1.0).moments()[1][0, 0]) for one in (found, grid)]
     assert abs(spread[0] / spread[1] - 1) < 5 * np.sqrt(2 / 512)
+
+
+def test_particles_between_their_stages(key):
+    """A Wiener process with a drift, from N(0, .5^2): at half a stage, t = 1/8, N(t, .25 + t)."""
+    start_key, noise_key = jax.random.split(key)
+    n, stages = 20_000, 4
+    start = 0.5 * jax.random.normal(start_key, (1, n, 1))
+    steps = 0.25 + 0.5 * jax.random.normal(noise_key, (stages, n, 1))
+    points = jnp.concatenate([start, start + jnp.cumsum(steps, axis=0)])
+    path = ParticlePath(1.0, points, False, jnp.full(stages, 0.25))
+    for t in (0.0, 0.125, 0.55, 1.0):
+        mean, covariance = path(t).moments()
+        assert abs(float(mean[0]) - t) < 4 * np.sqrt((0.25 + t) / n)
+        assert abs(float(covariance[0, 0]) / (0.25 + t) - 1) < 4 * np.sqrt(2 / n)
+    for t in (-1.0, 2.0):
+        with pytest.raises(ValueError, match="expected one from 0 to 1"):
+            path(t)
 
 
 def test_doors(key):

@@ -2,9 +2,9 @@
 
     log rho(x) = -|L^-1 (x - m)|^2 / 2 - sum log L_ii - (dim/2) log 2 pi,     C = L L^T
 
-`Gaussian` keeps eigenvalues and eigenvectors, so that noising is cheap; but eigenvectors have no
-derivative where two eigenvalues meet. The Cholesky factor has one everywhere, so a path of these
-laws t -> N(m(t), C(t)) can be put into the Fokker-Planck equation.
+`Gaussian` keeps eigenvalues and eigenvectors, so that noising is cheap. Where a covariance only
+varies in time, as on a path of laws t -> N(m(t), C(t)), its Cholesky factor is cheaper, and smooth
+everywhere.
 """
 
 import jax
@@ -15,7 +15,7 @@ from jax.scipy.linalg import solve_triangular
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractNoisable, Matrix, Number, Values, Weights
-from mfgen.density.covariance import check_resolved
+from mfgen.density.covariance import check_resolved, check_symmetric
 from mfgen.density.gaussian import Gaussian
 from mfgen.math import entry
 
@@ -28,7 +28,8 @@ class CholeskyGaussian(AbstractNoisable):
     - `mean`: `[dim]`.
     - `covariance`: a positive definite matrix `[dim, dim]`.
 
-    **Raises:** `ValueError` if the shapes disagree or the covariance is not positive definite.
+    **Raises:** `ValueError` if the shapes disagree or the covariance is not symmetric and positive
+    definite.
     """
 
     mean: State
@@ -43,6 +44,7 @@ class CholeskyGaussian(AbstractNoisable):
                 f"{covariance.shape}, expected [dim] and [dim, dim]: pass a vector and a matrix."
             )
         self.mean, self.covariance = mean, covariance
+        check_symmetric("CholeskyGaussian", self.covariance[None])
         self.factor = jnp.linalg.cholesky(self.covariance)
         if not isinstance(self.factor, Tracer) and not np.isfinite(np.asarray(self.factor)).all():
             raise ValueError(

@@ -2,9 +2,18 @@
 
 In this form noising is an addition: alpha^2 C + sigma^2 I = Q diag(alpha^2 c + sigma^2) Q'.
 `basis = None` stands for Q = I (diagonal), and a single eigenvalue for c I (isotropic).
+
+Eigenvectors have no derivative where eigenvalues meet, but the normal law has: a matrix that may
+vary, because it is traced, keeps Q and c fixed and varies by E in
+
+    C = Q (diag(c) + E) Q',     E = Q' dC Q,
+
+whose value is zero. Derivatives by E are those of the law (`mfgen.math.symmetric`), of all orders;
+values do not see it.
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -12,7 +21,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State
 from mfgen.density.base import Matrix, Number
-from mfgen.math import entry
+from mfgen.math import entry, symmetric
 
 
 class Covariance(eqx.Module):
@@ -22,26 +31,35 @@ class Covariance(eqx.Module):
 
     - `variances`: the eigenvalues c, `[dim]`, or `[1]` when all are equal.
     - `basis`: the eigenvectors as columns, `[dim, dim]`, or None for the identity.
+    - `change`: E, zero but for its derivatives, `[dim, dim]`, or None for a matrix that is fixed.
     """
 
     variances: Float[Array, "*batch axes"]
     basis: Float[Array, "*batch dim dim"] | None
+    change: Float[Array, "*batch dim dim"] | None = None
 
     def noised(self, alpha: Number, sigma: Number) -> "Covariance":
         """Return alpha^2 C + sigma^2 I."""
-        return Covariance(jnp.square(alpha) * self.variances + jnp.square(sigma), self.basis)
+        variances = jnp.square(alpha) * self.variances + jnp.square(sigma)
+        change = None if self.change is None else jnp.square(alpha) * self.change
+        return Covariance(variances, self.basis, change)
 
     def log_normal(self, offset: State) -> Scalar:
         """Return log N(offset; 0, C)."""
         whitened = offset if self.basis is None else offset @ self.basis
         dim = offset.shape[0]
+        if self.change is not None:
+            return symmetric.log_normal(self.variances, self.change, whitened)
         log_determinant = dim / self.variances.shape[0] * jnp.sum(jnp.log(self.variances))
         squared = jnp.sum(jnp.square(whitened) / self.variances)
         return -0.5 * (squared + log_determinant + dim * np.log(2.0 * np.pi))
 
     def colour(self, standard: State) -> State:
         """Turn a standard normal vector into one of covariance C: Q sqrt(c) z."""
-        scaled = jnp.sqrt(self.variances) * standard
+        if self.change is not None:
+            scaled = symmetric.root(self.variances, self.change) @ standard
+        else:
+            scaled = jnp.sqrt(self.variances) * standard
         return scaled if self.basis is None else self.basis @ scaled
 
     def marginal(self) -> Float[Array, "*batch axes"]:
@@ -53,7 +71,8 @@ class Covariance(eqx.Module):
     def matrix(self, dim: int) -> Matrix:
         """Return the full matrix `[dim, dim]`."""
         basis = jnp.eye(dim, dtype=self.variances.dtype) if self.basis is None else self.basis
-        return (basis * jnp.broadcast_to(self.variances, (dim,))[None, :]) @ basis.T
+        whole = (basis * jnp.broadcast_to(self.variances, (dim,))[None, :]) @ basis.T
+        return whole if self.change is None else whole + basis @ self.change @ basis.T
 
 
 def decompose(name: str, covariances: Array, count: int, dim: int) -> Covariance:
@@ -73,12 +92,18 @@ def decompose(name: str, covariances: Array, count: int, dim: int) -> Covariance
             "pass variances, diagonals or square matrices, one for each mean."
         )
     if covariances.ndim == 3:
-        _check_symmetric(name, covariances)
-        variances, bases = jnp.linalg.eigh(covariances)
+        check_symmetric(name, covariances)
+        fixed = jax.lax.stop_gradient(covariances)
+        variances, bases = jnp.linalg.eigh(fixed)
+        change = None
+        if isinstance(covariances, Tracer):
+            moved = covariances - fixed
+            moved = 0.5 * (moved + jnp.swapaxes(moved, 1, 2))
+            change = jnp.swapaxes(bases, 1, 2) @ moved @ bases
     else:
-        variances, bases = covariances.reshape(count, -1), None
+        variances, bases, change = covariances.reshape(count, -1), None, None
     _check_positive(name, variances)
-    return Covariance(variances, bases)
+    return Covariance(variances, bases, change)
 
 
 def check_resolved(name: str, means: Float[Array, "count dim"], variances: Array) -> None:
@@ -105,7 +130,8 @@ def check_resolved(name: str, means: Float[Array, "count dim"], variances: Array
         )
 
 
-def _check_symmetric(name: str, matrices: Array) -> None:
+def check_symmetric(name: str, matrices: Array) -> None:
+    """Raises a `ValueError` in the name of `name` if one of the matrices is not symmetric."""
     if isinstance(matrices, Tracer):
         return
     values = np.asarray(matrices)

@@ -1,13 +1,22 @@
 """Densities on the cells of a lattice: what a grid solver finds.
 
-    rho(x) = exp(spline through log rho_i),      sum_i rho_i h^d = 1
+    rho(x) = exp(spline through log rho_i) in the box, 0 outside,      sum_i rho_i h^d = 1
 
 The logarithm is interpolated, so that the density is positive and its score smooth. Integrals are
 sums over cells, exact for the mass, which therefore is one to rounding; integrals of the
-interpolated density agree with them to the order of the lattice.
+interpolated density agree with them to the order of the lattice. On a circle points wrap.
+
+Between kept times logarithms are interpolated as well, cell by cell, and the density is divided by
+its sum: positive, of mass one, and of the order of the spline; a translated normal law is exact.
+Masses that are mixed linearly would spread the law by the square of what it moves in a step.
+
+Where logarithms jump, at the edge of a support, a spline would swing to both sides. It is kept near
+the straight line between neighbours, as near as their second differences are small (`limited`), so
+that no density stands higher there than the cells around it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 
 import equinox as eqx
 import jax
@@ -23,13 +32,18 @@ from mfgen.density.base import (
     Weights,
     weighted_moments,
 )
+from mfgen.math.domain import in_time
 from mfgen.math.lattice import Lattice
+from mfgen.math.limited import block_line, near
 from mfgen.math.spline import Spline, spline
 
 # The logarithm of a density is cut off at this part of the largest.
 _FLOOR = 1e-200
 # What a solver takes for nothing: there a charge by the logarithm stops growing.
 _NOTHING = 1e-12
+# Deviations of a density that are wrapped around a circle, and turns at most.
+_REACH, _TURNS = 9.0, 40
+_TWICE = 1e-3  # mass above one at which images of a density are copies of it
 
 
 class GridDensity(AbstractEvaluable):
@@ -38,7 +52,7 @@ class GridDensity(AbstractEvaluable):
     Arguments:
         lattice: the cells.
         mass: of each cell, `[*points]`, summing to one.
-        logarithm: log rho(x).
+        logarithm: log rho(x) in the box; outside of it the density is zero.
     """
 
     lattice: Lattice
@@ -57,8 +71,10 @@ class GridDensity(AbstractEvaluable):
     def dim(self) -> int:
         return self.lattice.dim
 
+    @eqx.filter_jit
     def log_density(self, x: State) -> Scalar:
-        return self.logarithm(x)
+        inside = self.lattice.contains(x)
+        return jnp.where(inside, self.logarithm(self.lattice.nearest(x)), -jnp.inf)
 
     @eqx.filter_jit
     def sample(self, n: int, *, key: Key) -> Batch:
@@ -79,41 +95,61 @@ class GridDensity(AbstractEvaluable):
 
 
 class GridPath(eqx.Module):
-    """Densities on a lattice over time: t -> `GridDensity`.
+    """Densities on a lattice over time: t -> `GridDensity`, from the first time to the last.
 
     Attributes:
         lattice: the cells.
         times: `[n]`, uniform and increasing.
         mass: of each cell, `[n, *points]`.
         logarithm: the spline of log rho over time and place.
+        at_centres: the spline of log rho over time, at the centres of the cells.
+        kept: log rho at the kept times, `[n, *points]`.
+        ends: the first time and the last.
     """
 
     lattice: Lattice
     times: Float[Array, "n"]
     mass: Float[Array, "n *points"]
     logarithm: Spline
+    at_centres: Spline
+    kept: Float[Array, "n *points"]
+    ends: tuple[float, float] = eqx.field(static=True)
 
     def __call__(self, t: Time) -> GridDensity:
-        return self._at(jnp.asarray(t, self.mass.dtype))
+        """The density at a time; outside of the game's times an error, or nan if t is traced."""
+        known = in_time("Solution.density", t, *self.ends)
+        return self._at(jnp.asarray(t, self.mass.dtype) * known)
 
     @eqx.filter_jit
     def _at(self, t: Scalar) -> GridDensity:
-        place = (t - self.times[0]) / (self.times[1] - self.times[0])
-        place = jnp.clip(place, 0, len(self.times) - 1)
-        before = jnp.minimum(place.astype(int), len(self.times) - 2)
-        part = place - before
-        mass = (1 - part) * self.mass[before] + part * self.mass[before + 1]
-        return GridDensity(self.lattice, mass, _At(self.logarithm, t))
+        place = (t - self.ends[0]) / (self.ends[1] - self.ends[0]) * (len(self.times) - 1)
+        line, room = block_line(self.kept, place, periodic=False)
+        centres = near(self.at_centres(t), line, room)
+        # What interpolation adds to the mass, or takes from it.
+        excess = jax.nn.logsumexp(centres) + np.log(self.lattice.volume)
+        centres = centres - excess
+        mass = jnp.exp(centres) * self.lattice.volume
+        return GridDensity(
+            self.lattice, mass, _At(self.lattice, self.logarithm, t, excess, centres)
+        )
 
 
 class _At(eqx.Module):
-    """A spline over time and place, at a time."""
+    """A spline over time and place, at a time, kept near the values at the centres of the cells."""
 
+    lattice: Lattice
     function: Spline
     t: Scalar
+    excess: Scalar
+    centres: Float[Array, "*points"]
 
     def __call__(self, x: State) -> Scalar:
-        return self.function(self.t, *x)
+        line, room = self.centres, jnp.zeros_like(self.centres)
+        low = [side[0] for side in self.lattice.box]
+        for axis, h in enumerate(self.lattice.spacing):
+            place = (x[axis] - low[axis]) / h - 0.5
+            line, room = block_line(line, place, room, periodic=self.lattice.periodic)
+        return near(self.function(self.t, *x) - self.excess, line, room)
 
 
 class _OnLattice(eqx.Module):
@@ -138,7 +174,10 @@ def grid_path(lattice: Lattice, times: np.ndarray, mass: np.ndarray, degree: int
     lengths = (None, *(b - a if lattice.periodic else None for a, b in lattice.box))
     logarithm = np.log(np.maximum(density, _FLOOR * density.max()))
     through = spline([times, *lattice.axes()], logarithm, degree=degree, lengths=lengths)
-    return GridPath(lattice, jnp.asarray(times), jnp.asarray(mass), through)
+    at_centres = spline([times], logarithm, degree=degree)
+    ends = float(times[0]), float(times[-1])
+    kept = jnp.asarray(logarithm)
+    return GridPath(lattice, jnp.asarray(times), jnp.asarray(mass), through, at_centres, kept, ends)
 
 
 def nodal(lattice: Lattice, mass: Float[Array, "*points"]) -> GridDensity:
@@ -152,12 +191,10 @@ def cell_masses(lattice: Lattice, density: AbstractDensity) -> tuple[np.ndarray,
     """The mass of a density in each cell, `[*points]`, summing to one; and what the box cuts off.
 
     A log-density is taken at the centres; the particles of any other density are shared out between
-    the centres next to them.
+    the centres next to them. On a circle what lies beyond the ends is wrapped around it.
     """
     if isinstance(density, AbstractEvaluable):
-        nodes = jnp.asarray(lattice.nodes()).reshape(-1, lattice.dim)
-        values = np.asarray(jax.lax.map(density.log_density, nodes, batch_size=4096), float)
-        mass = np.exp(values).reshape(lattice.points) * lattice.volume
+        mass = _wrapped(lattice, density) if lattice.periodic else _at_centres(lattice, density)
     else:
         mass = _shared_out(lattice, *density.particles())
     total = float(mass.sum())
@@ -169,12 +206,49 @@ def cell_masses(lattice: Lattice, density: AbstractDensity) -> tuple[np.ndarray,
     return mass / total, 1.0 - total
 
 
+def _at_centres(
+    lattice: Lattice, density: AbstractEvaluable, turns: Sequence[int] = ()
+) -> np.ndarray:
+    """The density at the centres, moved by so many turns of each axis, times the cell's volume."""
+    sides = np.asarray([high - low for low, high in lattice.box])
+    nodes = jnp.asarray(lattice.nodes() + sides * np.asarray(turns or (0,) * lattice.dim)).reshape(
+        -1, lattice.dim
+    )
+    values = np.asarray(_log_densities(density, nodes), float)
+    return np.exp(values).reshape(lattice.points) * lattice.volume
+
+
+@eqx.filter_jit
+def _log_densities(density: AbstractEvaluable, nodes: Batch) -> Float[Array, "n"]:
+    return jax.lax.map(density.log_density, nodes, batch_size=4096)
+
+
+def _wrapped(lattice: Lattice, density: AbstractEvaluable) -> np.ndarray:
+    """The sum over all images of the circle that hold mass."""
+    once = _at_centres(lattice, density)
+    mean, covariance = (np.asarray(part, float) for part in density.moments())
+    reach = _REACH * np.sqrt(np.diag(covariance))
+    images = [
+        range(
+            max(int(np.floor((m - r - low) / (high - low))), -_TURNS),
+            min(int(np.ceil((m + r - high) / (high - low))), _TURNS) + 1,
+        )
+        for m, r, (low, high) in zip(mean, reach, lattice.box, strict=True)
+    ]
+    rest = [turns for turns in product(*images) if any(turns)]
+    mass = sum((_at_centres(lattice, density, turns) for turns in rest), once)
+    # A function that repeats itself is a density on the circle already.
+    repeats = mass.sum() > 1 + _TWICE and abs(once.sum() - 1) < _TWICE
+    return once if repeats else mass
+
+
 def _shared_out(lattice: Lattice, points: Batch, weights: Weights) -> np.ndarray:
-    inside = np.ones(len(points), bool)
-    for axis, (low, high) in enumerate(lattice.box):
-        inside &= (np.asarray(points)[:, axis] >= low) & (np.asarray(points)[:, axis] <= high)
-    kept, share = np.asarray(points)[inside], np.asarray(weights, float)[inside]
-    below, part = (np.asarray(a) for a in jax.vmap(lattice.index)(jnp.asarray(kept)))
+    places, share = np.asarray(points), np.asarray(weights, float)
+    if not lattice.periodic:
+        low, high = np.asarray(lattice.box).T
+        inside = ((places >= low) & (places <= high)).all(axis=1)
+        places, share = places[inside], share[inside]
+    below, part = (np.asarray(a) for a in jax.vmap(lattice.index)(jnp.asarray(places)))
     mass = np.zeros(lattice.points)
     for corner in np.ndindex(*(2,) * lattice.dim):
         ahead = np.asarray(corner)

@@ -128,7 +128,7 @@ def _curves(axes: Any, view: _Line, solutions: Sequence[Solution], labels: Seque
     """U on the first axes and rho on the second, at each time, each solution with its own line."""
     for solution, label, line in zip(solutions, labels, style.LINES, strict=False):
         values = [_value(solution, t, view.x[:, None]) for t in view.times]
-        level = np.mean(values)
+        level = np.nanmean(values)  # one box may be smaller than the other
         for t, value, colour in zip(view.times, values, view.colours, strict=True):
             said = f"t = {t:.3g}" if line == "-" else None
             axes[0].plot(view.x, value - level, line, color=colour, label=said)
@@ -145,7 +145,7 @@ def _curves(axes: Any, view: _Line, solutions: Sequence[Solution], labels: Seque
 
 def _difference(axes: Any, view: _Line, a: Solution, b: Solution, labels: Sequence[str]) -> None:
     gaps = [_value(a, t, view.x[:, None]) - _value(b, t, view.x[:, None]) for t in view.times]
-    level = np.mean(gaps)
+    level = np.nanmean(gaps)
     for t, gap, colour in zip(view.times, gaps, view.colours, strict=True):
         axes.plot(view.x, gap - level, color=colour, label=f"t = {t:.3g}")
     title = f"$U$ of {labels[0]} $-$ $U$ of {labels[1]}, up to a constant"

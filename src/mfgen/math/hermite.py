@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from mfgen._types import Time
+from mfgen.math.domain import in_time
 
 State = TypeVar("State", bound=PyTree[Array])
 
@@ -41,10 +42,11 @@ class Hermite(eqx.Module):
     horizon: float = eqx.field(static=True)
 
     def __call__(self, t: Time) -> Float[Array, "..."]:
-        """The value at one time; outside [0, horizon] the nearest piece goes on."""
+        """The value at one time; outside [0, horizon] an error, or nan if t is traced."""
+        known = in_time("Solution", t, 0.0, self.horizon)
         count = self.values.shape[0] - 1
         h = self.horizon / count
-        z = jnp.asarray(t, self.values.dtype) / h
+        z = jnp.asarray(t, self.values.dtype) * known / h
         k = jnp.clip(jnp.floor(z), 0, count - 1).astype(int)
         u = z - k
         left, right = self.values[k], self.values[k + 1]

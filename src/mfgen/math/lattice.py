@@ -13,7 +13,7 @@ from typing import Literal
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mfgen.math.count import count
 
@@ -94,6 +94,34 @@ class Lattice(eqx.Module):
     def nodes(self) -> np.ndarray:
         """Centres of the cells, `[*points, dim]`."""
         return np.stack(np.meshgrid(*self.axes(), indexing="ij"), axis=-1)
+
+    def contains(self, x: Float[Array, "dim"]) -> Bool[Array, ""]:
+        """Whether x lies in the box, up to rounding; on a circle every x does."""
+        if self.periodic:
+            return jnp.asarray(True)
+        low, high = self._corners(x)
+        slack = 8 * jnp.finfo(low.dtype).eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
+        return jnp.all((x >= low - slack) & (x <= high + slack))
+
+    def nearest(self, x: Float[Array, "dim"]) -> Float[Array, "dim"]:
+        """The point of the box that is nearest to x; on a circle x itself."""
+        if self.periodic:
+            return x
+        low, high = self._corners(x)
+        return jnp.where(x < low, low, jnp.where(x > high, high, x))
+
+    def folded(self, x: Float[Array, "dim"]) -> Float[Array, "dim"]:
+        """Where a particle is that walls turned back, or that came in at the other end."""
+        low, high = self._corners(x)
+        side = high - low
+        if self.periodic:
+            return low + (x - low) % side
+        way = (x - low) % (2 * side)
+        return low + jnp.where(way > side, 2 * side - way, way)
+
+    def _corners(self, x: Float[Array, "dim"]) -> tuple[Float[Array, "dim"], Float[Array, "dim"]]:
+        sides = jnp.asarray(self.box, jnp.result_type(float, x))
+        return sides[:, 0], sides[:, 1]
 
     def index(self, x: Float[Array, "dim"]) -> tuple[Int[Array, "dim"], Float[Array, "dim"]]:
         """The cell centre below x on each axis, and how far x is on the way to the next, 0 to 1.

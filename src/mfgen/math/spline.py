@@ -37,8 +37,8 @@ class Spline(eqx.Module):
     periods: tuple[tuple[float, float] | None, ...] = eqx.field(static=True)
     degree: int = eqx.field(static=True)
 
-    def __call__(self, *place: Float[ArrayLike, ""]) -> Float[Array, ""]:
-        """The value at one point, given coordinate by coordinate."""
+    def __call__(self, *place: Float[ArrayLike, ""]) -> Float[Array, "..."]:
+        """The value at one point, given coordinate by coordinate; an array if values are arrays."""
         total = self.coefficients
         axes = zip(place, self.knots, self.pieces, self.periods, strict=True)
         for coordinate, knots, pieces, period in axes:
@@ -67,7 +67,7 @@ def spline(
 
     Arguments:
         axes: nodes of each axis, increasing, more than `degree` of them.
-        values: `[n_1, n_2, ...]`.
+        values: `[n_1, n_2, ...]`; axes that have no nodes are those of each value.
         degree: 3 or 5; 1 for values with kinks.
         lengths: the circumference of an axis that is a circle, `None` for a line.
     """

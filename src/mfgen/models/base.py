@@ -56,6 +56,10 @@ class AbstractPotential(AbstractModel):
     def costate(self, t: Time, x: State) -> Costate:
         return jax.grad(self, argnums=1)(t, x)
 
+    def inside(self, x: State) -> State:
+        """Where a particle stands that has come to x: there, unless walls turned it back."""
+        return x
+
     def jet(self, t: Time, x: State, fixed: int = 0) -> Jet:
         """U, dt U, grad U and lap U; potentials that know a closed form override it.
 

@@ -189,6 +189,8 @@ def pair_mean(
 
 def _power_of_norm(z: State, exponent: float) -> Scalar:
     square = z @ z
+    if exponent >= 2:  # smooth enough at zero to have a second derivative there
+        return square if exponent == 2 else square * _power_of_norm(z, exponent - 2)
     apart = square > 0
     # The gradient of a root at zero is infinite, and of a branch not taken it must be finite.
     return jnp.where(apart, jnp.where(apart, square, 1.0) ** (0.5 * exponent), 0.0)

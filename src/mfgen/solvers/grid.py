@@ -15,11 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mfgen._types import Key, Scalar, State, Time
+from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.density import grid as grid_density
+from mfgen.density.base import AbstractDensity
+from mfgen.math import domain
 from mfgen.math.lattice import Boundary, Interval, Lattice
 from mfgen.math.spline import Spline, spline
 from mfgen.models.base import AbstractPotential
+from mfgen.problem.constraint import Prescribed
 from mfgen.problem.game import MFG
 from mfgen.solvers import fp_sweep, hjb_sweep, outer
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
@@ -27,6 +30,7 @@ from mfgen.solvers.equilibrium import Problem
 from mfgen.solvers.hjb_sweep import Clock
 
 _CUT = 1e-3  # part of the mass that a box may cut off
+_SEEN = 1e-5  # part that is told of
 _EDGE = 1e-3  # part of the mass that may come to the walls of a box
 _ROUNDING = 1e-13  # a negative mass that is none, relative to the largest
 _FINER = 4  # steps for one when values diverge
@@ -36,20 +40,49 @@ _COARSE = 0.2  # viscosity that upwinding may add, in units of the game's own
 class GridPotential(AbstractPotential):
     """The value function on a lattice: a spline in time and place.
 
+    It is known in the box, at times of the game; on a circle points wrap. Elsewhere a value is an
+    error, or nan if place or time are traced. The costate outside is that of the nearest point of
+    the box: particles that are simulated with it may leave the box and go on.
+
     Arguments:
         function: the spline.
         lattice: the cells.
         times: `[n]`.
         values: U at the cell centres, `[n, *points]`.
+        horizon: the last of the times.
     """
 
     function: Spline
     lattice: Lattice
     times: jax.Array
     values: jax.Array
+    horizon: float = eqx.field(static=True)
 
     def __call__(self, t: Time, x: State) -> Scalar:
-        return self.function(t, *x)
+        known = self._in_time(t) * domain.known(
+            self.lattice.contains(x),
+            lambda: (
+                f"`Solution.value` got the point {np.array2string(np.asarray(x), precision=4)}, "
+                f"expected one in the box {self.lattice.box} on which the game was solved: solve "
+                "it in a wider box."
+            ),
+        )
+        return _evaluated(self.function, t, x) * known
+
+    def costate(self, t: Time, x: State) -> Costate:
+        place = self.lattice.nearest(x)
+        return jax.grad(_evaluated, argnums=2)(self.function, t, place) * self._in_time(t)
+
+    def inside(self, x: State) -> State:
+        return self.lattice.folded(x)
+
+    def _in_time(self, t: Time) -> Scalar | float:
+        return domain.in_time("Solution.value", t, 0.0, self.horizon)
+
+
+@eqx.filter_jit
+def _evaluated(function: Spline, t: Time, x: State) -> Scalar:
+    return function(t, *x)
 
 
 class Grid(AbstractSolver):
@@ -89,7 +122,7 @@ class Grid(AbstractSolver):
 
     def _solve(self, game: MFG) -> Solution:
         lattice = Lattice(self.box, self.points, self.boundary)
-        initial = initial_masses("Grid", game, lattice)
+        initial, cuts = initial_masses("Grid", game, lattice)
         problem = Problem(game, lattice, hjb_sweep.clock(game, self.steps), initial)
         _check_costs(problem)
         state, result, counts = outer.iterate(problem, self.tolerance, self.iterations)
@@ -110,7 +143,7 @@ class Grid(AbstractSolver):
         if float(state.mass.min()) < -_ROUNDING * float(state.mass.max()):
             theta = _positive_theta(problem, state)
             again(eqx.tree_at(lambda c: c.theta, problem.clock, theta))
-        stats = counts | _stats(problem, state)
+        stats = counts | _stats(problem, state) | cuts
         steps = len(problem.clock.theta)
         times = np.arange(steps + 1) * game.dynamics.horizon / steps
         degree = 3 if game.dynamics.deterministic else 5
@@ -119,18 +152,21 @@ class Grid(AbstractSolver):
         through = spline([times, *lattice.axes()], values, degree=degree, lengths=lengths)
         return Solution(
             game,
-            GridPotential(through, lattice, jnp.asarray(times), jnp.asarray(values)),
+            GridPotential(
+                through, lattice, jnp.asarray(times), jnp.asarray(values), game.dynamics.horizon
+            ),
             grid_density.grid_path(lattice, times, mass, degree),
             _remarked(result, stats, lattice, game, self.steps),
             stats,
         )
 
 
-def initial_masses(owner: str, game: MFG, lattice: Lattice) -> jax.Array:
-    """The mass of the initial density in each cell; refuses, in the name of `owner`, what it must.
+def initial_masses(owner: str, game: MFG, lattice: Lattice) -> tuple[jax.Array, dict[str, float]]:
+    """The mass of the initial density in each cell, and what the box cuts off of both ends.
 
-    Raises:
-        ValueError: no initial density, another dimension than the box's, or one that it cuts off.
+    Raises, in the name of `owner`:
+        ValueError: no initial density, another dimension than the box's, or an end that it cuts
+            off: the initial density, or the one that is prescribed at the end.
     """
     if game.initial is None:
         raise ValueError(
@@ -144,16 +180,50 @@ def initial_masses(owner: str, game: MFG, lattice: Lattice) -> jax.Array:
             "solve by a network, `Neural()`."
         )
     mass, cut = grid_density.cell_masses(lattice, game.initial)
-    if abs(cut) > _CUT and not lattice.periodic:
-        mean, covariance = game.initial.moments()
-        reach = 5 * np.sqrt(np.diag(np.asarray(covariance)))
-        fix = [f"({m - r:.3g}, {m + r:.3g})" for m, r in zip(np.asarray(mean), reach, strict=True)]
-        raise ValueError(
-            f"`{owner}` got a box {lattice.box} in which the initial density has mass "
-            f"{1 - cut:.4f}, expected 1: take a box such as {' x '.join(fix)}, or more points if "
-            "the density is narrower than a cell."
-        )
-    return jnp.asarray(mass)
+    _check_cut(owner, "initial", game.initial, lattice, cut)
+    cuts = {"initial_cut": max(cut, 0.0)}
+    goal = game.terminal.goal
+    if goal is not None and goal.dim == lattice.dim and _is_normalised(goal):
+        _, cut = grid_density.cell_masses(lattice, goal)
+        if isinstance(game.terminal, Prescribed):
+            _check_cut(owner, "prescribed", goal, lattice, cut)
+        cuts["target_cut"] = max(cut, 0.0)
+    return jnp.asarray(mass), cuts
+
+
+def _is_normalised(density: AbstractDensity) -> bool:
+    """Whether its mass is one; a law known by its energy alone refuses to tell its moments."""
+    try:
+        density.moments()
+    except TypeError:
+        return False
+    return True
+
+
+def _check_cut(
+    owner: str, name: str, density: AbstractDensity, lattice: Lattice, cut: float
+) -> None:
+    if abs(cut) <= _CUT:
+        return
+    mean, covariance = density.moments()
+    reach = 5 * np.sqrt(np.diag(np.asarray(covariance)))
+    fix = [f"({m - r:.3g}, {m + r:.3g})" for m, r in zip(np.asarray(mean), reach, strict=True)]
+    raise ValueError(
+        f"`{owner}` got a box {lattice.box} in which the {name} density has mass "
+        f"{1 - cut:.4f}, expected 1: take a box such as {' x '.join(fix)}, or more points if "
+        "the density is narrower than a cell."
+    )
+
+
+def cut_remarks(stats: dict[str, float]) -> list[str]:
+    """What there is to say about mass that the box cuts off."""
+    names = {"initial_cut": "initial density", "target_cut": "target of the terminal cost"}
+    return [
+        f"The box cuts off {stats[key]:.1e} of the mass of the {name}: take a wider one if that "
+        "is too much."
+        for key, name in names.items()
+        if stats.get(key, 0.0) > _SEEN
+    ]
 
 
 @eqx.filter_jit
@@ -214,7 +284,7 @@ def _remarked(
     result: Result, stats: dict[str, float], lattice: Lattice, game: MFG, steps: int
 ) -> Result:
     """What the figures say against the box and the cells, with the fix."""
-    said = [result.message]
+    said = [result.message, *cut_remarks(stats)]
     if stats["edge_mass"] > _EDGE:
         said.append(
             f"Up to {stats['edge_mass']:.1e} of the mass is in cells at the walls: if they are "

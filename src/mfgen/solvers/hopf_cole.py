@@ -42,11 +42,12 @@ from mfgen.problem.constraint import Prescribed
 from mfgen.problem.game import MFG
 from mfgen.solvers import bridge
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
-from mfgen.solvers.grid import GridPotential, initial_masses
+from mfgen.solvers.grid import GridPotential, cut_remarks, initial_masses
 from mfgen.solvers.linear_form import LinearForm, linear_form
 
 _SAME = 1e-6  # relative, of charges that should be equal
 _LOST = 1e-3  # mass that a box may lose
+_SEEN = 1e-5  # mass of which it is told
 
 
 class HopfCole(AbstractSolver):
@@ -85,7 +86,7 @@ class HopfCole(AbstractSolver):
 
     def _solve(self, game: MFG) -> Solution:
         lattice = Lattice(self.box, self.points)
-        mass = initial_masses("HopfCole", game, lattice)
+        mass, cuts = initial_masses("HopfCole", game, lattice)
         times = np.linspace(0.0, game.dynamics.horizon, self.steps + 1)
         form = linear_form(game, times, lattice.dim)
         _check_width(form, lattice, self.steps)
@@ -103,9 +104,10 @@ class HopfCole(AbstractSolver):
             "iterations": float(iterations),
             "mismatch": mismatch,
             "mass_defect": float(np.abs(sums - 1).max()),
+            **cuts,
         }
         through = spline([times, *lattice.axes()], np.asarray(price))
-        value = GridPotential(through, lattice, jnp.asarray(times), price)
+        value = GridPotential(through, lattice, jnp.asarray(times), price, game.dynamics.horizon)
         found = found / np.asarray(_over_axes(sums, lattice))
         path = grid_density.grid_path(lattice, times, found, 5)
         return Solution(game, value, path, self._result(stats), stats)
@@ -137,7 +139,10 @@ class HopfCole(AbstractSolver):
             )
             return Result(Status.STALLED, said)
         said = f"Converged: the linear form is exact in time; {off:.1e} of the mass is out of place"
-        return Result(Status.CONVERGED, f"{said} at the end.")
+        lost_some = [f"Up to {lost:.1e} of the mass leaves the box."] * (lost > _SEEN)
+        return Result(
+            Status.CONVERGED, " ".join([f"{said} at the end.", *cut_remarks(stats), *lost_some])
+        )
 
 
 def _check_width(form: LinearForm, lattice: Lattice, steps: int) -> None:

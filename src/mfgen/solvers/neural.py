@@ -38,6 +38,7 @@ from mfgen.density.empirical import Empirical
 from mfgen.derive.hamiltonian import drift
 from mfgen.derive.residual import hjb
 from mfgen.math.chunk import chunked_mean
+from mfgen.math.domain import in_time
 from mfgen.models.base import AbstractPotential
 from mfgen.models.mlp import MLP
 from mfgen.problem.functional import AbstractFunctional, needs_population
@@ -59,7 +60,8 @@ class NetworkValue(AbstractPotential):
     discount: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, t: Time, x: State) -> Scalar:
-        left = (self.horizon - jnp.asarray(t, x.dtype)) / self.horizon
+        known = in_time("Solution.value", t, 0.0, self.horizon)
+        left = (self.horizon - jnp.asarray(t, x.dtype) * known) / self.horizon
         learned = self.network((x - self.centre) / self.scale, 2 * left - 1)[0]
         if self.final is None:
             return learned
@@ -70,22 +72,27 @@ class NetworkValue(AbstractPotential):
 
 
 class ParticlePath(eqx.Module):
-    """The law of particles over time: t -> those of the nearest stage, or a kernel estimate.
+    """The law of particles over time: t -> their places, or a kernel estimate.
+
+    Between two stages particles are on the straight line, which leaves out what noise of variance q
+    adds on the way, q u (1 - u) at the part u of it; by that the cloud is widened about its mean.
 
     Attributes:
         horizon: the final time.
         points: `[stages + 1, n, dim]` at uniform times.
         smoothed: whether their kernel estimate is meant.
+        noise: q, the variance that noise adds to a coordinate from stage to stage, `[stages]`.
     """
 
     horizon: float = eqx.field(static=True)
     points: Float[Array, "stages n dim"]
     smoothed: bool = eqx.field(static=True)
+    noise: Float[Array, "steps"]
 
     def __call__(self, t: Time) -> AbstractDensity:
-        stages = self.points.shape[0] - 1
-        place = jnp.asarray(t, self.points.dtype) / self.horizon * stages
-        at = self.points[jnp.clip(jnp.round(place).astype(int), 0, stages)]
+        """The law at a time; outside of [0, horizon] an error, or nan if t is traced."""
+        known = in_time("Solution.density", t, 0.0, self.horizon)
+        at = self._at(jnp.asarray(t, self.points.dtype) * known)
         if not self.smoothed:
             return Empirical(at)
         few = at[: min(_CENTRES, at.shape[0])]
@@ -93,6 +100,19 @@ class ParticlePath(eqx.Module):
         # Silverman's rule, for the mean deviation of a coordinate.
         width = jnp.mean(jnp.std(at, axis=0)) * (4 / ((dim + 2) * count)) ** (1 / (dim + 4))
         return Empirical(few).noised(1.0, width)
+
+    def _at(self, t: Scalar) -> Float[Array, "n dim"]:
+        stages = self.points.shape[0] - 1
+        place = t / self.horizon * stages
+        below = jnp.clip(jnp.floor(jax.lax.stop_gradient(place)), 0, stages - 1)
+        u, k = place - below, below.astype(int)
+        line = (1 - u) * self.points[k] + u * self.points[k + 1]
+        centre = jnp.mean(line, axis=0)
+        variance = jnp.mean(jnp.square(line - centre[None]), axis=0)
+        spread = variance > 0
+        left_out = self.noise[k] * u * (1 - u) / jnp.where(spread, variance, 1.0)
+        wider = jnp.sqrt(1 + jnp.where(spread, left_out, 0.0))
+        return centre[None] + wider[None] * (line - centre[None])
 
 
 class Neural(AbstractSolver):
@@ -217,7 +237,8 @@ def _paths(
     times = jnp.arange(solver.stages) * tau
     _, later = jax.lax.scan(step, start, (times, jax.random.split(noise_key, solver.stages)))
     points = jnp.concatenate([start[None], later])
-    return ParticlePath(game.dynamics.horizon, points, smoothed)
+    noise = tau * jnp.square(jax.vmap(game.dynamics.diffusion)(times)).astype(points.dtype)
+    return ParticlePath(game.dynamics.horizon, points, smoothed, noise)
 
 
 @eqx.filter_jit
