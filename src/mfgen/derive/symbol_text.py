@@ -188,10 +188,12 @@ def _name(text: str, form: Form) -> str:
     if variation is not None and form != "ascii":
         of = _name(variation[1], form)
         return rf"\frac{{\delta {of}}}{{\delta \rho}}" if form == "latex" else f"δ{of}/δρ"
-    indexed = re.fullmatch(r"([A-Za-z]+)(_?)(\d+)", text)
+    indexed = re.fullmatch(r"(\w+)_(\d+)", text)
     if indexed is not None:
-        start = _name(indexed[1], form) if indexed[2] else indexed[1]
-        return f"{start}_{{{indexed[3]}}}" if form == "latex" else f"{start}{indexed[2]}{indexed[3]}"
+        start = _name(indexed[1], form)
+        return f"{start}_{{{indexed[2]}}}" if form == "latex" else f"{start}_{indexed[2]}"
+    if form == "latex" and re.fullmatch(r"[A-Za-z]\d+", text):
+        return f"{text[0]}_{{{text[1:]}}}"
     if form == "latex":
         return text.replace(".", r" \cdot ")
     return text.replace(".", "·") if form == "unicode" else text
