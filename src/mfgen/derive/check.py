@@ -22,7 +22,7 @@ from mfgen._types import Key
 from mfgen.density.base import AbstractDensity
 from mfgen.derive.convexity import convexity, growth
 from mfgen.derive.monotonicity import displacement, monotone, pairs, potential
-from mfgen.derive.probe import probe
+from mfgen.derive.probe import doubled, laws, probe
 from mfgen.derive.regularity import finiteness, noise, smoothness
 from mfgen.derive.resolution import resolution
 from mfgen.derive.signs import signs
@@ -63,12 +63,12 @@ def check(
             raise ValueError(f"`check` got {name} = {value}, expected a finite positive number.")
     if step is not None and spacing is None:
         raise ValueError("`check` got step without spacing, expected both: pass spacing=h.")
-    rho0 = game.initial if rho0 is None else rho0
     keys = jax.random.split(jax.random.key(0) if key is None else key, 3)
-    costs = {"I": game.interaction, "M": game.terminal}
     with jax.enable_x64(True):
+        game, rho0 = doubled(game), doubled(game.initial if rho0 is None else rho0)
+        costs = {"I": game.interaction, "M": game.terminal}
         points = probe(game, rho0, keys[0])
-        at = pairs(rho0, points.x.shape[1], keys[1])
+        at = pairs(laws(game, rho0), points.x.shape[1], keys[1])
         items = [
             *convexity(game, points),
             growth(game, points),

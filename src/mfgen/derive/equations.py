@@ -107,9 +107,9 @@ def _assembled(
     horizon = number(float(game.dynamics.horizon))
     u, rho = sp.Function("U", real=True), sp.Function("rho", positive=True)
     value, density = u(t, *x), rho(t, *x)
-    targets: list[AbstractDensity] = []
-    interaction = read(game.interaction, Place("I", x, density, targets))
-    terminal = read(game.terminal, Place("M", x, rho(horizon, *x), targets))
+    met: list[tuple[str, object]] = []
+    interaction = read(game.interaction, Place("I", x, density, met))
+    terminal = read(game.terminal, Place("M", x, rho(horizon, *x), met))
     gradient = dict(zip(p, [sp.diff(value, entry) for entry in x], strict=True))
     diffusion = lambda f: full.sigma**2 / 2 * sp.Add(*[sp.diff(f, entry, 2) for entry in x])
     energy = full.hamiltonian.subs(gradient, simultaneous=True)

@@ -12,8 +12,11 @@ References: J.-M. Lasry, P.-L. Lions, "Mean field games" (2007), Jpn. J. Math. 2
 convexity principle for interacting gases" (1997), Adv. Math. 128.
 """
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
+import jax.extend.core as jex
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -21,7 +24,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, Matrix, Weights, weighted_moments
 from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.derive.verdict import Item, answer
+from mfgen.derive.verdict import Item, answer, words
 from mfgen.problem.functional import AbstractFunctional, Zero
 
 _MONOTONE, _DISPLACEMENT = "{} is monotone", "{} is displacement convex"
@@ -70,10 +73,14 @@ class Cloud(AbstractEvaluable):
 
 
 class Pairs(eqx.Module):
-    """Means and deviations `[pairs, dim]` of two normal laws for each pair, and standard nodes."""
+    """Means and deviations `[pairs, dim]` of two normal laws for each pair, and standard nodes.
+
+    `units` are the deviations of the laws of the game that they are drawn around.
+    """
 
     means: Float[Array, "two pairs dim"]
     scales: Float[Array, "two pairs dim"]
+    units: Float[Array, "two pairs dim"]
     nodes: Batch
     weights: Weights
 
@@ -82,12 +89,13 @@ class Pairs(eqx.Module):
         return self.nodes.shape[1] > 3
 
 
-def pairs(around: AbstractDensity | None, dim: int, key: Key) -> Pairs:
-    """Pairs of normal laws around a density, or around the standard normal law."""
-    mean, scale = jnp.zeros(dim), jnp.ones(dim)
-    if around is not None:
-        mean, covariance = around.moments()
-        scale = jnp.sqrt(jnp.maximum(jnp.diag(covariance), 1e-6 * jnp.trace(covariance) + 1e-12))
+def pairs(around: AbstractDensity | Sequence[AbstractDensity] | None, dim: int, key: Key) -> Pairs:
+    """Pairs of normal laws around the laws of a game, or around the standard normal law.
+
+    Of several laws, both of a pair are around one of them or each around another.
+    """
+    laws = [around] if isinstance(around, AbstractDensity) else list(around or ())
+    moments = [_moments(law) for law in laws] or [(jnp.zeros(dim), jnp.ones(dim))]
     standard = Gaussian(jnp.zeros(dim, float))
     if dim > 3:
         nodes = standard.sample(_SAMPLE, key=key)
@@ -95,12 +103,20 @@ def pairs(around: AbstractDensity | None, dim: int, key: Key) -> Pairs:
     else:
         nodes, weights = standard.particles()
     mean_key, scale_key = jax.random.split(key)
-    shape = (2, _PAIRS, dim)
-    mean, scale = mean[None, None, :], scale[None, None, :]
-    means = mean + scale * jax.random.normal(mean_key, shape, float)
+    shape, index = (2, _PAIRS, dim), np.arange(_PAIRS)
+    turn = np.stack([index, index + index // len(moments)]) % len(moments)
+    centres, units = (jnp.stack(part)[turn] for part in zip(*moments, strict=True))
+    means = centres + units * jax.random.normal(mean_key, shape, float)
     # Narrow ones too, which feel a cost where it is not convex in a small region only.
-    scales = scale * 10 ** jax.random.uniform(scale_key, shape, float, -1.3, 0.1)
-    return Pairs(means, scales, nodes, weights)
+    scales = units * 10 ** jax.random.uniform(scale_key, shape, float, -1.3, 0.1)
+    return Pairs(means, scales, units, nodes, weights)
+
+
+def _moments(law: AbstractDensity) -> tuple[State, State]:
+    mean, covariance = law.moments()
+    most = jnp.trace(covariance)
+    scale = jnp.sqrt(jnp.maximum(jnp.diag(covariance), 1e-6 * most))
+    return jnp.asarray(mean, float), jnp.asarray(jnp.where(most > 0, scale, 1.0), float)
 
 
 def monotone(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
@@ -109,7 +125,7 @@ def monotone(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
     if isinstance(functional, Zero):
         return answer(title, True, f"{name} = 0", _LASRY)
 
-    def pairing(mean, scale):
+    def pairing(mean, scale, unit):
         first, second = (_cloud(mean[i], scale[i], at) for i in (0, 1))
         change = lambda x: functional.variation(first, x) - functional.variation(second, x)
         there, here = jax.vmap(change)(first.points), jax.vmap(change)(second.points)
@@ -118,7 +134,7 @@ def monotone(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
         error = jnp.sqrt(at.weights @ centred**2 / _SAMPLE) if at.is_sampled else 0.0 * size
         return jnp.stack([at.weights @ (there - here), size, error])
 
-    computed = _over_pairs(pairing, at)
+    computed = _over_pairs(functional, pairing, at)
     if isinstance(computed, str):
         return answer(title, None, computed, _LASRY)
     value, size, error = computed.T
@@ -142,21 +158,23 @@ def displacement(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
     if isinstance(functional, Zero):
         return answer(title, True, f"{name} = 0", _MCCANN)
 
-    def bend(mean, scale):
+    def bend(mean, scale, unit):
         between = lambda s, both: (1 - s) * both[0] + s * both[1]
         values = [
             functional.value(_cloud(between(s, mean), between(s, scale), at)) for s in _STAGES
         ]
         values = jnp.stack(values)
         bends = values[2:] - 2 * values[1:-1] + values[:-2]
-        return jnp.stack([jnp.min(bends), jnp.max(jnp.abs(values))])
+        # Relative to how much F changes on the way, not to how large it is.
+        change = jnp.max(values) - jnp.min(values)
+        return jnp.stack([jnp.min(bends), change + 1e-6 * jnp.max(jnp.abs(values))])
 
-    computed = _over_pairs(bend, at)
+    computed = _over_pairs(functional, bend, at)
     if isinstance(computed, str):
         return answer(title, None, computed, _MCCANN)
     value, size = computed.T
     worst = int(np.argmin(value))
-    if np.any(value < -1e-7 * (1e-12 + size)):
+    if np.any(value < -1e-7 * size):
         evidence = (
             f"half way between two stages {name} is {-0.5 * value[worst]:.4g} above the mean of "
             f"its neighbours, in {(value < -1e-7 * size).sum()} of {_PAIRS} transports"
@@ -172,13 +190,14 @@ def potential(costs: dict[str, AbstractFunctional], at: Pairs) -> Item:
     for name, functional in costs.items():
         if isinstance(functional, Zero):
             continue
-        computed = _over_pairs(lambda m, s, f=functional: _exchange(f, m, s, at), at)
+        pushes = lambda m, s, u, f=functional: _exchange(f, m, s, u, at)
+        computed = _over_pairs(functional, pushes, at)
         if isinstance(computed, str):
             return answer(POTENTIAL, None, f"{name}: {computed}", _LASRY)
         for kind, (left, right, size) in zip(
             ("symmetry", "value"), np.moveaxis(computed, 0, 2), strict=True
         ):
-            error = np.abs(left - right) / (size + 1e-12)
+            error = np.abs(left - right) / np.maximum(size, 1e-300)
             index = int(np.argmax(error))
             if error[index] >= worst:
                 worst = float(error[index])
@@ -193,14 +212,14 @@ def potential(costs: dict[str, AbstractFunctional], at: Pairs) -> Item:
     return answer(POTENTIAL, True, evidence, _LASRY)
 
 
-def _exchange(functional: AbstractFunctional, mean, scale, at: Pairs) -> Float[Array, "2 3"]:
+def _exchange(functional: AbstractFunctional, mean, scale, unit, at: Pairs) -> Float[Array, "2 3"]:
     """(left, right, size) of the symmetry of the second and of the value of the first derivative.
 
     The laws pushed to are narrower than the one they are pushed from, so that their ratio is
     bounded and quadrature accurate.
     """
     base = _cloud(mean[0], scale[0], at)
-    shift = 0.4 * scale[0] * jnp.tanh(mean[1] - mean[0])
+    shift = 0.4 * scale[0] * jnp.tanh((mean[1] - mean[0]) / unit[0])
     first, second = (
         _cloud(mean[0] + shift, 0.7 * scale[0], at),
         _cloud(mean[0] - 0.5 * shift[::-1], 0.8 * scale[0], at),
@@ -224,23 +243,40 @@ def _exchange(functional: AbstractFunctional, mean, scale, at: Pairs) -> Float[A
     left, right = slope(lambda r: felt(second, r), first), slope(lambda r: felt(first, r), second)
     own = [slope(lambda r, to=to: felt(to, r), to) for to in (first, second)]
     changed, said = slope(functional.value, first), felt(first, base)
-    floor = 1e-3 * (jnp.abs(changed) + jnp.abs(said))
+    # What a constant in F or in its variation leaves by rounding in a difference over _SMALL.
+    constant = jnp.abs(functional.value(base))
+    constant += at.weights @ jnp.abs(jax.vmap(lambda x: functional.variation(base, x))(base.points))
+    floor = 1e-3 * (jnp.abs(changed) + jnp.abs(said)) + 1e-8 * constant
     size = jnp.abs(left) + jnp.abs(right) + jnp.abs(own[0]) + jnp.abs(own[1]) + floor
     return jnp.array(
         [[left, right, size], [changed, said, jnp.abs(changed) + jnp.abs(said) + 0.1 * size]]
     )
 
 
-def _over_pairs(compute, at: Pairs) -> np.ndarray | str:
+def _over_pairs(functional: AbstractFunctional, compute, at: Pairs) -> np.ndarray | str:
     """The figures of all pairs, or why there are none."""
-    mapped = eqx.filter_jit(jax.vmap(compute, in_axes=(1, 1)))
+    first = _cloud(at.means[0, 0], at.scales[0, 0], at)
+    mapped = eqx.filter_jit(jax.vmap(compute, in_axes=(1, 1, 1)))
     try:
-        computed = np.asarray(mapped(at.means, at.scales))
+        traced = jax.make_jaxpr(lambda x: functional.variation(first, x))(at.means[0, 0])
+        if _iterates(traced.jaxpr):
+            return "it is computed by iterations, whose error a sign might be due to"
+        computed = np.asarray(mapped(at.means, at.scales, at.units))
     except Exception as error:  # a functional may refuse the densities it is given
-        return f"it could not be computed: {' '.join(str(error).split())[:300]}"
+        return f"it could not be computed: {words(error)}"
     if not np.isfinite(computed).all():
         return "it is not finite for some of the normal laws tried"
     return computed
+
+
+def _iterates(program: jex.Jaxpr) -> bool:
+    """Whether a program holds a loop whose length is not known beforehand."""
+    inner = lambda line: [getattr(leaf, "jaxpr", leaf) for leaf in jax.tree.leaves(line.params)]
+    return any(
+        line.primitive.name == "while"
+        or any(_iterates(part) for part in inner(line) if isinstance(part, jex.Jaxpr))
+        for line in program.eqns
+    )
 
 
 def _cloud(mean: State, scale: State, at: Pairs) -> Cloud:

@@ -18,7 +18,7 @@ import numpy as np
 from mfgen.density.gaussian import Gaussian
 from mfgen.derive.hamiltonian import drift
 from mfgen.derive.probe import Probe
-from mfgen.derive.verdict import Item, answer
+from mfgen.derive.verdict import Item, answer, words
 from mfgen.problem.game import MFG
 
 CFL, DIFFUSION, PECLET = "CFL number", "diffusion number", "Peclet number"
@@ -30,7 +30,7 @@ def resolution(game: MFG, probe: Probe, spacing: float, step: float | None) -> l
     try:
         speed = _speed(game, probe)
     except Exception as error:
-        why = f"the speed could not be computed: {' '.join(str(error).split())[:300]}"
+        why = f"the speed could not be computed: {words(error)}"
         return [answer(name, None, why, _PAPER) for name in (CFL, PECLET)]
     times = game.dynamics.horizon * jnp.linspace(0.01, 0.99, 25)
     sigma = np.asarray(jax.vmap(game.dynamics.diffusion)(times))
@@ -58,9 +58,10 @@ def resolution(game: MFG, probe: Probe, spacing: float, step: float | None) -> l
 
 
 def _speed(game: MFG, probe: Probe) -> float:
-    mean, covariance = jnp.mean(probe.x, axis=0), jnp.cov(probe.x.T, bias=True)
-    dim = probe.x.shape[1]
-    law = Gaussian(mean, covariance.reshape(dim, dim) + 1e-6 * jnp.eye(dim))
+    mean, dim = jnp.mean(probe.x, axis=0), probe.x.shape[1]
+    covariance = jnp.cov(probe.x.T, bias=True).reshape(dim, dim)
+    ridge = 1e-6 * jnp.trace(covariance) / dim + 1e-300
+    law = Gaussian(mean, covariance + ridge * jnp.eye(dim))
     slope = jax.vmap(jax.grad(lambda x: game.terminal.variation(law, x)))
     try:
         p = slope(probe.x)

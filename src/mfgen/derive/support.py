@@ -1,7 +1,9 @@
 """Is the terminal condition U(T, x) = dM/drho(x) defined for the data given?
 
 For KL(rho || pi) it is log rho - log pi + 1: it needs a density pi, positive wherever rho can be,
-and a density rho(T). A law on a set of lower dimension has none. Such sets are found in samples by
+and a density rho(T). A discrepancy of kernels, or a transport cost, needs samples only: what a
+functional needs of a law is seen by giving it samples. A law on a set of lower dimension has no
+density. Such sets are found in samples by
 
     the rank of the covariance          linear subspaces
     r2 / r1, the ratio of the distances to the two nearest neighbours, whose logarithm has mean
@@ -14,6 +16,7 @@ neighborhood information" (2017), Scientific Reports 7; on the repair: Z. Chen e
 Wasserstein-1 and Wasserstein-2 proximals" (2024), arXiv 2407.11901.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -27,13 +30,15 @@ from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.empirical import Empirical
 from mfgen.density.energy import Unnormalised
 from mfgen.density.gaussian import Gaussian
-from mfgen.derive.verdict import Item, answer
+from mfgen.derive.probe import densities, doubled
+from mfgen.derive.verdict import Item, answer, words
 from mfgen.problem.functional import AbstractFunctional
 from mfgen.problem.game import MFG
 
 TERMINAL = "dM/drho is defined at T"
 _REFERENCE = "arXiv 2407.11901"
 _POINTS = 1000
+_FEW = 200  # points of a target at which a variation is tried
 _SHARE = 0.7  # of the dimension that normal samples show
 _FLAT = 1e-10  # of the largest variance
 _REPAIR = (
@@ -91,64 +96,90 @@ def support(density: AbstractDensity, key: Key) -> Support:
 
 def terminal(game: MFG, rho: AbstractDensity | None, key: Key) -> Item:
     """Whether the terminal cost has a first variation for the target and the population given."""
-    functional, target_key, rho_key = game.terminal, *jax.random.split(key)
-    targets = [part for part in _densities(functional) if isinstance(part, AbstractDensity)]
-    for target in targets:
-        if not isinstance(target, AbstractEvaluable):
-            found = support(target, target_key)
-            where = (
-                f"; its {len(target.particles()[0])} points lie on {found}" if found.is_thin else ""
-            )
-            evidence = (
-                f"the target `{type(target).__name__}` has no log-density, and the first variation "
-                f"takes its logarithm: U(T) is undefined{where}"
-            )
-            return answer(TERMINAL, False, evidence, _REFERENCE, _REPAIR)
+    functional, target_key, rho_key = doubled(game.terminal), *jax.random.split(key)
+    every = densities(functional)
     # A target known by its energy has no samples; where the population is will do for it.
-    targets = [target for target in targets if not isinstance(target, Unnormalised)]
-    dim = rho.dim if rho is not None else targets[0].dim if targets else 2
-    law = Gaussian(jnp.zeros(dim)) if rho is None else _normal(rho)
+    targets = [target for target in every if not isinstance(target, Unnormalised)]
+    dim = rho.dim if rho is not None else every[0].dim if every else 2
+    law = Gaussian(jnp.zeros(dim, float)) if rho is None else _normal(doubled(rho))
     points = [jnp.asarray(part.sample(200, key=target_key), float) for part in (law, *targets)]
+    there = jnp.concatenate(points)
+    thinned = _with_targets(functional, _few)
     try:
-        there = jnp.concatenate(points)
-        values = np.asarray(eqx.filter_jit(jax.vmap(lambda x: functional.variation(law, x)))(there))
+        values = np.asarray(eqx.filter_jit(jax.vmap(lambda x: thinned.variation(law, x)))(there))
     except Exception as error:
-        words = " ".join(str(error).split())[:300]
-        return answer(TERMINAL, None, f"it could not be computed: {words}", _REFERENCE)
+        for target in targets:
+            if not isinstance(target, AbstractEvaluable) and _works(
+                _with_targets(functional, _smooth), law, there[0]
+            ):
+                return _without_density(target, target_key)
+        said = words(error)
+        return answer(TERMINAL, None, f"it could not be computed: {said}", _REFERENCE)
     undefined = ~np.isfinite(values)
     if undefined.any():
+        why = ": the target is zero there" if every else ""
         evidence = (
             f"it is {values[undefined][0]} at {undefined.sum()} of {len(values)} points that the "
-            "population can reach: the target is zero there"
+            f"population can reach{why}"
         )
         return answer(TERMINAL, False, evidence, _REFERENCE, _REPAIR)
-    takes_log = _takes_log_density(functional, there)
+    takes_log = not _works(thinned, Empirical(there), there[0])
     if rho is not None and takes_log and game.dynamics.deterministic:
         found = support(rho, rho_key)
         if found.is_thin:
             evidence = f"the first density lies on {found}: without noise rho(T) has no logarithm"
             repair = "start from noised data, `rho.noised(1.0, h)`, or let sigma be positive"
             return answer(TERMINAL, False, evidence, _REFERENCE, repair)
-    for target in targets:
-        found = support(target, target_key)
-        if found.is_thin:
-            evidence = f"it is finite at {len(values)} points, but the target lies close to {found}"
-            return answer(TERMINAL, None, evidence, _REFERENCE)
+    if targets and not _works(_with_targets(functional, _sampled), law, there[0]):
+        for target in targets:
+            found = support(target, target_key)
+            if found.is_thin:
+                said = f"it is finite at {len(values)} points, but the target lies close to {found}"
+                return answer(TERMINAL, None, said, _REFERENCE)
     evidence = f"it lies in [{values.min():.4g}, {values.max():.4g}] at {len(values)} points"
     return answer(TERMINAL, True, evidence, _REFERENCE)
 
 
-def _takes_log_density(functional: AbstractFunctional, points: jax.Array) -> bool:
-    """Whether the variation needs the population's logarithm: samples alone do not do."""
+def _without_density(target: AbstractDensity, key: Key) -> Item:
+    found = support(target, key)
+    where = f"; its {len(target.particles()[0])} points lie on {found}" if found.is_thin else ""
+    evidence = (
+        f"the target `{type(target).__name__}` has no log-density, and the first variation takes "
+        f"its logarithm: U(T) is undefined{where}"
+    )
+    return answer(TERMINAL, False, evidence, _REFERENCE, _REPAIR)
+
+
+def _works(functional: AbstractFunctional, law: AbstractDensity, x: jax.Array) -> bool:
+    """Whether the variation can be had of these laws, without computing it."""
     try:
-        functional.variation(Empirical(points), points[0])
-    except TypeError:
-        return True
-    return False
+        jax.eval_shape(lambda x: functional.variation(law, x), x)
+    except Exception:
+        return False
+    return True
 
 
-def _densities(functional: AbstractFunctional) -> list:
-    return jax.tree.leaves(functional, is_leaf=lambda part: isinstance(part, AbstractDensity))
+def _with_targets(functional: AbstractFunctional, other: Callable) -> AbstractFunctional:
+    is_density = lambda part: isinstance(part, AbstractDensity)
+    change = lambda part: other(part) if is_density(part) else part
+    return jax.tree.map(change, functional, is_leaf=is_density)
+
+
+def _few(target: AbstractDensity) -> AbstractDensity:
+    """At most some hundred of its points, if it is known by points."""
+    if isinstance(target, AbstractEvaluable) or len(target.particles()[0]) <= _FEW:
+        return target
+    return _sampled(target)
+
+
+def _sampled(target: AbstractDensity) -> AbstractDensity:
+    if isinstance(target, Unnormalised):
+        return target
+    return Empirical(target.sample(_FEW, key=jax.random.key(0)))
+
+
+def _smooth(target: AbstractDensity) -> AbstractDensity:
+    return target if isinstance(target, AbstractEvaluable) else _normal(target)
 
 
 def _normal(rho: AbstractDensity) -> Gaussian:

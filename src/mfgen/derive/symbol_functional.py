@@ -1,14 +1,17 @@
 """Functionals in symbols: F(rho), and its first variation dF/drho(rho)(x).
 
 A functional of a known class is written out; of any other class, the first variation is tried
-without a population, which works if F is linear in rho, and is else the name dF/drho(x).
+without a population, which works if F is linear in rho, and is else a name: dM/drho(x) where F is
+all of M, and dMMD/drho(x), the name of its class, where it is a term or a multiple of it. Two
+things never share a name: the second one is numbered.
 """
 
 from collections.abc import Sequence
 from functools import singledispatch
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import sympy as sp
 
 from mfgen.density.base import AbstractDensity
@@ -25,6 +28,7 @@ from mfgen.problem.functional import (
     Scaled,
     Sum,
     Zero,
+    needs_population,
 )
 from mfgen.problem.interaction import CrowdAversion
 from mfgen.problem.kernel_energy import PorousMedium
@@ -35,20 +39,32 @@ MULTIPLIER = sp.Function("multiplier", real=True)
 
 
 class Place(NamedTuple):
-    """Where a functional is read: `I` or `M`, the point x, and the density rho there."""
+    """Where a functional is read.
+
+    Attributes:
+        name: `I` or `M`.
+        x, rho: the point, and the density there.
+        met: (name, object) of what has been given a name so far: targets, functions, functionals.
+        is_part: whether the functional is a term or a multiple in I or M, not all of it.
+    """
 
     name: str
     x: tuple[sp.Symbol, ...]
     rho: Expression
-    targets: list[AbstractDensity]
+    met: list[tuple[str, Any]]
+    is_part: bool = False
+
+    def named(self, name: str, thing: object) -> str:
+        """The name for the first of such things, then name_2, name_3, ..."""
+        alike = [known for called, known in self.met if called == name]
+        index = next((i for i, known in enumerate(alike) if known is thing), len(alike))
+        if index == len(alike):
+            self.met.append((name, thing))
+        return f"{name}_{index + 1}" if index else name
 
     def target(self, density: AbstractDensity) -> str:
         """pi for the first target that is met, then pi_2, pi_3, ..."""
-        for index, known in enumerate(self.targets):
-            if known is density:
-                return f"pi_{index + 1}" if index else "pi"
-        self.targets.append(density)
-        return self.target(density)
+        return self.named("pi", density)
 
 
 class Reading(NamedTuple):
@@ -71,12 +87,14 @@ class Reading(NamedTuple):
 def read(functional: AbstractFunctional, place: Place) -> Reading:
     """The reading of a functional; a new class may register its own."""
     found = formula(place.name, lambda x: functional.variation(None, x), place.x)
-    name = type(functional).__name__
+    name = place.named(type(functional).__name__, functional)
     value = sp.Function(name)(RHO)
     if found.note is None:
         return Reading(value, found.scalar)
-    note = f"d{place.name}/drho is the first variation of `{name}`."
-    return Reading(value, sp.Function(f"d{place.name}/drho", real=True)(*place.x), True, (note,))
+    whole = name if place.is_part else place.name
+    variation = sp.Function(f"d{whole}/drho", real=True)(*place.x)
+    note = f"d{whole}/drho is the first variation of `{name}`."
+    return Reading(value, variation, _sees_population(functional, len(place.x)), (note,))
 
 
 @read.register
@@ -87,7 +105,11 @@ def _(functional: Zero, place: Place) -> Reading:
 @read.register
 def _(functional: Linear, place: Place) -> Reading:
     found = formula("f", functional.function, place.x)
-    return Reading(_mean(found.scalar), found.scalar, notes=_said(found.note))
+    if found.note is None:
+        return Reading(_mean(found.scalar), found.scalar)
+    name = place.named("f", functional.function)
+    shown = sp.Function(name, real=True)(*place.x)
+    return Reading(_mean(shown), shown, notes=(name + found.note.removeprefix("f"),))
 
 
 @read.register
@@ -148,7 +170,7 @@ def _(functional: ChiSquared, place: Place) -> Reading:
 def _(functional: AlphaDivergence, place: Place) -> Reading:
     name, pi = _named(functional.target, place)
     ratio, a = place.rho / pi, number(functional.order)
-    value = sp.Function("AlphaDivergence")(RHO, sp.Symbol(name))
+    value = sp.Function("AlphaDivergence")(RHO, sp.Symbol(name), a)
     variation = sp.log(ratio) if a == 1 else (ratio ** (a - 1) - 1) / (a - 1)
     return Reading(value, variation, True)
 
@@ -156,21 +178,32 @@ def _(functional: AlphaDivergence, place: Place) -> Reading:
 @read.register
 def _(functional: AbstractDual, place: Place) -> Reading:
     # Not written out: a critic is a network.
-    value = sp.Function(type(functional).__name__)(RHO, sp.Symbol(place.target(functional.target)))
-    note = "g is the critic of the dual, the best one if it has been trained for this population."
-    return Reading(value, sp.Function("g", real=True)(*place.x), True, (note,))
+    own = place.named(type(functional).__name__, functional)
+    value = sp.Function(own)(RHO, sp.Symbol(place.target(functional.target)))
+    name = place.named("phi", functional.critic)
+    note = (
+        f"{name} is the critic of the dual, the best one if it has been trained for this "
+        "population."
+    )
+    return Reading(value, sp.Function(name, real=True)(*place.x), True, (note,))
 
 
 @read.register
 def _(functional: Scaled, place: Place) -> Reading:
-    inner = read(functional.functional, place)
+    inner = read(functional.functional, place._replace(is_part=True))
+    if has_multiplier([inner.variation]):  # a constraint is the same at any price
+        return inner
     scale = number(jax.device_get(functional.scale))
-    return inner._replace(value=scale * inner.value, variation=scale * inner.variation)
+    return inner._replace(
+        value=scale * inner.value,
+        variation=scale * inner.variation,
+        depends=inner.depends and scale != 0,
+    )
 
 
 @read.register
 def _(functional: Sum, place: Place) -> Reading:
-    terms = [read(term, place) for term in functional.terms]
+    terms = [read(term, place._replace(is_part=True)) for term in functional.terms]
     return Reading(
         sp.Add(*[term.value for term in terms]),
         sp.Add(*[term.variation for term in terms]),
@@ -184,12 +217,15 @@ def _named(target: AbstractDensity, place: Place) -> tuple[str, Expression]:
     return name, sp.Function(name, positive=True)(*place.x)
 
 
+def _sees_population(functional: AbstractFunctional, dim: int) -> bool:
+    try:
+        return needs_population(functional, jnp.zeros(dim))
+    except Exception:  # the functional is the user's
+        return True
+
+
 def _mean(integrand: Expression) -> Expression:
     return sp.Function("E")(integrand)
-
-
-def _said(note: str | None) -> tuple[str, ...]:
-    return () if note is None else (note,)
 
 
 def has_multiplier(variations: Sequence[Expression]) -> bool:

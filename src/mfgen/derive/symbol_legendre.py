@@ -69,7 +69,7 @@ def _legendre(cost: Expression, v: list[sp.Symbol], q: list[Expression]) -> Tran
     for kind in (_radial, _quadratic, _separable):
         try:
             found = kind(speed, v, q)
-        except (NotImplementedError, ArithmeticError, TypeError, ValueError):
+        except Exception:
             continue  # SymPy says so where it has no algorithm, or meets a case it did not foresee
         if found is not None:
             value, argmax, factor = found
@@ -163,7 +163,7 @@ def _is_radial(cost: Expression, v: list[sp.Symbol], along: Expression, s: sp.Sy
         fixed, point = rng.uniform(0.2, 0.9, len(others)), size * rng.normal(size=len(v))
         a, b = _number(first, *fixed, *point), _number(second, *fixed, float(np.linalg.norm(point)))
         if np.isfinite(a) and np.isfinite(b):
-            if abs(a - b) > 1e-9 * (1 + abs(a)):
+            if abs(a - b) > 1e-9 * (abs(a) + abs(b)):
                 return False
             agreed += 1
     return agreed >= 2

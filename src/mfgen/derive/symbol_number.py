@@ -1,7 +1,8 @@
 """Numbers as mathematicians write them: 0.5 is 1/2, 0.7 in single precision is 7/10.
 
-A float stands for the shortest decimal that rounds to it in its own precision. If that has few
-digits it is taken for exact; so is a fraction of small denominator that agrees to rounding (1/3).
+A float stands for the shortest decimal that rounds to it in its own precision; a double that is a
+number of single precision, for that in single precision. If it has few digits it is taken for
+exact; so is a fraction of small denominator that agrees to rounding (1/3).
 Anything else stays a floating-point number.
 """
 
@@ -42,11 +43,14 @@ def numbers(array: object) -> np.ndarray:
 
 
 def _rational(entry: np.floating) -> Expression | None:
+    with np.errstate(over="ignore", under="ignore"):
+        single = np.float32(entry)
     # In single precision too: 0.7, where the same number as a double is 0.69999999.
-    decimal = str(entry)
-    digits = decimal.split("e")[0].replace(".", "").replace("-", "").strip("0")
-    if len(digits) <= _DIGITS - (entry.dtype.itemsize < 8):
-        return sp.Rational(decimal)
+    for rounded in (entry, single) if float(single) == float(entry) else (entry,):
+        decimal, entry = str(rounded), rounded
+        digits = decimal.split("e")[0].replace(".", "").replace("-", "").strip("0")
+        if len(digits) <= _DIGITS - (rounded.dtype.itemsize < 8):
+            return sp.Rational(decimal)
     near = Fraction(float(entry)).limit_denominator(_DENOMINATOR)
     spacing = float(np.spacing(np.abs(entry)))
     if abs(float(near) - float(entry)) <= _ULPS * spacing:

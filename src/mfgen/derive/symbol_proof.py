@@ -2,8 +2,9 @@
 
     formula(t, x, p) = H(t, x, p) = -p.a + q.v* - L(t, x, v*),   v* = argmax
 
-Undefined functions in the formula, such as a potential that is a network, have no numbers; then the
-differences H(t, x, p) - H(t, x, 0) are compared, from which costs of the place drop out.
+What depends on p is compared by the differences H(t, x, p) - H(t, x, 0), from which costs of the
+place drop out: a deep bowl would hide a wrong speed. What does not is compared at p = 0, unless
+undefined functions are in it, such as a potential that is a network, which have no numbers.
 """
 
 from collections.abc import Sequence
@@ -36,22 +37,31 @@ def disagreement(
         compute = eqx.filter_jit(jax.vmap(lambda t, x, p: hamiltonian(game, t, x, p)))
         try:
             expected = np.asarray(compute(t_, x_, p_))
-            hidden = sorted(formula.atoms(AppliedUndef), key=str)
-            if hidden:
-                expected = expected - np.asarray(compute(t_, x_, jnp.zeros_like(p_)))
         except Exception as error:  # the cost is the user's, and may have no maximum
             return f"the numeric Hamiltonian raised `{type(error).__name__}`"
-    if hidden:
-        formula = formula - formula.subs(dict.fromkeys(p, 0), simultaneous=True)
-        formula = formula.xreplace({part: sp.Dummy() for part in hidden})
-    if formula.free_symbols - {t, *x, *p}:
-        return "it holds functions that are not known"
-    evaluate = sp.lambdify([t, *x, *p], formula, "numpy")
-    found = np.array(
-        [evaluate(*row) for row in np.column_stack([times, places, costates])], dtype=complex
-    )
-    error = np.abs(found - expected)
-    worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
-    if np.all(error <= _TOLERANCE * (1 + np.abs(expected))):
-        return None
-    return f"it is {found[worst]:.4g} where the game's own is {expected[worst]:.4g}"
+        try:
+            resting = np.asarray(compute(t_, x_, 0 * p_))
+        except Exception:
+            resting = np.full_like(expected, np.nan)
+    hidden = sorted(formula.atoms(AppliedUndef), key=str)
+    rest = formula.subs(dict.fromkeys(p, 0), simultaneous=True)
+    if np.isnan(resting).any() or rest.has(sp.nan, sp.zoo):  # by a formula that divides by |p|
+        pairs = [(formula, expected)]
+    else:
+        pairs = [(formula - rest, expected - resting)] + [(rest, resting)] * (not hidden)
+    rows = np.column_stack([times, places, costates])
+    for expression, wanted in pairs:
+        expression = expression.xreplace({part: sp.Dummy() for part in hidden})
+        if expression.free_symbols - {t, *x, *p}:
+            return "it holds functions that are not known"
+        try:
+            evaluate = sp.lambdify([t, *x, *p], expression, "numpy")
+            found = np.array([evaluate(*row) for row in rows], dtype=complex)
+        except Exception as error:
+            return f"it could not be evaluated: `{type(error).__name__}`"
+        error = np.abs(found - wanted)
+        worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
+        rounding = 1e-12 * (np.abs(expected) + np.nan_to_num(np.abs(resting)))
+        if not np.all(error <= _TOLERANCE * np.abs(wanted).max() + rounding):
+            return f"it is {found[worst]:.4g} where the game's own is {wanted[worst]:.4g}"
+    return None

@@ -1,107 +1,142 @@
 """JAX's operations on arrays of SymPy expressions, by the name JAX gives each of them.
 
-Operations that only move entries are run by JAX itself on an array of positions, so that slices,
-gathers, transpositions and reshapes share one rule.
+What an operation means depends on the types it is given: `and` of truth values is logical, `div` of
+integers cuts off, a cast to integers does too, and a cast to another precision is none in exact
+arithmetic. So every rule is for real numbers, or for truth values, and is asked by the types of
+the program, never by the form of the expressions. What has no rule, no exact meaning (bits,
+unsigned integers) or no real value (1 / 0) is refused by name; where all operands are numbers, JAX
+computes it.
+
+Operations that only move entries are in `mfgen.derive.symbol_moves`.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.extend.core as jex
+import jax.numpy as jnp
 import numpy as np
 import sympy as sp
-from jax import lax
-from sympy.logic.boolalg import Boolean
 
+from mfgen.derive.symbol_moves import MOVES, OpaqueError, is_known, kind, known, moved, scattered
 from mfgen.derive.symbol_number import numbers
 from mfgen.math.program import operation
 
-MOVES = frozenset(
-    [
-        *("broadcast_in_dim", "copy", "copy_p", "dynamic_slice", "expand_dims", "gather", "rev"),
-        *("reshape", "slice", "squeeze", "transpose"),
-    ]
-)
 
-ENTRYWISE: dict[str, Callable[..., sp.Basic]] = {
+def truncated(a: Any) -> Any:
+    """a without its fraction, as C and XLA cut it off."""
+    return sp.sign(a) * sp.floor(sp.Abs(a))
+
+
+def _compared(relation: Callable, of_same: bool, of_nan: bool = False) -> Callable:
+    """A comparison; a number that may not be one is not compared with itself."""
+
+    def compare(a: Any, b: Any) -> Any:
+        if sp.nan in (a, b):
+            return sp.true if of_nan else sp.false
+        if a == b and not a.is_extended_real:
+            raise OpaqueError("a comparison that asks whether something is a number")
+        return sp.S(of_same) if a == b else relation(a, b)
+
+    return compare
+
+
+def _finite(a: Any) -> Any:
+    if a.is_real or a in (sp.oo, -sp.oo, sp.nan):
+        return sp.S(bool(a.is_real))
+    raise OpaqueError("the operation `is_finite` of what may be infinite")
+
+
+def _either(a: Any, b: Any) -> Any:
+    return sp.Or(sp.And(a, sp.Not(b)), sp.And(sp.Not(a), b))
+
+
+# Of real numbers, floating-point or integers.
+NUMERIC: dict[str, Callable[..., sp.Basic]] = {
     "abs": sp.Abs,
     "acos": sp.acos,
-    "add": lambda a, b: a + b,
-    "add_any": lambda a, b: a + b,
-    "and": sp.And,
+    "acosh": sp.acosh,
+    "add": operator.add,
+    "add_any": operator.add,
     "asin": sp.asin,
     "asinh": sp.asinh,
     "atan": sp.atan,
     "atan2": sp.atan2,
+    "atanh": sp.atanh,
     "cbrt": lambda a: sp.sign(a) * sp.Abs(a) ** sp.Rational(1, 3),
-    "convert_element_type": lambda a: _as_number(a),
+    "ceil": sp.ceiling,
     "clamp": lambda low, a, high: sp.Min(sp.Max(a, low), high),
     "cos": sp.cos,
     "cosh": sp.cosh,
-    "div": lambda a, b: a / b,
-    "eq": lambda a, b: sp.Eq(a, b),
+    "div": operator.truediv,
+    "eq": _compared(sp.Eq, True),
     "erf": sp.erf,
     "erfc": sp.erfc,
     "exp": sp.exp,
     "exp2": lambda a: 2**a,
     "expm1": lambda a: sp.exp(a) - 1,
-    "ge": lambda a, b: sp.Ge(a, b),
-    "gt": lambda a, b: sp.Gt(a, b),
-    "is_finite": lambda a: sp.true,
-    "le": lambda a, b: sp.Le(a, b),
+    "floor": sp.floor,
+    "ge": _compared(sp.Ge, True),
+    "gt": _compared(sp.Gt, False),
+    "is_finite": _finite,
+    "le": _compared(sp.Le, True),
     "log": sp.log,
     "log1p": lambda a: sp.log(1 + a),
     "logistic": lambda a: 1 / (1 + sp.exp(-a)),
-    "lt": lambda a, b: sp.Lt(a, b),
+    "lt": _compared(sp.Lt, False),
     "max": sp.Max,
     "min": sp.Min,
-    "mul": lambda a, b: a * b,
-    "ne": lambda a, b: sp.Ne(a, b),
-    "neg": lambda a: -a,
-    "not": sp.Not,
-    "or": sp.Or,
-    "pow": lambda a, b: a**b,
+    "mul": operator.mul,
+    "ne": _compared(sp.Ne, False, of_nan=True),
+    "neg": operator.neg,
+    "pow": operator.pow,
+    "rem": lambda a, b: a - b * truncated(a / b),
     "rsqrt": lambda a: 1 / sp.sqrt(a),
     "sign": sp.sign,
     "sin": sp.sin,
     "sinh": sp.sinh,
     "sqrt": sp.sqrt,
     "square": lambda a: a**2,
-    "sub": lambda a, b: a - b,
+    "sub": operator.sub,
     "tan": sp.tan,
     "tanh": sp.tanh,
 }
 
-_REDUCTIONS: dict[str, Callable[[Sequence[Any]], Any]] = {
-    "reduce_max": lambda entries: sp.Max(*entries),
-    "reduce_min": lambda entries: sp.Min(*entries),
-    "reduce_or": lambda entries: sp.Or(*entries),
-    "reduce_and": lambda entries: sp.And(*entries),
-    "reduce_prod": lambda entries: sp.Mul(*entries),
-    "reduce_sum": lambda entries: sp.Add(*entries),
+# Of truth values.
+LOGICAL: dict[str, Callable[..., sp.Basic]] = {
+    "and": sp.And,
+    "eq": lambda a, b: sp.Or(sp.And(a, b), sp.And(sp.Not(a), sp.Not(b))),
+    "max": sp.Or,
+    "min": sp.And,
+    "ne": _either,
+    "not": sp.Not,
+    "or": sp.Or,
+    "xor": _either,
 }
+
+# Those that are not real, or not finite, for every real number.
+_PARTIAL = frozenset(
+    [
+        *("acos", "acosh", "asin", "atan2", "atanh", "div", "integer_pow", "log", "log1p", "pow"),
+        *("rem", "rsqrt", "sqrt", "tan"),
+    ]
+)
+
+# An operation on two entries that goes on over the axes, or along one and keeps what it meets.
+_OVER = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "and": "and", "or": "or"}
+_ALONG = {"cumsum": "add", "cumprod": "mul", "cummax": "max", "cummin": "min"}
+_DIGITS = 7  # binary ones; a cast to fewer is a rounding that can be seen
 
 # Of whole arrays: (parameters of the operation, operands) -> outputs.
 _WHOLE: dict[str, Callable[[dict[str, Any], list[np.ndarray]], list[np.ndarray]]] = {
-    **dict.fromkeys(
-        ("optimization_barrier", "reduce_precision", "stop_gradient"), lambda given, values: values
-    ),
+    **dict.fromkeys(("optimization_barrier", "stop_gradient"), lambda given, values: values),
     "concatenate": lambda given, values: [np.concatenate(values, axis=given["dimension"])],
-    "cumsum": lambda given, values: [np.cumsum(values[0], axis=given["axis"])],
-    "dot_general": lambda given, values: [
-        _contracted(values[0], values[1], given["dimension_numbers"])
-    ],
-    "integer_pow": lambda given, values: [_entrywise(lambda a: a ** given["y"], values)],
-    "select_n": lambda given, values: [_entrywise(_select, values)],
     "stack": lambda given, values: [np.stack(values, axis=given.get("axis", 0))],
     "split": lambda given, values: list(
         np.split(values[0], np.cumsum(given["sizes"])[:-1], axis=given["axis"])
     ),
 }
-
-
-class OpaqueError(Exception):
-    """An operation for which no formula is known."""
 
 
 def apply(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
@@ -110,19 +145,111 @@ def apply(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
     Raises:
         OpaqueError: if there is no rule for it.
     """
+    fixed = all(is_known(value) for value in values)
+    try:
+        outputs = _ruled(equation, values)
+        if not fixed or all(_is_real(entry) for output in outputs for entry in output.reshape(-1)):
+            return outputs
+    except OpaqueError:
+        if not fixed:
+            raise
+    given = [known(value, atom) for value, atom in zip(values, equation.invars, strict=True)]
+    return [numbers(output) for output in operation(equation)(*given)]
+
+
+def _ruled(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
     name, given = equation.primitive.name, equation.params
     if name in MOVES:
-        return [_moved(equation, values)]
-    if name in ENTRYWISE:
-        return [_entrywise(ENTRYWISE[name], values)]
-    if name in _REDUCTIONS:
-        return [_reduced(_REDUCTIONS[name], values[0], given["axes"])]
-    if name in _WHOLE and not given.get("reverse"):
+        return [moved(equation, values)]
+    kinds = [kind(atom) for atom in (*equation.invars, *equation.outvars)]
+    for odd in ("complex", "unsigned", "other"):
+        if odd in kinds:
+            raise OpaqueError(f"the operation `{name}` of {odd} numbers")
+    truth = kinds[0] == "truth"
+    rules = LOGICAL if truth else NUMERIC
+    whole = kinds[:2] == ["integer", "integer"]
+    if name in _WHOLE:
         return _WHOLE[name](given, values)
-    if all(_is_known(value) for value in values):
-        known = [_known(value, atom) for value, atom in zip(values, equation.invars, strict=True)]
-        return [numbers(output) for output in operation(equation)(*known)]
+    if name == "convert_element_type":
+        return [_entrywise(_cast(equation), values)]
+    if name == "reduce_precision" and given["mantissa_bits"] >= _DIGITS:
+        return values
+    if name == "select_n":
+        return [choice(values[0], values[1:], kinds[1])]
+    if name == "div" and whole:
+        return [_entrywise(lambda a, b: truncated(a / b), values)]
+    if name == "round" and int(given["rounding_method"]) == 0:  # halves away from zero
+        return [_entrywise(lambda a: sp.sign(a) * sp.floor(sp.Abs(a) + sp.S.Half), values)]
+    if name == "integer_pow":
+        return [_entrywise(lambda a: _valued(a ** given["y"], name), values)]
+    if name == "dot_general" and not truth:
+        return [_contracted(values[0], values[1], given["dimension_numbers"])]
+    if name == "scatter-add":
+        return [scattered(equation, values)]
+    over = _OVER.get(name.removeprefix("reduce_")) if name.startswith("reduce_") else None
+    if over in rules:
+        return [_reduced(rules[over], values[0], given["axes"])]
+    if _ALONG.get(name) in rules:
+        return [_accumulated(rules[_ALONG[name]], values[0], given["axis"], given["reverse"])]
+    if name in rules:
+        return [_entrywise(lambda *entries: _valued(rules[name](*entries), name), values)]
     raise OpaqueError(f"the operation `{name}`")
+
+
+def _valued(entry: Any, name: str) -> Any:
+    """The entry; refused where it is a pole, or the root or logarithm of what is negative."""
+    if name in _PARTIAL:
+        real = entry.is_extended_real if entry.is_number else not entry.has(sp.zoo, sp.I)
+        if not real and entry is not sp.nan:
+            raise OpaqueError(f"the operation `{name}` where it has no value")
+    return entry
+
+
+def _cast(equation: jex.JaxprEqn) -> Callable:
+    old, new = kind(equation.invars[0]), kind(equation.outvars[0])
+    dtype: Any = equation.params["new_dtype"]
+    if new == old == "truth":
+        return lambda a: a
+    if new == "truth":
+        return lambda a: NUMERIC["ne"](a, sp.Integer(0))
+    if old == "truth":
+        return as_number
+    few = jnp.finfo(dtype).nmant < _DIGITS if new == "real" else np.dtype(dtype).itemsize < 4
+    if few:
+        raise OpaqueError(f"the operation `convert_element_type` to {np.dtype(dtype).name}")
+    return truncated if (old, new) == ("real", "integer") else (lambda a: a)
+
+
+def as_number(entry: Any) -> Any:
+    """1 for what is true, 0 for what is not."""
+    if entry in (sp.true, sp.false):
+        return sp.Integer(entry == sp.true)
+    return sp.Piecewise((1, entry), (0, True))
+
+
+def choice(which: Any, cases: Sequence[np.ndarray], of: str) -> np.ndarray:
+    """The case that `which` chooses, a truth value or a number, entry by entry.
+
+    Arguments:
+        which: an expression, or an array of them.
+        cases: for 0 or false, for 1 or true, and so on.
+        of: the kind of their entries.
+    """
+    return _entrywise(lambda *entries: _chosen(of, *entries), [np.asarray(which, object), *cases])
+
+
+def _chosen(of: str, which: Any, *cases: Any) -> Any:
+    if isinstance(which, sp.Piecewise) and which.args == as_number(which.args[0][1]).args:
+        which = which.args[0][1]  # a truth value that was cast
+    if which in (sp.true, sp.false):
+        return cases[int(bool(which))]
+    if which.is_Integer:
+        return cases[int(which)]
+    if isinstance(which, sp.Expr):  # a symbol is a truth value too, to SymPy
+        raise OpaqueError("a choice by a number that is not fixed")
+    if of == "truth":
+        return sp.ITE(which, cases[1], cases[0])
+    return sp.Piecewise((cases[1], which), (cases[0], True))
 
 
 def _entrywise(rule: Callable[..., sp.Basic], values: list[np.ndarray]) -> np.ndarray:
@@ -133,28 +260,21 @@ def _entrywise(rule: Callable[..., sp.Basic], values: list[np.ndarray]) -> np.nd
     return made
 
 
-def _as_number(entry: Any) -> Any:
-    if entry in (sp.true, sp.false):
-        return sp.Integer(entry == sp.true)
-    return sp.Piecewise((1, entry), (0, True)) if isinstance(entry, Boolean) else entry
-
-
-def _select(which: Any, *cases: Any) -> Any:
-    if which in (sp.true, sp.false):
-        return cases[int(bool(which))]
-    if getattr(which, "is_Integer", False):
-        return cases[int(which)]
-    return sp.Piecewise((cases[1], which), (cases[0], True))
-
-
 def _reduced(rule: Callable, values: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    whole = {operator.add: sp.Add, operator.mul: sp.Mul}.get(rule, rule)
     kept = [axis for axis in range(values.ndim) if axis not in axes]
     shape = [values.shape[axis] for axis in kept]
     rows = np.transpose(values, [*kept, *axes]).reshape(*shape, -1)
     made = np.empty(shape, dtype=object)
     for index in np.ndindex(made.shape):
-        made[index] = rule(rows[index])
+        made[index] = whole(*rows[index])
     return made
+
+
+def _accumulated(rule: Callable, values: np.ndarray, axis: int, reverse: bool) -> np.ndarray:
+    turned = np.flip(values, axis) if reverse else values
+    sums = np.frompyfunc(rule, 2, 1).accumulate(turned, axis=axis, dtype=object)
+    return np.flip(sums, axis) if reverse else sums
 
 
 def _contracted(left: np.ndarray, right: np.ndarray, numbers: Any) -> np.ndarray:
@@ -170,36 +290,5 @@ def _contracted(left: np.ndarray, right: np.ndarray, numbers: Any) -> np.ndarray
     return np.stack(products).astype(object).reshape(*shape, *np.shape(products[0]))
 
 
-def _moved(equation: jex.JaxprEqn, values: list[np.ndarray]) -> np.ndarray:
-    operand, *others = values
-    if not all(_is_known(other) for other in others):
-        raise OpaqueError(f"`{equation.primitive.name}` at a place that is not fixed")
-    kind = equation.invars[0].aval
-    # Single and double precision both count the positions of any array that is let through.
-    positions = np.arange(operand.size).reshape(operand.shape)
-    if isinstance(equation.invars[0], jex.Literal):
-        return np.full(equation.outvars[0].aval.shape, operand[()], dtype=object)  # pyright: ignore[reportAttributeAccessIssue]
-    if np.dtype(kind.dtype).kind == "b":  # pyright: ignore[reportAttributeAccessIssue]
-        raise OpaqueError(f"`{equation.primitive.name}` of truth values")
-    known = [_known(o, a) for o, a in zip(others, equation.invars[1:], strict=True)]
-    start = lax.convert_element_type(positions, kind.dtype)  # pyright: ignore[reportAttributeAccessIssue]
-    (taken,) = operation(equation)(start, *known)
-    taken = np.asarray(taken, np.float64)
-    if not np.all(np.isfinite(taken)) or np.any(taken < 0) or np.any(taken >= max(operand.size, 1)):
-        raise OpaqueError(f"`{equation.primitive.name}` outside its array")
-    made = np.empty(taken.shape, dtype=object)
-    flat = operand.reshape(-1)
-    for index in np.ndindex(taken.shape):
-        made[index] = flat[int(taken[index])]
-    return made
-
-
-def _is_known(value: np.ndarray) -> bool:
-    known = lambda entry: entry in (sp.true, sp.false) or bool(entry.is_number)
-    return all(known(entry) for entry in value.reshape(-1))
-
-
-def _known(value: np.ndarray, atom: Any) -> np.ndarray:
-    dtype = atom.aval.dtype
-    kind = {"b": bool, "f": float}.get(np.dtype(dtype).kind, int)
-    return np.array([kind(entry) for entry in value.reshape(-1)], dtype).reshape(value.shape)
+def _is_real(entry: Any) -> bool:
+    return entry in (sp.true, sp.false) or bool(getattr(entry, "is_real", False))

@@ -20,6 +20,7 @@ from mfgen.derive.symbol_number import Expression
 
 Form = Literal["unicode", "ascii", "latex"]
 _SECONDS = 2.0
+_LARGEST = 9_999_999  # of whole numbers that are written with all their digits
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -36,8 +37,7 @@ NAMES: dict[str, Name] = {
     "rho": Name("ρ", "rho", r"\rho"),  # noqa: RUF001
     "rho_0": Name("ρ₀", "rho_0", r"\rho_0"),
     "pi": Name("π", "pi", r"\pi"),
-    "dI/drho": Name("δI/δρ", "dI/drho", r"\frac{\delta I}{\delta \rho}"),
-    "dM/drho": Name("δM/δρ", "dM/drho", r"\frac{\delta M}{\delta \rho}"),
+    "phi": Name("φ", "phi", r"\varphi"),
     "multiplier": Name("ψ", "psi", r"\psi"),
     "dU/dt": Name("∂U/∂t", "dU/dt", r"\partial_t U"),
     "grad U": Name("∇U", "grad U", r"\nabla U"),
@@ -167,11 +167,13 @@ def _size(expression: Expression) -> tuple[int, int]:
 
 
 def _rounded(expression: Expression) -> Expression:
-    """Numbers with at most four digits, fractions only where they are short."""
-    changed = {number: sp.Float(number, 4) for number in expression.atoms(sp.Float)}
+    """Numbers with at most four digits, fractions and whole numbers only where they are short."""
+    # E and pi would read as an expectation and a target.
+    changed = {number: sp.Float(number, 4) for number in expression.atoms(sp.Float, sp.NumberSymbol)}
     for number in expression.atoms(sp.Rational):
         decimal = number.q % 5 == 0 and not set(sp.factorint(number.q)) - {2, 5}
-        if not number.is_Integer and (decimal or number.q > 24 or abs(number.p) > 99):
+        long = abs(number.p) > (_LARGEST if number.is_Integer else 99)
+        if long or (not number.is_Integer and (decimal or number.q > 24)):
             changed[number] = sp.Float(number, 4)
     return expression.xreplace(changed)
 
@@ -182,13 +184,19 @@ def _name(text: str, form: Form) -> str:
     derivative = re.fullmatch(r"dU/dx(\d+)", text)
     if derivative is not None and form != "ascii":
         return rf"\partial_{{{derivative[1]}}} U" if form == "latex" else f"∂U/∂x{derivative[1]}"
+    variation = re.fullmatch(r"d(\w+)/drho", text)
+    if variation is not None and form != "ascii":
+        of = _name(variation[1], form)
+        return rf"\frac{{\delta {of}}}{{\delta \rho}}" if form == "latex" else f"δ{of}/δρ"
+    indexed = re.fullmatch(r"(\w+)_(\d+)", text)
+    if indexed is not None:
+        start = _name(indexed[1], form)
+        return f"{start}_{{{indexed[2]}}}" if form == "latex" else f"{start}_{indexed[2]}"
+    if form == "latex" and re.fullmatch(r"[A-Za-z]\d+", text):
+        return f"{text[0]}_{{{text[1:]}}}"
     if form == "latex":
-        indexed = re.fullmatch(r"([A-Za-z]+)_?(\d+)", text)
-        text = f"{text[: -len(indexed[2])].rstrip('_')}_{{{indexed[2]}}}" if indexed else text
-        return text.replace("pi_", r"\pi_").replace(".", r" \cdot ")
-    if form == "unicode":
-        return text.replace("pi_", "π_").replace(".", "·")
-    return text
+        return text.replace(".", r" \cdot ")
+    return text.replace(".", "·") if form == "unicode" else text
 
 
 class _Text(StrPrinter):
@@ -198,6 +206,12 @@ class _Text(StrPrinter):
 
     def _print_Symbol(self, expr):
         return _name(expr.name, self._form)
+
+    def _print_Infinity(self, expr):
+        return "∞" if self._form == "unicode" else "inf"
+
+    def _print_NegativeInfinity(self, expr):
+        return f"-{self._print_Infinity(expr)}"
 
     def _print_Function(self, expr):
         name = _name(expr.func.__name__, self._form)

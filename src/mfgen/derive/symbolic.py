@@ -2,7 +2,7 @@
 
 `jax.make_jaxpr` gives the primitive operations of any `L(t, x, v)`, also of one that a user wrote;
 each operation has a rule on arrays of expressions (`mfgen.derive.symbol_rules`), and jitted calls
-and functions with custom derivatives are opened. What has no rule - a network, an eigenvalue, a
+and functions with custom derivatives are opened, and both sides of a choice. What has no rule - a network, an eigenvalue, a
 call of foreign code - gives an undefined function of the same arguments and a sentence that says
 why. The program is traced in double precision, so that 0.7 is 7/10.
 """
@@ -17,8 +17,9 @@ import numpy as np
 import sympy as sp
 
 from mfgen.derive.symbol_deadline import within
+from mfgen.derive.symbol_moves import OpaqueError, kind
 from mfgen.derive.symbol_number import numbers
-from mfgen.derive.symbol_rules import OpaqueError, apply
+from mfgen.derive.symbol_rules import apply, as_number, choice
 from mfgen.math.program import body
 
 _SECONDS = 4.0
@@ -26,6 +27,14 @@ _ENTRIES = 1000  # of one array of the program
 _OPERATIONS = 150  # of one formula that is still shown
 
 _PARTS = 2000  # of the expressions of one array
+
+# Whose program is that of the call itself: a `reduce` has a program too, for two entries.
+_CALLS = frozenset(
+    [
+        *("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"),
+        *("custom_vjp_call_jaxpr", "remat", "remat2", "checkpoint", "composite"),
+    ]
+)
 
 Symbols = sp.Symbol | Sequence[sp.Symbol]
 
@@ -65,7 +74,7 @@ def formula(name: str, function: Callable, *arguments: Symbols, size: int = 0) -
     """
     reason = "it is too long to be written out"
     try:
-        found = within(_SECONDS, lambda: _interpreted(function, arguments))
+        found = within(_SECONDS, lambda: _interpreted(function, arguments, size))
     except _TooLongError:
         found = None
     except Exception as error:  # the function is the user's: anything may go wrong in it
@@ -85,7 +94,7 @@ def _undefined(name: str, arguments: Sequence[sp.Symbol], size: int) -> np.ndarr
     return _array(functions, (size,))
 
 
-def _interpreted(function: Callable, arguments: Sequence[Symbols]) -> np.ndarray:
+def _interpreted(function: Callable, arguments: Sequence[Symbols], size: int) -> np.ndarray:
     with jax.enable_x64(True):
         shapes = [() if isinstance(a, sp.Symbol) else (len(a),) for a in arguments]
         avals = [jax.ShapeDtypeStruct(shape, jnp.float64) for shape in shapes]
@@ -95,10 +104,14 @@ def _interpreted(function: Callable, arguments: Sequence[Symbols]) -> np.ndarray
         outputs = _run(closed, values)
     if len(outputs) != 1:
         raise OpaqueError(f"a function with {len(outputs)} outputs")
-    entries = outputs[0].reshape(-1)
-    if sum(entry.count_ops() for entry in entries) > _OPERATIONS * max(1, len(entries)):
+    (output,) = outputs
+    if output.size != max(size, 1) or bool(output.ndim) != bool(size):
+        raise OpaqueError(f"an output of shape {output.shape}")
+    if kind(closed.jaxpr.outvars[0]) == "truth":
+        output = np.vectorize(as_number, otypes=[object])(output)
+    if sum(entry.count_ops() for entry in output.reshape(-1)) > _OPERATIONS * output.size:
         raise _TooLongError
-    return outputs[0]
+    return output
 
 
 def _run(closed: jex.ClosedJaxpr, values: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -124,14 +137,15 @@ def _run(closed: jex.ClosedJaxpr, values: Sequence[np.ndarray]) -> list[np.ndarr
 def _step(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
     name = equation.primitive.name
     inner = body(equation)
-    if inner is not None and name not in ("scan", "while", "cond"):
+    if inner is not None and name in _CALLS:
         return _run(inner, values[len(values) - len(inner.jaxpr.invars) :])
     if name == "cond":
         which, *given = values
-        chosen: Any = which[()]
         branches = [_run(branch, given) for branch in equation.params["branches"]]
-        if chosen.is_Integer:
-            return branches[int(chosen)]
+        kinds = [kind(output) for output in equation.outvars]
+        return [
+            choice(which[()], cases, of) for cases, of in zip(zip(*branches), kinds, strict=True)
+        ]
     return apply(equation, values)
 
 

@@ -76,3 +76,9 @@ def answer(
     """An item; `holds` is `None` where nobody knows, and a repair is kept where it fails."""
     status = {True: Verdict.HOLDS, False: Verdict.FAILS, None: Verdict.UNKNOWN}[holds]
     return Item(name, status, evidence, reference, repair if holds is False else "")
+
+
+def words(error: Exception) -> str:
+    """What an error says: of one out of a compiled program the sentence, without its stack."""
+    said = str(error).split("EquinoxRuntimeError: ")[-1].split("\n\n---")[0]
+    return " ".join(said.split())[:300]
