@@ -10,6 +10,7 @@ from mfgen.density.gaussian import Gaussian
 from mfgen.density.grid import cell_masses, nodal
 from mfgen.math.lattice import Lattice
 from mfgen.metrics.discrepancy import energy_distance
+from mfgen.problem import kernel as kernel_module
 from mfgen.problem.interaction import CrowdAversion, Pairwise
 from mfgen.problem.kernel import (
     AttractionRepulsion,
@@ -88,6 +89,33 @@ def test_the_mean_in_chunks_is_the_mean(key):
     both = pair_mean(kernel, (points, weights), (points[:700], weights[:700]))
     table = 1 / np.sqrt(1 + ((points[:, None] - points[None, :700]) ** 2).sum(-1) / 0.49)
     np.testing.assert_allclose(both, weights @ table @ weights[:700], rtol=1e-12)
+
+
+def test_every_derivative_of_the_mean_at_every_border_of_the_chunks(monkeypatch):
+    """Mapped over points and compiled together, beside the formulas of the Gaussian kernel."""
+    monkeypatch.setattr(kernel_module, "_PARTICLES", 8)
+    drawn = np.random.default_rng(0).normal(size=(28, 2))
+    single, double, at = np.float32, np.float64, drawn[25:]
+    clouds = [(8, double), (9, single), (16, double), (17, single)]
+
+    def derivatives(size, dtype):
+        cloud, xs = jnp.asarray(drawn[:size], dtype), jnp.asarray(at, dtype)
+        weights = jnp.full(size, 1 / size, dtype)
+        mean = lambda x: kernel_mean(GaussianKernel(1.0), x, cloud, weights)
+        total = lambda xs: jnp.mean(jax.vmap(mean)(xs))
+        forward = jax.jvp(jax.grad(total), (xs,), (jnp.ones_like(xs),))
+        return jax.vmap(mean)(xs), *forward, jax.vmap(jax.hessian(mean))(xs)
+
+    every = jax.jit(lambda: [derivatives(*cloud) for cloud in clouds])()
+    for (size, dtype), found in zip(clouds, every, strict=True):
+        z = at[:, None] - drawn[:size]
+        k = np.exp(-0.5 * np.sum(z**2, -1)) / size
+        hessian = np.einsum("ij,ija,ijb->iab", k, z, z) - np.sum(k, 1)[:, None, None] * np.eye(2)
+        gradient = -np.einsum("ij,ija->ia", k, z) / 3
+        exact = np.sum(k, 1), gradient, hessian.sum(-1) / 3, hessian
+        for got, right in zip(found, exact, strict=True):
+            assert got.dtype == dtype
+            np.testing.assert_allclose(got, right, atol=2e-6 if dtype == single else 1e-13)
 
 
 def test_ten_thousand_particles_fit_in_a_gigabyte():

@@ -168,7 +168,7 @@ def kernel_mean(kernel: Kernel, x: State, points: Batch, weights: Weights) -> Sc
     chunks = jax.tree.map(
         lambda leaf: leaf[:whole].reshape(-1, _PARTICLES, *leaf.shape[1:]), (points, weights)
     )
-    again = jax.checkpoint(mean)
+    again = jax.checkpoint(mean, prevent_cse=False)  # which a scan makes needless
     step = lambda total, chunk: (total + again(*chunk), None)
     # What is left over comes first: it makes a start of the right type.
     return jax.lax.scan(step, mean(points[whole:], weights[whole:]), chunks)[0]
