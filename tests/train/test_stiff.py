@@ -80,7 +80,7 @@ def test_inverse_errors_keep_their_times():
 
 
 def test_a_training_that_does_not_arrive_names_the_limit_and_the_checkpoint(tmp_path):
-    game = flows.flow_game(REFERENCE, mg.Kinetic())
+    game = flows.flow_game(REFERENCE, mg.NoCost())
     model = mg.ControlField(Line(jnp.asarray(1.0)))
     paths = mg.Paths(mg.Adaptive(1e-5, max_steps=50))
     objective = mg.PathLikelihood(paths)
