@@ -198,7 +198,7 @@ def test_counts_of_numpy_are_counts_and_truth_values_are_none(name):
     for a, b in zip(plain, found, strict=True):
         assert np.shape(a) == np.shape(b)
     for wrong in (True, 0):
-        with pytest.raises(ValueError, match=rf"= {wrong}, expected"):
+        with pytest.raises(ValueError, match=rf"= {wrong}.* expected"):
             COUNTS[name](wrong)
 
 

@@ -54,3 +54,9 @@ def test_refuses_unpaired_numbers():
         one_shot_error([1.0, 2.0], [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="pass one number per sample"):
         compare([1.0], [1.0])
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_refuses_points_whose_squares_single_precision_does_not_hold(scale):
+    with pytest.raises(ValueError, match=r"`energy_distance` got points .* in other units"):
+        energy_distance(scale * POINTS, scale * POINTS + scale)

@@ -83,23 +83,23 @@ class Standardise:
 
     def apply(self, samples: Given) -> Samples:
         """Map samples `[n, dim]` from original to standardised units."""
-        samples = entry.given(samples, "`Standardise` got samples with")
-        mean = self.mean.astype(samples.dtype)
+        points = entry.given(samples, "`Standardise` got samples with")
+        mean = self.mean.astype(points.dtype)
         rest = self.mean - mean
-        centred = (samples - mean[None, :]) - self._as(rest, samples)
-        return centred / self._as(self.scale, samples)
+        centred = (points - mean[None, :]) - self._as(rest, points)
+        return centred / self._as(self.scale, points)
 
     def invert(self, samples: Given) -> Samples:
         """Map samples `[n, dim]` from standardised to original units.
 
         Those that their own precision does not resolve there come as float64, in NumPy.
         """
-        samples = entry.given(samples, "`Standardise` got samples with")
-        eps, tiny = (float(getattr(jnp.finfo(samples.dtype), name)) for name in ("eps", "tiny"))
+        points = entry.given(samples, "`Standardise` got samples with")
+        eps, tiny = (float(getattr(jnp.finfo(points.dtype), name)) for name in ("eps", "tiny"))
         coarse = np.abs(self.mean) * eps * entry.STEPS > self.scale
         if coarse.any() or (self.scale < tiny / eps).any():
-            samples = np.asarray(samples, np.float64)
-        return samples * self._as(self.scale, samples) + self._as(self.mean, samples)
+            points = np.asarray(points, np.float64)
+        return points * self._as(self.scale, points) + self._as(self.mean, points)
 
     def outside(self, samples: Samples, *, deviations: float = 20.0) -> "Outside":
         """Count the samples that are far from those of the fit, coordinate by coordinate.

@@ -32,14 +32,14 @@ class Empirical(AbstractDensity):
     points: Batch
 
     def __init__(self, points: Values):
-        points = entry.given(points, "`Empirical` got points with")
-        if points.ndim != 2 or points.size == 0:
+        given = entry.given(points, "`Empirical` got points with")
+        if given.ndim != 2 or given.size == 0:
             raise ValueError(
-                f"`Empirical` got points of shape {points.shape}, expected [n, dim]: "
+                f"`Empirical` got points of shape {given.shape}, expected [n, dim]: "
                 "pass a non-empty matrix with one row for each point."
             )
-        points = entry.single(points, "`Empirical` got points with")
-        self.points = points.astype(jnp.result_type(float))
+        given = entry.single(given, "`Empirical` got points with")
+        self.points = given.astype(jnp.result_type(float))
         if not isinstance(self.points, Tracer) and not np.isfinite(self.points).all():
             raise ValueError(
                 "`Empirical` got points that are NaN or infinite, expected finite ones: drop them."

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 # Steps of the working precision that a deviation has at least, as where the mean of the points is
 # 2e5 deviations from zero or less: rounding adds a part 1e-4 to a variance then.
@@ -44,16 +44,16 @@ def real(values: Any, said: str) -> Any:
     if isinstance(array, Tracer):
         return array
     kind, dtype = array.dtype.kind, array.dtype
-    if kind in "iub" or jax.dtypes.issubdtype(dtype, np.integer):
+    if kind in "iub" or jnp.issubdtype(dtype, np.integer):
         small = kind == "b" or dtype.itemsize < 4 or _largest(array) <= _EXACT
         return array.astype(np.float32 if small else np.float64)
-    if not jax.dtypes.issubdtype(dtype, np.floating):
+    if not jnp.issubdtype(dtype, np.floating):
         raise ValueError(
             f"{said} dtype {dtype}, expected real numbers: convert it with `.astype(float)` and "
             "leave out columns of text or objects."
         )
-    wanted = np.float32 if dtype.itemsize < 4 else np.float64
-    return array if dtype in (np.float32, np.float64) and dtype.isnative else _cast(array, wanted)
+    wanted = np.float32 if dtype.itemsize <= 4 else np.float64
+    return array.astype(wanted, copy=False)
 
 
 def given(values: Any, said: str) -> Any:
@@ -183,10 +183,6 @@ def _read(values: Any, said: str) -> Any:
             "with `.filled(...)`."
         )
     return np.asarray(array)
-
-
-def _cast(array: np.ndarray, dtype: type) -> Float[np.ndarray, "..."]:
-    return array.astype(dtype)
 
 
 def _largest(array: np.ndarray) -> float:

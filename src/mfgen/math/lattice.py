@@ -48,8 +48,7 @@ class Lattice(eqx.Module):
         sides = np.asarray(box, float)
         sides = sides[None] if sides.ndim == 1 else sides
         self.box = tuple((float(low), float(high)) for low, high in _intervals(sides))
-        one = np.ndim(points) == 0
-        counts = (points,) * len(self.box) if one else tuple(points)
+        counts = np.ravel(points).tolist() * (len(self.box) if np.ndim(points) == 0 else 1)
         self.points = tuple(count("Lattice", "points", n) for n in counts)
         self.boundary = boundary
         if len(self.points) != len(self.box):

@@ -12,6 +12,7 @@ from mfgen._types import Given
 from mfgen.math import entry
 
 Points = Float[np.ndarray, "n dim"]
+_LEAST = 1e-18
 # One number per sample, per seed or per bandwidth.
 Numbers = Given
 
@@ -52,6 +53,13 @@ def samples(owner: str, least: int, **named: Given) -> list[Float[np.ndarray, "_
         raise ValueError(
             f"`{owner}` got points of dimension {dims}, expected one dimension: "
             "compare samples of the same space."
+        )
+    centre = arrays[0].mean(axis=0)
+    size = max(float(np.abs(array - centre).max()) for array in arrays)
+    if size > 0 and not _LEAST < size < 1 / _LEAST:
+        raise ValueError(
+            f"`{owner}` got points that lie up to {size:.3g} apart, expected between {_LEAST} and "
+            f"{1 / _LEAST}, whose squares single precision holds: express them in other units."
         )
     return arrays
 

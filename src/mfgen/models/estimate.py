@@ -23,7 +23,7 @@ import numpy as np
 
 from mfgen._types import Count, Given, Key
 from mfgen.data.validate import check_samples
-from mfgen.math.count import count
+from mfgen.math.count import count, whole
 from mfgen.models import heldout, mixing
 from mfgen.models.bandwidth import BANDWIDTHS, Bandwidths, best_bandwidth, correlated, isotropic
 from mfgen.models.heldout import Points
@@ -168,13 +168,13 @@ def _counts(components: Count | None, shape: tuple[int, ...], train: int) -> tup
     if components is None:
         many = mixing.MANY if shape[1] == _PLANE and shape[0] >= _MANY else ()
         return tuple(count for count in (*mixing.COUNTS, *many) if count <= max(train // 2, 1))
-    components = count("mixture_estimate", "components", components)
-    if components > train:
+    number = whole(components)
+    if number is None or not 1 <= number <= train:
         raise ValueError(
             f"`mixture_estimate` got components = {components} for {train} samples to fit them to, "
             "expected between 1 and as many: pass fewer components."
         )
-    return (components,)
+    return (number,)
 
 
 def _floats(values: np.ndarray):

@@ -21,7 +21,7 @@ from mfgen._types import Count, Given, Key, Scalar, State, Time
 from mfgen.data.validate import check_samples
 from mfgen.density.gaussian import GaussianMixture
 from mfgen.math import entry
-from mfgen.math.count import count
+from mfgen.math.count import whole
 from mfgen.models.base import AbstractNormalised
 from mfgen.models.precondition import precondition
 from mfgen.models.spectral import SpectralPotential
@@ -113,21 +113,21 @@ def kernel_potential(
         ValueError: for bad data, or a number of components out of range.
     """
     points = jnp.asarray(check_samples(data, name="data"))
-    components = count("kernel_potential", "components", components)
-    if components > points.shape[0]:
+    number = whole(components)
+    if number is None or not 1 <= number <= points.shape[0]:
         raise ValueError(
             f"`kernel_potential` got components = {components} for {points.shape[0]} samples, "
             "expected between 1 and the number of samples: pass fewer components."
         )
     scaling = precondition(game)
     dim = points.shape[1]
-    scale = scaling.spread * components ** (-1.0 / dim)
+    scale = scaling.spread * number ** (-1.0 / dim)
     return KernelPotential(
         scaling.noising,
-        jnp.zeros(components),
-        _spread_out(points, components, key),
-        jnp.full((components, dim), jnp.log(scale)),
-        jnp.zeros((components, dim, dim)) if full else None,
+        jnp.zeros(number),
+        _spread_out(points, number, key),
+        jnp.full((number, dim), jnp.log(scale)),
+        jnp.zeros((number, dim, dim)) if full else None,
     )
 
 
