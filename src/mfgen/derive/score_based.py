@@ -195,7 +195,7 @@ def _end_misfit(game: MFG, named: bool) -> str | None:
 def _end_gap(game: MFG, target: AbstractEvaluable) -> float:
     _, x, _ = _probes(game.dynamics, target.dim)
     mean, covariance = target.moments()
-    x = mean + jnp.sqrt(jnp.trace(covariance) / target.dim) * x
+    x = mean[None, :] + jnp.sqrt(jnp.trace(covariance) / target.dim) * x
     wanted = -jax.vmap(target.log_density)(x)
     found = jax.vmap(lambda x: game.terminal.variation(None, x))(x)
     # Of two that are infinite at one place nothing is known there.
