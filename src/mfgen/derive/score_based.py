@@ -34,7 +34,14 @@ from mfgen.derive.hamiltonian import hamiltonian
 from mfgen.math.host import in_double
 from mfgen.problem.cost import ScoreLagrangian
 from mfgen.problem.dynamics import AbstractDynamics
-from mfgen.problem.functional import AbstractFunctional, CrossEntropy, Scaled, Sum, Zero
+from mfgen.problem.functional import (
+    AbstractFunctional,
+    CrossEntropy,
+    Number,
+    Scaled,
+    Sum,
+    Zero,
+)
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal
 
@@ -213,7 +220,9 @@ def _unlinear(game: MFG) -> float:
     return 0.0 if bool(jnp.any(seen != jnp.mean(seen))) else np.inf
 
 
-def _terms(functional: AbstractFunctional, weight=1.0) -> Iterator[tuple]:
+def _terms(
+    functional: AbstractFunctional, weight: Number = 1.0
+) -> Iterator[tuple[Number, AbstractFunctional]]:
     """The functionals that a cost is the weighted sum of, without those that are zero."""
     if type(functional) is Sum:
         for term in functional.terms:
