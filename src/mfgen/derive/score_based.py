@@ -217,7 +217,8 @@ def _unlinear(game: MFG) -> float:
     _, x, _ = _probes(game.dynamics, _dimension(game))
     found = jax.vmap(lambda x: game.terminal.variation(None, x))(x)
     seen = found[jnp.isfinite(found)]
-    return 0.0 if bool(jnp.any(seen != jnp.mean(seen))) else np.inf
+    varies = seen.size and jnp.max(seen) - jnp.min(seen) > _SAME * jnp.max(jnp.abs(seen))
+    return 0.0 if bool(varies) else np.inf
 
 
 def _terms(

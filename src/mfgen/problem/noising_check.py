@@ -15,6 +15,7 @@ eps S, it moves the logarithm of the noise ratio by
 which for small ratios is the error of every log-density and score there, per coordinate.
 """
 
+import functools
 import math
 
 import jax
@@ -96,7 +97,10 @@ def check_resolved(noising: AbstractNoising, dtype: np.dtype, owner: str) -> Non
     """
     if _traced(noising) or noising.start > _SHORT * noising.horizon:
         return
-    found = in_double(_carried, noising, dtype)
+    try:
+        found = _known(noising, dtype)
+    except TypeError:  # a noising that holds arrays has no hash
+        found = in_double(_carried, noising, dtype)
     if found is None:
         return
     smallest, high = found
@@ -108,6 +112,11 @@ def check_resolved(noising: AbstractNoising, dtype: np.dtype, owner: str) -> Non
         f"pass smallest_ratio={carried:.3g}, or work with float64: "
         'jax.config.update("jax_enable_x64", True).'
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _known(noising: AbstractNoising, dtype: np.dtype) -> tuple[float, float] | None:
+    return in_double(_carried, noising, dtype)
 
 
 def _carried(noising: AbstractNoising, dtype: np.dtype) -> tuple[float, float] | None:
