@@ -91,7 +91,7 @@ class Tilted(CrossEntropy):
 
 
 Tilted.__name__ = "CrossEntropy"
-ScoreLike = type("ScoreLagrangian", (Quartic,), {"__module__": __name__})
+ScoreLike = type("ScoreLagrangian", (Kinetic,), {"__module__": __name__})
 
 
 class Change(NamedTuple):
@@ -126,7 +126,7 @@ CHANGES = {
     "no divergence": Change(lambda: changed(lagrangian=Kinetic(1.0)), "Lagrangian `Kinetic`"),
     "quartic": Change(lambda: changed(lagrangian=Quartic(REVERSED)), "Lagrangian `Quartic`"),
     "same name": Change(
-        lambda: changed(lagrangian=ScoreLike(REVERSED)), "Lagrangian `ScoreLagrangian`"
+        lambda: changed(lagrangian=ScoreLike(1.1)), "Lagrangian `ScoreLagrangian`"
     ),
     "potential": Change(
         lambda: changed(lagrangian=WithPotential(GAME.lagrangian, lambda t, x: x @ x)),

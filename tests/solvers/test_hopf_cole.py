@@ -11,7 +11,7 @@ from mfgen.density.toy import checkerboard
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.cost import Kinetic, Relativistic, WithPotential
 from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL, Linear
+from mfgen.problem.functional import KL, AbstractFunctional, Linear
 from mfgen.problem.game import MFG
 from mfgen.problem.interaction import CrowdAversion
 from mfgen.solvers.base import Status
@@ -152,3 +152,20 @@ def test_a_target_that_is_zero_somewhere_is_refused():
     )
     with pytest.raises(ValueError, match="positive everywhere"):
         HopfCole(((-5.0, 5.0),) * 2, 40, steps=8).solve(flat)
+
+
+class Correlated(AbstractFunctional):
+    """Its first variation sees how two coordinates vary together, and neither by itself."""
+
+    def value(self, rho):
+        return 0.5 * jnp.square(rho.moments()[1][0, 1])
+
+    def variation(self, rho, x):
+        return rho.moments()[1][0, 1] * x[0] * x[1]
+
+
+@pytest.mark.parametrize("role", ["terminal", "interaction"])
+def test_a_coupling_that_uncorrelated_populations_do_not_show_is_refused(role):
+    coupled = game(initial=Gaussian([0.0, 0.0], 0.3), **{role: Correlated()})
+    with pytest.raises(ValueError, match=f"{role} cost that depends on the population"):
+        HopfCole(box=[(-3, 3), (-3, 3)], points=24, steps=6).solve(coupled)

@@ -34,7 +34,14 @@ from mfgen.derive.hamiltonian import hamiltonian
 from mfgen.math.host import in_double
 from mfgen.problem.cost import ScoreLagrangian
 from mfgen.problem.dynamics import AbstractDynamics
-from mfgen.problem.functional import AbstractFunctional, CrossEntropy, Scaled, Sum, Zero
+from mfgen.problem.functional import (
+    AbstractFunctional,
+    CrossEntropy,
+    Number,
+    Scaled,
+    Sum,
+    Zero,
+)
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal
 
@@ -195,7 +202,7 @@ def _end_misfit(game: MFG, named: bool) -> str | None:
 def _end_gap(game: MFG, target: AbstractEvaluable) -> float:
     _, x, _ = _probes(game.dynamics, target.dim)
     mean, covariance = target.moments()
-    x = mean + jnp.sqrt(jnp.trace(covariance) / target.dim) * x
+    x = mean[None, :] + jnp.sqrt(jnp.trace(covariance) / target.dim) * x
     wanted = -jax.vmap(target.log_density)(x)
     found = jax.vmap(lambda x: game.terminal.variation(None, x))(x)
     # Of two that are infinite at one place nothing is known there.
@@ -210,10 +217,13 @@ def _unlinear(game: MFG) -> float:
     _, x, _ = _probes(game.dynamics, _dimension(game))
     found = jax.vmap(lambda x: game.terminal.variation(None, x))(x)
     seen = found[jnp.isfinite(found)]
-    return 0.0 if bool(jnp.any(seen != jnp.mean(seen))) else np.inf
+    varies = seen.size and jnp.max(seen) - jnp.min(seen) > _SAME * jnp.max(jnp.abs(seen))
+    return 0.0 if bool(varies) else np.inf
 
 
-def _terms(functional: AbstractFunctional, weight=1.0) -> Iterator[tuple]:
+def _terms(
+    functional: AbstractFunctional, weight: Number = 1.0
+) -> Iterator[tuple[Number, AbstractFunctional]]:
     """The functionals that a cost is the weighted sum of, without those that are zero."""
     if type(functional) is Sum:
         for term in functional.terms:

@@ -37,12 +37,13 @@ _SAME_NOISE = (
 
 
 def plain(value: Any) -> Any:
-    """A number held by an array without axes, as a number; anything else as it is.
+    """A number held by an array without axes, as a number; other arrays as tuples, to be refused.
 
     Numbers that a compiled program depends on are compared and hashed, which arrays cannot be.
     """
-    held = isinstance(value, jax.Array | np.ndarray | np.generic) and not isinstance(value, Tracer)
-    return value.item() if held and value.ndim == 0 else value
+    if isinstance(value, Tracer) or not isinstance(value, jax.Array | np.ndarray | np.generic):
+        return value
+    return value.item() if value.ndim == 0 else tuple(np.asarray(value).tolist())
 
 
 def positive(owner: str, name: str, value: float) -> None:

@@ -24,7 +24,6 @@ References:
 """
 
 import math
-from abc import abstractmethod
 
 import equinox as eqx
 import jax
@@ -32,50 +31,8 @@ import jax.numpy as jnp
 
 from mfgen._types import Scalar, State, Time
 from mfgen.problem.dynamics import AbstractDynamics, Gain, check_number, plain, positive
+from mfgen.problem.noising_base import AbstractNoising as AbstractNoising
 from mfgen.problem.noising_check import check_consistent, check_resolved
-
-
-class AbstractNoising(AbstractDynamics):
-    """A linear noising process with kernel Y_s = signal(s) y_0 + noise(s) eps.
-
-    To add one, give `signal`, `noise`, `rate`, `diffusion`, `ratio` and its inverse `time`, and
-    the interval [start, horizon] of noising times on which it is used.
-    """
-
-    @property
-    @abstractmethod
-    def start(self) -> float:
-        """The smallest noising time in use, where the game stops."""
-
-    @abstractmethod
-    def signal(self, s: Time) -> Scalar:
-        """alpha(s), the factor that multiplies the data."""
-
-    @abstractmethod
-    def noise(self, s: Time) -> Scalar:
-        """sigma(s), the standard deviation of the added noise."""
-
-    @abstractmethod
-    def ratio(self, s: Time) -> Scalar:
-        """kappa(s) = noise(s) / signal(s), increasing in s."""
-
-    @abstractmethod
-    def time(self, ratio: Time) -> Scalar:
-        """The noising time s at which `ratio(s)` has the given value."""
-
-    @abstractmethod
-    def rate(self, s: Time) -> Scalar:
-        """r(s) of the linear drift r(s) y."""
-
-    @property
-    def deterministic(self) -> bool:
-        return False
-
-    def free(self, t: Time, x: State) -> State:
-        return self.rate(t) * x
-
-    def gain(self, t: Time) -> Gain:
-        return self.diffusion(t)
 
 
 class VP(AbstractNoising):

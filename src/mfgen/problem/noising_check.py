@@ -15,8 +15,8 @@ eps S, it moves the logarithm of the noise ratio by
 which for small ratios is the error of every log-density and score there, per coordinate.
 """
 
+import functools
 import math
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,7 @@ import numpy as np
 from jax.core import Tracer
 
 from mfgen.math.host import in_double
-
-if TYPE_CHECKING:
-    from mfgen.problem.noising import AbstractNoising
+from mfgen.problem.noising_base import AbstractNoising
 
 _SAME = 1e-4  # relative, of two ways to give one process
 _LEVELS = 9  # noise levels at which they are compared
@@ -34,7 +32,7 @@ _RESOLVED = 2e-3  # error of log kappa that is accepted
 _SHORT = 1e-3  # where a noising starts later than this part of its time, rounding does no harm
 
 
-def check_consistent(noising: "AbstractNoising") -> None:
+def check_consistent(noising: AbstractNoising) -> None:
     """Refuses a noising whose kernel, equation and clock are not those of one process.
 
     Raises:
@@ -51,7 +49,7 @@ def check_consistent(noising: "AbstractNoising") -> None:
             )
 
 
-def _misfits(noising: "AbstractNoising") -> dict[str, np.ndarray]:
+def _misfits(noising: AbstractNoising) -> dict[str, np.ndarray]:
     """Differences and sizes of what should be equal, `[2, n]` each."""
     first, last = float(noising.start), float(noising.horizon)
     ratios = [float(noising.ratio(jnp.asarray(s))) for s in (first, last)]
@@ -67,7 +65,7 @@ def _misfits(noising: "AbstractNoising") -> dict[str, np.ndarray]:
     return {name: np.asarray(values) for name, values in _compared(noising, levels).items()}
 
 
-def _compared(noising: "AbstractNoising", levels: jax.Array) -> dict[str, jax.Array]:
+def _compared(noising: AbstractNoising, levels: jax.Array) -> dict[str, jax.Array]:
     """Differences and sizes of what should be equal, `[2, n]` each."""
 
     def at(level: jax.Array) -> dict[str, jax.Array]:
@@ -91,7 +89,7 @@ def _compared(noising: "AbstractNoising", levels: jax.Array) -> dict[str, jax.Ar
     return {name: jnp.moveaxis(values, 0, 1) for name, values in found.items()}
 
 
-def check_resolved(noising: "AbstractNoising", dtype: np.dtype, owner: str) -> None:
+def check_resolved(noising: AbstractNoising, dtype: np.dtype, owner: str) -> None:
     """Refuses, in the name of `owner`, a noise level below what numbers of this type resolve.
 
     Raises:
@@ -99,7 +97,10 @@ def check_resolved(noising: "AbstractNoising", dtype: np.dtype, owner: str) -> N
     """
     if _traced(noising) or noising.start > _SHORT * noising.horizon:
         return
-    found = in_double(_carried, noising, dtype)
+    try:
+        found = _known(noising, dtype)
+    except TypeError:  # a noising that holds arrays has no hash
+        found = in_double(_carried, noising, dtype)
     if found is None:
         return
     smallest, high = found
@@ -113,7 +114,12 @@ def check_resolved(noising: "AbstractNoising", dtype: np.dtype, owner: str) -> N
     )
 
 
-def _carried(noising: "AbstractNoising", dtype: np.dtype) -> tuple[float, float] | None:
+@functools.lru_cache(maxsize=64)
+def _known(noising: AbstractNoising, dtype: np.dtype) -> tuple[float, float] | None:
+    return in_double(_carried, noising, dtype)
+
+
+def _carried(noising: AbstractNoising, dtype: np.dtype) -> tuple[float, float] | None:
     """The smallest ratio, and the logarithm of the least one that is resolved; `None` if it is."""
     ends = noising.start, noising.horizon
     smallest, largest = (float(noising.ratio(jnp.asarray(s))) for s in ends)
@@ -127,7 +133,7 @@ def _carried(noising: "AbstractNoising", dtype: np.dtype) -> tuple[float, float]
     return smallest, high
 
 
-def _blur(noising: "AbstractNoising", ratio: float, dtype: np.dtype) -> float:
+def _blur(noising: AbstractNoising, ratio: float, dtype: np.dtype) -> float:
     """The error of log kappa where it is log `ratio`, by rounding the game time."""
     s = jnp.asarray(noising.time(jnp.asarray(ratio)))
     speed = 0.5 * float(jnp.square(noising.diffusion(s) / noising.noise(s)))
@@ -136,9 +142,9 @@ def _blur(noising: "AbstractNoising", ratio: float, dtype: np.dtype) -> float:
     return speed * 0.5 * float(jnp.finfo(dtype).eps) * 2.0 ** (math.ceil(math.log2(last)) - 1)
 
 
-def _traced(noising: "AbstractNoising") -> bool:
+def _traced(noising: AbstractNoising) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(noising))
 
 
-def _name(noising: "AbstractNoising") -> str:
+def _name(noising: AbstractNoising) -> str:
     return type(noising).__name__

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mfgen._types import Scalar, State, Time
+from mfgen._types import Scalar, State
 from mfgen.derive.hamiltonian import drift, optimal_control
 from mfgen.derive.residual import diffusivity
 from mfgen.problem.game import MFG
@@ -73,7 +73,7 @@ def residual(game: MFG, value, density) -> Residual:
 
 @eqx.filter_jit
 def _relative(game: MFG, value, density, times: Array, places: Array) -> Float[Array, "n 4"]:
-    def at(t: Time, z: State) -> Float[Array, "4"]:
+    def at(t: Scalar, z: State) -> Float[Array, "4"]:
         there = lambda t: density.mean(t) + jnp.sqrt(jnp.diag(density.covariance(t))) * z
         hjb = _ratio(*_hjb(game, value, density, t, there(t)))
         last = jnp.asarray(game.dynamics.horizon, t.dtype)
@@ -83,7 +83,7 @@ def _relative(game: MFG, value, density, times: Array, places: Array) -> Float[A
     return jax.vmap(at)(times, places)
 
 
-def _hjb(game: MFG, value, density, t: Time, x: State) -> tuple[Scalar, Scalar]:
+def _hjb(game: MFG, value, density, t: Scalar, x: State) -> tuple[Scalar, Scalar]:
     """The residual, and the sizes of its terms together."""
     hessian, slope, constant = value.hessian, value.slope, value.constant
     costate = hessian(t) @ x + slope(t)
@@ -114,7 +114,7 @@ def _last(game: MFG, value, density, x: State) -> tuple[Scalar, Scalar]:
     return u - wanted, size + jnp.abs(value.constant(horizon)) + jnp.abs(wanted)
 
 
-def _moving(game: MFG, value, density, t: Time) -> tuple[Scalar, Scalar]:
+def _moving(game: MFG, value, density, t: Scalar) -> tuple[Scalar, Scalar]:
     """How far mean and covariance move otherwise than the particles of the game."""
     b = lambda x: drift(game, t, x, value.hessian(t) @ x + value.slope(t))
     one = jnp.ones_like(t)
