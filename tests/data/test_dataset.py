@@ -66,5 +66,5 @@ def test_values_that_come_again_by_chance_are_no_copies():
         assert len(set(together(counts.astype(float)))) == 300
     copies = np.repeat(rng.integers(0, 50, (100, 4)), 3, axis=0).astype(float)
     assert len(set(together(copies))) == 100
-    assert shared(copies[:7], copies[3:]) == 7
+    assert shared(copies[:7], copies[3:]) == 4
     assert shared(np.array([[0.0], [1.0]]), np.array([[-0.0], [2.0]])) == 1

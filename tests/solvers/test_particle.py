@@ -138,20 +138,19 @@ def test_a_start_may_be_one_point_or_many_at_one_place():
     """Noise parts them; without noise Stein's and the blob's particles go up the density as one."""
     one, many = jnp.array([[2.0, 2.0]]), jnp.full((8, 2), 2.0)
     for start in (one, many):
-        chain = descend(LangevinFlow(TARGET), start, steps=20, step=0.01, key=KEY)
-        assert chain.points.shape == start.shape
+        chain = descend(LangevinFlow(TARGET), start, steps=3, step=0.01, key=KEY)
         assert jnp.all(jnp.isfinite(chain.points))
-        assert len(jnp.unique(chain.points[:, 0])) == len(start)
-        score = jax.grad(TARGET.log_density)(start[0])
-        for flow in (SteinFlow(TARGET), BlobFlow(TARGET)):
-            np.testing.assert_allclose(
-                flow.velocity(start, key=KEY), jnp.tile(score, (len(start), 1)), rtol=1e-5
-            )
-        found = descend(SteinFlow(TARGET), start, steps=300, step=0.05, key=KEY)
-        np.testing.assert_allclose(found.points, jnp.tile(TARGET.mean, (len(start), 1)), atol=1e-3)
-        assert found.rise < 1
-    drawn = descend(MMDFlow(TARGET.sample(40, key=KEY)), one, steps=50, step=0.05, key=KEY)
-    assert np.all(np.diff(drawn.energies) <= 1e-6)
+        assert len(np.unique(chain.points[:, 0])) == len(start)
+    score = jax.grad(TARGET.log_density)(one[0])
+    for flow, start in (
+        (SteinFlow(TARGET), one),
+        (SteinFlow(TARGET), many),
+        (BlobFlow(TARGET), many),
+    ):
+        velocity = flow.velocity(start, key=KEY)
+        np.testing.assert_allclose(velocity, jnp.tile(score, (len(start), 1)), rtol=1e-5)
+    drawn = descend(MMDFlow(TARGET.sample(40, key=KEY)), one, steps=4, step=0.05, every=1, key=KEY)
+    assert np.all(np.diff(drawn.energies) < 0)
     assert np.isinf(drawn.standard_errors).all()
 
 
@@ -159,7 +158,7 @@ def test_the_width_of_stein_is_that_of_the_particles_that_are_apart(points):
     """More than half at one place: the median of the distances that are left."""
     repeated = jnp.concatenate([jnp.tile(points[:1], (60, 1)), points[1:20]])
     squares = np.sum((np.asarray(repeated)[:, None] - np.asarray(repeated)[None]) ** 2, axis=-1)
-    width = np.sqrt(0.5 * np.median(squares[squares > 0]) / np.log(len(repeated)))
+    width = float(np.sqrt(0.5 * np.median(squares[squares > 0]) / np.log(len(repeated))))
     np.testing.assert_allclose(
         SteinFlow(TARGET).velocity(repeated, key=KEY),
         SteinFlow(TARGET, width).velocity(repeated, key=KEY),
