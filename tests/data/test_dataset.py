@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mfgen.data.dataset import partition, standardised
+from mfgen.data.repeats import shared, together
 
 
 def test_partition_covers_every_index_once():
@@ -41,3 +42,29 @@ def test_scaling_sees_the_training_part_only():
     np.testing.assert_allclose(data.scaling.invert(data.test), test, rtol=1e-4)
     assert (data.dim, data.columns, data.train.dtype) == (2, ("x0", "x1"), np.float32)
     np.testing.assert_array_equal(data.labels.test, labels[2])
+
+
+def test_equal_rows_are_kept_in_one_part():
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(np.repeat(rng.normal(size=(50, 3)), 4, axis=0))
+    groups = together(rows)
+    parts = partition(200, (0.2, 0.1), groups=groups)
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(200))
+    assert [len(part) for part in parts] == [140, 40, 20]
+    found = [set(groups[part]) for part in parts]
+    assert len(set.union(*found)) == sum(map(len, found)) == 50
+    with pytest.raises(ValueError, match="2 distinct samples among 8"):
+        partition(8, (0.2, 0.1), groups=np.arange(8) % 2)
+    alone = partition(101, (0.2, 0.1), seed=3, groups=np.arange(101))
+    for part, expected in zip(alone, partition(101, (0.2, 0.1), seed=3), strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_values_that_come_again_by_chance_are_no_copies():
+    rng = np.random.default_rng(0)
+    for counts in (rng.integers(0, 9, (300, 1)), rng.integers(0, 5, (300, 3))):
+        assert len(set(together(counts.astype(float)))) == 300
+    copies = np.repeat(rng.integers(0, 50, (100, 4)), 3, axis=0).astype(float)
+    assert len(set(together(copies))) == 100
+    assert shared(copies[:7], copies[3:]) == 4
+    assert shared(np.array([[0.0], [1.0]]), np.array([[-0.0], [2.0]])) == 1

@@ -72,6 +72,14 @@ def test_ties_are_dequantised_unless_told_otherwise(tmp_path):
     assert len(np.unique(raw.train)) < raw.train.size
 
 
+def test_copies_of_a_row_are_in_one_part_although_noise_parts_them(tmp_path):
+    path = tmp_path / "copies.npy"
+    np.save(path, np.repeat(SAMPLES, 4, axis=0))
+    data = table(path, fractions=(0.25, 0.25))
+    near = [np.round(part, 1) for part in map(data.scaling.invert, (data.train, data.test))]
+    assert not set(map(tuple, near[0])) & set(map(tuple, near[1]))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -10,9 +10,10 @@ from sklearn.neighbors import KernelDensity
 from mfgen.density.gaussian import Gaussian
 from mfgen.derive.residual import hjb
 from mfgen.metrics.equation import hjb_error
-from mfgen.models import heldout
+from mfgen.models import heldout, mixing
 from mfgen.models.bandwidth import best_bandwidth, correlated, isotropic
 from mfgen.models.estimate import kernel_estimate, mixture_estimate
+from mfgen.models.proximal_kernel import _chosen
 from mfgen.models.smoothed import SmoothedPotential
 from mfgen.problem.noising import VP
 from mfgen.simulate.likelihood import log_prob
@@ -86,6 +87,73 @@ def test_every_point_is_held_out_once_or_few_are():
     assert [len(part.train) for part in few] == [15] * 4
     (one,) = heldout.holdout(points, np.random.default_rng(0), fraction=0.1, most=10)
     assert (len(one.train), len(one.held_out)) == (9, 1)
+
+
+REPEATED = np.repeat(np.random.default_rng(0).normal(size=(60, 2)), 5, axis=0)
+
+
+def test_equal_rows_are_on_one_side_of_every_split():
+    points = np.random.default_rng(1).permutation(REPEATED)
+    splits = heldout.folds(points, 5, np.random.default_rng(0), judged=300)
+    splits += heldout.holdout(points, np.random.default_rng(0), fraction=0.1, most=200)
+    for train, held_out in splits:
+        assert not set(map(tuple, train)) & set(map(tuple, held_out))
+    assert sum(len(split.held_out) for split in splits[:5]) == 300
+    found = best_bandwidth(splits[:5], isotropic, [0.01, 0.1, 1.0])
+    plain = heldout.folds(REPEATED[::5], 5, np.random.default_rng(0), judged=60)
+    alone = best_bandwidth(plain, isotropic, [0.01, 0.1, 1.0])
+    assert abs(np.log(found.value / alone.value)) < 0.3
+
+
+def test_estimates_of_repeated_rows_are_those_of_the_rows(game):
+    """Fresh points have -2.84 nats; estimates judged by their copies had -1000 and -88."""
+    fresh = np.random.default_rng(2).normal(size=(400, 2))
+    kernels = kernel_estimate(game, REPEATED)
+    law = KernelDensity(bandwidth=float(jnp.sqrt(kernels.variances[0]))).fit(REPEATED)
+    assert law.score(fresh) / 400 > -3.3
+    mixture = mixture_estimate(game, REPEATED, key=jax.random.key(0)).mixture()
+    assert jnp.mean(jax.vmap(mixture.log_density)(jnp.asarray(fresh))) > -3.3
+    with pytest.raises(ValueError, match="got folds = 5 for 20 samples, 4 of them distinct"):
+        kernel_estimate(game, REPEATED[:20])
+
+
+def test_searches_go_on_beyond_the_ends_of_their_ranges(game):
+    """Half N(0, 1), half N(1000, 1): the deviation of all is 500 times that of the halves."""
+    rng = np.random.default_rng(0)
+    halves = rng.normal(size=(200, 2))
+    halves[100:] += 1000
+    splits = heldout.folds(halves, 4, np.random.default_rng(0), judged=200)
+    low, high = (best_bandwidth(splits, isotropic, h) for h in ([0.01, 0.1], [1e-6, 1e-5]))
+    assert low.inside
+    assert high.inside
+    assert np.log(low.value / high.value) == pytest.approx(0, abs=0.05)
+    chosen = mixing.search(splits_of(halves), (1, 2, 3), mixing.RIDGES, 0)
+    assert chosen.components == 2
+    assert chosen.ridge < 1e-5
+    reach, width = proximal_kernel_choice(splits_of(halves))
+    assert reach < 0.02
+    assert width < 0.01
+
+
+def splits_of(points):
+    standard = (points - points.mean(axis=0)) / points.std(axis=0)
+    return heldout.folds(standard, 4, np.random.default_rng(0), judged=200)
+
+
+def proximal_kernel_choice(splits):
+    return _chosen(splits, (0.03, 0.1, 0.3), (0.01, 0.03, 0.1))
+
+
+def test_the_most_components_are_warned_of(game, data):
+    with pytest.warns(UserWarning, match="with 3 components, the most that it tried"):
+        mixture_estimate(game, wide_ring(), key=jax.random.key(0), folds=2)
+
+
+def wide_ring():
+    angles = 2 * np.pi * np.array([0, 1 / 3, 2 / 3]).repeat(4)
+    return 10 * np.stack([np.cos(angles), np.sin(angles)], 1) + np.random.default_rng(0).normal(
+        size=(12, 2)
+    )
 
 
 def test_the_bandwidth_is_near_the_best_one_of_a_known_law():

@@ -4,9 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
+from mfgen.math.sinkhorn import NotConverged
 from mfgen.problem.transport import SinkhornDivergence, Wasserstein2
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -58,6 +61,57 @@ def test_particles_are_pulled_along_the_slope_of_the_variation(key):
     rho = Empirical(points)
     slopes = jax.jit(jax.vmap(jax.grad(lambda x: transport.variation(rho, x))))(points)
     np.testing.assert_allclose(12 * pulled, slopes, rtol=1e-6, atol=1e-9)
+
+
+def clouds(scale, offset, n=96, m=96, spread=1.0):
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(n, 2)) * spread + offset, rng.normal(size=(m, 2))
+    with jax.enable_x64(False):
+        laws = [Empirical(np.float32(scale * points)) for points in (x, y)]
+    # The best coupling of n and m points is a permutation once both are repeated.
+    n, m = np.lcm(n, m) // n, np.lcm(n, m) // m
+    table = 0.5 * cdist(np.repeat(x, n, axis=0), np.repeat(y, m, axis=0), "sqeuclidean")
+    return *laws, scale**2 * table[linear_sum_assignment(table)].mean()
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "size", "spread"),
+    [
+        (0.01, 0.5, 96, 1.0),
+        (1.0, 0.0, 96, 1.0),
+        (100.0, 0.5, 96, 1.0),
+        (1e4, 0.5, 96, 1.0),
+        (1.0, 300.0, 96, 1.0),
+        (1.0, 0.5, 96, 10.0),
+        (1.0, 0.5, 96, 0.02),
+        (100.0, 0.5, 48, 1.0),
+    ],
+)
+def test_defaults_are_near_the_exact_assignment_in_any_units(scale, offset, size, spread):
+    """In single precision; the entropy costs a part of the variance of the clouds."""
+    x, y, exact = clouds(scale, offset, m=size, spread=spread)
+    with jax.enable_x64(False):
+        found = float(Wasserstein2(y).value(x))
+        divergence = float(SinkhornDivergence(y).value(x))
+    assert exact * (1 - 1e-3) < found < exact + 0.02 * scale**2 * 2
+    assert divergence == pytest.approx(exact, rel=5e-3, abs=1e-3 * scale**2)
+
+
+def test_a_plan_that_does_not_arrive_is_an_error():
+    x, y, _ = clouds(1.0, 0.5)
+    for functional in (Wasserstein2(y, 1e-3, iterations=20), SinkhornDivergence(y, iterations=3)):
+        name = type(functional).__name__
+        with pytest.raises(NotConverged, match=f"`{name}` got a plan that misses .* of the mass"):
+            functional.value(x)
+        with pytest.raises(RuntimeError, match=f"`{name}` got a plan that misses more of the mass"):
+            jax.block_until_ready(jax.jit(lambda f=functional: f.variation(x, jnp.ones(2)))())
+
+
+def test_a_cloud_at_one_place_is_reached_by_all():
+    point = Empirical(jnp.full((5, 2), 3.0))
+    x, _, _ = clouds(1.0, 0.5)
+    mean = 0.5 * float(jnp.mean(jnp.sum((x.points - 3.0) ** 2, axis=1)))
+    assert float(Wasserstein2(point).value(x)) == pytest.approx(mean, rel=1e-5)
 
 
 def test_settings_that_make_no_sense_are_refused():

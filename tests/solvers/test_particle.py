@@ -132,3 +132,36 @@ def test_what_cannot_be_is_refused(points):
         descend(LangevinFlow(TARGET), points, steps=1, step=0.0, key=KEY)
     with pytest.raises(FloatingPointError, match=r"`descend` got particles .* after 50 steps"):
         descend(LangevinFlow(TARGET), points, steps=50, step=1e4, key=KEY)
+
+
+def test_a_start_may_be_one_point_or_many_at_one_place():
+    """Noise parts them; without noise Stein's and the blob's particles go up the density as one."""
+    one, many = jnp.array([[2.0, 2.0]]), jnp.full((8, 2), 2.0)
+    for start in (one, many):
+        chain = descend(LangevinFlow(TARGET), start, steps=3, step=0.01, key=KEY)
+        assert jnp.all(jnp.isfinite(chain.points))
+        assert len(np.unique(chain.points[:, 0])) == len(start)
+    score = jax.grad(TARGET.log_density)(one[0])
+    for flow, start in (
+        (SteinFlow(TARGET), one),
+        (SteinFlow(TARGET), many),
+        (BlobFlow(TARGET), many),
+    ):
+        velocity = flow.velocity(start, key=KEY)
+        np.testing.assert_allclose(velocity, jnp.tile(score, (len(start), 1)), rtol=1e-5)
+    drawn = descend(MMDFlow(TARGET.sample(40, key=KEY)), one, steps=4, step=0.05, every=1, key=KEY)
+    assert np.all(np.diff(drawn.energies) < 0)
+    assert np.isinf(drawn.standard_errors).all()
+
+
+def test_the_width_of_stein_is_that_of_the_particles_that_are_apart(points):
+    """More than half at one place: the median of the distances that are left."""
+    repeated = jnp.concatenate([jnp.tile(points[:1], (60, 1)), points[1:20]])
+    squares = np.sum((np.asarray(repeated)[:, None] - np.asarray(repeated)[None]) ** 2, axis=-1)
+    width = float(np.sqrt(0.5 * np.median(squares[squares > 0]) / np.log(len(repeated))))
+    np.testing.assert_allclose(
+        SteinFlow(TARGET).velocity(repeated, key=KEY),
+        SteinFlow(TARGET, width).velocity(repeated, key=KEY),
+        rtol=1e-3,
+        atol=1e-4,
+    )

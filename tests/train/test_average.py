@@ -100,7 +100,7 @@ class Blind(AbstractObjective):
 def test_a_validation_that_is_not_finite_stops_the_run(game, network, data):
     """Rather than return the untrained model as the best."""
     with pytest.raises(NonFiniteError, match=r"term .validation. at step 10.*look for outliers"):
-        run(game, network, data, Blind(), steps=20, validation=data[:8])
+        run(game, network, data, Blind(), steps=20, validation=data[:8] + 0.01)
 
 
 def test_a_resumed_run_remembers_its_best_step(game, network, data, tmp_path):

@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from mfgen.density.toy import moons
+from mfgen.math.sinkhorn import NotConverged
 from mfgen.train.coupling import (
     EntropicTransport,
     ExactTransport,
@@ -126,6 +127,18 @@ def test_entropic_plan_has_its_marginals():
     table = jnp.sum(jnp.square(x[:, None] - z[None]), axis=-1)
     wide = EntropicTransport(1.0).plan(x, z)
     assert least_cost(x, z) < jnp.sum(plan * table) < jnp.sum(wide * table)
+
+
+def test_entropic_pairs_of_a_plan_that_does_not_arrive_are_an_error(key):
+    """Of data far from unit size the plan arrives; where it does not, no pairs are drawn."""
+    x, z = samples(64, 2)
+    wide = 30 * x + 500
+    assert cost(wide, EntropicTransport(0.5)(wide, z, key=key)) < 1.01 * least_cost(wide, z)
+    few = EntropicTransport(1e-3, iterations=5)
+    with pytest.raises(NotConverged, match="`EntropicTransport` got a plan that misses"):
+        few(x, z, key=key)
+    with pytest.raises(RuntimeError, match="pass a larger variance, more iterations"):
+        jax.block_until_ready(jax.jit(lambda x: few(x, z, key=key))(x))
 
 
 @pytest.mark.parametrize(

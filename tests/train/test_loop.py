@@ -127,11 +127,18 @@ def test_a_value_that_is_not_finite_stops_the_run(game, network, data, tmp_path)
     assert again.value.step == error.step
 
 
-def test_validation_returns_the_best_average(game, network, data):
+def test_rows_that_are_validation_and_data_are_warned_of(game, network, data, target):
+    held_out = jnp.concatenate([target.sample(5, key=jax.random.key(9)), data[40:43]])
+    with pytest.warns(UserWarning, match="`fit` got 3 of 8 rows of validation that are rows of da"):
+        run(game, network, data, steps=0, validation=held_out)
+
+
+def test_validation_returns_the_best_average(game, network, data, target):
     # A learning rate far too large after a good start: the last parameters are worse.
     rate = optax.piecewise_constant_schedule(5e-3, {60: 40.0})
     settings = {"optimiser": optax.adam(rate), "steps": 90, "average": 0.0}
-    model, history = run(game, network, data, validation=data[:128], **settings)
+    held_out = target.sample(128, key=jax.random.key(9))
+    model, history = run(game, network, data, validation=held_out, **settings)
     losses = [record.validation for record in history.records]
     assert history.best_step == history.records[int(np.argmin(losses))].step
     last, _ = run(game, network, data, **settings)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from mfgen.data.repeats import distinct
 from mfgen.data.scaling import Standardise
 
 Labels = Int[np.ndarray, "n"]
@@ -54,7 +55,11 @@ class Dataset:
 
 
 def partition(
-    count: int, fractions: tuple[float, float] = (0.1, 0.1), *, seed: int = 0
+    count: int,
+    fractions: tuple[float, float] = (0.1, 0.1),
+    *,
+    seed: int = 0,
+    groups: Int[np.ndarray, "n"] | None = None,
 ) -> list[np.ndarray]:
     """Return indices of the train, validation and test parts of a shuffled data set.
 
@@ -63,8 +68,10 @@ def partition(
     - `count`: number of samples.
     - `fractions`: of the validation and of the test part; a positive one gets a sample at least.
     - `seed`: of the shuffle.
+    - `groups`: `[count]`, a number for each sample; those of one number stay in one part, whose
+      size is the nearest to its fraction.
 
-    **Raises:** `ValueError` if fewer than two samples are left to train on.
+    **Raises:** `ValueError` if fewer than two samples, or groups, are left to train on.
     """
     sizes = [max(1, round(fraction * count)) if fraction > 0 else 0 for fraction in fractions]
     if min(fractions) < 0 or count - sum(sizes) < 2:
@@ -73,7 +80,22 @@ def partition(
             "to train on: pass more samples or smaller fractions."
         )
     order = np.random.default_rng(seed).permutation(count)
-    return np.split(order, [count - sum(sizes), count - sizes[1]])
+    cuts = [count - sum(sizes), count - sizes[1]]
+    if groups is None:
+        return np.split(order, cuts)
+    blocks = distinct(groups[order][:, None])
+    order, blocks = order[np.argsort(blocks, kind="stable")], np.sort(blocks)
+    edges = np.searchsorted(blocks, np.arange(blocks[-1] + 2))
+    first, second = (int(np.argmin(np.abs(edges - cut))) for cut in cuts)
+    second = min(second, len(edges) - 1 - (sizes[1] > 0))
+    first = min(first, second - (sizes[0] > 0))
+    if first < 2:
+        raise ValueError(
+            f"`partition` got {len(edges) - 1} distinct samples among {count} and fractions "
+            f"{fractions}, expected 2 of them left to train on: pass more samples or smaller "
+            "fractions."
+        )
+    return np.split(order, edges[[first, second]])
 
 
 def standardised(

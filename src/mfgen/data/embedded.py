@@ -17,6 +17,7 @@ import numpy as np
 
 from mfgen.data.dataset import Dataset, partition, standardised
 from mfgen.data.dequantise import dequantise, resolution
+from mfgen.data.repeats import together
 from mfgen.data.validate import check_samples
 
 
@@ -97,7 +98,7 @@ def _dataset(
     shared: bool = False,
 ) -> Dataset:
     noisy = dequantise(samples, width, rng=np.random.default_rng(seed))
-    parts = partition(len(noisy), seed=seed)
+    parts = partition(len(noisy), seed=seed, groups=together(samples))
     return standardised(
         name,
         [noisy[part] for part in parts],

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from mfgen.data.checksum import read_content
 from mfgen.data.dataset import Dataset, partition, standardised
 from mfgen.data.dequantise import dequantise, resolution
+from mfgen.data.repeats import distinct, together
 from mfgen.data.text import index_column, read_csv
 from mfgen.data.validate import check_finite, check_numbers, check_samples
 from mfgen.math.count import whole
@@ -44,6 +45,8 @@ def table(
     - `fractions`: of the validation and test parts.
     - `seed`: of the dequantisation and of the split.
 
+    Rows that repeat are kept in one part, unless values come again by chance, as counts do.
+
     **Raises:** `ValueError` for anything but a matrix of finite, varying numbers, and for a file
     that is damaged or has another digest.
     """
@@ -54,8 +57,10 @@ def table(
     names = tuple(names[i] for i in chosen)
     samples = check_samples(samples[:, chosen], name=str(path), standardised_later=True)
     width = resolution(samples) if smooth else np.zeros(samples.shape[1])
+    # Noise makes copies look different: equal rows are found before.
+    groups = together(samples) if smooth else distinct(samples)
     samples = dequantise(samples, width, rng=np.random.default_rng(seed))
-    parts = [samples[part] for part in partition(len(samples), fractions, seed=seed)]
+    parts = [samples[part] for part in partition(len(samples), fractions, seed=seed, groups=groups)]
     return standardised(_stem(path), parts, width=width, columns=names)
 
 

@@ -103,6 +103,7 @@ def sinkhorn(
         turns: at most.
         apart: pairs that the plan may not hold, `[n, m]`.
     """
+    x, y, a, b, epsilon = _alike(x, y, a, b, epsilon)
     table = None
     if len(x) * len(y) <= PAIRS or apart is not None:
         table = _product(x, y.T)
@@ -134,6 +135,7 @@ def own_sinkhorn(
 
     Arguments as of `sinkhorn`.
     """
+    x, a, epsilon = _alike(x, a, epsilon)
     table = jax.vmap(lambda point: _nearness(x, point))(x) if len(x) ** 2 <= PAIRS else None
     rows, columns = _sums(x, x, jnp.log(a), jnp.log(a), table, _nearness)
 
@@ -261,6 +263,11 @@ def _by_sums(rows: Transform, columns: Transform, u, v, a, b, epsilon: Scalar, w
         return u + w * (here - u), v, missed
 
     return jax.lax.fori_loop(0, _LOOK, turn, (u, v, jnp.zeros((), u.dtype)))
+
+
+def _alike(*values: Array) -> list[Array]:
+    dtype = jnp.result_type(*values)
+    return [jnp.asarray(value, dtype) for value in values]
 
 
 def _product(left: Array, right: Array) -> Array:

@@ -14,7 +14,7 @@ Reference: B. W. Silverman, "Density estimation for statistics and data analysis
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -100,7 +100,9 @@ def best_bandwidth(
     best = int(np.argmin(losses))
     found = Bandwidth(float(np.exp(grid[best])), -losses[best], 0 < best < len(grid) - 1)
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    refined = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 0.01})
+    refined: Any = minimize_scalar(
+        loss, bounds=(low, high), method="bounded", options={"xatol": 0.01}
+    )
     if refined.fun < losses[best]:
         return Bandwidth(float(np.exp(refined.x)), -float(refined.fun), found.inside)
     return found

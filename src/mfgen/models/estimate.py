@@ -8,8 +8,9 @@ need no training by gradients. They are what a network has to beat.
 
 What is free (h and S; the number of components, full or diagonal C_k, and the ridge added to them)
 is chosen by the likelihood of points held out from the data given; the estimate with it is then
-made of all of them. Equal rows are held out together. A search that ends at an end of its range, and
-an EM that is cut short, are warned of. The estimates are of the data without noise; the noising is the model's.
+made of all of them. Equal rows are held out together. A search that stops at an end of its range,
+and an EM that is cut short, are warned of. The estimates are of the data without noise; the noising
+is the model's.
 
 References: B. W. Silverman, "Density estimation for statistics and data analysis" (1986), section
 3.4.4; A. Dempster, N. Laird, D. Rubin, "Maximum likelihood from incomplete data via the EM
@@ -135,8 +136,8 @@ def mixture_estimate(
         )
     if not fit.converged:
         warnings.warn(
-            f"`mixture_estimate` got an EM of {chosen.components} components that still rises after "
-            "all steps: pass fewer `components`, or take it as it is.",
+            f"`mixture_estimate` got an EM of {chosen.components} components that still rises "
+            "after all steps: pass fewer `components`, or take it as it is.",
             stacklevel=2,
         )
     factors = scale[:, None] * fit.factors

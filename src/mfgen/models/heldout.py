@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from mfgen._types import Key
+from mfgen.data.repeats import distinct
 
 Points = Float[np.ndarray, "_ dim"]
 
@@ -26,22 +27,14 @@ class Split(NamedTuple):
     held_out: Points
 
 
-def distinct(points: Points) -> Int[np.ndarray, "_"]:
-    """A number for each row, the same for equal rows, counted from 0 as they first come."""
-    _, first, inverse = np.unique(points + 0.0, axis=0, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), int)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse.reshape(-1)]
-
-
 def check_folds(owner: str, points: Points, count: int) -> None:
     """Raises in the name of `owner` unless each part leaves two points to estimate from."""
     number = int(distinct(points).max()) + 1
     if not 2 <= count <= number - 1:
         repeated = "" if number == len(points) else f", {number} of them distinct"
         raise ValueError(
-            f"`{owner}` got folds = {count} for {len(points)} samples{repeated}, expected from 2 to "
-            "one less than there are distinct samples: pass folds=5, or more data."
+            f"`{owner}` got folds = {count} for {len(points)} samples{repeated}, expected from 2 "
+            "to one less than there are distinct samples: pass folds=5, or more data."
         )
 
 

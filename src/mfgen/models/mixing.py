@@ -3,8 +3,9 @@
 EM raises the likelihood at every step but ends where it started from, and a component can shrink
 onto a few points: a ridge added to the covariances bounds the second, several starts of which the
 best is continued help against the first. The number of components grows until the held-out
-likelihood has stopped to, and the ridge falls while that helps: clusters far apart are narrow beside
-the deviation of all. scikit-learn does the steps, and is imported when a mixture is asked for.
+likelihood has stopped to, and the ridge falls while that helps: clusters far apart are narrow
+beside the deviation of all. scikit-learn does the steps, and is imported when a mixture is asked
+for.
 
 References: A. Dempster, N. Laird, D. Rubin, "Maximum likelihood from incomplete data via the EM
 algorithm" (1977); G. McLachlan, D. Peel, "Finite mixture models" (2000).

@@ -141,8 +141,8 @@ def _chosen(
     row, column = map(int, np.unravel_index(np.argmax(table), table.shape))
     warnings.warn(
         f"`proximal_kernel` got the largest likelihood at the last values that it tried, reach = "
-        f"{reaches[row]:.3g} and width = {widths[column]:.3g}: look for rows that nearly repeat, or "
-        "pass them.",
+        f"{reaches[row]:.3g} and width = {widths[column]:.3g}: look for rows that nearly repeat, "
+        "or pass them.",
         stacklevel=3,
     )
     return reaches[row], widths[column]

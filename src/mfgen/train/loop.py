@@ -13,14 +13,17 @@ References: L. Prechelt (1998), "Early stopping, but when?"; those of `mfgen.tra
 
 import math
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from mfgen._types import Batch, Count, Given, Key
+from mfgen.data.repeats import shared
 from mfgen.data.validate import check_samples
 from mfgen.math.count import count
 from mfgen.models.base import AbstractModel
@@ -70,7 +73,7 @@ def fit(
         clip: largest norm of the gradient, for the default optimiser.
         validation: held-out samples `[m, dim]`; if given, the averaged parameters that fit them
             best (at records) are returned instead of the last. Regularisers do not count, see
-            `mfgen.train.validation`.
+            `mfgen.train.validation`. Rows that are rows of `data` as well are warned of.
         select: weights of a regulariser to choose from by validation, `{"HJB": (0.0, 0.1, 1.0)}`:
             the model is trained with each in place of the weight in `objective`, 0 for without,
             and the one that fits `validation` best is returned. A training that meets a value
@@ -94,6 +97,7 @@ def fit(
     held_out = None
     if validation is not None:
         held_out = jnp.asarray(check_samples(validation, name="validation"))
+        _check_apart(np.asarray(held_out), np.asarray(data))
     steps, batch_size, every = _checked_settings(steps, batch_size, average, every)
     for name, samples in (("data", data), ("validation", held_out)):
         _check_dimension(game, name, samples)
@@ -221,6 +225,16 @@ def _checked_settings(
         for name, value, least in counts
     )
     return steps, batch_size, every
+
+
+def _check_apart(validation: np.ndarray, data: np.ndarray) -> None:
+    known = shared(validation, data)
+    if known:
+        warnings.warn(
+            f"`fit` got {known} of {len(validation)} rows of validation that are rows of data as "
+            "well, expected none: they are known, and judge too well; leave them out of one.",
+            stacklevel=3,
+        )
 
 
 def _check_dimension(game: MFG, name: str, samples: Batch | None) -> None:
