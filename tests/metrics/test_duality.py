@@ -107,7 +107,7 @@ def test_bounds_hold_and_estimates_are_called_so(factor):
     if factor == 0.2:
         assert found["gap, estimated"].value == pytest.approx(found["gap, at most"].value)
     if factor == 1.7:  # what the names are for: this one lies above the least cost
-        assert found["dual value, estimated"].value > LEAST + 0.02
+        assert found["dual value, estimated"].value > LEAST + 0.01
     assert "dual value, at least" in str(found)
     assert "estimate, no bound" in str(found)
 
@@ -121,17 +121,20 @@ def test_the_best_response_makes_the_gap_exact():
     assert not any("estimated" in name for name in found)
 
 
+@pytest.mark.usefixtures("x64")
 def test_without_a_box_there_are_no_bounds():
     found = certify(candidate(1.7), points=64, steps=8)
     assert not any("at most" in name or "at least" in name for name in found.checks)
 
 
+@pytest.mark.usefixtures("x64")
 def test_a_box_that_leaves_particles_out_bounds_nothing():
     found = certify(candidate(1.7), box=((-1.0, 1.0),), points=64, steps=8)
     assert "outside the box" in found.missing["exploitability, at most"]
     assert "gap, at most" not in found.checks
 
 
+@pytest.mark.usefixtures("x64")
 def test_costs_that_are_not_convex_have_no_dual_value():
     concave = eqx.tree_at(
         lambda s: s.game.interaction, candidate(1.0), -0.2 * Entropy(), is_leaf=lambda x: x is None
