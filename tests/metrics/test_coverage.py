@@ -37,7 +37,8 @@ pytestmark = pytest.mark.slow
 COUNT = 300
 TRAIN = np.random.default_rng(99).normal(size=(100, 2))
 TRUTH, MODEL = Gaussian(jnp.zeros(4)), Gaussian(jnp.full(4, 0.3), 1.2)
-NOISING = VE(0.1, 5.0)
+SCORED = score_based(VE(0.1, 5.0), TRUTH)
+ZERO = VectorField(lambda t, x: jnp.zeros_like(x))  # one for all, so that it is compiled once
 
 
 class Row(NamedTuple):
@@ -98,9 +99,7 @@ def variation(seed):
 
 def wrong_score(seed):
     """The zero score, which errs by sigma^2 |grad log eta|^2."""
-    game = score_based(NOISING, TRUTH)
-    zero = VectorField(lambda t, x: jnp.zeros_like(x))
-    return score_error(game, zero, TRUTH, n=128, key=jax.random.key(seed))
+    return score_error(SCORED, ZERO, TRUTH, n=128, key=jax.random.key(seed))
 
 
 def along_paths(seed):

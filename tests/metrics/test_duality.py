@@ -92,22 +92,22 @@ def sheet(solution, best=None, box=None, times=8):
 def test_bounds_hold_and_estimates_are_called_so(factor):
     found = certify(candidate(factor), box=BOX, points=64, steps=8)
     loss = cost_of(factor) - LEAST
-    assert found["primal cost"].value == pytest.approx(cost_of(factor), rel=1e-9)
-    assert found["dual value, at least"].value <= LEAST + 1e-9
-    assert found["gap, at most"].value >= loss - 1e-9
-    assert found["exploitability, at most"].value >= loss - 1e-9
+    assert found["primal cost"].value == pytest.approx(cost_of(factor), rel=1e-7)
+    assert found["dual value, at least"].value <= LEAST + 1e-7
+    assert found["gap, at most"].value >= loss - 1e-7
+    assert found["exploitability, at most"].value >= loss - 1e-7
     for name in ("exploitability", "dual value", "gap"):
         assert name not in found.checks
         assert "no bound" in found.checks[f"{name}, estimated"].basis
     # An estimate is never printed beyond what the bound allows.
-    assert 0 <= found["gap, estimated"].value <= found["gap, at most"].value + 1e-12
-    assert found["dual value, estimated"].value >= found["dual value, at least"].value - 1e-12
+    assert -1e-9 <= found["gap, estimated"].value <= found["gap, at most"].value + 1e-9
+    assert found["dual value, estimated"].value >= found["dual value, at least"].value - 1e-9
     assert found.checks["gap, at most"].basis.startswith("bound")
     assert found.checks["primal cost"].basis == QUADRATURE
     if factor == 0.2:
         assert found["gap, estimated"].value == pytest.approx(found["gap, at most"].value)
     if factor == 1.7:  # what the names are for: this one lies above the least cost
-        assert found["dual value, estimated"].value > LEAST + 0.02
+        assert found["dual value, estimated"].value > LEAST + 0.01
     assert "dual value, at least" in str(found)
     assert "estimate, no bound" in str(found)
 
@@ -116,22 +116,25 @@ def test_bounds_hold_and_estimates_are_called_so(factor):
 def test_the_best_response_makes_the_gap_exact():
     best = Potential(Feedback(1.0))
     found = sheet(candidate(1.7), best).checks
-    assert found["dual value"].estimate.value == pytest.approx(LEAST, rel=1e-9)
-    assert found["gap"].estimate.value == pytest.approx(cost_of(1.7) - LEAST, rel=1e-9)
+    assert found["dual value"].estimate.value == pytest.approx(LEAST, rel=1e-7)
+    assert found["gap"].estimate.value == pytest.approx(cost_of(1.7) - LEAST, rel=1e-6)
     assert not any("estimated" in name for name in found)
 
 
+@pytest.mark.usefixtures("x64")
 def test_without_a_box_there_are_no_bounds():
     found = certify(candidate(1.7), points=64, steps=8)
     assert not any("at most" in name or "at least" in name for name in found.checks)
 
 
+@pytest.mark.usefixtures("x64")
 def test_a_box_that_leaves_particles_out_bounds_nothing():
     found = certify(candidate(1.7), box=((-1.0, 1.0),), points=64, steps=8)
     assert "outside the box" in found.missing["exploitability, at most"]
     assert "gap, at most" not in found.checks
 
 
+@pytest.mark.usefixtures("x64")
 def test_costs_that_are_not_convex_have_no_dual_value():
     concave = eqx.tree_at(
         lambda s: s.game.interaction, candidate(1.0), -0.2 * Entropy(), is_leaf=lambda x: x is None
@@ -145,7 +148,9 @@ def test_costs_that_are_not_convex_have_no_dual_value():
 def test_means_over_particles_have_errors(within):
     """Above three dimensions laws are sampled: no error is zero, and each covers."""
     dim = 5
-    found = sheet(candidate(1.4, dim), Potential(Feedback(1.0)), times=4).checks
+    ledger = sheet(candidate(1.4, dim), Potential(Feedback(1.0)), times=4)
+    found = ledger.checks
+    assert ledger.missing == {}
     exact = {
         "primal cost": dim * cost_of(1.4),
         "defect": 0.0,

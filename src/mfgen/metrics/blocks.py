@@ -37,6 +37,9 @@ class Block(AbstractEvaluable):
     law: AbstractEvaluable
     points: Batch
 
+    def __init__(self, law: AbstractEvaluable, points: Batch):
+        self.law, self.points = law, points
+
     @property
     def dim(self) -> int:
         return self.law.dim
@@ -118,4 +121,4 @@ def _restricted(law: AbstractDensity, number: int, count: int) -> AbstractDensit
     size = len(points) // count
     order = np.random.default_rng(0).permutation(len(points))
     kept = points[order[number * size : (number + 1) * size]]
-    return Block(law=law, points=kept) if isinstance(law, AbstractEvaluable) else Empirical(kept)
+    return Block(law, kept) if isinstance(law, AbstractEvaluable) else Empirical(kept)

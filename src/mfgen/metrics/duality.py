@@ -39,7 +39,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mfgen._types import Scalar
-from mfgen.density.base import expectation
+from mfgen.density.base import AbstractDensity, expectation
 from mfgen.derive import action
 from mfgen.derive.monotonicity import monotone, pairs
 from mfgen.derive.verdict import Verdict
@@ -190,7 +190,7 @@ def _figures(
 ) -> _Figures:
     primal = action.cost(solution, times=times).total if potential else np.nan
     found = action.frozen(solution, times=times)
-    start = 0.0 if best is None else _mean_start(solution, best)
+    start = 0.0 if best is None else _mean_start(action.path("certify", solution)(0.0), best)
     return _Figures(*map(float, (primal, *found, start)))
 
 
@@ -256,16 +256,16 @@ def _unbounded(solution: Solution) -> str | None:
 
 
 @eqx.filter_jit
-def _mean_start(solution: Solution, u: AbstractPotential) -> Scalar:
-    return expectation(action.path("certify", solution)(0.0), lambda x: u(0.0, x))
+def _mean_start(law: AbstractDensity, u: AbstractPotential) -> Scalar:
+    return expectation(law, lambda x: u(0.0, x))
 
 
 def _spread(solution: Solution) -> float:
     """The standard deviation of U(0): a size of cost that adding a constant does not change."""
-    return float(_start_deviation(solution, _mean_start(solution, solution.value)))
+    return float(_start_deviation(action.path("certify", solution)(0.0), solution.value))
 
 
 @eqx.filter_jit
-def _start_deviation(solution: Solution, mean: Scalar) -> Scalar:
-    centred = lambda x: jnp.square(solution.value(0.0, x) - mean)
-    return jnp.sqrt(expectation(action.path("certify", solution)(0.0), centred))
+def _start_deviation(law: AbstractDensity, u: AbstractPotential) -> Scalar:
+    mean = expectation(law, lambda x: u(0.0, x))
+    return jnp.sqrt(expectation(law, lambda x: jnp.square(u(0.0, x) - mean)))
