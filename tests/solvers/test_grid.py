@@ -107,6 +107,8 @@ def test_no_value_outside_of_the_box_and_of_the_game(solved):
     out, wall = jnp.array([8.0]), jnp.array([6.0])
     with pytest.raises(ValueError, match="expected one in the box"):
         value(0.5, out)
+    with pytest.raises(ValueError, match="expected one in the box"):
+        jax.grad(value, 1)(0.5, out)
     for t in (-1.0, 2 * HORIZON):
         with pytest.raises(ValueError, match="expected one from 0 to 2"):
             value(t, jnp.zeros(1))

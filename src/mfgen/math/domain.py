@@ -1,8 +1,7 @@
 """Functions that are known in a part of space and time only.
 
 Outside of it they have no value. Where a place is given by numbers that is an error; where it is
-traced, by `jit`, `vmap` or `grad`, no error can be raised, and the value and all its derivatives
-are nan.
+traced, by `jit` or `vmap`, no error can be raised, and the value and all its derivatives are nan.
 """
 
 from collections.abc import Callable
@@ -34,6 +33,13 @@ def known(inside: Bool[ArrayLike, ""], refusal: Callable[[], str]) -> Float[Arra
     return 1.0
 
 
+def said(place: ArrayLike) -> str:
+    """A number or a point in words; of one that is differentiated the numbers are not known."""
+    if isinstance(place, Tracer):
+        return "..."
+    return np.array2string(np.asarray(place), precision=4)
+
+
 def in_time(owner: str, t: Time, first: float, last: float) -> Float[Array, ""] | float:
     """The factor of a function that is known at times from `first` to `last`; see `known`."""
     slack = _ROUNDING * (last - first)
@@ -43,7 +49,7 @@ def in_time(owner: str, t: Time, first: float, last: float) -> Float[Array, ""] 
     return known(
         inside,
         lambda: (
-            f"`{owner}` got the time t = {float(t):g}, expected one from {first:g} to {last:g}: "
+            f"`{owner}` got the time t = {said(t)}, expected one from {first:g} to {last:g}: "
             "the game says nothing before it begins and after it ends."
         ),
     )

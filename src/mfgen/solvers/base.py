@@ -50,6 +50,9 @@ class Result(eqx.Module):
 class Solution(eqx.Module):
     """A solution of a game, or a solver's attempt at one.
 
+    It is known from time 0 to the horizon and, where it was found on a lattice, in its box: beyond
+    are no particles, and a value is refused (nan where time or place are traced).
+
     Attributes:
         game: the game.
         value: U(t, x), a potential.

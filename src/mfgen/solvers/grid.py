@@ -62,7 +62,7 @@ class GridPotential(AbstractPotential):
         known = self._in_time(t) * domain.known(
             self.lattice.contains(x),
             lambda: (
-                f"`Solution.value` got the point {np.array2string(np.asarray(x), precision=4)}, "
+                f"`Solution.value` got the point {domain.said(x)}, "
                 f"expected one in the box {self.lattice.box} on which the game was solved: solve "
                 "it in a wider box."
             ),
