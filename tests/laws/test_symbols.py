@@ -72,13 +72,16 @@ READ = {
     "integer-pow": lambda x: x[0] ** 3 + x[1] ** -2 + x[2] ** 0,
     "pow": lambda x: jnp.abs(x[0]) ** 1.7 + 1.3 ** x[1] + (x[2] ** 2) ** 0.5 + (x[0] ** 4) ** 0.25,
     "roots": lambda x: jnp.sqrt(1 + x[0] ** 2) + lax.rsqrt(2 + x[1] ** 2) + jnp.cbrt(x[2]),
-    "exponentials": lambda x: jnp.exp2(x[0]) + jnp.expm1(x[1]) + jnp.log1p(x[2] ** 2) + jnp.exp(1.0),
+    "exponentials": lambda x: (
+        jnp.exp2(x[0]) + jnp.expm1(x[1]) + jnp.log1p(x[2] ** 2) + jnp.exp(1.0)
+    ),
     "logistic": lambda x: jax.nn.sigmoid(x[0]) + jnp.logaddexp(x[1], x[2]),
     "logsumexp": lambda x: jax.nn.logsumexp(x) + jax.nn.softmax(x)[0],
     "erf": lambda x: lax.erf(x[0]) + lax.erfc(x[1]),
     "angles": lambda x: jnp.arctan2(x[0], x[1]) + jnp.arcsin(jnp.tanh(x[2])) + jnp.arctan(x[0]),
     "hyperbolic": lambda x: jnp.arcsinh(x[0]) + jnp.arccosh(1 + x[1] ** 2) + jnp.sinh(x[2] / 2),
     "atanh": lambda x: jnp.arctanh(x[0] / 3) + jnp.arccos(x[1] / 3) + jnp.tan(x[2] / 2),
+    "activations": lambda x: jax.nn.softplus(x[0]) + jax.nn.relu(x[1]) + jnp.abs(x[2]),
     # sums and products
     "extremes": lambda x: jnp.maximum(x[0], x[1]) * jnp.min(x) - jnp.max(x),
     "reductions": lambda x: jnp.prod(x) + jnp.sum(ROWS * x[None], axis=0)[1] + jnp.mean(x),
@@ -140,7 +143,7 @@ REFUSED = {
     "isnan": ("number", lambda x: jnp.where(jnp.isnan(jnp.log(x[0])), 0.0, x[1])),
     "isfinite": ("is_finite", lambda x: jnp.where(jnp.isfinite(jnp.log(x[0])), 1.0, 0.0)),
     "pole": ("div", lambda x: jnp.minimum(x[0] / 0.0, 5.0)),
-    "negative-root": ("sqrt", lambda x: jnp.nan_to_num(jnp.sqrt(-x[0] ** 2 - 0.0))),
+    "negative-root": ("sqrt", lambda x: jnp.nan_to_num(jnp.sqrt(-(x[0] ** 2) - 0.0))),
     "number-chosen": ("choice", lambda x: lax.switch(x[0].astype(int), [jnp.sin, jnp.cos], x[1])),
     "place": ("dynamic_slice", lambda x: lax.dynamic_slice(x, (x[0].astype(int),), (1,))[0]),
     "gamma": ("lgamma", lambda x: lax.lgamma(x[0])),

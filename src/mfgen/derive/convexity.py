@@ -108,7 +108,9 @@ def growth(game: MFG, probe: Probe) -> Item:
         why = f"L could not be computed: {words(error)}"
         return answer(GROWTH, None, why, _BOOK)
     slow, fast, fastest = np.asarray(computed).T
-    at = [f"{size:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-") for size in sizes]
+    at = [
+        f"{size:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-") for size in sizes
+    ]
     bounded = ~np.isfinite(fastest)
     with np.errstate(invalid="ignore"):
         late, early = fastest - fast, fast - slow

@@ -174,7 +174,10 @@ def smoothness(game: MFG, probe: Probe) -> Item:
     t, x, p = probe.t[:count], probe.x[:count], probe.p[:count]
     along = p / jnp.linalg.norm(p, axis=1, keepdims=True)
     centres = (jnp.zeros_like(p), p)
-    steps = (tuple(probe.slope * s for s in _STEPS), tuple(jnp.linalg.norm(p, axis=1, keepdims=True) * s for s in _AROUND))
+    steps = (
+        tuple(probe.slope * s for s in _STEPS),
+        tuple(jnp.linalg.norm(p, axis=1, keepdims=True) * s for s in _AROUND),
+    )
 
     @eqx.filter_jit
     def moved(t, x, low, high):

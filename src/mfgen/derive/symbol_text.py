@@ -169,7 +169,9 @@ def _size(expression: Expression) -> tuple[int, int]:
 def _rounded(expression: Expression) -> Expression:
     """Numbers with at most four digits, fractions and whole numbers only where they are short."""
     # E and pi would read as an expectation and a target.
-    changed = {number: sp.Float(number, 4) for number in expression.atoms(sp.Float, sp.NumberSymbol)}
+    changed = {
+        number: sp.Float(number, 4) for number in expression.atoms(sp.Float, sp.NumberSymbol)
+    }
     for number in expression.atoms(sp.Rational):
         decimal = number.q % 5 == 0 and not set(sp.factorint(number.q)) - {2, 5}
         long = abs(number.p) > (_LARGEST if number.is_Integer else 99)
