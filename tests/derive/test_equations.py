@@ -266,7 +266,9 @@ def mixture(law, x):
         rows = [(1.0, float(law.mean[0]), float(law.covariance.variances[0]))]
     else:
         weights, variances = jnp.exp(law.log_weights), law.covariances.variances[:, 0]
-        rows = zip(*(map(float, part) for part in (weights, law.means[:, 0], variances)))
+        rows = zip(
+            *(map(float, part) for part in (weights, law.means[:, 0], variances)), strict=True
+        )
     return sum(w * sp.exp(-((x - m) ** 2) / (2 * s)) / sp.sqrt(2 * sp.pi * s) for w, m, s in rows)
 
 
