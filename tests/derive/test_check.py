@@ -15,11 +15,15 @@ from mfgen.derive.check import check
 from mfgen.derive.probe import probe
 from mfgen.derive.resolution import CFL, DIFFUSION, PECLET, resolution
 from mfgen.derive.verdict import Verdict
+from mfgen.problem.constraint import Prescribed
 from mfgen.problem.cost import Anisotropic, Kinetic, NoCost, Power, Relativistic, WithPotential
 from mfgen.problem.dynamics import AbstractDynamics, Integrator
 from mfgen.problem.functional import KL, AbstractFunctional, CrossEntropy, Entropy, Linear, Zero
 from mfgen.problem.game import MFG
+from mfgen.problem.kernel_energy import MMD
 from mfgen.problem.lagrangian import AbstractLagrangian
+from mfgen.problem.lipschitz import Wasserstein1
+from mfgen.problem.transport import SinkhornDivergence, Wasserstein2
 
 HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
 KEY = jax.random.key(0)
@@ -43,11 +47,42 @@ class Bounded(AbstractLagrangian):
         return q / jnp.maximum(jnp.sqrt(q @ q), 1e-150)
 
 
+class Edged(AbstractLagrangian):
+    """The same limit, c, to the last digit; v* is outside by rounding at some costates."""
+
+    speed: float
+
+    def __call__(self, t, x, v):
+        return jnp.where(v @ v <= self.speed**2, 0.0, jnp.inf)
+
+    def argmax(self, t, x, q):
+        return self.speed * q / jnp.linalg.norm(q)
+
+
+class Unaided(AbstractLagrangian):
+    """A limit of the speed whose v* is not given, and lies where L has no derivative."""
+
+    def __call__(self, t, x, v):
+        return jnp.where(v @ v <= 1, 0.0, jnp.nan)
+
+
 class Linearly(AbstractLagrangian):
     """Strictly convex, but H is finite for |p| < 1 only."""
 
+    unit: float = 1.0
+
     def __call__(self, t, x, v):
-        return jnp.sqrt(1 + v @ v)
+        return jnp.sqrt(self.unit**2 + v @ v)
+
+
+class Concave(AbstractLagrangian):
+    """Its argmax is where q.v - L is smallest."""
+
+    def __call__(self, t, x, v):
+        return -0.5 * v @ v
+
+    def argmax(self, t, x, q):
+        return -q
 
 
 class Backward(AbstractLagrangian):
@@ -65,10 +100,10 @@ def game(cost, **parts):
     return MFG(lagrangian=cost, **settings)
 
 
-def asked(cost):
+def asked(cost, **parts):
     """All questions about the Lagrangian and the Hamiltonian, by name."""
-    made = game(cost)
-    points = probe(made, NORMAL, KEY)
+    made = game(cost, **parts)
+    points = probe(made, made.initial, KEY)
     items = [
         *convexity.convexity(made, points),
         convexity.growth(made, points),
@@ -83,7 +118,20 @@ LAGRANGIAN = (
     regularity.SMOOTH,
 )  # fmt: skip
 GOOD = (HOLDS,) * 6
+BACKWARD = (HOLDS, HOLDS, HOLDS, HOLDS, FAILS, HOLDS)
+
+
+def bowl(t, x):
+    return 3e6 * x @ x
+
+
 CASES = {
+    "Kinetic-in-a-bowl": (WithPotential(Kinetic(), bowl), GOOD),
+    "Relativistic-slow": (Relativistic(1e-3), GOOD),
+    "edged": (Edged(1.7), (HOLDS, FAILS, HOLDS, HOLDS, HOLDS, FAILS)),
+    "unaided": (Unaided(), (HOLDS, FAILS, HOLDS, HOLDS, UNKNOWN, UNKNOWN)),
+    "concave": (Concave(), (FAILS, UNKNOWN, FAILS, FAILS, UNKNOWN, HOLDS)),
+    "backward-in-a-bowl": (WithPotential(Backward(), bowl), BACKWARD),
     "Kinetic": (Kinetic(0.1), GOOD),
     "Power-3": (Power(3.0), GOOD),
     "Power-1.1": (Power(1.1), GOOD),
@@ -92,7 +140,7 @@ CASES = {
     "metric": (Anisotropic(lambda x: jnp.diag(1 + x**2)), GOOD),
     "none": (NoCost(), (HOLDS, FAILS, FAILS, FAILS, UNKNOWN, UNKNOWN)),
     "bounded": (Bounded(), (HOLDS, FAILS, HOLDS, HOLDS, HOLDS, FAILS)),
-    "backward": (Backward(), (HOLDS, HOLDS, HOLDS, HOLDS, FAILS, HOLDS)),
+    "backward": (Backward(), BACKWARD),
 }
 
 
@@ -106,8 +154,43 @@ def test_costs_of_speed(name, x64):
     assert all(bool(item.repair) == (item.status is FAILS) for item in found.values())
 
 
-def test_a_cost_that_is_not_convex_fails_at_a_point(x64):
-    made = game(DoubleWell())
+FAR = {"initial": Gaussian([5e4, 5e4], 1e8), "dynamics": Integrator(horizon=1e-2)}
+
+
+class Beside(AbstractDynamics):
+    """One control for two coordinates: the second is out of its reach."""
+
+    deterministic: bool = eqx.field(static=True, default=True)
+    horizon: float = eqx.field(static=True, default=1.0)
+
+    def free(self, t, x):
+        return 0.0 * x
+
+    def gain(self, t):
+        return jnp.array([[2.0], [0.0]])
+
+    def diffusion(self, t):
+        return jnp.asarray(0.0)
+
+
+@pytest.mark.parametrize(
+    ("cost", "parts", "expected"),
+    [
+        (Kinetic(1e6), FAR, GOOD),
+        # Of linear growth beyond its unit, which is the typical speed, 1e4 / 1e-2.
+        (Linearly(1e6), FAR, (HOLDS, HOLDS, FAILS, FAILS, UNKNOWN, UNKNOWN)),
+        (Edged(1e6), FAR, (HOLDS, FAILS, HOLDS, HOLDS, HOLDS, FAILS)),
+        (Kinetic(), {"dynamics": Beside()}, GOOD),
+    ],
+)
+def test_verdicts_do_not_depend_on_units(cost, parts, expected, x64):
+    found = asked(cost, **parts)
+    assert [found[name].status for name in LAGRANGIAN] == list(expected)
+
+
+@pytest.mark.parametrize("cost", [DoubleWell(), WithPotential(DoubleWell(), bowl)])
+def test_a_cost_that_is_not_convex_fails_at_a_point(cost, x64):
+    made = game(cost)
     item, single = convexity.convexity(made, probe(made, NORMAL, KEY))
     assert item.status is FAILS
     assert "between two velocities, v = [" in item.evidence
@@ -167,6 +250,7 @@ def circle(dim=2, count=600):
 
 
 LINE = Empirical(np.linspace(-1, 1, 300)[:, None] * np.array([[1.0, 2.0, -1.0]]))
+LINE_IN_PLANE = Empirical(np.linspace(-1, 1, 300)[:, None] * np.array([[1.0, 2.0]]))
 CLOUD = Empirical(np.random.default_rng(0).normal(size=(600, 2)))
 
 
@@ -200,6 +284,12 @@ def test_the_dimension_of_a_circle():
         (KL(NORMAL), {"initial": circle()}, FAILS, "the first density lies on a set"),
         (KL(NORMAL), {"initial": circle(), "dynamics": Integrator(sigma=1.0)}, HOLDS, "lies in"),
         (Linear(lambda x: jnp.log(x[0])), {}, FAILS, "points that the population can reach"),
+        (MMD(circle()), {}, HOLDS, "it lies in"),
+        (0.5 * Wasserstein2(circle()), {}, HOLDS, "it lies in"),
+        (SinkhornDivergence(CLOUD, 0.5), {"initial": circle()}, HOLDS, "it lies in"),
+        (Wasserstein1(jnp.sum, LINE_IN_PLANE), {}, HOLDS, "it lies in"),
+        (KL(CLOUD) + MMD(CLOUD), {}, FAILS, "has no log-density"),
+        (Prescribed(NORMAL), {}, UNKNOWN, "free multiplier"),
     ],
 )  # fmt: skip
 def test_the_terminal_condition(terminal, parts, status, said, x64):
@@ -207,7 +297,7 @@ def test_the_terminal_condition(terminal, parts, status, said, x64):
     item = support.terminal(made, made.initial, KEY)
     assert item.status is status, item.evidence
     assert said in item.evidence
-    if "target" in item.evidence:
+    if "the target" in item.evidence:
         assert "Lipschitz" in item.repair
         assert "noise" in item.repair
 
@@ -260,6 +350,10 @@ COUPLINGS = {
     "Follow": (Follow(), HOLDS, HOLDS, FAILS),
     "Mistaken": (Mistaken(), HOLDS, HOLDS, FAILS),
     "undefined": (KL(CLOUD), UNKNOWN, UNKNOWN, UNKNOWN),
+    "constant": (Linear(lambda x: jnp.asarray(5.0)), HOLDS, HOLDS, HOLDS),
+    "wells-on-a-mountain": (WELLS + Linear(lambda x: jnp.asarray(1e9)), HOLDS, FAILS, HOLDS),
+    "Follow-weakly": (1e-14 * Follow(), HOLDS, HOLDS, FAILS),
+    "transport": (Wasserstein2(CLOUD), UNKNOWN, UNKNOWN, UNKNOWN),
 }
 
 
@@ -274,6 +368,16 @@ def test_couplings(name, x64):
         monotonicity.potential({"I": functional}, at),
     )
     assert [item.status for item in items] == expected, [item.evidence for item in items]
+
+
+def test_places_and_pairs_are_where_the_population_is(x64):
+    """A target far from the start, of two wells, is not convex there and nowhere near zero."""
+    target = GaussianMixture([0.5, 0.5], [[1e3, 0.0], [1e3, 8.0]], [[1.0, 1.0], [1.0, 1.0]])
+    made = game(Kinetic(), terminal=KL(target))
+    x = np.asarray(probe(made, NORMAL, KEY).x)
+    assert np.sum(x[:, 0] > 900) == np.sum(x[:, 0] < 100) == len(x) // 2
+    at = monotonicity.pairs([NORMAL, target], 2, KEY)
+    assert monotonicity.displacement("M", KL(target), at).status is FAILS
 
 
 def test_a_coupling_in_ten_dimensions(x64):

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sympy as sp
-from tests.tables import DIM, FUNCTIONALS, LAGRANGIANS, REVERSAL, target
+from tests.tables import DIM, DYNAMICS, FUNCTIONALS, LAGRANGIANS, REVERSAL, place, target
 
 from mfgen.density.gaussian import Gaussian, GaussianMixture
 from mfgen.derive.equations import equations
-from mfgen.derive.residual import fokker_planck, hjb
+from mfgen.derive.probe import densities
+from mfgen.derive.residual import fokker_planck, hjb, terminal
 from mfgen.derive.symbol_deadline import within
 from mfgen.derive.symbol_functional import Place, read
 from mfgen.derive.symbol_legendre import legendre
@@ -23,9 +24,12 @@ from mfgen.derive.symbol_number import number
 from mfgen.derive.symbolic import formula
 from mfgen.problem.cost import Anisotropic, Kinetic, NoCost, ScoreLagrangian, WithPotential
 from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL, CrossEntropy, Entropy, Linear, Zero
+from mfgen.problem.functional import KL, CrossEntropy, Entropy, Linear, Sum, Zero
 from mfgen.problem.game import MFG
+from mfgen.problem.kernel_energy import MMD
+from mfgen.problem.labels import OfPoints
 from mfgen.problem.lagrangian import AbstractLagrangian
+from mfgen.problem.transport import Wasserstein2
 
 RNG = np.random.default_rng(5)
 
@@ -182,31 +186,145 @@ def test_the_fokker_planck_equation_is_the_residual_times_rho(x64):
     assert np.isclose(float(given.subs({t: 0.3, x: 0.4})), float(expected), rtol=1e-9)
 
 
-FUNCTIONS = {
-    "powers": lambda x: x[0] ** 3 + jnp.sqrt(1 + x @ x) + (1 + x[1] ** 2) ** 0.3 - 1 / (2 + x[0]),
-    "exponentials": lambda x: jnp.logaddexp(x[0], x[1]) + jnp.expm1(x[0]) + jnp.log1p(x[1] ** 2),
-    "angles": lambda x: jnp.sin(x[0]) * jnp.cos(x[1]) + jnp.tanh(x[0]) + jnp.arctan(x[1]),
-    "kinks": lambda x: jnp.abs(x[0]) + jnp.maximum(x[1], 0) * jnp.sign(x[0]) + jnp.max(x),
-    "choice": lambda x: jnp.where((x[0] > 0) & (x[1] < 9), x[0] ** 2, -x[1]) + 1.0 * (x[0] > 0.2),
-    "matrices": lambda x: (jnp.outer(x, x) + jnp.eye(2))[1] @ jnp.array([[1, 2], [3, 4]]) @ x,
-    "batches": lambda x: jnp.sum(
-        jnp.einsum("ij,ij->i", jnp.stack([x, 2 * x]), jnp.ones((2, 2)) * x[None])
-    ),
-    "shapes": lambda x: jnp.concatenate([x, x[::-1]]).reshape(2, 2).T[0, 1] + jnp.roll(x, 1)[0],
-    "constants": lambda x: x[0] * jnp.linalg.inv(jnp.array([[2.0, 1.0], [1.0, 3.0]]))[0, 1],
-    "activations": lambda x: jax.nn.softplus(x[0]) + jax.nn.sigmoid(x[1]) + jax.nn.relu(x[0]),
-    "norm": lambda x: jnp.linalg.norm(x) + jnp.prod(x) + jnp.mean(x) + jnp.cumsum(x)[1],
-}
+def stated(game, derived, pi=()):
+    """The residuals in symbols and in numbers of one u and rho at one place: HJB, FP, end."""
+    t, x = derived.t, derived.x
+    dim, variance = derived.dim, 1 + t / 2
+    square = sum((entry - t) ** 2 for entry in x)
+    density = sp.exp(-square / (2 * variance)) / sp.sqrt(2 * sp.pi * variance) ** dim
+    u = sp.sin(sum((i + 1) * entry for i, entry in enumerate(x)) + t) + x[0] ** 2
+    # WithLabels has no derivatives along labels: neither has u then.
+    at = {t: sp.Rational(3, 10), **{entry: sp.Rational(4 - 3 * i, 10) for i, entry in enumerate(x)}}
+    end = {derived.density.subs(t, derived.horizon): density.subs(t, derived.horizon)}
+    put = lambda side: side.subs(derived.value, u).subs(derived.density, density).doit()
+    equation = derived.fokker_planck.lhs - derived.fokker_planck.rhs
+    known = [
+        derived.residual(u).subs(derived.density, density),
+        put(equation) / density,
+        u.subs(t, derived.horizon) - derived.terminal.rhs.xreplace(end),
+    ]
+    found = [float(part.xreplace(dict(pi)).subs(at).evalf()) for part in known]
+    place = jnp.array([0.4 - 0.3 * i for i in range(dim)])
+    path = lambda t: Gaussian(jnp.full(dim, t), 1 + t / 2)
+    value = partial(called, sp.lambdify([t, *x], u, jnp))
+    numeric = jax.jit(
+        lambda x: (
+            hjb(game, value, path, 0.3, x),
+            fokker_planck(game, value, path, 0.3, x),
+            terminal(game, value, path, x),
+        )
+    )
+    return found, [float(part) for part in numeric(place)]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_formula_of_a_function_is_the_function(name, x64):
-    x = sp.symbols("x1:3", real=True)
-    found = formula("f", FUNCTIONS[name], x)
-    assert found.note is None
-    for point in ([0.7, -0.4], [-1.2, 0.9]):
-        value = float(found.scalar.subs(dict(zip(x, point, strict=True)), simultaneous=True))
-        assert np.isclose(value, float(FUNCTIONS[name](jnp.array(point))), rtol=1e-12)
+def nested(potential):
+    inner = WithPotential(Kinetic(0.7), potential)
+    return WithPotential(inner, lambda t, x: jnp.float32(0.1) * x[0].astype(jnp.float32) * t)
+
+
+@pytest.mark.parametrize("name", sorted(set(DYNAMICS) - {"Integrator-diffusing"}))
+def test_both_equations_of_every_dynamics_are_the_residuals(name, x64):
+    cost = nested(place)
+    if name == "WithLabels":
+        cost = OfPoints(cost, 1)
+    game = MFG(DYNAMICS[name](), cost, 3 * Linear(lambda x: x @ x), discount=0.25)
+    found, expected = stated(game, equations(game, DIM if name == "WithLabels" else 2))
+    # The potential holds a number and a cast of single precision.
+    assert np.allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+READABLE = [
+    "Zero", "Linear", "CrossEntropy", "Entropy", "KL", "Sum", "Scaled", "CrowdAversion",
+    "PorousMedium", "ForwardKL", "ChiSquared", "AlphaDivergence-1.5", "AlphaDivergence-half",
+]  # fmt: skip
+
+
+def test_weights_and_sums_are_those_of_the_costs(x64):
+    """All readable functionals at once, each with its own weight, scaled twice and nested."""
+    parts = [FUNCTIONALS[name]() for name in READABLE]
+    weighted = [(0.1 + 0.07 * i) * part for i, part in enumerate(parts)]
+    everything = Sum(tuple(weighted[1:])) + weighted[0]
+    game = MFG(
+        Integrator(sigma=0.6, horizon=2.0), Kinetic(0.7), -2.0 * (0.5 * everything) + parts[1],
+        interaction=0.3 * (everything + 2 * Zero()) + CrossEntropy(target()) * 3.0,
+        discount=0.5,
+    )  # fmt: skip
+    derived = equations(game, 1)
+    (x,) = derived.x
+    laws = {id(law): law for part in (game.interaction, game.terminal) for law in densities(part)}
+    pi = {}
+    for index, law in enumerate(laws.values()):
+        name = f"pi_{index + 1}" if index else "pi"
+        pi[sp.Function(name, positive=True)(x)] = mixture(law, x)
+    found, expected = stated(game, derived, pi)
+    assert np.allclose(found, expected, rtol=1e-7)
+
+
+def mixture(law, x):
+    """A law of the tables as an expression."""
+    if isinstance(law, Gaussian):
+        rows = [(1.0, float(law.mean[0]), float(law.covariance.variances[0]))]
+    else:
+        weights, variances = jnp.exp(law.log_weights), law.covariances.variances[:, 0]
+        rows = zip(
+            *(map(float, part) for part in (weights, law.means[:, 0], variances)), strict=True
+        )
+    return sum(w * sp.exp(-((x - m) ** 2) / (2 * s)) / sp.sqrt(2 * sp.pi * s) for w, m, s in rows)
+
+
+def test_a_weight_stands_before_what_it_weighs():
+    """Two parts never share a name, and a multiple is not named like the whole."""
+    data = Gaussian([0.0, 1.0])
+    game = MFG(Integrator(), Kinetic(), 100 * MMD(data) + 2 * MMD(data) + Wasserstein2(data))
+    lines = dict(equations(game).lines("ascii"))
+    assert "dM/drho" not in lines["at the end"]
+    for part in ("100 dMMD/drho(x)", "2 dMMD_2/drho(x)", "dWasserstein2/drho(x)"):
+        assert part in lines["at the end"]
+    assert "100 MMD(rho)" in lines["terminal cost"]
+    network = eqx.nn.MLP(2, "scalar", 64, 2, key=jax.random.key(0))
+    other = eqx.nn.MLP(2, "scalar", 64, 2, key=jax.random.key(1))
+    game = MFG(Integrator(), Kinetic(), Linear(network), interaction=Linear(other))
+    lines = dict(equations(game).lines("ascii"))
+    assert lines["HJB equation"].endswith("= f(x)")
+    assert lines["at the end"].endswith("= f_2(x)")
+
+
+def test_numbers_are_printed_short():
+    cost = lambda t, x: 1e20 * x[0] + jnp.float32(0.1) * x[1] + jnp.exp(1.0) + 1e-12 * x[0] ** 2
+    derived = equations(MFG(Integrator(), WithPotential(Kinetic(), cost), Zero()))
+    assert dict(derived.lines("ascii"))["Lagrangian"] == (
+        "L = |v|^2/2 + 1.0e+20 x1 + 2.718 + 1.0e-12 x1^2 + 0.1 x2"
+    )
+
+
+class Cast(AbstractLagrangian):
+    """Half of the squared speed in single precision, and a cast of a place to an integer."""
+
+    def __call__(self, t, x, v):
+        single = v.astype(jnp.float32)
+        return 0.5 * jnp.sum(single.astype(float) ** 2) + x[0].astype(int)
+
+
+def test_a_cast_to_another_precision_is_none():
+    derived = equations(MFG(Integrator(), Cast(), Zero()))
+    assert derived.is_closed
+    assert dict(derived.lines("ascii"))["Lagrangian"] == "L = |v|^2/2 + floor(Abs(x1)) sign(x1)"
+    assert "|p|^2/2" in dict(derived.lines("ascii"))["Hamiltonian"]
+
+
+class Doubtful(AbstractLagrangian):
+    """Its argmax is wrong by the square of the costate, beside a deep bowl."""
+
+    def __call__(self, t, x, v):
+        return 0.5 * v @ v + 3e6 * x @ x
+
+    def argmax(self, t, x, q):
+        return 1.1 * q
+
+
+def test_a_deep_bowl_hides_no_wrong_control():
+    derived = equations(MFG(Integrator(), Doubtful(), Zero()))
+    assert "was found and not believed" in " ".join(derived.notes)
 
 
 @pytest.mark.parametrize(
@@ -239,13 +357,7 @@ def test_a_number_that_is_not_short_keeps_its_digits():
     assert float(number(np.pi)) == np.pi
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Zero", "Linear", "CrossEntropy", "Entropy", "KL", "Sum", "Scaled", "CrowdAversion",
-        "PorousMedium", "ForwardKL", "ChiSquared", "AlphaDivergence-1.5", "AlphaDivergence-half",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("name", READABLE)
 def test_first_variations_are_read(name, x64):
     functional = FUNCTIONALS[name]()
     (x,) = sp.symbols("x1:2", real=True)

@@ -81,6 +81,7 @@ READ = {
     "angles": lambda x: jnp.arctan2(x[0], x[1]) + jnp.arcsin(jnp.tanh(x[2])) + jnp.arctan(x[0]),
     "hyperbolic": lambda x: jnp.arcsinh(x[0]) + jnp.arccosh(1 + x[1] ** 2) + jnp.sinh(x[2] / 2),
     "atanh": lambda x: jnp.arctanh(x[0] / 3) + jnp.arccos(x[1] / 3) + jnp.tan(x[2] / 2),
+    "activations": lambda x: jax.nn.softplus(x[0]) + jax.nn.relu(x[1]) + jnp.abs(x[2]),
     # sums and products
     "extremes": lambda x: jnp.maximum(x[0], x[1]) * jnp.min(x) - jnp.max(x),
     "reductions": lambda x: jnp.prod(x) + jnp.sum(ROWS * x[None], axis=0)[1] + jnp.mean(x),

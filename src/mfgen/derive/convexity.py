@@ -126,8 +126,8 @@ def growth(game: MFG, probe: Probe) -> Item:
         return answer(GROWTH, True, evidence, _BOOK)
     worst = int(np.argmin(grows))
     evidence = (
-        f"L / |v| is {fast[worst]:.3g} at |v| = {at[1]} and {fastest[worst]:.3g} at {at[2]}, in one "
-        f"of {32 - grows.sum()} directions of 32: H is infinite at steep costates"
+        f"L / |v| is {fast[worst]:.3g} at |v| = {at[1]} and {fastest[worst]:.3g} at {at[2]}, in "
+        f"one of {32 - grows.sum()} directions of 32: H is infinite at steep costates"
     )
     repair = "add a cost of speed such as `Kinetic(0.1)`, or bound it by `Relativistic(c)`"
     return answer(GROWTH, False, evidence, _BOOK, repair)

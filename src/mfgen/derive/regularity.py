@@ -42,9 +42,8 @@ def finiteness(game: MFG, probe: Probe) -> list[Item]:
     """H at costates of all sizes, and whether any velocity tried does better than v*."""
     grows = growth(game, probe)
     try:
-        found = _Earned(*map(np.asarray, eqx.filter_jit(jax.vmap(_earnings(game, probe)))(
-            probe.t, probe.x, probe.p
-        )))  # fmt: skip
+        compute = eqx.filter_jit(jax.vmap(_earnings(game, probe)))
+        found = jax.tree.map(np.asarray, compute(probe.t, probe.x, probe.p))
     except Exception as error:  # the cost is the user's, and says in its own words what is wrong
         said = words(error)
         if grows.status is Verdict.HOLDS:

@@ -53,7 +53,7 @@ def _either(a: Any, b: Any) -> Any:
 
 
 # Of real numbers, floating-point or integers.
-NUMERIC: dict[str, Callable[..., sp.Basic]] = {
+NUMERIC: dict[str, Callable[..., Any]] = {
     "abs": sp.Abs,
     "acos": sp.acos,
     "acosh": sp.acosh,
@@ -69,7 +69,6 @@ NUMERIC: dict[str, Callable[..., sp.Basic]] = {
     "clamp": lambda low, a, high: sp.Min(sp.Max(a, low), high),
     "cos": sp.cos,
     "cosh": sp.cosh,
-    "div": operator.truediv,
     "eq": _compared(sp.Eq, True),
     "erf": sp.erf,
     "erfc": sp.erfc,
@@ -104,7 +103,7 @@ NUMERIC: dict[str, Callable[..., sp.Basic]] = {
 }
 
 # Of truth values.
-LOGICAL: dict[str, Callable[..., sp.Basic]] = {
+LOGICAL: dict[str, Callable[..., Any]] = {
     "and": sp.And,
     "eq": lambda a, b: sp.Or(sp.And(a, b), sp.And(sp.Not(a), sp.Not(b))),
     "max": sp.Or,
@@ -127,16 +126,6 @@ _PARTIAL = frozenset(
 _OVER = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "and": "and", "or": "or"}
 _ALONG = {"cumsum": "add", "cumprod": "mul", "cummax": "max", "cummin": "min"}
 _DIGITS = 7  # binary ones; a cast to fewer is a rounding that can be seen
-
-# Of whole arrays: (parameters of the operation, operands) -> outputs.
-_WHOLE: dict[str, Callable[[dict[str, Any], list[np.ndarray]], list[np.ndarray]]] = {
-    **dict.fromkeys(("optimization_barrier", "stop_gradient"), lambda given, values: values),
-    "concatenate": lambda given, values: [np.concatenate(values, axis=given["dimension"])],
-    "stack": lambda given, values: [np.stack(values, axis=given.get("axis", 0))],
-    "split": lambda given, values: list(
-        np.split(values[0], np.cumsum(given["sizes"])[:-1], axis=given["axis"])
-    ),
-}
 
 
 def apply(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
@@ -165,27 +154,9 @@ def _ruled(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]
     for odd in ("complex", "unsigned", "other"):
         if odd in kinds:
             raise OpaqueError(f"the operation `{name}` of {odd} numbers")
-    truth = kinds[0] == "truth"
-    rules = LOGICAL if truth else NUMERIC
-    whole = kinds[:2] == ["integer", "integer"]
-    if name in _WHOLE:
-        return _WHOLE[name](given, values)
-    if name == "convert_element_type":
-        return [_entrywise(_cast(equation), values)]
-    if name == "reduce_precision" and given["mantissa_bits"] >= _DIGITS:
-        return values
-    if name == "select_n":
-        return [choice(values[0], values[1:], kinds[1])]
-    if name == "div" and whole:
-        return [_entrywise(lambda a, b: truncated(a / b), values)]
-    if name == "round" and int(given["rounding_method"]) == 0:  # halves away from zero
-        return [_entrywise(lambda a: sp.sign(a) * sp.floor(sp.Abs(a) + sp.S.Half), values)]
-    if name == "integer_pow":
-        return [_entrywise(lambda a: _valued(a ** given["y"], name), values)]
-    if name == "dot_general" and not truth:
-        return [_contracted(values[0], values[1], given["dimension_numbers"])]
-    if name == "scatter-add":
-        return [scattered(equation, values)]
+    rules = LOGICAL if kinds[0] == "truth" else NUMERIC
+    if name in _SPECIAL:
+        return _SPECIAL[name](equation, values)
     over = _OVER.get(name.removeprefix("reduce_")) if name.startswith("reduce_") else None
     if over in rules:
         return [_reduced(rules[over], values[0], given["axes"])]
@@ -239,8 +210,9 @@ def choice(which: Any, cases: Sequence[np.ndarray], of: str) -> np.ndarray:
 
 
 def _chosen(of: str, which: Any, *cases: Any) -> Any:
-    if isinstance(which, sp.Piecewise) and which.args == as_number(which.args[0][1]).args:
-        which = which.args[0][1]  # a truth value that was cast
+    if isinstance(which, sp.Piecewise):  # a truth value that was cast
+        pieces: Any = which.args
+        which = pieces[0][1] if pieces == as_number(pieces[0][1]).args else which
     if which in (sp.true, sp.false):
         return cases[int(bool(which))]
     if which.is_Integer:
@@ -288,6 +260,52 @@ def _contracted(left: np.ndarray, right: np.ndarray, numbers: Any) -> np.ndarray
     shape = left.shape[: len(batch_left)]
     products = [np.tensordot(left[i], right[i], axes) for i in np.ndindex(shape)]
     return np.stack(products).astype(object).reshape(*shape, *np.shape(products[0]))
+
+
+def _divided(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
+    whole = kind(equation.invars[0]) == kind(equation.invars[1]) == "integer"
+    cut = truncated if whole else lambda a: a
+    return [_entrywise(lambda a, b: cut(_valued(a / b, "div")), values)]
+
+
+def _rounded(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
+    if int(equation.params["rounding_method"]) != 0:  # halves to the even neighbour
+        raise OpaqueError("the operation `round`")
+    return [_entrywise(lambda a: sp.sign(a) * sp.floor(sp.Abs(a) + sp.S.Half), values)]
+
+
+def _shortened(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
+    if equation.params["mantissa_bits"] < _DIGITS:
+        raise OpaqueError("the operation `reduce_precision`")
+    return values
+
+
+def _powered(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
+    return [_entrywise(lambda a: _valued(a ** equation.params["y"], "integer_pow"), values)]
+
+
+def _split(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
+    ends = np.cumsum(equation.params["sizes"])[:-1]
+    return list(np.split(values[0], ends, axis=equation.params["axis"]))
+
+
+# By more than their entries: by types or by parameters; (line of the program, operands) -> outputs.
+_SPECIAL: dict[str, Callable[[jex.JaxprEqn, list[np.ndarray]], list[np.ndarray]]] = {
+    **dict.fromkeys(("optimization_barrier", "stop_gradient"), lambda line, values: values),
+    "concatenate": lambda line, values: [np.concatenate(values, axis=line.params["dimension"])],
+    "convert_element_type": lambda line, values: [_entrywise(_cast(line), values)],
+    "div": _divided,
+    "dot_general": lambda line, values: [
+        _contracted(values[0], values[1], line.params["dimension_numbers"])
+    ],
+    "integer_pow": _powered,
+    "reduce_precision": _shortened,
+    "round": _rounded,
+    "scatter-add": lambda line, values: [scattered(line, values)],
+    "select_n": lambda line, values: [choice(values[0], values[1:], kind(line.invars[1]))],
+    "split": _split,
+    "stack": lambda line, values: [np.stack(values, axis=line.params.get("axis", 0))],
+}
 
 
 def _is_real(entry: Any) -> bool:

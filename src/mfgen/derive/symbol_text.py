@@ -209,10 +209,10 @@ class _Text(StrPrinter):
     def _print_Symbol(self, expr):
         return _name(expr.name, self._form)
 
-    def _print_Infinity(self, expr):
+    def _print_Infinity(self, expr):  # pyright: ignore[reportIncompatibleMethodOverride]
         return "∞" if self._form == "unicode" else "inf"
 
-    def _print_NegativeInfinity(self, expr):
+    def _print_NegativeInfinity(self, expr):  # pyright: ignore[reportIncompatibleMethodOverride]
         return f"-{self._print_Infinity(expr)}"
 
     def _print_Function(self, expr):

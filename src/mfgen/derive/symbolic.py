@@ -1,10 +1,10 @@
 """The formula of a function that is written in JAX: its program, run on SymPy symbols.
 
 `jax.make_jaxpr` gives the primitive operations of any `L(t, x, v)`, also of one that a user wrote;
-each operation has a rule on arrays of expressions (`mfgen.derive.symbol_rules`), and jitted calls
-and functions with custom derivatives are opened, and both sides of a choice. What has no rule - a network, an eigenvalue, a
-call of foreign code - gives an undefined function of the same arguments and a sentence that says
-why. The program is traced in double precision, so that 0.7 is 7/10.
+each operation has a rule on arrays of expressions (`mfgen.derive.symbol_rules`). Jitted calls,
+functions with custom derivatives and both sides of a choice are opened. What has no rule - a
+network, an eigenvalue, a call of foreign code - gives an undefined function of the same arguments
+and a sentence that says why. The program is traced in double precision, so that 0.7 is 7/10.
 """
 
 from collections.abc import Callable, Sequence
@@ -142,9 +142,9 @@ def _step(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
     if name == "cond":
         which, *given = values
         branches = [_run(branch, given) for branch in equation.params["branches"]]
-        kinds = [kind(output) for output in equation.outvars]
         return [
-            choice(which[()], cases, of) for cases, of in zip(zip(*branches), kinds, strict=True)
+            choice(which[()], [branch[index] for branch in branches], kind(output))
+            for index, output in enumerate(equation.outvars)
         ]
     return apply(equation, values)
 
