@@ -7,6 +7,9 @@ import numpy as np
 import optax
 import pytest
 
+from mfgen.density.empirical import Empirical
+from mfgen.models.score import score_potential
+from mfgen.problem.noising import SubVP
 from mfgen.train.failure import NonFiniteError
 from mfgen.train.history import Progress
 from mfgen.train.loop import fit
@@ -14,6 +17,7 @@ from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.physics import HJB
 from mfgen.train.state import CheckpointError, Checkpoints
+from mfgen.zoo.score import score_based
 
 LOSS = DenoisingScoreMatching() + 0.1 * HJB(points=16)
 
@@ -170,6 +174,59 @@ def test_a_folder_with_a_run_is_not_overwritten(game, network, data, tmp_path):
     with pytest.raises(CheckpointError, match="pass resume=True"):
         run(game, network, data, steps=5, checkpoints=Checkpoints(tmp_path, every=5))
     assert Checkpoints(tmp_path).latest == 5
+
+
+@pytest.fixture(scope="module")
+def begun(game, network, data, tmp_path_factory):
+    """The folder of a run of six steps."""
+    folder = tmp_path_factory.mktemp("begun")
+    run(game, network, data, steps=6, every=3, validation=data[:8], checkpoints=Checkpoints(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"steps": 4}, "steps = 4 for a run that has done 6 already .* pass steps=6"),
+        ({"batch_size": 16}, "batch_size = 16 for a run that was begun with 32"),
+        ({"learning_rate": 1e-3}, r"learning_rate = 0\.001 for a run that was begun with 0\.005"),
+        ({"optimiser": optax.sgd(0.1)}, "learning_rate = None for a run"),
+        ({"every": 2}, "every = 2 for a run that was begun with 3"),
+        ({"average": 0.9}, r"average = 0\.9 for a run that was begun with 0\.999"),
+        ({"key": jax.random.key(8)}, "key = an array"),
+        ({"objective": DenoisingScoreMatching()}, "objective.parts = tuple of 1 for"),
+        ({"objective": DenoisingScoreMatching() + 0.2 * HJB(points=16)}, r"0\.2 for .* 0\.1 "),
+        ({"objective": DenoisingScoreMatching() + 0.1 * HJB(points=8)}, "points = 8 for .* 16 "),
+        ({"data": lambda data: data.at[5, 1].add(1e-2)}, "data = an array"),
+        ({"data": lambda data: data[::-1]}, "data = an array .* other values"),
+        ({"validation": lambda data: data[8:16]}, "validation = an array"),
+        ({"validation": lambda data: None}, "validation = None for"),
+    ],
+)
+def test_a_run_is_resumed_with_what_it_was_begun(game, network, data, begun, changed, told):
+    made = {
+        name: value(data) if name in ("data", "validation") else value
+        for name, value in changed.items()
+    }
+    settings = {"steps": 6, "every": 3, "validation": data[:8]} | made
+    settings = {"data": data, "objective": LOSS} | settings
+    with pytest.raises(CheckpointError, match=f"`fit` got .*{told}"):
+        run(game, network, checkpoints=Checkpoints(begun), resume=True, **settings)
+    assert Checkpoints(begun).latest == 6
+
+
+def test_a_run_is_resumed_with_the_game_and_model_it_was_begun(game, network, data, begun):
+    settings = {"steps": 6, "every": 3, "validation": data[:8], "resume": True}
+    wide = score_potential(game, key=jax.random.key(0), width=8)
+    with pytest.raises(CheckpointError, match=r"`fit` got model\..* = "):
+        run(game, wide, data, checkpoints=Checkpoints(begun), **settings)
+    other = score_based(SubVP(), Empirical(data))
+    with pytest.raises(CheckpointError, match=r"`fit` got game\..* = .*SubVP.* begun with "):
+        run(other, network, data, checkpoints=Checkpoints(begun), **settings)
+    # The same with numbers that another machine has rounded otherwise.
+    close = data * (1 + 1e-7)
+    model, history = run(game, network, close, checkpoints=Checkpoints(begun), **settings)
+    assert [record.step for record in history.records] == [3, 6]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """Checkpoints: whole, of the right run, or refused without touching anything."""
 
+import contextlib
 import hashlib
 import re
+import resource
+import shutil
+import threading
 from pathlib import Path
 
 import equinox as eqx
@@ -110,3 +114,66 @@ def test_an_empty_folder_cannot_be_restored(tmp_path):
 def test_settings_out_of_range_are_refused(tmp_path, settings):
     with pytest.raises(ValueError, match="pass every=500"):
         Checkpoints(tmp_path, **settings)
+
+
+@contextlib.contextmanager
+def limited(kind, value):
+    """At most so much of a resource of the process."""
+    soft, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (value, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, (soft, hard))
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything(tmp_path):
+    file = tmp_path / "checkpoints"
+    file.write_text("a file")
+    with pytest.raises(CheckpointError, match=f"the folder {file} \\(File exists\\)"):
+        Checkpoints(file)
+    with pytest.raises(CheckpointError, match="part.*Not a directory"):
+        Checkpoints(file / "part")
+    with limited(resource.RLIMIT_FSIZE, 100), pytest.raises(CheckpointError, match="too large"):
+        Checkpoints(tmp_path / "full")
+    assert file.read_text() == "a file"
+    assert list((tmp_path / "full").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        (resource.RLIMIT_FSIZE, 1000, "File too large"),
+        (resource.RLIMIT_FSIZE, 5000, "File too large"),  # in the midst of the arrays
+        (resource.RLIMIT_NOFILE, 12, "Too many open files"),
+    ],
+)
+def test_what_the_system_refuses_is_one_error_and_what_was_saved_stays(
+    saved, kind, value, words, capfd
+):
+    checkpoints = Checkpoints(saved, fingerprint="run-a")
+    before, threads = contents(saved), threading.active_count()
+    large = state(0.0)
+    for name in ("parameters", "average"):
+        noise = jnp.sin(jnp.arange(4000.0) ** 2)  # which cannot be compressed
+        large = eqx.tree_at(lambda s, n=name: getattr(s, n)["bias"], large, noise)
+    large = eqx.tree_at(lambda s: s.step, large, jnp.asarray(9))
+    with limited(kind, value), pytest.raises(CheckpointError, match=rf"{saved} \({words}\)"):
+        checkpoints.save(large, History([RECORD]))
+    assert capfd.readouterr() == ("", "")
+    assert contents(saved) == before
+    assert [path.name for path in saved.iterdir() if path.is_dir()] == ["5"]
+    assert threading.active_count() <= threads
+    checkpoints.save(large, History([RECORD]))
+    assert Checkpoints(saved, fingerprint="run-a").latest == 9
+
+
+def test_a_folder_that_goes_in_mid_run_is_one_error(saved, capfd):
+    checkpoints = Checkpoints(saved)
+    shutil.rmtree(saved)
+    with pytest.raises(CheckpointError, match="No such file or directory"):
+        checkpoints.save(state(0.0), History([RECORD]))
+    saved.write_text("a file")
+    with pytest.raises(CheckpointError, match="Not a directory"):
+        checkpoints.save(state(0.0), History([RECORD]))
+    assert capfd.readouterr() == ("", "")

@@ -34,6 +34,7 @@ from mfgen.train.coverage import check_coverage
 from mfgen.train.failure import NonFiniteError
 from mfgen.train.history import Callback, History
 from mfgen.train.objective import AbstractObjective, Combination
+from mfgen.train.settings import described
 from mfgen.train.state import Checkpoints, TrainState, begin
 from mfgen.train.step import Plan, compiled, default_optimiser, initial
 from mfgen.train.validation import Validation
@@ -81,7 +82,8 @@ def fit(
         callback: called with a `Progress` at each record.
         every: steps from record to record.
         checkpoints: where to save the run as it goes.
-        resume: continue from the latest of `checkpoints`.
+        resume: continue from the latest of `checkpoints`, with the data and settings that the run
+            was begun with; `steps` may be more, and the rate then follows the decay to those.
 
     Returns:
         The trained model and its `History`; `history.selection` has the weights that were tried.
@@ -91,7 +93,8 @@ def fit(
             range, or an objective that is not the game's: a part of the game that it leaves out,
             pays twice or contradicts is named (`mfgen.train.coverage`).
         NonFiniteError: if a loss term or the gradient is not finite, with every weight of `select`.
-        CheckpointError: if `checkpoints` cannot be resumed from, or hold a run already.
+        CheckpointError: if `checkpoints` cannot be resumed from, hold a run already, or that of
+            other settings or of more steps.
     """
     data = jnp.asarray(check_samples(data, name="data"))
     held_out = None
@@ -101,6 +104,7 @@ def fit(
     steps, batch_size, every = _checked_settings(steps, batch_size, average, every)
     for name, samples in (("data", data), ("validation", held_out)):
         _check_dimension(game, name, samples)
+    default = optimiser is None
     if optimiser is None:
         positive("fit", "learning_rate", learning_rate)
         positive("fit", "clip", clip)
@@ -109,6 +113,20 @@ def fit(
     choice = _checked_choice(game, weighted, select, held_out is not None, data.shape[1])
     chosen = optimiser
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
+    # What a run that is resumed must share with the one that was begun.
+    settings = {
+        "game": game,
+        "model": eqx.combine(jax.eval_shape(lambda arrays: arrays, parameters), static),
+        "data": data,
+        "key": key,
+        "learning_rate": learning_rate if default else None,
+        "clip": clip if default else None,
+        "optimiser": None if default else optimiser,
+        "batch_size": batch_size,
+        "average": average,
+        "validation": held_out,
+        "every": every,
+    }
 
     def train(objective: Combination, callback: Callback | None, checkpoints: Checkpoints | None):
         plan = Plan(
@@ -119,14 +137,9 @@ def fit(
             judge = Validation(game, objective, static, held_out, key=key)
         state, history = initial(parameters, chosen), History()
         if checkpoints is not None:
-            state, history = begin(checkpoints, state, history, resume)
-        try:
-            state = _run(
-                plan, state, history, data, judge, steps, key, callback, every, checkpoints
-            )
-        finally:
-            if checkpoints is not None:
-                checkpoints.wait()
+            began = described(objective=objective, **settings)
+            state, history = begin(checkpoints, state, history, resume, steps, began)
+        state = _run(plan, state, history, data, judge, steps, key, callback, every, checkpoints)
         return eqx.combine(state.average if judge is None else state.best, static), history
 
     if choice is None:
@@ -188,7 +201,6 @@ def _not_finite(plan: Plan, step: int, term: str, checkpoints) -> NonFiniteError
 def _last_saved(checkpoints: Checkpoints | None) -> str | None:
     if checkpoints is None or checkpoints.latest is None:
         return None
-    checkpoints.wait()
     return str(checkpoints.directory / str(checkpoints.latest))
 
 

@@ -6,12 +6,14 @@ checkpoint is complete and compared before anything of it is read. A checkpoint 
 before it was sealed has none, and is judged by its content alone.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 from pathlib import Path
 
 _SUFFIX = ".sha256"
+_TRIAL, _FILES = 4096, 32  # bytes written and files open in a trial
 
 
 def seal(folder: Path) -> None:
@@ -41,6 +43,22 @@ def forget_missing(parent: Path) -> None:
     for place in parent.glob(f"*{_SUFFIX}"):
         if not place.with_suffix("").is_dir():
             place.unlink()
+
+
+def try_place(folder: Path) -> None:
+    """Raises the `OSError` that writing into `folder` would, before anything of worth is written.
+
+    The storage library opens many files at once and does not take it well when it may not.
+    """
+    trial = folder / f".trial.{os.getpid()}.partial"
+    with contextlib.ExitStack() as opened:
+        opened.callback(trial.unlink, missing_ok=True)
+        file = opened.enter_context(trial.open("wb"))
+        file.write(bytes(_TRIAL))
+        file.flush()
+        os.fsync(file.fileno())
+        for _ in range(_FILES):
+            opened.callback(os.close, os.dup(file.fileno()))
 
 
 def _beside(folder: Path) -> Path:

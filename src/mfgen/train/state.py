@@ -6,12 +6,19 @@ resumed from a checkpoint repeats the uninterrupted one bit for bit.
 
 Checkpoints are written by Orbax: each is complete in a folder of its own, which gets its name only
 when all is written, so a run killed while saving leaves the earlier ones whole. A header keeps the
-run's fingerprint (a checkpoint of another run is refused), a digest of the arrays and the history
-so far. By the digest and the seal (`mfgen.train.seal`) a damaged one is recognised.
+run's fingerprint and settings (a checkpoint of another run is refused), a digest of the arrays and
+the history so far. By the digest and the seal (`mfgen.train.seal`) a damaged one is recognised.
+
+A save returns when all is on disk. Whatever the system refuses (a folder that cannot be written to,
+a full disk, no more open files) is one `CheckpointError` with its words; what was saved stays.
 """
 
+import contextlib
+import errno
 import hashlib
-import logging
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +30,8 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from mfgen.train import seal
 from mfgen.train.history import History
+from mfgen.train.quiet import quiet
+from mfgen.train.settings import first_change
 
 
 class TrainState(eqx.Module):
@@ -37,7 +46,7 @@ class TrainState(eqx.Module):
 
 
 class CheckpointError(Exception):
-    """A checkpoint that cannot be used: of another run, or damaged."""
+    """A checkpoint that cannot be used or written: of another run, damaged, or no place for it."""
 
 
 class Checkpoints:
@@ -48,6 +57,9 @@ class Checkpoints:
         every: steps from one checkpoint to the next.
         keep: how many of the latest are kept.
         fingerprint: names the run; a checkpoint with another fingerprint is refused.
+
+    Raises:
+        CheckpointError: if the folder cannot be made or written to.
     """
 
     def __init__(
@@ -61,15 +73,13 @@ class Checkpoints:
         self.directory = Path(directory).absolute()
         self.every, self.keep = every, keep
         self.fingerprint = fingerprint
-        # Imported here: Orbax takes as long to import as the rest of the library.
-        import orbax.checkpoint as orbax
-
-        logging.getLogger("absl").setLevel(logging.ERROR)
-        self._orbax = orbax
-        self._manager = orbax.CheckpointManager(
-            self.directory, options=orbax.CheckpointManagerOptions(max_to_keep=keep)
-        )
-        self._unsealed: list[int] = []
+        self.settings: Mapping[str, Any] = {}
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            seal.try_place(self.directory)
+            self._orbax, self._manager = _manager(self.directory, keep)
+        except OSError as error:
+            raise self._refused(error) from None
 
     @property
     def latest(self) -> int | None:
@@ -89,22 +99,35 @@ class Checkpoints:
         )
 
     def save(self, state: TrainState, history: History) -> None:
-        """Writes a checkpoint in the background; the run may go on meanwhile."""
-        self.wait()
-        leaves = jax.tree.leaves(state)
+        """Writes a checkpoint, whole or not at all.
+
+        Raises:
+            CheckpointError: if it cannot be written.
+        """
+        step, leaves = int(state.step), jax.tree.leaves(state)
         header = {
             "fingerprint": self.fingerprint,
+            "settings": dict(self.settings),
             "digest": _digest(leaves),
             **history.to_document(),
         }
-        self._manager.save(
-            int(state.step),
-            args=self._orbax.args.Composite(
-                state=self._orbax.args.StandardSave(_named(leaves)),
-                header=self._orbax.args.JsonSave(header),
-            ),
+        arguments = self._orbax.args.Composite(
+            state=self._orbax.args.StandardSave(_named(leaves)),
+            header=self._orbax.args.JsonSave(header),
         )
-        self._unsealed.append(int(state.step))
+        try:
+            seal.try_place(self.directory)
+            with quiet():
+                self._manager.save(step, args=arguments)
+            folder = self.directory / str(step)
+            if folder.is_dir():
+                seal.seal(folder)
+            seal.forget_missing(self.directory)
+        except Exception as error:  # Orbax and its storage layer raise many kinds
+            with contextlib.suppress(OSError):
+                for partial in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
+                    shutil.rmtree(partial, ignore_errors=True)
+            raise self._refused(error) from None
 
     def restore(self, template: TrainState) -> tuple[TrainState, History]:
         """The latest checkpoint, in the structure of `template`.
@@ -128,6 +151,14 @@ class Checkpoints:
                 f"{header['fingerprint']!r}, expected {self.fingerprint!r}): resume with the "
                 "specification and seed it was made with, or choose another folder."
             )
+        change = first_change(header.get("settings", {}), self.settings)
+        if change is not None:
+            name, now, before = change
+            raise CheckpointError(
+                f"`fit` got {name} = {now} for a run that was begun with {before} "
+                f"({self.directory}), expected the same: pass what the run was begun with, or "
+                "begin anew in another folder."
+            )
         leaves, structure = jax.tree.flatten(template)
         wanted = self._orbax.args.StandardRestore(_named(leaves))
         found = self._read(step, state=wanted)["state"]
@@ -137,24 +168,27 @@ class Checkpoints:
         return jax.tree.unflatten(structure, restored), History.of_document(header)
 
     def wait(self) -> None:
-        """Returns when everything saved so far is on disk."""
-        self._manager.wait_until_finished()
-        while self._unsealed:
-            folder = self.directory / str(self._unsealed.pop())
-            if folder.is_dir():
-                seal.seal(folder)
-        seal.forget_missing(self.directory)
+        """Returns when everything saved so far is on disk: at once, as `save` waits for it."""
 
     def close(self) -> None:
-        """Waits for what is being written and frees the folder."""
-        self.wait()
+        """Frees the folder."""
         self._manager.close()
 
     def _read(self, step: int, **items: Any) -> dict[str, Any]:
         try:
-            return dict(self._manager.restore(step, args=self._orbax.args.Composite(**items)))
-        except Exception as error:  # Orbax and its storage layer raise many kinds
+            with quiet():
+                return dict(self._manager.restore(step, args=self._orbax.args.Composite(**items)))
+        except Exception as error:  # as above
+            if _words(error) in _PASSING:
+                raise self._refused(error) from None
             raise self._damaged(step, str(error).splitlines()[0][:200]) from error
+
+    def _refused(self, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"`Checkpoints` got the folder {self.directory} ({_words(error)}), expected one that "
+            "can be written to: choose another folder, or see to this one. What was saved before "
+            "is whole."
+        )
 
     def _damaged(self, step: int, reason: str) -> CheckpointError:
         return CheckpointError(
@@ -164,14 +198,38 @@ class Checkpoints:
         )
 
 
+def _manager(directory: Path, keep: int) -> tuple[Any, Any]:
+    # Imported here: Orbax takes as long to import as the rest of the library.
+    import orbax.checkpoint as orbax
+
+    # Saved at once: threads that save in the background outlive a failure and hold the process.
+    options = orbax.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+    with quiet():
+        return orbax, orbax.CheckpointManager(directory, options=options)
+
+
 def begin(
-    checkpoints: Checkpoints, state: TrainState, history: History, resume: bool
+    checkpoints: Checkpoints,
+    state: TrainState,
+    history: History,
+    resume: bool,
+    steps: int,
+    settings: Mapping[str, Any],
 ) -> tuple[TrainState, History]:
     """Where a run begins: at the latest checkpoint if it is resumed, else at what is given.
 
+    Arguments:
+        checkpoints: of the run.
+        state, history: of a run that begins anew.
+        resume: whether it is to be resumed.
+        steps: the number of steps the run is to have.
+        settings: what it depends on (`mfgen.train.settings`), kept with its checkpoints.
+
     Raises:
-        CheckpointError: if there is a checkpoint and the run is not resumed, or it is of no use.
+        CheckpointError: if there is a checkpoint and the run is not resumed, or it is of no use:
+            damaged, of a run with other settings, or of one that has gone further.
     """
+    checkpoints.settings = settings
     if checkpoints.latest is None:
         return state, history
     if not resume:
@@ -180,7 +238,14 @@ def begin(
             f"{checkpoints.latest}), expected an empty one: pass resume=True to continue it, or "
             "choose another folder."
         )
-    return checkpoints.restore(state)
+    state, history = checkpoints.restore(state)
+    if state.step > steps:
+        raise CheckpointError(
+            f"`fit` got steps = {steps} for a run that has done {state.step} already "
+            f"({checkpoints.directory}), expected at least as many: pass steps={state.step}, or "
+            "begin anew in another folder."
+        )
+    return state, history
 
 
 def _named(leaves: list) -> dict[str, Array]:
@@ -191,6 +256,26 @@ def _named(leaves: list) -> dict[str, Array]:
 
 def _name(index: int) -> str:
     return f"leaf_{index:04d}"
+
+
+# What passes by itself or by the user's doing, and says nothing about the files.
+_PASSING = {
+    os.strerror(number)
+    for number in (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EIO)
+}
+
+
+def _words(error: Exception) -> str:
+    """What the operating system said, however deep below; else the first line of the error."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            return below.strerror
+        below = below.__cause__ or below.__context__
+    known = (os.strerror(number) for number in errno.errorcode)
+    found = [words for words in known if words in str(error)]
+    first = str(error).splitlines()[:1] or [type(error).__name__]
+    return max(found, key=len) if found else first[0][:200]
 
 
 def _digest(leaves: list) -> str:
