@@ -189,9 +189,9 @@ def simulated(factor, seed, count, times):
 
 @pytest.mark.slow
 def test_errors_of_particles_cover(covered):
-    """Where they start, the noise of paths, common to all times: 150 clouds of 192 particles."""
+    """Where they start, the noise of paths, common to all times: 100 clouds of 192 particles."""
     best, rows = Potential(Feedback(1.0)), []
-    for seed in range(150):
+    for seed in range(100):
         value = Feedback(1.4)
         path = simulated(1.4, seed, 192, 6)
         rows.append(sheet(Solution(GAME, Potential(value), path, DONE), best, times=6).checks)
