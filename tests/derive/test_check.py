@@ -177,8 +177,6 @@ class Beside(AbstractDynamics):
     ("cost", "parts", "expected"),
     [
         (Kinetic(1e6), FAR, GOOD),
-        # Of linear growth beyond its unit, which is the typical speed, 1e4 / 1e-2.
-        (Linearly(1e6), FAR, (HOLDS, HOLDS, FAILS, FAILS, UNKNOWN, UNKNOWN)),
         (Edged(1e6), FAR, (HOLDS, FAILS, HOLDS, HOLDS, HOLDS, FAILS)),
         (Kinetic(), {"dynamics": Beside()}, GOOD),
     ],
@@ -206,6 +204,9 @@ def test_linear_growth_leaves_steep_costates_without_a_maximum(x64):
     assert item.status is FAILS
     assert "at |v| = 1e4 and 1 at 1e8" in item.evidence
     assert regularity.finiteness(made, points)[0].status is FAILS
+    # Linear beyond its unit, which is the typical speed of the game, 1e4 / 1e-2.
+    far = game(Linearly(1e6), **FAR)
+    assert convexity.growth(far, probe(far, far.initial, KEY)).status is FAILS
 
 
 class Timed(AbstractDynamics):
