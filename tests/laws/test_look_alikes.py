@@ -125,9 +125,7 @@ CHANGES = {
     "heavy": Change(lambda: changed(lagrangian=Kinetic(100.0)), "Lagrangian `Kinetic`"),
     "no divergence": Change(lambda: changed(lagrangian=Kinetic(1.0)), "Lagrangian `Kinetic`"),
     "quartic": Change(lambda: changed(lagrangian=Quartic(REVERSED)), "Lagrangian `Quartic`"),
-    "same name": Change(
-        lambda: changed(lagrangian=ScoreLike(1.1)), "Lagrangian `ScoreLagrangian`"
-    ),
+    "same name": Change(lambda: changed(lagrangian=ScoreLike(1.1)), "Lagrangian `ScoreLagrangian`"),
     "potential": Change(
         lambda: changed(lagrangian=WithPotential(GAME.lagrangian, lambda t, x: x @ x)),
         "Lagrangian `WithPotential`",
