@@ -92,8 +92,8 @@ def sample(
 def _check_resolved(game: MFG, start: AbstractDensity) -> None:
     """Samples have the numbers of their start, which must resolve the times near the data."""
     if isinstance(game.dynamics, TimeReversal):
-        drawn = jax.eval_shape(lambda key: start.sample(1, key=key), jax.random.key(0))
-        check_resolved(game.dynamics.noising, drawn.dtype, "sample")
+        kinds = [leaf.dtype for leaf in jax.tree.leaves(start) if eqx.is_inexact_array(leaf)]
+        check_resolved(game.dynamics.noising, jnp.result_type(*(kinds or [float])), "sample")
 
 
 def denoised(game: MFG, model: AbstractModel, y: State) -> State:
