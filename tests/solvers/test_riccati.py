@@ -16,7 +16,7 @@ from mfgen.density.gaussian import Gaussian, GaussianMixture
 from mfgen.derive.action import cost
 from mfgen.derive.residual import fokker_planck, hjb, terminal
 from mfgen.problem.constraint import Prescribed
-from mfgen.problem.cost import Kinetic, NoCost, Relativistic, WithPotential
+from mfgen.problem.cost import Kinetic, NoCost, Power, Relativistic, WithPotential
 from mfgen.problem.dynamics import AbstractDynamics, Integrator
 from mfgen.problem.functional import KL, AbstractFunctional, Linear
 from mfgen.problem.game import MFG
@@ -370,14 +370,19 @@ def test_an_odd_number_of_steps_is_refused(steps):
 
 
 class Bump(AbstractLagrangian):
-    """|v|^2 / 2, and |v|^4 for a moment between those at which a few looks would fall."""
+    """|v|^2 / 2, and |v|^4 / 4 for a moment between those at which a few looks would fall."""
 
     middle: float = 0.37
     width: float = 0.05
 
     def __call__(self, t, x, v):
-        inside = jnp.abs(t - self.middle) < self.width
-        return 0.5 * v @ v + jnp.where(inside, (v @ v) ** 2, 0.0)
+        return jnp.where(self._inside(t), Power(4.0)(t, x, v), Kinetic()(t, x, v))
+
+    def argmax(self, t, x, q):
+        return jnp.where(self._inside(t), Power(4.0).argmax(t, x, q), q)
+
+    def _inside(self, t):
+        return jnp.abs(t - self.middle) < self.width
 
 
 class Correlated(AbstractFunctional):
@@ -435,13 +440,14 @@ class Blink(AbstractFunctional):
         return expectation(rho, lambda x: self.variation(rho, x))
 
     def variation(self, rho, x):
-        return 0.5 * x @ x + 0.05 * jnp.maximum(1.0 - jnp.sum(jnp.square(x - 3.0)), 0.0) ** 4
+        near = jnp.maximum(1.0 - jnp.sum(jnp.square(x - 3.0)), 0.0)
+        return 0.5 * x @ x + 0.05 * near**4
 
 
 def test_the_answer_is_put_into_the_equations(mean_field):
     """Whatever looks did not see, the residual at the crowd does; and it is told in words."""
     assert mean_field.stats["residual"] < 1e-12
-    game = MFG(Integrator(), Kinetic(), Blink(), initial=Gaussian([6.0], 4.0))
+    game = MFG(Integrator(), Kinetic(), Blink(), initial=Gaussian([6.0, 6.0], 4.0))
     result = Riccati(steps=16).solve(game).result
     assert result.status is Status.STALLED
     assert "terminal condition" in result.message

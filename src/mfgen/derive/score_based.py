@@ -75,8 +75,8 @@ def score_dynamics(owner: str, game: MFG, *, named: bool = False) -> TimeReversa
         return game.dynamics
     parts = ", ".join(f"`{_name(part)}`" for part in (game.dynamics, game.lagrangian))
     raise TypeError(
-        f"`{owner}` got a game of {parts} with {fault}; expected a score-based one, where grad log rho = "
-        "-grad U: build it with `score_based`, or follow the game's own control by "
+        f"`{owner}` got a game of {parts} with {fault}; expected a score-based one, where "
+        "grad log rho = -grad U: build it with `score_based`, or follow the game's own control by "
         "`EulerMaruyama` or `StochasticHeun` and solve it by `Grid`, `Riccati` or `Neural`."
     )
 
