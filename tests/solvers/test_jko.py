@@ -52,6 +52,24 @@ def test_a_step_of_kl_is_the_exact_one(step):
     np.testing.assert_allclose(moments[1] ** 0.5, [[deviation]], rtol=1e-2)
 
 
+def test_a_step_is_as_exact_in_small_and_large_units_and_says_where_it_stalls():
+    """Of PorousMedium on laws u times as wide F is 1 / u of itself, and steps of u^3 correspond."""
+    medium = PorousMedium(2.0)
+    one, large = (
+        jko(medium, LineLaw(u * barenblatt(1.0, 20).edges), step=0.5 * u**3, steps=1)
+        for u in (1.0, 1e6)
+    )
+    assert one.converged.all()
+    assert large.converged.all()
+    np.testing.assert_allclose(large.edges[-1], 1e6 * one.edges[-1], rtol=1e-5, atol=1.0)
+    kinked = Linear(lambda x: 1e3 * jnp.abs(x[0] - 1.3))
+    start = normal(2.0, 0.5, 10)
+    stalled = jko(kinked, start, step=1.0, steps=1)
+    bound = float(stalled.energies[0] - stalled.energies[1])
+    assert bound > 0
+    assert not stalled.converged.all()
+
+
 def test_energy_falls_by_the_distance_at_least():
     found = jko(KL(TARGET) + Linear(lambda x: jnp.cos(x[0])), normal(2.0, 0.5), step=0.2, steps=8)
     fall = -jnp.diff(found.energies)

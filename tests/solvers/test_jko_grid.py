@@ -50,6 +50,16 @@ def test_a_step_of_kl_is_the_exact_one(step):
     np.testing.assert_allclose(mean[0], known[0], rtol=1e-3)
     np.testing.assert_allclose(covariance[0, 0] ** 0.5, known[1], rtol=1e-3)
     assert found.mismatches[0] < 1e-6
+    assert found.converged.all()
+    few = jko_grid(
+        to_normal(1),
+        on(LINE, [2.0], [0.25]),
+        step=step,
+        steps=1,
+        entropy=finest(LINE),
+        iterations=2,
+    )
+    assert not few.converged.any()
 
 
 @pytest.mark.parametrize(
