@@ -24,6 +24,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.problem.functional import CrossEntropy
@@ -76,6 +77,7 @@ def precondition(game: MFG) -> Precondition:
         TypeError: if the game is not score-based (its dynamics is no `TimeReversal`, or its
             terminal cost no `CrossEntropy`).
     """
+    _check.of_kind("precondition", "game", game, MFG, "pass `score_based(VP(), data)`")
     dynamics, terminal = game.dynamics, game.terminal
     if not (isinstance(dynamics, TimeReversal) and isinstance(terminal, CrossEntropy)):
         raise TypeError(

@@ -18,6 +18,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Scalar, State, Time
 
 Gain = Float[Array, ""] | Float[Array, "dim control"]
@@ -76,6 +77,7 @@ class Integrator(AbstractDynamics):
 
     def __check_init__(self):
         positive("Integrator", "horizon", self.horizon)
+        _check.a_number("Integrator", "sigma", self.sigma)
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
             raise ValueError(
                 f"`Integrator` got sigma = {self.sigma}, expected a finite number >= 0: "
@@ -98,6 +100,7 @@ class Integrator(AbstractDynamics):
 
 def positive(owner: str, name: str, value: float) -> None:
     """Raises a `ValueError` in the name of `owner` unless `value` is finite and positive."""
+    _check.a_number(owner, name, value)
     if not (math.isfinite(value) and value > 0):
         raise ValueError(
             f"`{owner}` got {name} = {value}, expected a finite positive number: pass {name} > 0."

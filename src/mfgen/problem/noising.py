@@ -30,6 +30,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Scalar, State, Time
 from mfgen.problem.dynamics import AbstractDynamics, Gain, positive
 
@@ -219,6 +220,7 @@ class TimeReversal(AbstractDynamics):
     noising: AbstractNoising
 
     def __init__(self, noising: AbstractNoising):
+        _check.of_kind("TimeReversal", "noising", noising, AbstractNoising, "pass `VP()` or `VE()`")
         self.noising = noising
 
     @property

@@ -17,6 +17,7 @@ Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2.
 
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen.density.base import AbstractDensity, AbstractNoisable
 from mfgen.density.gaussian import Gaussian
 from mfgen.problem.cost import ScoreLagrangian
@@ -35,6 +36,9 @@ def score_based(noising: AbstractNoising, target: AbstractDensity) -> MFG:
     Returns:
         The game, with the reference Gaussian at the noisy end as its initial density.
     """
+    _check.of_kind("score_based", "noising", noising, AbstractNoising, "pass `VP()` or `VE()`")
+    fix = "wrap data as `Empirical(points)`"
+    _check.of_kind("score_based", "target", target, AbstractDensity, fix)
     dynamics = TimeReversal(noising)
     return MFG(
         dynamics,
