@@ -7,6 +7,7 @@ Declare a game, and the rest is derived from it:
 The names below are in that order, from the lowest floor to the highest.
 """
 
+from importlib import import_module as _import
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
@@ -39,7 +40,6 @@ from mfgen.density.toy import swissroll as swissroll
 from mfgen.density.well import WellProduct as WellProduct
 from mfgen.density.well import double_well as double_well
 from mfgen.density.well import many_wells as many_wells
-from mfgen.derive.check import check as check
 from mfgen.derive.hamiltonian import drift as drift
 from mfgen.derive.hamiltonian import hamiltonian as hamiltonian
 from mfgen.derive.hamiltonian import optimal_control as optimal_control
@@ -50,13 +50,6 @@ from mfgen.math.autodiff import divergence as divergence
 from mfgen.math.autodiff import jet as jet
 from mfgen.math.autodiff import laplacian as laplacian
 from mfgen.math.sinkhorn import NotConverged as NotConverged
-from mfgen.metrics.agreement import Agreement as Agreement
-from mfgen.metrics.agreement import compare as compare
-from mfgen.metrics.certificate import Certificate as Certificate
-from mfgen.metrics.certificate import certify as certify
-from mfgen.metrics.importance import effective_sample_size as effective_sample_size
-from mfgen.metrics.importance import log_normaliser as log_normaliser
-from mfgen.metrics.importance import log_weights as log_weights
 from mfgen.models.base import AbstractModel as AbstractModel
 from mfgen.models.base import AbstractPotential as AbstractPotential
 from mfgen.models.base import AbstractVectorField as AbstractVectorField
@@ -68,13 +61,10 @@ from mfgen.models.control import ControlField as ControlField
 from mfgen.models.control import control_field as control_field
 from mfgen.models.critic import LipschitzCritic as LipschitzCritic
 from mfgen.models.critic import lipschitz_critic as lipschitz_critic
-from mfgen.models.estimate import kernel_estimate as kernel_estimate
-from mfgen.models.estimate import mixture_estimate as mixture_estimate
 from mfgen.models.kernel import KernelPotential as KernelPotential
 from mfgen.models.kernel import kernel_potential as kernel_potential
 from mfgen.models.potential import OTFlowPotential as OTFlowPotential
 from mfgen.models.potential import ot_flow_potential as ot_flow_potential
-from mfgen.models.proximal_kernel import proximal_kernel as proximal_kernel
 from mfgen.models.score import ScoreField as ScoreField
 from mfgen.models.score import ScorePotential as ScorePotential
 from mfgen.models.score import score_field as score_field
@@ -139,74 +129,155 @@ from mfgen.simulate.likelihood import FlowLikelihood as FlowLikelihood
 from mfgen.simulate.likelihood import OneShot as OneShot
 from mfgen.simulate.likelihood import log_prob as log_prob
 from mfgen.simulate.sampler import sample as sample
-from mfgen.solvers.base import AbstractSolver as AbstractSolver
-from mfgen.solvers.base import Solution as Solution
-from mfgen.solvers.base import solve as solve
-from mfgen.solvers.grid import Grid as Grid
-from mfgen.solvers.hopf_cole import HopfCole as HopfCole
-from mfgen.solvers.neural import Neural as Neural
-from mfgen.solvers.riccati import Riccati as Riccati
-from mfgen.train.action import ActionMatching as ActionMatching
-from mfgen.train.adversarial import CriticFit as CriticFit
-from mfgen.train.adversarial import GradientPenalty as GradientPenalty
-from mfgen.train.adversarial import fit_critic as fit_critic
-from mfgen.train.collocation import NoisedData as NoisedData
-from mfgen.train.collocation import SpreadData as SpreadData
-from mfgen.train.collocation import UniformTime as UniformTime
-from mfgen.train.coupling import EntropicTransport as EntropicTransport
-from mfgen.train.coupling import ExactTransport as ExactTransport
-from mfgen.train.coupling import Independent as Independent
-from mfgen.train.coupling import OptimalTransport as OptimalTransport
-from mfgen.train.duel import Duel as Duel
-from mfgen.train.duel import fit_duel as fit_duel
-from mfgen.train.ending import PathCost as PathCost
-from mfgen.train.ending import PathCostate as PathCostate
-from mfgen.train.failure import NonFiniteError as NonFiniteError
-from mfgen.train.flow import JacobianPenalty as JacobianPenalty
-from mfgen.train.flow import PathHJB as PathHJB
-from mfgen.train.flow import PathLikelihood as PathLikelihood
-from mfgen.train.flow import PathTerminal as PathTerminal
-from mfgen.train.flow import ReverseKL as ReverseKL
-from mfgen.train.flow import TransportCost as TransportCost
-from mfgen.train.interpolation import FlowMatching as FlowMatching
-from mfgen.train.interpolation import StochasticInterpolant as StochasticInterpolant
-from mfgen.train.interpolation import Straight as Straight
-from mfgen.train.interpolation import Trigonometric as Trigonometric
-from mfgen.train.laplacian import Exact as Exact
-from mfgen.train.laplacian import Hutchinson as Hutchinson
-from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
-from mfgen.train.loop import fit as fit
-from mfgen.train.matching import DenoisingScoreMatching as DenoisingScoreMatching
-from mfgen.train.matching import ImplicitScoreMatching as ImplicitScoreMatching
-from mfgen.train.matching import SlicedScoreMatching as SlicedScoreMatching
-from mfgen.train.noised import Levels as Levels
-from mfgen.train.noised import LogUniform as LogUniform
-from mfgen.train.objective import AbstractObjective as AbstractObjective
-from mfgen.train.paths import Paths as Paths
-from mfgen.train.payment import Pays as Pays
-from mfgen.train.penalty import Absolute as Absolute
-from mfgen.train.penalty import Huber as Huber
-from mfgen.train.penalty import Squared as Squared
-from mfgen.train.physics import HJB as HJB
-from mfgen.train.physics import ScoreHJB as ScoreHJB
-from mfgen.train.state import CheckpointError as CheckpointError
-from mfgen.train.state import Checkpoints as Checkpoints
-from mfgen.train.weighting import Flat as Flat
-from mfgen.train.weighting import RatioPower as RatioPower
-from mfgen.zoo.gradient_flow import gradient_flow_game as gradient_flow_game
 from mfgen.zoo.score import score_based as score_based
 
 if _TYPE_CHECKING:
+    from mfgen.derive.check import check as check
     from mfgen.derive.equations import equations as equations
+    from mfgen.metrics.agreement import Agreement as Agreement
+    from mfgen.metrics.agreement import compare as compare
+    from mfgen.metrics.certificate import Certificate as Certificate
+    from mfgen.metrics.certificate import certify as certify
+    from mfgen.metrics.importance import effective_sample_size as effective_sample_size
+    from mfgen.metrics.importance import log_normaliser as log_normaliser
+    from mfgen.metrics.importance import log_weights as log_weights
+    from mfgen.models.estimate import kernel_estimate as kernel_estimate
+    from mfgen.models.estimate import mixture_estimate as mixture_estimate
+    from mfgen.models.proximal_kernel import proximal_kernel as proximal_kernel
+    from mfgen.solvers.base import AbstractSolver as AbstractSolver
+    from mfgen.solvers.base import Solution as Solution
+    from mfgen.solvers.base import solve as solve
+    from mfgen.solvers.grid import Grid as Grid
+    from mfgen.solvers.hopf_cole import HopfCole as HopfCole
+    from mfgen.solvers.neural import Neural as Neural
+    from mfgen.solvers.riccati import Riccati as Riccati
+    from mfgen.train.action import ActionMatching as ActionMatching
+    from mfgen.train.adversarial import CriticFit as CriticFit
+    from mfgen.train.adversarial import GradientPenalty as GradientPenalty
+    from mfgen.train.adversarial import fit_critic as fit_critic
+    from mfgen.train.collocation import NoisedData as NoisedData
+    from mfgen.train.collocation import SpreadData as SpreadData
+    from mfgen.train.collocation import UniformTime as UniformTime
+    from mfgen.train.coupling import EntropicTransport as EntropicTransport
+    from mfgen.train.coupling import ExactTransport as ExactTransport
+    from mfgen.train.coupling import Independent as Independent
+    from mfgen.train.coupling import OptimalTransport as OptimalTransport
+    from mfgen.train.duel import Duel as Duel
+    from mfgen.train.duel import fit_duel as fit_duel
+    from mfgen.train.ending import PathCost as PathCost
+    from mfgen.train.ending import PathCostate as PathCostate
+    from mfgen.train.failure import NonFiniteError as NonFiniteError
+    from mfgen.train.flow import JacobianPenalty as JacobianPenalty
+    from mfgen.train.flow import PathHJB as PathHJB
+    from mfgen.train.flow import PathLikelihood as PathLikelihood
+    from mfgen.train.flow import PathTerminal as PathTerminal
+    from mfgen.train.flow import ReverseKL as ReverseKL
+    from mfgen.train.flow import TransportCost as TransportCost
+    from mfgen.train.interpolation import FlowMatching as FlowMatching
+    from mfgen.train.interpolation import StochasticInterpolant as StochasticInterpolant
+    from mfgen.train.interpolation import Straight as Straight
+    from mfgen.train.interpolation import Trigonometric as Trigonometric
+    from mfgen.train.laplacian import Exact as Exact
+    from mfgen.train.laplacian import Hutchinson as Hutchinson
+    from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
+    from mfgen.train.loop import fit as fit
+    from mfgen.train.matching import DenoisingScoreMatching as DenoisingScoreMatching
+    from mfgen.train.matching import ImplicitScoreMatching as ImplicitScoreMatching
+    from mfgen.train.matching import SlicedScoreMatching as SlicedScoreMatching
+    from mfgen.train.noised import Levels as Levels
+    from mfgen.train.noised import LogUniform as LogUniform
+    from mfgen.train.objective import AbstractObjective as AbstractObjective
+    from mfgen.train.paths import Paths as Paths
+    from mfgen.train.payment import Pays as Pays
+    from mfgen.train.penalty import Absolute as Absolute
+    from mfgen.train.penalty import Huber as Huber
+    from mfgen.train.penalty import Squared as Squared
+    from mfgen.train.physics import HJB as HJB
+    from mfgen.train.physics import ScoreHJB as ScoreHJB
+    from mfgen.train.state import CheckpointError as CheckpointError
+    from mfgen.train.state import Checkpoints as Checkpoints
+    from mfgen.train.weighting import Flat as Flat
+    from mfgen.train.weighting import RatioPower as RatioPower
+    from mfgen.zoo.gradient_flow import gradient_flow_game as gradient_flow_game
+
+# What trains, solves and measures is imported when it is asked for: SciPy, SymPy and Optax, on which
+# it stands, take longer to import than what a game is declared with.
+_LATER = {
+    "mfgen.derive.check": ("check",),
+    "mfgen.metrics.agreement": ("Agreement", "compare"),
+    "mfgen.metrics.certificate": ("Certificate", "certify"),
+    "mfgen.metrics.importance": ("effective_sample_size", "log_normaliser", "log_weights"),
+    "mfgen.models.estimate": ("kernel_estimate", "mixture_estimate"),
+    "mfgen.models.proximal_kernel": ("proximal_kernel",),
+    "mfgen.solvers.base": ("AbstractSolver", "Solution", "solve"),
+    "mfgen.solvers.grid": ("Grid",),
+    "mfgen.solvers.hopf_cole": ("HopfCole",),
+    "mfgen.solvers.neural": ("Neural",),
+    "mfgen.solvers.riccati": ("Riccati",),
+    "mfgen.train.action": ("ActionMatching",),
+    "mfgen.train.adversarial": ("CriticFit", "GradientPenalty", "fit_critic"),
+    "mfgen.train.collocation": ("NoisedData", "SpreadData", "UniformTime"),
+    "mfgen.train.coupling": (
+        "EntropicTransport",
+        "ExactTransport",
+        "Independent",
+        "OptimalTransport",
+    ),
+    "mfgen.train.duel": ("Duel", "fit_duel"),
+    "mfgen.train.ending": ("PathCost", "PathCostate"),
+    "mfgen.train.failure": ("NonFiniteError",),
+    "mfgen.train.flow": (
+        "JacobianPenalty",
+        "PathHJB",
+        "PathLikelihood",
+        "PathTerminal",
+        "ReverseKL",
+        "TransportCost",
+    ),
+    "mfgen.train.interpolation": (
+        "FlowMatching",
+        "StochasticInterpolant",
+        "Straight",
+        "Trigonometric",
+    ),
+    "mfgen.train.laplacian": ("Exact", "Hutchinson"),
+    "mfgen.train.likelihood": ("MaximumLikelihood",),
+    "mfgen.train.loop": ("fit",),
+    "mfgen.train.matching": (
+        "DenoisingScoreMatching",
+        "ImplicitScoreMatching",
+        "SlicedScoreMatching",
+    ),
+    "mfgen.train.noised": ("Levels", "LogUniform"),
+    "mfgen.train.objective": ("AbstractObjective",),
+    "mfgen.train.paths": ("Paths",),
+    "mfgen.train.payment": ("Pays",),
+    "mfgen.train.penalty": ("Absolute", "Huber", "Squared"),
+    "mfgen.train.physics": ("HJB", "ScoreHJB"),
+    "mfgen.train.state": ("CheckpointError", "Checkpoints"),
+    "mfgen.train.weighting": ("Flat", "RatioPower"),
+    "mfgen.zoo.gradient_flow": ("gradient_flow_game",),
+    "mfgen.derive.equations": ("equations",),
+}
+_MODULES = {name: module for module, names in _LATER.items() for name in names}
 
 
 def __getattr__(name: str):
-    """`equations`, when it is asked for: importing SymPy takes longer than all the rest."""
-    if name == "equations":
-        from mfgen.derive.equations import equations
-
-        return equations
+    """A name of `_LATER`, or a floor such as `mfgen.metrics`."""
+    if name in _MODULES:
+        return _kept(name, getattr(_import(_MODULES[name]), name))
+    if name in ("metrics", "solvers", "train"):
+        return _import(f"mfgen.{name}")
     raise AttributeError(f"module 'mfgen' has no attribute {name!r}")
+
+
+def _kept(name: str, value: object) -> object:
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
 
 
 __version__ = _version("mfgen")

@@ -1,4 +1,4 @@
-"""Settings of the compiler for CPUs, without which programs may stand still, crash or compute wrong.
+"""Settings of the compiler for CPUs, without which programs may stand still, crash or err.
 
 The order of operations. XLA orders a CPU program so that as many as possible run side by side. In
 programs of many small products (the mixture of a `KernelPotential` in 20 or 50 dimensions, say) the

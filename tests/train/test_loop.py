@@ -225,7 +225,7 @@ def test_a_run_is_resumed_with_the_game_and_model_it_was_begun(game, network, da
         run(other, network, data, checkpoints=Checkpoints(begun), **settings)
     # The same with numbers that another machine has rounded otherwise.
     close = data * (1 + 1e-7)
-    model, history = run(game, network, close, checkpoints=Checkpoints(begun), **settings)
+    _, history = run(game, network, close, checkpoints=Checkpoints(begun), **settings)
     assert [record.step for record in history.records] == [3, 6]
 
 

@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything(tmp_path):
     file.write_text("a file")
     with pytest.raises(CheckpointError, match=f"the folder {file} \\(File exists\\)"):
         Checkpoints(file)
-    with pytest.raises(CheckpointError, match="part.*Not a directory"):
+    with pytest.raises(CheckpointError, match=r"part.*Not a directory"):
         Checkpoints(file / "part")
     with limited(resource.RLIMIT_FSIZE, 100), pytest.raises(CheckpointError, match="too large"):
         Checkpoints(tmp_path / "full")

@@ -18,6 +18,7 @@ import math
 
 import jax
 
+from mfgen import _check
 from mfgen._types import Key
 from mfgen.density.base import AbstractDensity
 from mfgen.derive.convexity import convexity, growth
@@ -58,6 +59,7 @@ def check(
 
         print(check(MFG(Integrator(), NoCost(), KL(target))))      # H is infinite ...
     """
+    _check.of_kind("check", "game", game, MFG, "pass MFG(...), or `solution.game`")
     for name, value in (("spacing", spacing), ("step", step)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ValueError(f"`check` got {name} = {value}, expected a finite positive number.")

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import sympy as sp
 
+from mfgen import _check
 from mfgen.density.base import AbstractDensity
 from mfgen.derive.symbol_functional import Place, read
 from mfgen.derive.symbol_legendre import Transform, legendre
@@ -48,6 +49,7 @@ def equations(game: MFG, dim: int | None = None) -> Equations:
         print(derived)               # ... -∂U/∂t + |∇U|²/2 = 0 ...
         derived.hamiltonian          # p1**2/2 + p2**2/2
     """
+    _check.of_kind("equations", "game", game, MFG, "pass MFG(...), or `solution.game`")
     dim = _dimension(game, dim)
     t = sp.Symbol("t", real=True)
     x, p = _vector("x", dim), _vector("p", dim)

@@ -8,6 +8,7 @@ Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Control, Costate, Scalar, State, Time
 from mfgen.problem.game import MFG
 
@@ -23,14 +24,16 @@ def hamiltonian(game: MFG, t: Time, x: State, p: Costate) -> Scalar:
     Raises:
         ValueError, RuntimeError: if the supremum is infinite, as for L = 0.
     """
-    q = _slope(game, t, x, p)
+    _check_place("hamiltonian", game, x, p)
+    q = _slope(game, t, p)
     v = game.lagrangian.argmax(t, x, q)
     return jnp.vdot(q, v) - game.lagrangian(t, x, v) - jnp.vdot(p, game.dynamics.free(t, x))
 
 
 def optimal_control(game: MFG, t: Time, x: State, p: Costate) -> Control:
     """v* = argmax_v { -p.(g v) - L(t, x, v) }, shape `[control]`; arguments as in `hamiltonian`."""
-    return game.lagrangian.argmax(t, x, _slope(game, t, x, p))
+    _check_place("optimal_control", game, x, p)
+    return game.lagrangian.argmax(t, x, _slope(game, t, p))
 
 
 def drift(game: MFG, t: Time, x: State, p: Costate) -> State:
@@ -44,11 +47,19 @@ def steered(game: MFG, t: Time, x: State, v: Control) -> State:
     return game.dynamics.free(t, x) + (gain @ v if gain.ndim == 2 else gain * v)
 
 
-def _slope(game: MFG, t: Time, x: State, p: Costate) -> Control:
-    if p.shape != x.shape:
+def _check_place(owner: str, game: MFG, x: State, p: Costate) -> None:
+    """Refuses what is no game, and places and costates that are not one point of its space."""
+    _check.of_kind(owner, "game", game, MFG, "pass MFG(...) first, then t, x and p")
+    shapes = getattr(x, "shape", None), getattr(p, "shape", None)
+    dim = None if game.initial is None else game.initial.dim
+    if shapes[0] != shapes[1] or len(shapes[0] or ()) != 1 or shapes[0][0] != (dim or shapes[0][0]):
         raise ValueError(
-            f"`hamiltonian` got a costate of shape {p.shape} at a point of shape {x.shape}, "
-            "expected one shape [dim]: pass grad U at that point, and use `jax.vmap` for many."
+            f"`{owner}` got x of shape {shapes[0]} and p of shape {shapes[1]}, expected arrays of "
+            f"one shape ({'dim' if dim is None else dim},): pass one point and one costate, and "
+            "map over more by jax.vmap."
         )
+
+
+def _slope(game: MFG, t: Time, p: Costate) -> Control:
     gain = game.dynamics.gain(t)
     return -(gain.T @ p if gain.ndim == 2 else gain * p)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Scalar, State, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.derive.hamiltonian import drift, hamiltonian
@@ -35,6 +36,7 @@ def hjb(game: MFG, u: Value, rho: Path | None, t: Time, x: State) -> Scalar:
         rho: the density path t -> density; `None` if the interaction does not depend on it.
         t, x: the point at which the residual is taken, x of shape `[dim]`.
     """
+    _check_parts("hjb", game, u)
     return hjb_from_jet(game, game_jet(game, u, t, x), rho, t, x)
 
 
@@ -77,6 +79,8 @@ def fokker_planck(game: MFG, u: Value, rho: Path, t: Time, x: State) -> Scalar:
     Raises:
         TypeError: if the density at time t has no log-density.
     """
+    _check_parts("fokker_planck", game, u)
+    _check.a_function("fokker_planck", "rho", rho, "t that returns a density")
     derivatives = _first_order if game.dynamics.deterministic else jet
     log_density = derivatives(lambda t, x: _evaluable(rho(t)).log_density(x))(t, x)
 
@@ -99,9 +103,16 @@ def terminal(game: MFG, u: Value, rho: Path | None, x: State) -> Scalar:
         rho: the density path; `None` if the terminal cost is linear in the density.
         x: a point of shape `[dim]`.
     """
+    _check_parts("terminal", game, u)
     horizon = game.dynamics.horizon
     density = None if rho is None else rho(horizon)
     return u(horizon, x) - game.terminal.variation(density, x)
+
+
+def _check_parts(owner: str, game: MFG, u: Value) -> None:
+    _check.of_kind(owner, "game", game, MFG, "pass the game first and then the value function")
+    takes = "t and x that returns a scalar, a potential or the `value` of a solution"
+    _check.a_function(owner, "u", u, takes)
 
 
 def _first_order(u: Value) -> Callable[[Time, State], Jet]:

@@ -14,7 +14,6 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
-from scipy.interpolate import make_interp_spline
 
 _WRAP = 16  # nodes of a circle repeated at its ends: the ends' effect falls 0.43-fold a node
 
@@ -71,6 +70,8 @@ def spline(
         degree: 3 or 5; 1 for values with kinks.
         lengths: the circumference of an axis that is a circle, `None` for a line.
     """
+    from scipy.interpolate import make_interp_spline  # which takes long to import
+
     lengths = lengths or (None,) * len(axes)
     coefficients, knots, pieces, periods = np.asarray(values, float), [], [], []
     for axis, (nodes, length) in enumerate(zip(axes, lengths, strict=True)):

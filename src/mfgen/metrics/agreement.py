@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mfgen import _check
 from mfgen._types import Key, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.derive import action
@@ -127,6 +128,11 @@ def compare(
     Raises:
         ValueError: solutions of different games, or two solutions without density.
     """
+    fix = "pass what `solve(game, solver)` returns, or Solution(game, model, density, result)"
+    for name, solution in (("a", a), ("b", b)):
+        _check.of_kind("compare", name, solution, Solution, fix)
+    if key is not None:
+        _check.a_key("compare", key)
     if times < 2 or points < 8:
         raise ValueError(
             f"`compare` got times = {times}, points = {points}, expected at least 2 and 8."

@@ -34,6 +34,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
+from mfgen import _check
 from mfgen._types import Key
 from mfgen.math.quadrature import gauss_legendre
 from mfgen.metrics import audit, duality
@@ -159,6 +160,10 @@ def certify(
     Raises:
         ValueError: times or points too few, or a box of the wrong shape.
     """
+    fix = "pass what `solve(game, solver)` returns, or Solution(game, model, density, result)"
+    _check.of_kind("certify", "solution", solution, Solution, fix)
+    if key is not None:
+        _check.a_key("certify", key)
     _check_counts(times, points, steps)
     ledger = Ledger(jax.random.key(0) if key is None else key)
     domain = None if box is None else cover(solution, box)

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from mfgen import _check
 from mfgen._types import Key
 from mfgen.metrics.estimate import Estimate, Profile
 
-# What a game or a density says when it cannot answer.
+# What a game or a density says when it cannot answer, and what a slip in a user's own part raises.
 _REFUSALS = (TypeError, ValueError, NotImplementedError)
+_SLIPS = (LookupError, AttributeError, ArithmeticError, AssertionError)
 
 # What a number is, where nothing more is to be said.
 SAMPLED, QUADRATURE = "error of the samples", "no error: quadrature"
@@ -70,8 +72,10 @@ class Ledger:
         try:
             return compute(own)
         except _REFUSALS as refusal:
-            self.missing[name] = str(refusal).splitlines()[0].rstrip(".")
-            return None
+            self.missing[name] = _check.reason(refusal).rstrip(".")
+        except _SLIPS as slip:
+            self.missing[name] = f"{type(slip).__name__}: {_check.reason(slip).rstrip('.')}"
+        return None
 
     def add(
         self,

@@ -23,6 +23,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Control, Costate, Scalar, State, Time
 from mfgen.derive.hamiltonian import drift, optimal_control, steered
 from mfgen.math import autodiff
@@ -93,6 +94,9 @@ class Potential(AbstractPotential):
 
     function: Callable
 
+    def __check_init__(self):
+        _check.a_function("Potential", "function", self.function, "t and x that returns a scalar")
+
     def __call__(self, t: Time, x: State) -> Scalar:
         return self.function(t, x)
 
@@ -106,12 +110,17 @@ class VectorField(AbstractVectorField):
 
     function: Callable
 
+    def __check_init__(self):
+        _check.a_function("VectorField", "function", self.function, "t and x that returns [dim]")
+
     def costate(self, t: Time, x: State) -> Costate:
         return self.function(t, x)
 
 
 def score(model: AbstractModel, t: Time, x: State) -> State:
     """-p(t, x), the score grad log rho(t, x) of a score-based game, shape `[dim]`."""
+    fix = "pass the model first, such as `score_potential(game, key=key)`"
+    _check.of_kind("score", "model", model, AbstractModel, fix)
     return -model.costate(t, x)
 
 
@@ -122,6 +131,9 @@ def control(game: MFG, model: AbstractModel, t: Time, x: State) -> Control:
 
 def velocity(game: MFG, model: AbstractModel, t: Time, x: State) -> State:
     """The drift b* = a + g v* of a particle that plays the model's control, shape `[dim]`."""
+    _check.of_kind("velocity", "game", game, MFG, "pass the game first and then the model")
+    fix = "pass a model such as `ot_flow_potential(game, key=key)`"
+    _check.of_kind("velocity", "model", model, AbstractModel, fix)
     return steered(game, t, x, model.control(game, t, x))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Control, Costate, Key, State, Time
 from mfgen.models.base import AbstractModel
 from mfgen.models.mlp import MLP
@@ -47,6 +48,9 @@ class ControlField(AbstractModel):
 
     function: Callable
 
+    def __check_init__(self):
+        _check.a_function("ControlField", "function", self.function, "t and x that returns [dim]")
+
     def costate(self, t: Time, x: State) -> Costate:
         """Refuses: a control has no costate.
 
@@ -74,6 +78,7 @@ def control_field(game: MFG, *, key: Key, frequencies: int = 0, **network: Any) 
     Raises:
         ValueError: for a game without an initial density.
     """
+    _check.of_kind("control_field", "game", game, MFG, "pass MFG(..., initial=density)")
     if game.initial is None:
         raise ValueError(
             "`control_field` got a game without an initial density, expected one to take the "

@@ -56,6 +56,12 @@ class LipschitzCritic(eqx.Module):
     activation: Callable = eqx.field(static=True)
     bounded: bool = eqx.field(static=True, default=False)
 
+    def __getstate__(self):
+        return outgoing(vars(self), "activation")
+
+    def __setstate__(self, state):
+        vars(self).update(incoming(state, "activation"))
+
     def __call__(self, x: State) -> Scalar:
         x = entry.point("LipschitzCritic", x, self.centre.size)
         centre, scale, bound = jax.lax.stop_gradient((self.centre, self.scale, self.lipschitz))

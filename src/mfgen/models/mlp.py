@@ -13,8 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Key, Scalar, State
 from mfgen.math import entry
+from mfgen.models.named import incoming, outgoing
 
 
 class LevelFeatures(eqx.Module):
@@ -90,6 +92,11 @@ class MLP(eqx.Module):
         activation: Callable = jax.nn.silu,
         key: Key,
     ):
+        _check.a_key("MLP", key)
+        _check.a_function("MLP", "activation", activation, "a number, such as jax.nn.silu")
+        for name, size in (("width", width), ("depth", depth)):
+            _check.a_count("MLP", name, size, least=1 if name == "width" else 0)
+        _check.a_count("MLP", "frequencies", frequencies, least=0)
         space_key, *layer_keys = jax.random.split(key, depth + 2)
         self.space = SpaceFeatures(dim, frequencies, scale, key=space_key)
         self.level = LevelFeatures()
@@ -99,6 +106,12 @@ class MLP(eqx.Module):
             for before, after, layer_key in zip(sizes, sizes[1:], layer_keys, strict=False)
         )
         self.activation = activation
+
+    def __getstate__(self):
+        return outgoing(vars(self), "activation")
+
+    def __setstate__(self, state):
+        vars(self).update(incoming(state, "activation"))
 
     def __call__(self, z: State, level: Scalar) -> Float[Array, "out"]:
         hidden = jnp.concatenate([self.space(z), self.level(level)])

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.math import entry
 from mfgen.math.autodiff import Jet
@@ -130,6 +131,8 @@ def ot_flow_potential(
     Raises:
         ValueError: for a game without an initial density, or a size that is no positive integer.
     """
+    _check.of_kind("ot_flow_potential", "game", game, MFG, "pass MFG(..., initial=density)")
+    _check.a_key("ot_flow_potential", key)
     if game.initial is None:
         raise ValueError(
             "`ot_flow_potential` got a game without an initial density, expected one to take the "

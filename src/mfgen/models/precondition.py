@@ -24,6 +24,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.derive.score_based import score_dynamics, target
@@ -77,6 +78,7 @@ def precondition(game: MFG) -> Precondition:
     Raises:
         TypeError: if the game is not score-based; it names the part that differs.
     """
+    _check.of_kind("precondition", "game", game, MFG, "pass `score_based(VP(), data)`")
     dynamics = score_dynamics("precondition", game, named=True)
     # The terminal cost may be that of data noised already; the law at the noisy end tells theirs.
     mean, covariance = target(game).moments()

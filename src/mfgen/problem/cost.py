@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Control, Scalar, State, Time
 from mfgen.problem.dynamics import check_number, plain, positive
 from mfgen.problem.lagrangian import AbstractLagrangian
@@ -151,6 +152,10 @@ class Anisotropic(AbstractLagrangian):
 
     metric: Callable[[State], Float[Array, "control control"]]
 
+    def __check_init__(self):
+        takes = "a point x that returns a matrix, such as lambda x: jnp.eye(2)"
+        _check.a_function("Anisotropic", "metric", self.metric, takes)
+
     def __call__(self, t: Time, x: State, v: Control) -> Scalar:
         return 0.5 * jnp.vdot(v, self.metric(x) @ v)
 
@@ -182,6 +187,12 @@ class WithPotential(AbstractLagrangian):
     lagrangian: AbstractLagrangian
     potential: Callable[[Time, State], Scalar]
 
+    def __check_init__(self):
+        fix = "pass WithPotential(Kinetic(), lambda t, x: 0.5 * x @ x)"
+        _check.of_kind("WithPotential", "lagrangian", self.lagrangian, AbstractLagrangian, fix)
+        takes = "t and x, such as lambda t, x: 0.5 * x @ x"
+        _check.a_function("WithPotential", "potential", self.potential, takes)
+
     def __call__(self, t: Time, x: State, v: Control) -> Scalar:
         return self.lagrangian(t, x, v) + self.potential(t, x)
 
@@ -209,6 +220,10 @@ class ScoreLagrangian(AbstractLagrangian):
 
     dynamics: TimeReversal
 
+    def __check_init__(self):
+        fix = "pass TimeReversal(VP()), or declare the game by `score_based(VP(), target)`"
+        _check.of_kind("ScoreLagrangian", "dynamics", self.dynamics, TimeReversal, fix)
+
     def __call__(self, t: Time, x: State, v: Control) -> Scalar:
         divergence = -self.dynamics.noising.rate(self.dynamics.noising_time(t)) * x.size
         return 0.5 * jnp.vdot(v, v) - divergence
@@ -235,5 +250,6 @@ def _power(square: Scalar, exponent: float) -> Scalar:
 
 
 def _check_positive(owner: str, name: str, value: Number) -> None:
+    _check.a_number(owner, name, value)
     if not isinstance(value, Tracer):
         positive(owner, name, plain(value))

@@ -22,9 +22,12 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, expectation
 from mfgen.density.grid import GridDensity
+
+_WRAP = "wrap a function f(x) as `Linear(f)` and a target density as `KL(target)`"
 
 Number = float | int | Float[Array, ""]
 Population = AbstractDensity | None
@@ -36,6 +39,14 @@ class AbstractFunctional(eqx.Module):
     To add one, give `value(rho)` and its first variation `variation(rho, x)`. A functional that is
     linear in rho ignores `rho` in the variation; then the games it appears in need no density.
     """
+
+    def __check_init__(self):
+        # The target of a divergence is a density; that of another cost may be a place.
+        hint = type(self).__annotations__.get("target")
+        if hint in (AbstractDensity, AbstractEvaluable):
+            fix = "wrap data as `Empirical(points)`"
+            owner, target = type(self).__name__, vars(self)["target"]
+            _check.of_kind(owner, "target", target, AbstractDensity, fix)
 
     @abstractmethod
     def value(self, rho: Population) -> Scalar:
@@ -106,6 +117,10 @@ class Sum(AbstractFunctional):
 
     terms: tuple[AbstractFunctional, ...]
 
+    def __check_init__(self):
+        for term in self.terms:
+            _check.of_kind("Sum", "a term", term, AbstractFunctional, _WRAP)
+
     @property
     def vanishes(self) -> bool:
         return all(term.vanishes for term in self.terms)
@@ -134,6 +149,13 @@ class Scaled(AbstractFunctional):
 
     scale: Number
     functional: AbstractFunctional
+
+    def __check_init__(self):
+        _check.of_kind("Scaled", "functional", self.functional, AbstractFunctional, _WRAP)
+        if isinstance(self.scale, str) or self.scale is None or jnp.ndim(self.scale):
+            raise TypeError(
+                f"`Scaled` got scale = {self.scale!r}, expected a number: write 0.5 * cost."
+            )
 
     @property
     def goal(self) -> AbstractDensity | None:
@@ -167,6 +189,10 @@ class Linear(AbstractFunctional):
     """
 
     function: Callable[[State], Scalar]
+
+    def __check_init__(self):
+        takes = "a point x of shape [dim], such as lambda x: 0.5 * x @ x"
+        _check.a_function("Linear", "function", self.function, takes)
 
     def value(self, rho: Population) -> Scalar:
         return expectation(given("Linear", rho), self.function)

@@ -26,14 +26,18 @@ References:
 """
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen.density.base import AbstractDensity
 from mfgen.density.labels import LabelledPoints
 from mfgen.problem.dynamics import AbstractDynamics, check_dynamics, check_number, plain
-from mfgen.problem.functional import AbstractFunctional, Zero
+from mfgen.problem.functional import AbstractFunctional, Linear, Scaled, Sum, Zero
 from mfgen.problem.lagrangian import AbstractLagrangian
 
 
@@ -74,17 +78,21 @@ class MFG(eqx.Module):
     discount: float = eqx.field(static=True, default=0.0, converter=plain)
 
     def __check_init__(self):
-        _check("dynamics", self.dynamics, AbstractDynamics, "use `Integrator()`")
-        _check("lagrangian", self.lagrangian, AbstractLagrangian, "use `Kinetic()`")
+        of_kind = _check.of_kind
+        of_kind("MFG", "dynamics", self.dynamics, AbstractDynamics, "use `Integrator()`")
+        of_kind("MFG", "lagrangian", self.lagrangian, AbstractLagrangian, "use `Kinetic()`")
         for name in ("terminal", "interaction"):
             fix = "wrap a function f(x) as `Linear(f)` and a target density as `KL(target)`"
-            _check(name, getattr(self, name), AbstractFunctional, fix)
+            of_kind("MFG", name, getattr(self, name), AbstractFunctional, fix)
         if self.initial is not None:
-            _check("initial", self.initial, AbstractDensity, "wrap data as `Empirical(points)`")
+            fix = "wrap data as `Empirical(points)`"
+            of_kind("MFG", "initial", self.initial, AbstractDensity, fix)
         self._check_dimensions()
         dim = None if self.initial is None else self.initial.dim
         check_dynamics("MFG", self.dynamics, dim)
         check_number("MFG", "discount", self.discount, "pass the rate per unit of time")
+        if dim is not None:
+            _check_costs(self, dim)
         if self.data_at not in ("start", "end"):
             raise ValueError(
                 f'`MFG` got data_at = {self.data_at!r}, expected "start" or "end": pass "start" '
@@ -114,9 +122,27 @@ class MFG(eqx.Module):
                 )
 
 
-def _check(name: str, part: object, expected: type, fix: str) -> None:
-    if not isinstance(part, expected):
-        raise TypeError(
-            f"`MFG` got {name} of type `{type(part).__name__}`, expected an "
-            f"`{expected.__name__}`: {fix}."
-        )
+def _check_costs(game: MFG, dim: int) -> None:
+    """Refuses costs that return anything but one number, by their shapes alone."""
+    number = jnp.result_type(float)
+    x, t = jax.ShapeDtypeStruct((dim,), number), jax.ShapeDtypeStruct((), number)
+    gain = jax.eval_shape(game.dynamics.gain, t)
+    v = jax.ShapeDtypeStruct(gain.shape[1:] or (dim,), number)
+    lagrangian, name = game.lagrangian, type(game.lagrangian).__name__
+    _check.scalar_valued("MFG", f"a lagrangian `{name}`", lagrangian, t, x, v)
+    for place, cost in (("terminal", game.terminal), ("interaction", game.interaction)):
+        for function, name in _users(cost):
+            _check.scalar_valued("MFG", f"a {place} cost `{name}`", function, x)
+
+
+def _users(cost: AbstractFunctional) -> Iterator[tuple[Callable, str]]:
+    """The functions of a point in a cost that are the user's own."""
+    if isinstance(cost, Sum):
+        for term in cost.terms:
+            yield from _users(term)
+    elif isinstance(cost, Scaled):
+        yield from _users(cost.functional)
+    elif isinstance(cost, Linear):
+        yield cost.function, f"Linear({getattr(cost.function, '__name__', 'function')})"
+    elif not type(cost).__module__.startswith("mfgen."):
+        yield lambda x: cost.variation(None, x), type(cost).__name__

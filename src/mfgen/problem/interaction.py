@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import expectation
 from mfgen.density.grid import GridDensity
@@ -61,6 +62,9 @@ class Pairwise(AbstractFunctional):
     """
 
     kernel: Callable[[State], Scalar]
+
+    def __check_init__(self):
+        _check.a_function("Pairwise", "kernel", self.kernel, "a difference z, `GaussianKernel()`")
 
     def value(self, rho: Population) -> Scalar:
         particles = given("Pairwise", rho).particles()

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractDensity, expectation
 from mfgen.density.grid import GridDensity
@@ -43,6 +44,9 @@ class MMD(AbstractFunctional):
 
     target: AbstractDensity
     kernel: Kernel = GaussianKernel()
+
+    def __check_init__(self):
+        _check.a_function("MMD", "kernel", self.kernel, "a difference z, `GaussianKernel()`")
 
     @property
     def goal(self) -> AbstractDensity:

@@ -29,6 +29,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Scalar, State, Time
 from mfgen.problem.dynamics import AbstractDynamics, Gain, check_number, plain, positive
 from mfgen.problem.noising_base import AbstractNoising as AbstractNoising
@@ -182,11 +183,7 @@ class TimeReversal(AbstractDynamics):
     noising: AbstractNoising
 
     def __init__(self, noising: AbstractNoising):
-        if not isinstance(noising, AbstractNoising):
-            raise TypeError(
-                f"`TimeReversal` got a noising of type `{type(noising).__name__}`, expected an "
-                "`AbstractNoising`: pass `VP()`, `VE()` or `SubVP()`."
-            )
+        _check.of_kind("TimeReversal", "noising", noising, AbstractNoising, "pass `VP()` or `VE()`")
         if type(noising) not in (VP, SubVP, VE):
             check_consistent(noising)
         check_resolved(noising, jnp.zeros(()).dtype, "TimeReversal")

@@ -5,8 +5,9 @@ normalizing flow X(T) to X(0). It says how far it came, so that an unfinished in
 from a finished one and never passes for it.
 """
 
+import contextlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -16,6 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Given, Key, Scalar, State
 from mfgen.math import entry
 from mfgen.models.base import AbstractModel
@@ -81,6 +83,34 @@ class AbstractSampler(eqx.Module):
     def check(self, game: MFG) -> None:
         """Raises a `TypeError` unless the method is valid for the game; called once, untraced."""
         return
+
+
+def check_played(owner: str, game: MFG, model: AbstractModel) -> None:
+    """Raises a `TypeError` in the name of `owner` unless it got a game and a model."""
+    fix = "pass the game first, such as `score_based(VP(), data)`"
+    _check.of_kind(owner, "game", game, MFG, fix)
+    fix = "pass a model such as `score_potential(game, key=key)`, or the `value` of a solution"
+    _check.of_kind(owner, "model", model, AbstractModel, fix)
+
+
+@contextlib.contextmanager
+def at_points(owner: str, game: MFG, model: AbstractModel, dim: int) -> Iterator[None]:
+    """Says so where the body fails because the model is not one of points of that dimension."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        if str(error).startswith("`"):
+            raise
+        x = jax.ShapeDtypeStruct((dim,), jnp.result_type(float))
+        try:
+            jax.eval_shape(lambda t, x: model.control(game, t, x), x.update(shape=()), x)
+        except (TypeError, ValueError, LookupError, AttributeError) as refusal:
+            raise ValueError(
+                f"`{owner}` got a model `{type(model).__name__}` that cannot be evaluated at "
+                f"points of {dim} features ({_check.reason(refusal)}), expected one of this game: "
+                "make it from the game, or correct its function."
+            ) from error
+        raise
 
 
 def check_points(owner: str, game: MFG, x: Given) -> Batch:

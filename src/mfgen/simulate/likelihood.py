@@ -25,11 +25,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Count, Given, Key, Scalar, State
 from mfgen.derive.score_based import score_dynamics
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
-from mfgen.simulate.base import check_finished, check_points, map_chunks
+from mfgen.simulate.base import (
+    at_points,
+    check_finished,
+    check_played,
+    check_points,
+    map_chunks,
+)
 from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, check_flow
 from mfgen.simulate.ends import evaluable_reference
 from mfgen.simulate.flow import transport
@@ -190,12 +197,15 @@ def _evaluate(
     method: Method,
     chunk: Count,
 ) -> LogDensity:
+    check_played(owner, game, model)
     if isinstance(method, str):
         method = _named(owner, method)
+    _check.of_kind(owner, "method", method, AbstractLikelihood, "pass `FlowLikelihood()`")
     points = check_points(owner, game, x)
     chunk = positive_count(owner, "chunk", chunk)
     method.check(game, model)
-    result = _log_densities(game, model, points, key, method, chunk)
+    with at_points(owner, game, model, points.shape[1]):
+        result = _log_densities(game, model, points, key, method, chunk)
     last = 0.0 if game.data_at == "end" else game.dynamics.horizon
     check_finished(owner, points, result.time, last, result.value)
     return result

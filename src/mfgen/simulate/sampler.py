@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Count, Key, State
 from mfgen.density.base import AbstractDensity
 from mfgen.derive.score_based import score_dynamics
@@ -25,7 +26,14 @@ from mfgen.models.base import AbstractModel, score
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal
 from mfgen.problem.noising_check import check_resolved
-from mfgen.simulate.base import AbstractSampler, Arrival, check_finished, map_chunks
+from mfgen.simulate.base import (
+    AbstractSampler,
+    Arrival,
+    at_points,
+    check_finished,
+    check_played,
+    map_chunks,
+)
 from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.ends import reference
 from mfgen.simulate.flow import ProbabilityFlow
@@ -69,10 +77,13 @@ def sample(
         x = sample(game, model, 1000, key=key)
         x = sample(game, model, 1000, key=key, method=ProbabilityFlow(Adaptive(1e-5)))
     """
+    check_played("sample", game, model)
+    _check.a_key("sample", key)
     n = count("sample", "n", n)
     chunk = positive_count("sample", "chunk", chunk)
     if method is None:
         method = ProbabilityFlow() if game.dynamics.deterministic else StochasticHeun()
+    _check.of_kind("sample", "method", method, AbstractSampler, "pass `StochasticHeun()`")
     if game.data_at == "start" and not method.reversible:
         raise TypeError(
             f"`sample` got `{type(method).__name__}` for a normalizing flow, whose samples are "
@@ -83,7 +94,8 @@ def sample(
     if denoise:
         score_dynamics("denoised", game)
     _check_resolved(game, start)
-    points, times = _sample(game, model, n, key, method, denoise, chunk)
+    with at_points("sample", game, model, start.dim):
+        points, times = _sample(game, model, n, key, method, denoise, chunk)
     last = game.dynamics.horizon if game.data_at == "end" else 0.0
     check_finished("sample", points, times, last)
     return points

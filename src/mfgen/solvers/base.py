@@ -16,6 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Costate, Key, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.derive.hamiltonian import drift
@@ -111,4 +112,8 @@ def solve(game: MFG, solver: AbstractSolver, *, key: Key | None = None) -> Solut
         solution = solve(game, Grid(box=(-4, 4), points=400))
         print(solution.result.message)
     """
+    _check.of_kind("solve", "game", game, MFG, "pass the game first and then the solver")
+    _check.of_kind("solve", "solver", solver, AbstractSolver, "pass `Riccati()` or `Grid(box)`")
+    if key is not None:
+        _check.a_key("solve", key)
     return solver.solve(game, key=key)

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from mfgen import _check
 from mfgen._types import Batch, Count, Given, Key
 from mfgen.data.repeats import shared
 from mfgen.data.validate import check_samples
@@ -29,6 +30,7 @@ from mfgen.math.count import count
 from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
+from mfgen.simulate.base import at_points
 from mfgen.train import selection
 from mfgen.train.coverage import check_coverage
 from mfgen.train.failure import NonFiniteError
@@ -96,6 +98,7 @@ def fit(
         CheckpointError: if `checkpoints` cannot be resumed from, hold a run already, or that of
             other settings or of more steps.
     """
+    _check_kinds(game, model, objective, optimiser, checkpoints, key)
     data = jnp.asarray(check_samples(data, name="data"))
     held_out = None
     if validation is not None:
@@ -139,7 +142,10 @@ def fit(
         if checkpoints is not None:
             began = described(objective=objective, **settings)
             state, history = begin(checkpoints, state, history, resume, steps, began)
-        state = _run(plan, state, history, data, judge, steps, key, callback, every, checkpoints)
+        with at_points("fit", game, model, data.shape[1]):
+            state = _run(
+                plan, state, history, data, judge, steps, key, callback, every, checkpoints
+            )
         return eqx.combine(state.average if judge is None else state.best, static), history
 
     if choice is None:
@@ -202,6 +208,20 @@ def _last_saved(checkpoints: Checkpoints | None) -> str | None:
     if checkpoints is None or checkpoints.latest is None:
         return None
     return str(checkpoints.directory / str(checkpoints.latest))
+
+
+def _check_kinds(game, model, objective, optimiser, checkpoints, key) -> None:
+    of_kind = _check.of_kind
+    of_kind("fit", "game", game, MFG, "pass the game first, such as `score_based(VP(), data)`")
+    fix = "pass a model such as `score_potential(game, key=key)`, or the `value` of a solution"
+    of_kind("fit", "model", model, AbstractModel, fix)
+    of_kind("fit", "objective", objective, AbstractObjective, "pass `DenoisingScoreMatching()`")
+    if optimiser is not None:
+        kind = optax.GradientTransformation
+        of_kind("fit", "optimiser", optimiser, kind, "pass one of optax, such as optax.adam(1e-3)")
+    if checkpoints is not None:
+        of_kind("fit", "checkpoints", checkpoints, Checkpoints, "pass `Checkpoints(folder)`")
+    _check.a_key("fit", key)
 
 
 def _checked_choice(

@@ -26,6 +26,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Batch, Key, Scalar
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
@@ -79,9 +80,12 @@ class AbstractObjective(eqx.Module):
         return None
 
     def __add__(self, other: "AbstractObjective") -> "Combination":
+        fix = "add objectives, such as `DenoisingScoreMatching() + 0.3 * HJB()`"
+        _check.of_kind("Combination", "a term", other, AbstractObjective, fix)
         return Combination(_parts(self) + _parts(other))
 
     def __mul__(self, factor: float | int) -> "Combination":
+        _check.a_number("Combination", "a weight", factor)
         return Combination(tuple((factor * weight, part) for weight, part in _parts(self)))
 
     def __rmul__(self, factor: float | int) -> "Combination":

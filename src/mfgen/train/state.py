@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from mfgen import _check
 from mfgen.train import seal
 from mfgen.train.history import History
 from mfgen.train.quiet import quiet
@@ -181,7 +182,7 @@ class Checkpoints:
         except Exception as error:  # as above
             if _words(error) in _PASSING:
                 raise self._refused(error) from None
-            raise self._damaged(step, str(error).splitlines()[0][:200]) from error
+            raise self._damaged(step, _check.reason(error)[:200]) from error
 
     def _refused(self, error: Exception) -> CheckpointError:
         return CheckpointError(
@@ -274,8 +275,7 @@ def _words(error: Exception) -> str:
         below = below.__cause__ or below.__context__
     known = (os.strerror(number) for number in errno.errorcode)
     found = [words for words in known if words in str(error)]
-    first = str(error).splitlines()[:1] or [type(error).__name__]
-    return max(found, key=len) if found else first[0][:200]
+    return max(found, key=len) if found else _check.reason(error)[:200]
 
 
 def _digest(leaves: list) -> str:

@@ -17,6 +17,7 @@ Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2.
 
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen.density.base import AbstractDensity, AbstractNoisable
 from mfgen.density.gaussian import Gaussian
 from mfgen.density.labels import Labelled, LabelledPoints
@@ -39,6 +40,9 @@ def score_based(noising: AbstractNoising, target: AbstractDensity) -> MFG:
     Raises:
         TypeError: for a target with labels, which noise would move.
     """
+    _check.of_kind("score_based", "noising", noising, AbstractNoising, "pass `VP()` or `VE()`")
+    fix = "wrap data as `Empirical(points)`"
+    _check.of_kind("score_based", "target", target, AbstractDensity, fix)
     if isinstance(target, (LabelledPoints, Labelled)):
         raise TypeError(
             f"`score_based` got a target with labels, `{type(target).__name__}`, expected points "

@@ -1,0 +1,117 @@
+"""What public names ask of their arguments before anything is computed: kinds, keys and shapes.
+
+Each check raises in the name of the public object and says what it got, what it expects and what to
+write instead. They look at types and shapes alone, on the host, so they cost nothing in a program
+that is compiled.
+"""
+
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def of_kind(owner: str, name: str, value: object, kind: type, fix: str) -> None:
+    """Raises a `TypeError` unless `value` is an instance of `kind`."""
+    if isinstance(value, kind):
+        return
+    if isinstance(value, type):
+        raise TypeError(
+            f"`{owner}` got the class `{value.__name__}` as {name}, expected an instance of "
+            f"`{kind.__name__}`: {fix}."
+        )
+    raise TypeError(
+        f"`{owner}` got {name} of type `{type(value).__name__}`, expected "
+        f"{_article(kind.__name__)} `{kind.__name__}`: {fix}."
+    )
+
+
+def a_function(owner: str, name: str, value: object, takes: str) -> None:
+    """Raises a `TypeError` unless `value` can be called."""
+    if not callable(value) or isinstance(value, type):
+        raise TypeError(
+            f"`{owner}` got {name} of type `{type(value).__name__}`, expected a function: pass "
+            f"one of {takes}."
+        )
+
+
+def a_number(owner: str, name: str, value: object) -> None:
+    """Raises a `TypeError` unless `value` is one real number, or an array that holds one."""
+    shape = getattr(value, "shape", ())
+    if shape or not hasattr(value, "__float__"):
+        got = f"an array of shape {shape}" if shape else f"{value!r}"
+        raise TypeError(f"`{owner}` got {name} = {got}, expected a number: pass {name}=1.0.")
+
+
+def a_count(owner: str, name: str, value: object, *, least: int) -> None:
+    """Raises a `ValueError` unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(
+            f"`{owner}` got {name} = {value!r}, expected a whole number of at least {least}: pass "
+            f"{name}={max(least, 1)} or more."
+        )
+
+
+def a_key(owner: str, key: object) -> None:
+    """Raises a `TypeError` unless `key` is one random key, of the new or the old style."""
+    if isinstance(key, jax.Array):
+        new = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if (new and key.ndim == 0) or (key.dtype == jnp.uint32 and key.ndim == 1):
+            return
+        got = f"an array of shape {key.shape} and type {key.dtype}"
+    else:
+        got = repr(key) if isinstance(key, (int, type(None))) else f"a `{type(key).__name__}`"
+    raise TypeError(f"`{owner}` got key = {got}, expected one random key: pass jax.random.key(0).")
+
+
+def scalar_valued(owner: str, name: str, function: Callable, *arguments: Any) -> None:
+    """Raises a `TypeError` if the function is known to return anything but one real number.
+
+    A function that cannot be evaluated at shapes alone is left to where it is used.
+    """
+    try:
+        found = jax.eval_shape(lambda *taken: Boxed(function(*taken)), *arguments)
+    except Exception:
+        return
+    _refuse_output(owner, name, found.value)
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what an exception says; its kind where it says nothing."""
+    lines = str(error).splitlines()
+    return lines[0] if lines and lines[0] else f"it raises {type(error).__name__}"
+
+
+@jax.tree_util.register_pytree_node_class
+class Boxed:
+    """Any result at all, as a tree of arrays."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def tree_flatten(self):
+        return (self.value,), None
+
+    @classmethod
+    def tree_unflatten(cls, _, children):
+        return cls(*children)
+
+
+def _refuse_output(owner: str, name: str, found: Any) -> None:
+    got = f"a `{type(found).__name__}`"
+    if hasattr(found, "shape"):
+        if found.shape == () and jnp.issubdtype(found.dtype, jnp.floating):
+            return
+        got = f"an array of shape {found.shape}"
+        if found.shape == ():
+            got = f"a number of type {found.dtype}"
+    raise TypeError(
+        f"`{owner}` got {name} that returns {got}, expected one real number, of shape (): return "
+        "a scalar, such as 0.5 * v @ v."
+    )
+
+
+def _article(name: str) -> str:
+    return "an" if name[0] in "AEIO" or name == "MFG" else "a"
