@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int
 from mfgen._types import Batch, Key, Scalar, Time
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising, log_ratio_speed
-from mfgen.train.noised import AbstractNoiseLaw, LogUniform, Noised, noised, noising_of
+from mfgen.train.noised import AbstractNoiseLaw, LogUniform, Noised, noised, process_of
 
 
 class Collocation(NamedTuple):
@@ -60,7 +60,7 @@ class NoisedData(AbstractCollocation):
     law: AbstractNoiseLaw = LogUniform()
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
-        everything = noised(noising_of(game, "NoisedData"), self.law, batch, key=key)
+        everything = noised(process_of(game, "NoisedData"), self.law, batch, key=key)
         chosen = _subset(everything, points, key)
         return Collocation(chosen.t, chosen.y, _factor(game, chosen))
 
@@ -77,7 +77,7 @@ class SpreadData(AbstractCollocation):
     law: AbstractNoiseLaw = LogUniform()
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
-        noising = noising_of(game, "SpreadData")
+        noising = process_of(game, "SpreadData")
         chosen = _subset(noised(noising, self.law, batch, key=key), points, key)
         ratio, signal = jax.vmap(noising.ratio)(chosen.s), jax.vmap(noising.signal)(chosen.s)
         width = signal * jnp.sqrt(jnp.square(ratio) + self.extra**2)
@@ -127,5 +127,5 @@ def _subset(points: Noised, count: int | None, key: Key) -> Noised:
 
 
 def _factor(game: MFG, points: Noised) -> Float[Array, "n"]:
-    noising = noising_of(game, "Collocation")
+    noising = process_of(game, "Collocation")
     return jax.vmap(lambda s: log_ratio_factor(noising, s))(points.s)

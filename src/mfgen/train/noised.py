@@ -122,6 +122,23 @@ def noising_of(game: MFG, owner: str) -> AbstractNoising:
     return score_dynamics(owner, game, named=True).noising
 
 
+def process_of(game: MFG, owner: str) -> AbstractNoising:
+    """The noising that the dynamics of a game run backwards, whatever its costs are.
+
+    It tells where points of its particles lie and how times are counted, which is all that the
+    residual of the game's own equation asks for.
+
+    Raises:
+        TypeError: in the name of `owner` for other dynamics.
+    """
+    if not isinstance(game.dynamics, TimeReversal):
+        raise TypeError(
+            f"`{owner}` got a game with dynamics `{type(game.dynamics).__name__}`, expected "
+            "`TimeReversal` of a noising such as `VP()`: take `UniformTime()` for other games."
+        )
+    return game.dynamics.noising
+
+
 def scaled_score(model: AbstractModel, noising: AbstractNoising, point: Noised) -> Array:
     """sigma(s) times the model's score at one noised point, shape `[dim]`."""
     return -noising.noise(point.s) * model.costate(point.t, point.y)

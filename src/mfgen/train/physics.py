@@ -30,7 +30,7 @@ from mfgen.train.collocation import AbstractCollocation, NoisedData
 from mfgen.train.joint import ScoreAndResidual
 from mfgen.train.laplacian import AbstractLaplacian, Exact, Hutchinson, probe_keys
 from mfgen.train.matching import DenoisingScoreMatching
-from mfgen.train.noised import noising_of
+from mfgen.train.noised import process_of
 from mfgen.train.objective import AbstractObjective, AbstractPair
 from mfgen.train.payment import Pays
 from mfgen.train.penalty import AbstractPenalty, Squared, penalise
@@ -126,7 +126,7 @@ class ScoreHJB(AbstractObjective):
         return Pays(equations=frozenset({"hjb"}))
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
-        noising = noising_of(game, "ScoreHJB")
+        noising = process_of(game, "ScoreHJB")
         points = self.collocation(game, batch, self.points, key=key)
 
         def penalised(model: AbstractModel, sample) -> Scalar:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from mfgen._types import Scalar, Time
 from mfgen.problem.game import MFG
-from mfgen.train.noised import noising_of
+from mfgen.train.noised import process_of
 
 
 class AbstractWeighting(eqx.Module):
@@ -48,5 +48,5 @@ class RatioPower(AbstractWeighting):
     exponent: float = eqx.field(static=True)
 
     def __call__(self, game: MFG, t: Time) -> Scalar:
-        noising = noising_of(game, "RatioPower")
+        noising = process_of(game, "RatioPower")
         return noising.ratio(noising.horizon - t) ** self.exponent
