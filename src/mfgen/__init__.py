@@ -193,8 +193,8 @@ if _TYPE_CHECKING:
     from mfgen.train.weighting import RatioPower as RatioPower
     from mfgen.zoo.gradient_flow import gradient_flow_game as gradient_flow_game
 
-# What trains, solves and measures is imported when it is asked for: SciPy, SymPy and Optax, on which
-# it stands, take longer to import than what a game is declared with.
+# What trains, solves and measures is imported when it is asked for: SciPy, SymPy and Optax, on
+# which it stands, take longer to import than what a game is declared with.
 _LATER = {
     "mfgen.derive.check": ("check",),
     "mfgen.metrics.agreement": ("Agreement", "compare"),

@@ -25,8 +25,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Key, Scalar, State
 from mfgen.density.base import AbstractDensity
+from mfgen.models.named import incoming, outgoing
 from mfgen.problem.dynamics import positive
 
 
@@ -105,6 +107,7 @@ def lipschitz_critic(
             raise ValueError(
                 f"`lipschitz_critic` got {name} = {size}, expected a whole number of at least 1."
             )
+    _check.a_key("lipschitz_critic", key)
     if activation is max_min and width % 2:
         raise ValueError(
             f"`lipschitz_critic` got width = {width}, expected an even number: `max_min` sorts the "
