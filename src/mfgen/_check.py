@@ -5,8 +5,9 @@ write instead. They look at types and shapes alone, on the host, so they cost no
 that is compiled.
 """
 
+import contextlib
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -57,7 +58,7 @@ def a_count(owner: str, name: str, value: object, *, least: int) -> None:
 def a_key(owner: str, key: object) -> None:
     """Raises a `TypeError` unless `key` is one random key, of the new or the old style."""
     if isinstance(key, jax.Array):
-        new = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+        new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
         if (new and key.ndim == 0) or (key.dtype == jnp.uint32 and key.ndim == 1):
             return
         got = f"an array of shape {key.shape} and type {key.dtype}"
@@ -76,6 +77,25 @@ def scalar_valued(owner: str, name: str, function: Callable, *arguments: Any) ->
     except Exception:
         return
     _refuse_output(owner, name, found.value)
+
+
+class Unfit(ValueError):
+    """Something that cannot be evaluated at a point of the shape it got."""
+
+
+@contextlib.contextmanager
+def evaluated(owner: str, what: str, x: Any) -> Iterator[None]:
+    """Says in the name of `owner` that something cannot be evaluated at x, where the body fails."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        if str(error).startswith("`"):
+            raise
+        raise Unfit(
+            f"`{owner}` got {what} that cannot be evaluated at a point of shape {jnp.shape(x)} "
+            f"({reason(error)}), expected one for points of this shape: pass one of the same game, "
+            "or correct its function."
+        ) from error
 
 
 def reason(error: BaseException) -> str:

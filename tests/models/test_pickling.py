@@ -41,7 +41,7 @@ MADE = {
     "control_field": lambda: mg.control_field(flow(), activation=jax.nn.softplus, **SMALL),
     "ot_flow_potential": lambda: mg.ot_flow_potential(flow(), key=KEY),
     "lipschitz_critic": lambda: mg.lipschitz_critic(2, activation=jax.nn.softplus, **SMALL),
-    "kernel_potential": lambda: mg.kernel_potential(score_game(), POINTS[:4], key=KEY),
+    "kernel_potential": lambda: mg.kernel_potential(score_game(), POINTS, components=3, key=KEY),
     "kernel_estimate": lambda: mg.kernel_estimate(score_game(), POINTS),
     "proximal_kernel": lambda: mg.proximal_kernel(score_game(), POINTS),
     "games": lambda: (
@@ -54,7 +54,7 @@ MADE = {
     "samplers": lambda: (mg.ProbabilityFlow(mg.Adaptive()), mg.StochasticHeun(4), mg.OneShot()),
     "riccati": lambda: mg.solve(quadratic(), mg.Riccati()),
     "grid": lambda: mg.solve(quadratic(), mg.Grid((-4.0, 4.0), points=16, steps=6)),
-    "hopf_cole": lambda: mg.solve(quadratic(), mg.HopfCole((-4.0, 4.0), points=32, steps=6)),
+    "hopf_cole": lambda: mg.solve(quadratic(), mg.HopfCole((-4.0, 4.0), points=40, steps=6)),
 }
 ROWS = {
     **{name: row.build for name, row in tables.LAGRANGIANS.items()},

@@ -50,11 +50,12 @@ def steered(game: MFG, t: Time, x: State, v: Control) -> State:
 def _check_place(owner: str, game: MFG, x: State, p: Costate) -> None:
     """Refuses what is no game, and places and costates that are not one point of its space."""
     _check.of_kind(owner, "game", game, MFG, "pass MFG(...) first, then t, x and p")
-    shapes = getattr(x, "shape", None), getattr(p, "shape", None)
+    place, costate = getattr(x, "shape", None), getattr(p, "shape", None)
     dim = None if game.initial is None else game.initial.dim
-    if shapes[0] != shapes[1] or len(shapes[0] or ()) != 1 or shapes[0][0] != (dim or shapes[0][0]):
+    fits = place is not None and len(place) == 1 and dim in (None, *place)
+    if not fits or place != costate:
         raise ValueError(
-            f"`{owner}` got x of shape {shapes[0]} and p of shape {shapes[1]}, expected arrays of "
+            f"`{owner}` got x of shape {place} and p of shape {costate}, expected arrays of "
             f"one shape ({'dim' if dim is None else dim},): pass one point and one costate, and "
             "map over more by jax.vmap."
         )

@@ -37,7 +37,9 @@ def hjb(game: MFG, u: Value, rho: Path | None, t: Time, x: State) -> Scalar:
         t, x: the point at which the residual is taken, x of shape `[dim]`.
     """
     _check_parts("hjb", game, u)
-    return hjb_from_jet(game, game_jet(game, u, t, x), rho, t, x)
+    with _check.evaluated("hjb", "a value function u", x):
+        jet = game_jet(game, u, t, x)
+    return hjb_from_jet(game, jet, rho, t, x)
 
 
 def game_jet(game: MFG, u: Value, t: Time, x: State) -> HeatJet:
@@ -106,7 +108,9 @@ def terminal(game: MFG, u: Value, rho: Path | None, x: State) -> Scalar:
     _check_parts("terminal", game, u)
     horizon = game.dynamics.horizon
     density = None if rho is None else rho(horizon)
-    return u(horizon, x) - game.terminal.variation(density, x)
+    with _check.evaluated("terminal", "a value function u", x):
+        value = u(horizon, x)
+    return value - game.terminal.variation(density, x)
 
 
 def _check_parts(owner: str, game: MFG, u: Value) -> None:

@@ -121,7 +121,8 @@ def score(model: AbstractModel, t: Time, x: State) -> State:
     """-p(t, x), the score grad log rho(t, x) of a score-based game, shape `[dim]`."""
     fix = "pass the model first, such as `score_potential(game, key=key)`"
     _check.of_kind("score", "model", model, AbstractModel, fix)
-    return -model.costate(t, x)
+    with _check.evaluated("score", f"a model `{type(model).__name__}`", x):
+        return -model.costate(t, x)
 
 
 def control(game: MFG, model: AbstractModel, t: Time, x: State) -> Control:
@@ -134,7 +135,8 @@ def velocity(game: MFG, model: AbstractModel, t: Time, x: State) -> State:
     _check.of_kind("velocity", "game", game, MFG, "pass the game first and then the model")
     fix = "pass a model such as `ot_flow_potential(game, key=key)`"
     _check.of_kind("velocity", "model", model, AbstractModel, fix)
-    return steered(game, t, x, model.control(game, t, x))
+    with _check.evaluated("velocity", f"a model `{type(model).__name__}`", x):
+        return steered(game, t, x, model.control(game, t, x))
 
 
 def probability_flow(game: MFG, model: AbstractModel, t: Time, x: State) -> State:

@@ -25,10 +25,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Count, Key, Scalar, State
 from mfgen.density.base import AbstractDensity
 from mfgen.math import entry
 from mfgen.math.count import count
+from mfgen.models.named import incoming, outgoing
 from mfgen.problem.dynamics import positive
 
 
@@ -107,6 +109,7 @@ def lipschitz_critic(
         count("lipschitz_critic", name, size, wanted="a whole number of at least 1")
         for name, size in (("dim", dim), ("width", width), ("depth", depth))
     )
+    _check.a_key("lipschitz_critic", key)
     if activation is max_min and width % 2:
         raise ValueError(
             f"`lipschitz_critic` got width = {width}, expected an even number: `max_min` sorts the "

@@ -11,12 +11,14 @@ tables has belong to another version of a library, and are not compared.
 
 import dataclasses
 import functools
+import inspect
 import math
 import numbers
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 _DEPTH = 16  # of what is looked through; cycles end there
@@ -70,11 +72,12 @@ def _parts(value: Any) -> tuple[str, dict[str, Any]]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
         return kind, {f".{name}": getattr(value, name, None) for name in names}
-    if hasattr(value, "__self__") and hasattr(value, "__func__"):
+    if inspect.ismethod(value):
         return kind, {".self": value.__self__}
     function = getattr(value, "__wrapped__", value)
-    cells = getattr(function, "__closure__", None) or ()
-    names = function.__code__.co_freevars if cells else ()
+    if not inspect.isfunction(function):
+        return kind, {}
+    cells, names = function.__closure__ or (), function.__code__.co_freevars
     return kind, {f".{name}": _content(c) for name, c in zip(names, cells, strict=True)}
 
 
@@ -87,7 +90,7 @@ def _content(cell: Any) -> Any:
 
 def _summary(array: np.ndarray | jax.Array) -> list:
     """Shape and kind of an array, the mean, the mean size, and a mean with weights by place."""
-    if isinstance(array, jax.Array) and jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+    if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
     array = np.asarray(array)
     flat = array.reshape(-1)

@@ -1,0 +1,169 @@
+"""What is of the wrong kind is refused at the door, in the name of what was called."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import config
+
+import mfgen as mg
+from mfgen.metrics.ledger import Ledger
+from mfgen.solvers.base import Result, Status
+
+KEY = jax.random.key(0)
+POINTS = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+LAW = mg.Gaussian(jnp.zeros(2), 1.0)
+X = jnp.zeros(2)
+
+
+@pytest.fixture(autouse=True)
+def without_checks_of_types():
+    """As in the hands of a user: the checks of annotations run in tests alone."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
+def game(terminal=None, lagrangian=None):
+    terminal = mg.Linear(lambda x: 0.5 * x @ x) if terminal is None else terminal
+    lagrangian = mg.Kinetic() if lagrangian is None else lagrangian
+    return mg.MFG(mg.Integrator(sigma=0.5), lagrangian, terminal, initial=LAW)
+
+
+def score_game():
+    return mg.score_based(mg.VP(), mg.Empirical(POINTS))
+
+
+MODEL = mg.Potential(lambda t, x: x @ x)
+WIDE = mg.Potential(lambda t, x: jnp.ones(4) @ x)
+SOLUTION = mg.Solution(game(), MODEL, None, Result(Status.CONVERGED, "by hand"))
+
+
+class Cost(mg.AbstractLagrangian):
+    """A cost that returns what it is told to."""
+
+    answer: object
+
+    def __call__(self, t, x, v):
+        return self.answer(v)
+
+
+KINDS = {
+    "a density as noising": (lambda: mg.score_based(LAW, LAW), "score_based", "noising of type"),
+    "a class as noising": (lambda: mg.score_based(mg.VP, LAW), "score_based", "the class `VP`"),
+    "a function as noising": (lambda: mg.TimeReversal(len), "TimeReversal", "AbstractNoising"),
+    "data as target": (lambda: mg.score_based(mg.VP(), POINTS), "score_based", "Empirical"),
+    "data in a cost": (lambda: mg.KL(POINTS), "KL", "target of type `ndarray`"),
+    "a function in a cost": (lambda: mg.MMD(len), "MMD", "target of type"),
+    "a number as kernel": (lambda: mg.Pairwise(1.0), "Pairwise", "expected a function"),
+    "a density as function": (lambda: mg.Linear(LAW), "Linear", "expected a function"),
+    "a function as term": (lambda: mg.KL(LAW) + len, "Sum", "wrap a function"),
+    "the wrong order": (lambda: mg.WithPotential(len, mg.Kinetic()), "WithPotential", "lagrangian"),
+    "a text as number": (lambda: mg.Integrator(sigma="1"), "Integrator", "sigma = '1'"),
+    "none as number": (lambda: mg.VP(None), "VP", "expected a number"),
+    "a solution as game": (lambda: mg.hamiltonian(SOLUTION, 0.0, X, X), "hamiltonian", "MFG"),
+    "a costate too long": (
+        lambda: mg.hamiltonian(game(), 0.0, X, jnp.zeros(4)),
+        "hamiltonian",
+        r"x of shape \(2,\) and p of shape \(4,\)",
+    ),
+    "a batch": (lambda: mg.optimal_control(game(), 0.0, POINTS, POINTS), "optimal", "jax.vmap"),
+    "a wide value": (
+        lambda: mg.hjb(game(), WIDE, None, 0.0, X),
+        "hjb",
+        r"cannot be evaluated at a point of shape \(2,\)",
+    ),
+    "a wide model": (lambda: mg.velocity(game(), WIDE, 0.0, X), "velocity", "cannot be evaluated"),
+    "a model, certified": (lambda: mg.certify(MODEL), "certify", "expected a `Solution`"),
+    "a game, certified": (lambda: mg.certify(game()), "certify", "solution of type `MFG`"),
+    "a model, compared": (lambda: mg.compare(SOLUTION, MODEL), "compare", "b of type `Potential`"),
+    "a key of old": (lambda: mg.compare(SOLUTION, SOLUTION, key=0), "compare", "jax.random.key"),
+    "a name as solver": (lambda: mg.solve(game(), "grid"), "solve", "solver of type `str`"),
+    "a model, solved": (lambda: mg.solve(MODEL, mg.Riccati()), "solve", "game of type"),
+    "a model, checked": (lambda: mg.check(MODEL), "check", "game of type"),
+    "a model, printed": (lambda: mg.equations(MODEL), "equations", "game of type"),
+    "a solution, sampled": (lambda: mg.sample(game(), SOLUTION, 2, key=KEY), "sample", "`value`"),
+    "no key": (lambda: mg.sample(game(), MODEL, 2, key=None), "sample", "key = None"),
+    "a name as method": (
+        lambda: mg.sample(game(), MODEL, 2, key=KEY, method="euler"),
+        "sample",
+        "StochasticHeun",
+    ),
+    "a wide model, sampled": (
+        lambda: mg.sample(game(), WIDE, 2, key=KEY),
+        "sample",
+        "cannot be evaluated at points of 2 features",
+    ),
+    "the wrong order of two": (lambda: mg.log_prob(MODEL, game(), POINTS), "log_prob", "game"),
+    "a function as objective": (
+        lambda: mg.fit(score_game(), MODEL, len, POINTS, steps=1, key=KEY),
+        "fit",
+        "objective of type",
+    ),
+    "a folder as checkpoints": (
+        lambda: mg.fit(
+            score_game(),
+            MODEL,
+            mg.DenoisingScoreMatching(),
+            POINTS,
+            steps=1,
+            key=KEY,
+            checkpoints="folder",
+        ),
+        "fit",
+        r"`Checkpoints\(folder\)`",
+    ),
+    "a number as objective": (lambda: mg.HJB() + 1, "Combination", "a term of type `int`"),
+    "no game": (lambda: mg.score_potential(None, key=KEY), "precondition", "game of type"),
+    "half a unit": (
+        lambda: mg.score_potential(score_game(), key=KEY, width=8.5),
+        "MLP",
+        "width = 8.5",
+    ),
+    "an integer as key": (lambda: mg.score_potential(score_game(), key=3), "MLP", "key = 3"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_wrong_kind_is_refused_by_name(name):
+    call, owner, said = KINDS[name]
+    with pytest.raises((TypeError, ValueError), match=rf"^`{owner}.*{said}"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda v: (0.5 * v @ v)[None], r"an array of shape \(1,\)"),
+        (lambda v: 0.5 * v * v, r"an array of shape \(2,\)"),
+        (lambda v: 1, "a number of type int"),
+        (lambda v: (0.5 * v @ v,), "a `tuple`"),
+        (lambda v: None, "a `NoneType`"),
+    ],
+)
+def test_costs_that_are_no_number_are_refused_with_the_game(answer, said):
+    with pytest.raises(TypeError, match=f"`MFG` got a lagrangian `Cost` that returns {said}"):
+        game(lagrangian=Cost(answer))
+    with pytest.raises(TypeError, match=rf"`MFG` got a terminal cost `Linear.* returns {said}"):
+        game(terminal=0.5 * mg.Linear(answer) + mg.Entropy())
+
+
+def test_costs_that_are_numbers_are_taken():
+    bowl = mg.WithPotential(mg.Kinetic(), lambda t, x: (x @ x)[None])
+    with pytest.raises(TypeError, match=r"`WithPotential` that returns an array of shape \(1,\)"):
+        game(lagrangian=bowl)
+    assert game(terminal=mg.Linear(lambda x: 0.0), lagrangian=Cost(lambda v: 0.5 * v @ v))
+    assert mg.hamiltonian(game(), 0.0, X, jnp.ones(2)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(NotImplementedError(), "NotImplementedError"), (IndexError("beyond"), "IndexError: beyond")],
+)
+def test_what_a_cost_raises_is_listed_in_a_certificate_as_missing(error, said):
+    def raising(key):
+        raise error
+
+    ledger = Ledger(KEY)
+    assert ledger.tried("cost", raising) is None
+    assert said in ledger.missing["cost"]
