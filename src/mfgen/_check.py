@@ -6,7 +6,6 @@ that is compiled.
 """
 
 import contextlib
-import numbers
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,15 +43,6 @@ def a_number(owner: str, name: str, value: object) -> None:
     if shape or not hasattr(value, "__float__"):
         got = f"an array of shape {shape}" if shape else f"{value!r}"
         raise TypeError(f"`{owner}` got {name} = {got}, expected a number: pass {name}=1.0.")
-
-
-def a_count(owner: str, name: str, value: object, *, least: int) -> None:
-    """Raises a `ValueError` unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(
-            f"`{owner}` got {name} = {value!r}, expected a whole number of at least {least}: pass "
-            f"{name}={max(least, 1)} or more."
-        )
 
 
 def a_key(owner: str, key: object) -> None:

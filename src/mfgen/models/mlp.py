@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from mfgen import _check
 from mfgen._types import Key, Scalar, State
 from mfgen.math import entry
+from mfgen.math.count import count
 from mfgen.models.named import incoming, outgoing
 
 
@@ -94,9 +95,11 @@ class MLP(eqx.Module):
     ):
         _check.a_key("MLP", key)
         _check.a_function("MLP", "activation", activation, "a number, such as jax.nn.silu")
-        for name, size in (("width", width), ("depth", depth)):
-            _check.a_count("MLP", name, size, least=1 if name == "width" else 0)
-        _check.a_count("MLP", "frequencies", frequencies, least=0)
+        width = count("MLP", "width", width)
+        depth, frequencies = (
+            count("MLP", name, size, least=0)
+            for name, size in (("depth", depth), ("frequencies", frequencies))
+        )
         space_key, *layer_keys = jax.random.split(key, depth + 2)
         self.space = SpaceFeatures(dim, frequencies, scale, key=space_key)
         self.level = LevelFeatures()
