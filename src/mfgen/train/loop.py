@@ -95,10 +95,11 @@ def fit(
     held_out = None
     if validation is not None:
         held_out = jnp.asarray(check_samples(validation, name="validation"))
-        _check_apart(np.asarray(held_out), np.asarray(data))
     _check_settings(steps, batch_size, average, every)
     for name, samples in (("data", data), ("validation", held_out)):
         _check_dimension(game, name, samples)
+    if held_out is not None:
+        _check_apart(np.asarray(held_out), np.asarray(data))
     if optimiser is None:
         positive("fit", "learning_rate", learning_rate)
         positive("fit", "clip", clip)
