@@ -98,8 +98,7 @@ def fit(
     _check_settings(steps, batch_size, average, every)
     for name, samples in (("data", data), ("validation", held_out)):
         _check_dimension(game, name, samples)
-    if held_out is not None:
-        _check_apart(np.asarray(held_out), np.asarray(data))
+    _check_apart(held_out, data)
     if optimiser is None:
         positive("fit", "learning_rate", learning_rate)
         positive("fit", "clip", clip)
@@ -215,8 +214,10 @@ def _check_settings(steps: int, batch_size: int, average: float, every: int) -> 
         )
 
 
-def _check_apart(validation: np.ndarray, data: np.ndarray) -> None:
-    count = shared(validation, data)
+def _check_apart(validation: Batch | None, data: Batch) -> None:
+    if validation is None:
+        return
+    count = shared(np.asarray(validation), np.asarray(data))
     if count:
         warnings.warn(
             f"`fit` got {count} of {len(validation)} rows of validation that are rows of data as "
