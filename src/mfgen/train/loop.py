@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import ArrayLike
+from jaxtyping import Array, ArrayLike, Float
 
 from mfgen._types import Batch, Key
 from mfgen.data.repeats import shared
@@ -214,7 +214,7 @@ def _check_settings(steps: int, batch_size: int, average: float, every: int) -> 
         )
 
 
-def _check_apart(validation: Batch | None, data: Batch) -> None:
+def _check_apart(validation: Float[Array, "m dim"] | None, data: Batch) -> None:
     if validation is None:
         return
     count = shared(np.asarray(validation), np.asarray(data))
