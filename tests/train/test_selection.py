@@ -27,7 +27,12 @@ def network(game):
 
 
 def run(game, network, data, objective=LOSS, **settings):
-    settings = {"batch_size": 32, "every": 10, "steps": 20, "validation": data[:64]} | settings
+    settings = {
+        "batch_size": 32,
+        "every": 10,
+        "steps": 20,
+        "validation": data[:64] + 0.01,
+    } | settings
     return fit(game, network, objective, data[64:], key=jax.random.key(7), **settings)
 
 

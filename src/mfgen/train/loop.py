@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Batch, Count, Given, Key
@@ -103,10 +104,10 @@ def fit(
     held_out = None
     if validation is not None:
         held_out = jnp.asarray(check_samples(validation, name="validation"))
-        _check_apart(np.asarray(held_out), np.asarray(data))
     steps, batch_size, every = _checked_settings(steps, batch_size, average, every)
     for name, samples in (("data", data), ("validation", held_out)):
         _check_dimension(game, name, samples)
+    _check_apart(held_out, data)
     default = optimiser is None
     if optimiser is None:
         positive("fit", "learning_rate", learning_rate)
@@ -259,8 +260,10 @@ def _checked_settings(
     return steps, batch_size, every
 
 
-def _check_apart(validation: np.ndarray, data: np.ndarray) -> None:
-    known = shared(validation, data)
+def _check_apart(validation: Float[Array, "m dim"] | None, data: Batch) -> None:
+    if validation is None:
+        return
+    known = shared(np.asarray(validation), np.asarray(data))
     if known:
         warnings.warn(
             f"`fit` got {known} of {len(validation)} rows of validation that are rows of data as "
