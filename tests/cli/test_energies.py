@@ -28,6 +28,9 @@ type = "ot-flow"
 width = 4
 [[objective]]
 type = "reverse-kl"
+[[objective]]
+type = "transport-cost"
+paths = {{ starts = "initial" }}
 [training]
 steps = {steps}
 batch_size = 16
