@@ -8,6 +8,7 @@ import contextlib
 import gc
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 
@@ -21,12 +22,20 @@ def quiet() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        error.__traceback__ = None  # whose frames hold the halves
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             sys.unraisablehook = lambda unraisable: None
+            _let_go(error)
             gc.collect()
         raise
     finally:
         logger.setLevel(level)
         sys.unraisablehook = hook
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Clears the frames of an error and of those it came from, which hold the halves."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

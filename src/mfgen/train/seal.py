@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 _SUFFIX = ".sha256"
-_TRIAL, _FILES = 4096, 32  # bytes written and files open in a trial
+_TRIAL, _FILES = 65536, 32  # bytes written besides the arrays, and files open, in a trial
 
 
 def seal(folder: Path) -> None:
@@ -45,10 +45,10 @@ def forget_missing(parent: Path) -> None:
             place.unlink()
 
 
-def try_place(folder: Path) -> None:
-    """Raises the `OSError` that writing into `folder` would, before anything of worth is written.
+def try_place(folder: Path, size: int = 0) -> None:
+    """Raises the `OSError` that writing `size` bytes into `folder` would, before they are written.
 
-    The storage library opens many files at once and does not take it well when it may not.
+    The storage library writes from several threads, which do not take it well when they may not.
     """
     trial = folder / f".trial.{os.getpid()}.partial"
     with contextlib.ExitStack() as opened:
@@ -56,6 +56,8 @@ def try_place(folder: Path) -> None:
         file = opened.enter_context(trial.open("wb"))
         file.write(bytes(_TRIAL))
         file.flush()
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, _TRIAL + size)
         os.fsync(file.fileno())
         for _ in range(_FILES):
             opened.callback(os.close, os.dup(file.fileno()))

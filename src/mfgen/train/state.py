@@ -117,7 +117,7 @@ class Checkpoints:
             header=self._orbax.args.JsonSave(header),
         )
         try:
-            seal.try_place(self.directory)
+            seal.try_place(self.directory, sum(np.asarray(leaf).nbytes for leaf in leaves))
             with quiet():
                 self._manager.save(step, args=arguments)
             folder = self.directory / str(step)
