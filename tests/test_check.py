@@ -59,7 +59,11 @@ KINDS = {
     "a density as function": (lambda: mg.Linear(LAW), "Linear", "expected a function"),
     "a function as term": (lambda: mg.KL(LAW) + len, "Sum", "wrap a function"),
     "the wrong order": (lambda: mg.WithPotential(len, mg.Kinetic()), "WithPotential", "lagrangian"),
-    "a text as number": (lambda: mg.Integrator(sigma="1"), "Integrator", "sigma = '1'"),
+    "a text as number": (lambda: mg.Integrator(sigma="1"), "Integrator", "sigma of type `str`"),
+    "a text as penalty": (lambda: mg.HJB(penalty="abs"), "HJB", "penalty of type `str`"),
+    "no collocation": (lambda: mg.ScoreHJB(collocation=None), "ScoreHJB", "collocation of type"),
+    "no integrator": (lambda: mg.Paths(None), "Paths", "integrator of type `NoneType`"),
+    "a text as integrator": (lambda: mg.ProbabilityFlow("a"), "ProbabilityFlow", "RungeKutta4"),
     "none as number": (lambda: mg.VP(None), "VP", "expected a number"),
     "a solution as game": (lambda: mg.hamiltonian(SOLUTION, 0.0, X, X), "hamiltonian", "MFG"),
     "a costate too long": (

@@ -6,11 +6,15 @@ that is compiled.
 """
 
 import contextlib
+import math
+import numbers
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 
 def of_kind(owner: str, name: str, value: object, kind: type, fix: str) -> None:
@@ -28,6 +32,17 @@ def of_kind(owner: str, name: str, value: object, kind: type, fix: str) -> None:
     )
 
 
+def of_kinds(part: object, **kinds: tuple[type, str]) -> None:
+    """Raises a `TypeError` unless the fields of a part of the library are of their kinds.
+
+    Arguments:
+        part: whose fields are looked at; errors are in the name of its class.
+        kinds: for each field, the kind and what to pass.
+    """
+    for name, (kind, fix) in kinds.items():
+        of_kind(type(part).__name__, name, getattr(part, name), kind, fix)
+
+
 def a_function(owner: str, name: str, value: object, takes: str) -> None:
     """Raises a `TypeError` unless `value` can be called."""
     if not callable(value) or isinstance(value, type):
@@ -37,12 +52,25 @@ def a_function(owner: str, name: str, value: object, takes: str) -> None:
         )
 
 
-def a_number(owner: str, name: str, value: object) -> None:
-    """Raises a `TypeError` unless `value` is one real number, or an array that holds one."""
-    shape = getattr(value, "shape", ())
-    if shape or not hasattr(value, "__float__"):
-        got = f"an array of shape {shape}" if shape else f"{value!r}"
-        raise TypeError(f"`{owner}` got {name} = {got}, expected a number: pass {name}=1.0.")
+def a_number(owner: str, name: str, value: Any, fix: str = "") -> None:
+    """Raises a `ValueError` unless `value` is one real number, or an array that holds one."""
+    shape = np.shape(value) if isinstance(value, list | tuple) else getattr(value, "shape", ())
+    advice = fix or f"pass {name}=1.0"
+    if shape != ():
+        raise ValueError(
+            f"`{owner}` got {name} of shape {list(shape)}, expected a number: {advice}."
+        )
+    if not isinstance(value, numbers.Real | Tracer | jax.Array | np.ndarray):
+        raise ValueError(
+            f"`{owner}` got {name} of type `{type(value).__name__}`, expected a number: {advice}."
+        )
+
+
+def a_finite_number(owner: str, name: str, value: Any) -> None:
+    """As `a_number`, and a `ValueError` for nan and infinity; what is traced passes."""
+    a_number(owner, name, value)
+    if not isinstance(value, Tracer) and not math.isfinite(value):
+        raise ValueError(f"`{owner}` got {name} = {value}, expected a finite number.")
 
 
 def a_key(owner: str, key: object) -> None:

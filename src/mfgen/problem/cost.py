@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Control, Scalar, State, Time
-from mfgen.problem.dynamics import check_number, plain, positive
+from mfgen.problem.dynamics import plain, positive
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.problem.noising import TimeReversal
 
@@ -93,7 +93,7 @@ class Power(AbstractLagrangian):
     exponent: float = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
-        check_number("Power", "exponent", self.exponent, "pass one number above 1")
+        _check.a_number("Power", "exponent", self.exponent, "pass one number above 1")
         if not self.exponent > 1:
             raise ValueError(
                 f"`Power` got exponent = {self.exponent}, expected a number above 1: at 1 and "

@@ -12,7 +12,6 @@ References:
 """
 
 import math
-import numbers
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Scalar, State, Time
 
 Gain = Float[Array, ""] | Float[Array, "dim control"]
@@ -48,23 +48,10 @@ def plain(value: Any) -> Any:
 
 def positive(owner: str, name: str, value: float) -> None:
     """Raises a `ValueError` in the name of `owner` unless `value` is finite and positive."""
-    check_number(owner, name, value, f"pass one number {name} > 0")
+    _check.a_number(owner, name, value, f"pass one number {name} > 0")
     if not (math.isfinite(value) and value > 0):
         raise ValueError(
             f"`{owner}` got {name} = {value}, expected a finite positive number: pass {name} > 0."
-        )
-
-
-def check_number(owner: str, name: str, value: object, fix: str) -> None:
-    """Raises a `ValueError` in the name of `owner` for what is no number: an array, a text."""
-    shape = getattr(value, "shape", ())
-    if isinstance(value, list | tuple):
-        shape = np.shape(value)
-    if shape != ():
-        raise ValueError(f"`{owner}` got {name} of shape {list(shape)}, expected a number: {fix}.")
-    if not isinstance(value, numbers.Real | Tracer | jax.Array | np.ndarray):
-        raise ValueError(
-            f"`{owner}` got {name} of type `{type(value).__name__}`, expected a number: {fix}."
         )
 
 
@@ -121,7 +108,7 @@ class Integrator(AbstractDynamics):
 
     def __check_init__(self):
         positive("Integrator", "horizon", self.horizon)
-        check_number("Integrator", "sigma", self.sigma, _SAME_NOISE)
+        _check.a_number("Integrator", "sigma", self.sigma, _SAME_NOISE)
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
             raise ValueError(
                 f"`Integrator` got sigma = {self.sigma}, expected a finite number >= 0: "

@@ -36,7 +36,7 @@ import jax.numpy as jnp
 from mfgen import _check
 from mfgen.density.base import AbstractDensity
 from mfgen.density.labels import LabelledPoints
-from mfgen.problem.dynamics import AbstractDynamics, check_dynamics, check_number, plain
+from mfgen.problem.dynamics import AbstractDynamics, check_dynamics, plain
 from mfgen.problem.functional import AbstractFunctional, Linear, Scaled, Sum, Zero
 from mfgen.problem.lagrangian import AbstractLagrangian
 
@@ -90,7 +90,7 @@ class MFG(eqx.Module):
         self._check_dimensions()
         dim = None if self.initial is None else self.initial.dim
         check_dynamics("MFG", self.dynamics, dim)
-        check_number("MFG", "discount", self.discount, "pass the rate per unit of time")
+        _check.a_number("MFG", "discount", self.discount, "pass the rate per unit of time")
         if dim is not None:
             _check_costs(self, dim)
         if self.data_at not in ("start", "end"):

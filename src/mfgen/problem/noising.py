@@ -31,7 +31,7 @@ import jax.numpy as jnp
 
 from mfgen import _check
 from mfgen._types import Scalar, State, Time
-from mfgen.problem.dynamics import AbstractDynamics, Gain, check_number, plain, positive
+from mfgen.problem.dynamics import AbstractDynamics, Gain, plain, positive
 from mfgen.problem.noising_base import AbstractNoising as AbstractNoising
 from mfgen.problem.noising_check import check_consistent, check_resolved
 
@@ -235,7 +235,7 @@ def _time_of(noising: VP | SubVP, integral):
 def _check_beta(owner: str, noising: VP | SubVP) -> None:
     positive(owner, "horizon", noising.horizon)
     positive(owner, "beta_min", noising.beta_min)
-    check_number(owner, "beta_max", noising.beta_max, "pass one number beta_max >= beta_min")
+    _check.a_number(owner, "beta_max", noising.beta_max, "pass one number beta_max >= beta_min")
     if not (math.isfinite(noising.beta_max) and noising.beta_max >= noising.beta_min):
         raise ValueError(
             f"`{owner}` got beta_max = {noising.beta_max}, expected a finite number >= beta_min = "
@@ -251,7 +251,9 @@ def _last_ratio(noising: VP | SubVP) -> float:
 
 def _check_interval(owner: str, smallest: float, largest: float) -> None:
     positive(owner, "smallest_ratio", smallest)
-    check_number(owner, "largest_ratio", largest, "pass one number largest_ratio > smallest_ratio")
+    _check.a_number(
+        owner, "largest_ratio", largest, "pass one number largest_ratio > smallest_ratio"
+    )
     if not (math.isfinite(largest) and largest > smallest):
         raise ValueError(
             f"`{owner}` got noise ratios from {smallest} to {largest:.4g}, expected the last to be "

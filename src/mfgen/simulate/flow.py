@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Given, Key, Scalar, State, Time
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
@@ -72,6 +73,9 @@ class ProbabilityFlow(AbstractSampler):
 
     reversible: ClassVar[bool] = True
     integrator: AbstractIntegrator = RungeKutta4(25)
+
+    def __check_init__(self):
+        _check.of_kinds(self, integrator=(AbstractIntegrator, "pass `RungeKutta4(25)`"))
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
         backward = game.data_at == "start"

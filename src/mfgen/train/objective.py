@@ -85,7 +85,7 @@ class AbstractObjective(eqx.Module):
         return Combination(_parts(self) + _parts(other))
 
     def __mul__(self, factor: float | int) -> "Combination":
-        _check.a_number("Combination", "a weight", factor)
+        _check.a_finite_number("Combination", "a weight", factor)
         return Combination(tuple((factor * weight, part) for weight, part in _parts(self)))
 
     def __rmul__(self, factor: float | int) -> "Combination":

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Control, Key, Scalar, State, Time
 from mfgen.derive.hamiltonian import optimal_control, steered
 from mfgen.math.autodiff import Jet, divergence
@@ -84,6 +85,18 @@ class Paths(AbstractBundle):
     integrator: AbstractIntegrator = RungeKutta4(8, unroll=True)
     divergence: AbstractDivergence = ExactDivergence()
     starts: Literal["batch", "initial"] = eqx.field(static=True, default="batch")
+
+    def __check_init__(self):
+        _check.of_kinds(
+            self,
+            integrator=(AbstractIntegrator, "pass `RungeKutta4(8)`, or `Adaptive(1e-5)`"),
+            divergence=(AbstractDivergence, "pass `ExactDivergence()`"),
+        )
+        if self.starts not in ("batch", "initial"):
+            raise ValueError(
+                f'`Paths` got starts = {self.starts!r}, expected "batch" or "initial": pass '
+                '"initial" for fresh draws of the initial density.'
+            )
 
     def __call__(
         self,

@@ -21,6 +21,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Batch, Key, Scalar
 from mfgen.derive.costate import hjb_gradient
 from mfgen.math.chunk import chunked_mean
@@ -60,6 +61,13 @@ class HJB(AbstractObjective):
     weighting: AbstractWeighting = Flat()
 
     def __check_init__(self):
+        _check.of_kinds(
+            self,
+            penalty=(AbstractPenalty, "pass `Squared()`"),
+            collocation=(AbstractCollocation, "pass `NoisedData()`"),
+            laplacian=(AbstractLaplacian, "pass `Exact()`"),
+            weighting=(AbstractWeighting, "pass `Flat()`"),
+        )
         if isinstance(self.laplacian, Hutchinson) and not isinstance(self.penalty, Squared):
             raise ValueError(
                 f"`HJB` got `Hutchinson` with `{type(self.penalty).__name__}`, expected "
@@ -121,6 +129,13 @@ class ScoreHJB(AbstractObjective):
     collocation: AbstractCollocation = NoisedData()
     points: int | None = eqx.field(static=True, default=64)
     weighting: AbstractWeighting = Flat()
+
+    def __check_init__(self):
+        _check.of_kinds(
+            self,
+            collocation=(AbstractCollocation, "pass `NoisedData()`"),
+            weighting=(AbstractWeighting, "pass `Flat()`"),
+        )
 
     def pays(self, game: MFG) -> Pays:
         return Pays(equations=frozenset({"hjb"}))
