@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import equinox as eqx
@@ -66,7 +67,7 @@ def test_probes_are_signs_of_the_key(key):
 
 
 def test_divergence_in_many_dimensions_is_chunked(translation, x64):
-    game, _, _ = translation(0.0)
+    game = dataclasses.replace(translation(0.0)[0], initial=None)  # of any dimension
     matrix = jnp.asarray(np.random.default_rng(0).normal(size=(150, 150)))
     field = VectorField(lambda t, x: jnp.tanh(matrix @ x))
     exact, x = ExactDivergence(), jnp.linspace(-0.1, 0.1, 150)
