@@ -214,7 +214,7 @@ def test_fit_refuses_before_it_takes_a_folder(tmp_path):
 def test_weights_to_choose_from_are_those_of_the_game():
     game, objective = ADMITTED["likelihood"]
     model = mg.ot_flow_potential(game, width=4, key=KEY)
-    options = {"steps": 1, "key": KEY, "validation": POINTS[:9]}
+    options = {"steps": 1, "key": KEY, "validation": POINTS[:9] + 0.01}
     with pytest.raises(ValueError, match=r"`Kinetic` is left out"):
         mg.fit(game, model, objective, POINTS, select={"TransportCost": (1.0, 0.0)}, **options)
 
