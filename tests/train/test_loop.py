@@ -180,7 +180,15 @@ def test_a_folder_with_a_run_is_not_overwritten(game, network, data, tmp_path):
 def begun(game, network, data, tmp_path_factory):
     """The folder of a run of six steps."""
     folder = tmp_path_factory.mktemp("begun")
-    run(game, network, data, steps=6, every=3, validation=data[:8], checkpoints=Checkpoints(folder))
+    run(
+        game,
+        network,
+        data,
+        steps=6,
+        every=3,
+        validation=data[:8] + 0.01,
+        checkpoints=Checkpoints(folder),
+    )
     return folder
 
 
@@ -199,7 +207,7 @@ def begun(game, network, data, tmp_path_factory):
         ({"objective": DenoisingScoreMatching() + 0.1 * HJB(points=8)}, "points = 8 for .* 16 "),
         ({"data": lambda data: data.at[5, 1].add(1e-2)}, "data = an array"),
         ({"data": lambda data: data[::-1]}, "data = an array .* other values"),
-        ({"validation": lambda data: data[8:16]}, "validation = an array"),
+        ({"validation": lambda data: data[8:16] + 0.01}, "validation = an array"),
         ({"validation": lambda data: None}, "validation = None for"),
     ],
 )
@@ -208,7 +216,7 @@ def test_a_run_is_resumed_with_what_it_was_begun(game, network, data, begun, cha
         name: value(data) if name in ("data", "validation") else value
         for name, value in changed.items()
     }
-    settings = {"steps": 6, "every": 3, "validation": data[:8]} | made
+    settings = {"steps": 6, "every": 3, "validation": data[:8] + 0.01} | made
     settings = {"data": data, "objective": LOSS} | settings
     with pytest.raises(CheckpointError, match=f"`fit` got .*{told}"):
         run(game, network, checkpoints=Checkpoints(begun), resume=True, **settings)
@@ -216,7 +224,7 @@ def test_a_run_is_resumed_with_what_it_was_begun(game, network, data, begun, cha
 
 
 def test_a_run_is_resumed_with_the_game_and_model_it_was_begun(game, network, data, begun):
-    settings = {"steps": 6, "every": 3, "validation": data[:8], "resume": True}
+    settings = {"steps": 6, "every": 3, "validation": data[:8] + 0.01, "resume": True}
     wide = score_potential(game, key=jax.random.key(0), width=8)
     with pytest.raises(CheckpointError, match=r"`fit` got model\..* = "):
         run(game, wide, data, checkpoints=Checkpoints(begun), **settings)
