@@ -118,3 +118,12 @@ def test_half_precision_is_read_and_then_left(dtype):
 def test_a_point_of_another_space_has_no_density(law, shape):
     with pytest.raises(ValueError, match=r"got a point of shape .*, expected \(2,\)"):
         law.log_density(jnp.zeros(shape))
+
+
+def test_a_container_that_fails_without_a_word_is_refused_by_name():
+    class Mute:
+        def __array__(self, dtype=None, copy=None):
+            raise NotImplementedError
+
+    with pytest.raises(ValueError, match=r"`Mute` that is no array .it raises NotImplementedError"):
+        entry.given(Mute(), "`data` is")

@@ -22,6 +22,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool
 
+from mfgen import _check
+
 # Steps of the working precision that a deviation has at least, as where the mean of the points is
 # 2e5 deviations from zero or less: rounding adds a part 1e-4 to a variance then.
 STEPS = 32
@@ -173,7 +175,7 @@ def _read(values: Any, said: str) -> Any:
         return jnp.asarray(values)
     except Exception as error:
         raise ValueError(
-            f"{said} a `{type(values).__name__}` that is no array ({str(error).splitlines()[0]}): "
+            f"{said} a `{type(values).__name__}` that is no array ({_check.reason(error)}): "
             "pass rows of equal length, or an array of NumPy."
         ) from error
     hidden = sum(int(np.ma.getmaskarray(a).sum()) for a in (array, *parts) if np.ma.is_masked(a))
