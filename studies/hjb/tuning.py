@@ -1,12 +1,16 @@
 """What the settings in `studies.hjb.choices` were chosen from: targets the study does not report.
 
-    python -m studies.hjb.tuning        # what is outstanding is run; docs/results/hjb-tuning.md
+    python -m studies.hjb.tuning                # what is outstanding is run; writes the page
+    python -m studies.hjb.tuning --only plenty  # of few, plenty, real: the others stay as they are
+
+The page is docs/results/hjb-tuning.md.
 
 Learning rates and forms of the regulariser are tried on moons, a spiral, and random mixtures of
 other numbers; on real data with other divisions into training and held-out parts. The best of a
 column is in bold.
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Mapping
@@ -38,6 +42,7 @@ _PLENTY, _FEW, _REAL = (
     "Few data in the plane",
     "Small sets of real data",
 )
+_STUDIES = {"plenty": _PLENTY, "few": _FEW, "real": _REAL}
 _MEASURE = {_PLENTY: "kl", _FEW: "kl", _REAL: "log_likelihood"}
 _FIELD_STEPS = 7800  # of a score network, in the time of 3,000 regularised ones
 
@@ -145,18 +150,26 @@ def rows() -> list[Row]:
     return tried
 
 
-def written(tried: list[Row], runs: Path) -> str:
-    """The tables of what was tried."""
-    results = Results(tried, runs)
+def written(tried: list[Row], runs: Path, before: str) -> str:
+    """The tables of what was tried; those of other sections as they were before."""
+    results, kept = Results(tried, runs), _sections(before)
     parts = [
         "# How the settings of the HJB study were chosen\n\nWritten by `python -m "
         "studies.hjb.tuning`. None of these targets, seeds and divisions of data is reported in "
         "[hjb.md](hjb.md). Means over the seeds; the last column is their geometric mean for KL, "
         "and else their mean.\n"
     ]
-    for study in dict.fromkeys(row.study for row in tried):
-        parts.append(f"## {study}\n\n{_table(results, study, _MEASURE[study])}")
+    made = {row.study for row in tried}
+    for study, measure in _MEASURE.items():
+        table = _table(results, study, measure) if study in made else kept.get(study)
+        if table is not None:
+            parts.append(f"## {study}\n\n{table}")
     return "\n".join(parts)
+
+
+def _sections(page: str) -> dict[str, str]:
+    parts = (part.split("\n\n", 1) for part in page.split("\n## ")[1:])
+    return {title: table.rstrip() + "\n" for title, table in parts}
 
 
 def _table(results: Results, study: str, measure: str) -> str:
@@ -190,17 +203,23 @@ def _mean(values: list[float | None], measure: str) -> float | None:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description="Try settings on targets that are not reported.")
+    parser.add_argument("--only", nargs="*", choices=_STUDIES, default=list(_STUDIES))
+    studies = {_STUDIES[name] for name in parser.parse_args().only}
     one_thread()
-    tried, runs = rows(), ROOT / "runs" / "hjb-tuning"
+    tried, runs = [row for row in rows() if row.study in studies], ROOT / "runs" / "hjb-tuning"
     failed = run_all(
         unique(tried),
         runs,
         workers=os.cpu_count() or 1,
-        told=lambda outcome: print(f"{outcome.row.study}: {outcome.row.setting}", flush=True),
+        told=lambda outcome: print(
+            f"{outcome.row.study}: {outcome.row.setting}, {outcome.row.method}", flush=True
+        ),
     )
     out = ROOT / "docs" / "results" / "hjb-tuning.md"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(written(tried, runs))
+    before = out.read_text("utf-8") if out.exists() else ""
+    out.write_text(written(tried, runs, before))
     print(out)
     return 1 if failed else 0
 
