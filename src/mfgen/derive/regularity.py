@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool
 
 from mfgen._types import Scalar
 from mfgen.derive.convexity import growth
-from mfgen.derive.hamiltonian import hamiltonian, optimal_control
+from mfgen.derive.hamiltonian import hamiltonian, optimal_control, slope
 from mfgen.derive.probe import Probe
 from mfgen.derive.verdict import Item, Verdict, answer, words
 from mfgen.problem.game import MFG
@@ -136,16 +136,15 @@ class _Earned(NamedTuple):
 
 def _earnings(game: MFG, probe: Probe):
     def compute(t, x, p) -> _Earned:
-        gain = game.dynamics.gain(t)
-        q = -(gain.T @ p if gain.ndim == 2 else gain * p)
+        q = slope(game, t, p)
         cost = lambda v: game.lagrangian(t, x, v)
         v, rest = optimal_control(game, t, x, p), cost(jnp.zeros_like(q))
         rest = jnp.where(jnp.isfinite(rest), rest, 0.0)
         worth = lambda v: jnp.vdot(q, v) - (cost(v) - rest)
         tried = lambda vs: jnp.nan_to_num(jax.vmap(worth)(vs), nan=-jnp.inf, posinf=jnp.inf)
         best = jnp.max(tried(probe.v[:_VELOCITIES]))
-        slope = jnp.linalg.norm(q)
-        ahead = jnp.concatenate([q[None] / jnp.where(slope > 0, slope, 1.0), probe.v[:8]])
+        steep = jnp.linalg.norm(q)
+        ahead = jnp.concatenate([q[None] / jnp.where(steep > 0, steep, 1.0), probe.v[:8]])
         ahead = ahead / jnp.maximum(jnp.linalg.norm(ahead, axis=1, keepdims=True), 1e-300)
         fast, fastest = (jnp.max(tried(probe.speed * size * ahead)) for size in _FAST)
         return _Earned(
