@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sympy as sp
 from scipy.linalg import expm
 
 import mfgen as mg
 from mfgen.derive.costate import hjb_gradient
+from mfgen.derive.verdict import Verdict
 from mfgen.solvers.base import Status
 
 FRICTION, SIGMA, PLACES = 0.7, 0.6, 2
@@ -152,7 +154,7 @@ def test_a_grid_refuses_noise_across_the_axes():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: mg.Integrator([0.5, 0.1]), r"sigma of shape \(2,\)"),
+        (lambda: mg.Integrator([0.5, 0.1]), r"sigma of shape \[2\]"),
         (lambda: mg.Integrator(-1.0), "finite number >= 0"),
         (lambda: mg.Integrator([[0.5, np.nan]]), "finite entries"),
         (lambda: mg.ControlAffine(np.ones(3)), "square matrix"),
@@ -168,3 +170,45 @@ def test_a_grid_refuses_noise_across_the_axes():
 def test_what_does_not_fit_is_refused(make, said):
     with pytest.raises((ValueError, TypeError), match=said):
         make()
+
+
+def lines(game):
+    return {item.name: item for item in mg.check(game).items}
+
+
+def test_what_noise_and_control_reach_is_told():
+    end = np.eye(2)
+    noise, control = "the noise is as declared", "the control reaches what the cost asks for"
+    full = lines(quadratic(mg.Integrator(0.5), end))
+    assert "parabolic" in full[noise].evidence
+    assert "all 2 directions" in full[control].evidence
+    second = lines(quadratic(mg.Underdamped(0.5), end))
+    assert "moves 1 of 2 directions and the drift takes it" in second[noise].evidence
+    assert "together reach all 2" in second[control].evidence
+    half = np.array([[1.0], [0.0]])
+    still = lines(quadratic(mg.ControlAffine(gain=half, sigma=half), end))
+    assert "moves 1 of 2 directions, with the drift 1" in still[noise].evidence
+    assert still[control].status is Verdict.FAILS
+    assert "along x2 no control" in still[control].evidence
+    first = mg.Linear(lambda x: x[0] ** 2)
+    game = mg.MFG(mg.ControlAffine(gain=half), mg.Kinetic(), first, initial=start(2))
+    assert "depends on no other" in lines(game)[control].evidence
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_the_printed_equations_are_those_that_are_computed(x64, name):
+    game, *_ = GAMES[name]()
+    derived, at, t = mg.equations(game), np.linspace(0.3, -0.8, game.initial.dim), 0.3
+    weights = range(1, len(at) + 1)
+    u = sp.sin(sum(w * x for w, x in zip(weights, derived.x, strict=True))) * (1 + derived.t)
+    value = lambda t, x: jnp.sin(x @ jnp.asarray(weights, float)) * (1 + t)
+    printed = derived.residual(u).subs({derived.t: t, **dict(zip(derived.x, at, strict=True))})
+    np.testing.assert_allclose(float(printed), mg.hjb(game, value, None, t, jnp.asarray(at)))
+
+
+def test_matrices_are_printed():
+    game = quadratic(mg.Underdamped(0.5, 0.7), np.eye(2))
+    page = str(mg.equations(game))
+    assert "dX = [(x2, -0.7 x2) + [[0], [1]] v] dt + [[0], [1/2]] dW" in page
+    assert "- ∂²U/∂x2²/8 = 0" in page
+    assert r"\partial_{x_2}^2 \rho" in mg.equations(game).latex()

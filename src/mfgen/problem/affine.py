@@ -68,14 +68,15 @@ class ControlAffine(AbstractDynamics):
         sigma: _Map = 0.0,
         horizon: float = 1.0,
     ):
+        made: Any = drift
         if not (drift is None or callable(drift)):
-            drift = jnp.asarray(drift, float)
-            if drift.ndim != 2 or drift.shape[0] != drift.shape[1]:
+            made = jnp.asarray(drift, float)
+            if made.ndim != 2 or made.shape[0] != made.shape[1]:
                 raise ValueError(
-                    f"`ControlAffine` got a drift of shape {drift.shape}, expected a square matrix "
+                    f"`ControlAffine` got a drift of shape {made.shape}, expected a square matrix "
                     "or a function of t and x: pass A [dim, dim], or lambda t, x: A @ x."
                 )
-        self.drift, self.horizon = drift, horizon
+        self.drift, self.horizon = made, horizon
         self.steering = _of_time("gain", gain)
         self.noise = _of_time("sigma", sigma)
         positive("ControlAffine", "horizon", self.horizon)

@@ -135,17 +135,19 @@ def check_constant(owner: str, name: str, value: Any, fix: str) -> None:
     advice = "pass one number, or a matrix [dim, noise] such as jnp.diag(sizes)"
     try:
         entries = np.asarray(value, float)
-    except (TypeError, ValueError):
-        entries = np.asarray(np.nan)
-        fix = advice
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{owner}` got {name} of type `{type(value).__name__}`, expected a number or a "
+            f"matrix: {advice}."
+        ) from error
     if entries.ndim == 0 and not (np.isfinite(entries) and entries >= 0):
         raise ValueError(
             f"`{owner}` got {name} = {value}, expected a finite number >= 0 or a matrix: {fix}."
         )
     if entries.ndim not in (0, 2) or not np.isfinite(entries).all() or not entries.size:
         raise ValueError(
-            f"`{owner}` got {name} of shape {entries.shape}, expected a number or a matrix of "
-            f"finite entries: {advice}."
+            f"`{owner}` got {name} of shape {list(entries.shape)}, expected a number or a matrix "
+            f"of finite entries, each noise with its column: {advice}."
         )
 
 
