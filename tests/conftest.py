@@ -15,8 +15,8 @@ import pytest
 # costs more than what it frees.
 gc.set_threshold(100_000, 20, 100)
 
-# Folders whose tests compile much and run little.
-HASTY = ("density", "derive", "laws", "math", "metrics", "models", "problem", "simulate", "train")
+# Folders whose tests train for long and compile little; all others compile much and run little.
+PATIENT = ("studies",)
 MAPPINGS, MANY = Path("/proc/self/maps"), 20_000
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -40,10 +40,13 @@ def forgotten_programs():
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_in_haste(request):
-    """Leaves most optimisations out where programs run for less time than they take to compile."""
+    """Leaves most optimisations out, also of the programs that a test starts."""
     part = request.path.relative_to(Path(__file__).parent).parts[0] if request.path else ""
-    jax.config.update("jax_disable_most_optimizations", part in HASTY)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        if part not in PATIENT:
+            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        jax.config.update("jax_disable_most_optimizations", part not in PATIENT)
+        yield
     jax.config.update("jax_disable_most_optimizations", False)
 
 

@@ -70,6 +70,8 @@ from mfgen.models.score import ScorePotential as ScorePotential
 from mfgen.models.score import score_field as score_field
 from mfgen.models.score import score_potential as score_potential
 from mfgen.models.smoothed import SmoothedPotential as SmoothedPotential
+from mfgen.problem.affine import ControlAffine as ControlAffine
+from mfgen.problem.affine import Underdamped as Underdamped
 from mfgen.problem.constraint import Prescribed as Prescribed
 from mfgen.problem.cost import Anisotropic as Anisotropic
 from mfgen.problem.cost import Kinetic as Kinetic

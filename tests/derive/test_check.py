@@ -10,7 +10,7 @@ import mfgen as mg
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian, GaussianMixture
 from mfgen.density.toy import checkerboard, eight_gaussians, rings
-from mfgen.derive import convexity, monotonicity, regularity, signs, support
+from mfgen.derive import convexity, monotonicity, reach, regularity, signs, support
 from mfgen.derive.check import check
 from mfgen.derive.probe import probe
 from mfgen.derive.resolution import CFL, DIFFUSION, PECLET, resolution
@@ -239,7 +239,8 @@ class Timed(AbstractDynamics):
     ],
 )
 def test_noise(dynamics, status, said):
-    item = regularity.noise(game(Kinetic(), dynamics=dynamics))
+    made = game(Kinetic(), dynamics=dynamics)
+    item = reach.noise(made, probe(made, NORMAL, KEY))
     assert item.status is status
     assert said in item.evidence
 

@@ -177,3 +177,20 @@ def test_program_does_not_grow_with_the_dimension():
         return len(jax.make_jaxpr(laplacian(mlp))(jnp.zeros(dim)).jaxpr.eqns)
 
     assert lines(3) == lines(30)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["scan", "softmax", "einsum", "powers", "scalar operands", "determinant", "convolution"],
+)
+def test_a_matrix_pairs_the_second_derivatives(x64, name):
+    u, t, x = CASES[name], jnp.array(0.7), jnp.linspace(-0.8, 0.9, DIM)
+    root = jax.random.normal(jax.random.key(3), (DIM, 2))  # of rank two: some directions are quiet
+    spread = root @ root.T
+
+    def both(t, x):
+        time, hessian = jax.jacfwd(u, 0)(t, x), jax.jacfwd(jax.jacfwd(u, 1), 1)(t, x)
+        return heat_jet(u)(t, x, spread), time + jnp.sum(spread * hessian)
+
+    got, exact = jax.jit(both)(t, x)
+    np.testing.assert_allclose(got.heat, exact, rtol=1e-10, atol=1e-11)

@@ -140,6 +140,19 @@ def test_labels_do_not_move():
     assert jnp.max(inverse_error(recipe.game, recipe.model, DATA.rows)) < 1e-3
 
 
+@pytest.mark.parametrize("sampler", [mg.EulerMaruyama(steps=8), mg.StochasticHeun(steps=8)])
+def test_noise_moves_points_and_leaves_labels_alone(sampler):
+    dynamics, lagrangian = WithLabels(mg.Integrator(0.5), 2, 3), OfPoints(mg.Kinetic(), 3)
+    game = mg.MFG(dynamics, lagrangian, mg.Linear(lambda z: z @ z), initial=DATA)
+    still = mg.Potential(lambda t, z: jnp.sum(z) * 0)
+    start, count = DATA.rows, 4000
+    moved = np.asarray(mg.sample(game, still, count, key=KEY, method=sampler))
+    assert set(map(tuple, moved[:, 2:].tolist())) == set(map(tuple, start[:, 2:].tolist()))
+    added = np.cov(moved[:, :2].T) - np.cov(np.asarray(start)[:, :2].T, bias=True)
+    np.testing.assert_allclose(added, 0.25 * np.eye(2), atol=0.1)
+    assert float(mg.hjb(game, still, None, 0.3, start[0])) == 0.0
+
+
 def test_what_has_no_labels_is_refused():
     recipe = BUILD["cnf"](DATA)
     plain = BUILD["cnf"](mg.Empirical(POINTS))
@@ -151,8 +164,6 @@ def test_what_has_no_labels_is_refused():
         at_label(recipe.game, jnp.array([1.0, jnp.nan, 0.0]))
     with pytest.raises(ValueError, match=r"`log_prob` got points of shape \(40, 2\), .*5"):
         mg.log_prob(recipe.game, recipe.model, POINTS)
-    with pytest.raises(ValueError, match=r"`WithLabels` got dynamics with noise"):
-        WithLabels(mg.Integrator(sigma=0.1), 2, 3)
     with pytest.raises(ValueError, match=r"`WithLabels` got labels = 0"):
         WithLabels(mg.Integrator(), 2, 0)
     with pytest.raises(ValueError, match=r"`OfPoints` got labels = 0"):

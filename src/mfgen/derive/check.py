@@ -24,7 +24,8 @@ from mfgen.density.base import AbstractDensity
 from mfgen.derive.convexity import convexity, growth
 from mfgen.derive.monotonicity import displacement, monotone, pairs, potential
 from mfgen.derive.probe import doubled, laws, probe
-from mfgen.derive.regularity import finiteness, noise, smoothness
+from mfgen.derive.reach import noise, reach
+from mfgen.derive.regularity import finiteness, smoothness
 from mfgen.derive.resolution import resolution
 from mfgen.derive.signs import signs
 from mfgen.derive.support import terminal
@@ -76,7 +77,8 @@ def check(
             growth(game, points),
             *finiteness(game, points),
             smoothness(game, points),
-            noise(game),
+            noise(game, points),
+            reach(game, points),
             terminal(game, rho0, keys[2]),
             *[monotone(name, functional, at) for name, functional in costs.items()],
             *[displacement(name, functional, at) for name, functional in costs.items()],

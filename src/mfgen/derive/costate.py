@@ -1,9 +1,10 @@
 """The gradient of the Hamilton-Jacobi-Bellman equation: an equation for the costate p = grad U.
 
-    -dt p + r p + grad_x [ H(t, x, p(t, x)) - (sigma^2/2) div p - dI/drho(rho(t))(x) ] = 0
+    -dt p + r p + grad_x [ H(t, x, p(t, x)) - div(D p) - dI/drho(rho(t))(x) ] = 0
 
-with r the game's discount. It needs no value function, so it applies to vector fields (score
-networks). For a score-based game with s = -p it reads, in noising time and with noising drift -f,
+with D = sigma sigma^T / 2 and r the game's discount. It needs no value function, so it applies to
+vector fields (score networks). For a score-based game with s = -p it reads, in noising time and
+with noising drift -f,
 
     d s / d(noising time) = grad( (sigma^2/2) (div s + |s|^2) + f.s + div f ).
 
@@ -19,7 +20,9 @@ import jax.numpy as jnp
 from mfgen._types import Costate, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.derive.hamiltonian import hamiltonian
+from mfgen.derive.residual import diffusivity
 from mfgen.math.autodiff import divergence
+from mfgen.math.linear_map import image
 from mfgen.problem.game import MFG
 
 
@@ -47,8 +50,8 @@ def hjb_gradient(
     def energy(x: State) -> Scalar:
         value = hamiltonian(game, t, x, p(t, x))
         if not game.dynamics.deterministic:
-            half_variance = 0.5 * jnp.square(game.dynamics.diffusion(t))
-            value = value - half_variance * divergence(lambda x: p(t, x))(x)
+            spread = diffusivity(game, t)
+            value = value - divergence(lambda x: image(spread, p(t, x)))(x)
         density = None if rho is None else rho(t)
         return value - game.interaction.variation(density, x)
 

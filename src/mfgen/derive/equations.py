@@ -1,15 +1,17 @@
 """A game's own equations, with its Lagrangian, Hamiltonian and costs written out by SymPy.
 
     H(t, x, p) = -p.a + L*(t, x, -g^T p),      v* = argmax_v { -p.(g v) - L }
-    HJB   -dt U + r U + H(t, x, grad U) - (sigma^2/2) lap U = dI/drho,   U(T) = dM/drho(rho(T))
-    FP     dt rho + div( rho (a + g v*) ) - (sigma^2/2) lap rho = 0,     rho(0) = rho_0
+    HJB   -dt U + r U + H(t, x, grad U) - tr(D Hess U) = dI/drho,   U(T) = dM/drho(rho(T))
+    FP     dt rho + div( rho (a + g v*) ) - tr(D Hess rho) = 0,     rho(0) = rho_0
 
-The formulas come from the game's own code, whoever wrote it (`mfgen.derive.symbolic`). A Legendre
-transform in closed form is believed after it has agreed with the numeric Hamiltonian at random
-points; otherwise H stands as the supremum that it is.
+with D = sigma sigma^T / 2. The formulas come from the game's own code, whoever wrote it
+(`mfgen.derive.symbolic`). A Legendre transform in closed form is believed after it has agreed with
+the numeric Hamiltonian at random points; otherwise H stands as the supremum that it is.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 """
+
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -20,7 +22,7 @@ from mfgen.density.base import AbstractDensity
 from mfgen.derive.symbol_functional import Place, read
 from mfgen.derive.symbol_legendre import Transform, legendre
 from mfgen.derive.symbol_number import Expression, number
-from mfgen.derive.symbol_page import Equations, Parts
+from mfgen.derive.symbol_page import Equations, Parts, spread
 from mfgen.derive.symbol_proof import disagreement
 from mfgen.derive.symbolic import Formula, formula
 from mfgen.problem.game import MFG
@@ -55,26 +57,28 @@ def equations(game: MFG, dim: int | None = None) -> Equations:
     x, p = _vector("x", dim), _vector("p", dim)
     dynamics = game.dynamics
     free = formula("a", dynamics.free, t, x, size=dim)
-    gain, width = _gain(game, t, dim)
+    gain, _ = _map("g", dynamics.gain, t, dim)
+    gain = gain if isinstance(gain, sp.Matrix) else gain * sp.eye(dim)
+    width = gain.cols
     v = _vector("v", width)
-    sigma = formula("sigma", dynamics.diffusion, t)
+    sigma, unknown = _map("sigma", dynamics.diffusion, t, dim)
     cost = formula("L", game.lagrangian, t, x, v)
-    notes = [note for note in (free.note, sigma.note, cost.note) if note]
+    notes = [note for note in (free.note, unknown, cost.note) if note]
     q = _vector("q", width)
     transform = legendre(cost.scalar, v, q)
-    shorthand = _shorthand(gain, sigma.scalar)
+    shorthand = _shorthand(gain, sigma)
     pull = sp.Add(*[a * b for a, b in zip(free.value, p, strict=True)])
-    full = _derived(transform, q, p, gain, pull, sigma.scalar)
+    full = _derived(transform, q, p, gain, pull, sigma)
     error = None if transform is None else disagreement(game, full.hamiltonian, t, x, p)
     if error is not None:
         notes.append(f"A formula for H was found and not believed: {error}.")
     if transform is None or error is not None:
         transform = None
         notes.append(_why(cost, v))
-        full = Parts(sp.Function("H", real=True)(t, *x, *p), None, gain, sigma.scalar)
+        full = Parts(sp.Function("H", real=True)(t, *x, *p), None, gain, sigma)
     named = {expression: symbol for symbol, expression in shorthand}
     short = gain.applyfunc(lambda entry: named.get(entry, entry))
-    sigma_short = named.get(sigma.scalar, sigma.scalar)
+    sigma_short = sigma if isinstance(sigma, sp.Matrix) else named.get(sigma, sigma)
     brief = full if transform is None else _derived(transform, q, p, short, pull, sigma_short)
     symbols = (t, x, v, p)
     return _assembled(
@@ -97,7 +101,7 @@ def _shorthand(gain: sp.Matrix, sigma: Expression) -> tuple[tuple[sp.Symbol, Exp
     """Names for a diffusion and a gain that are too long to stand in the equations."""
     found = {}
     for name, part in (("sigma", sigma), ("g", gain[0, 0])):
-        if sp.count_ops(part) >= _LONG:
+        if not isinstance(part, sp.Matrix) and sp.count_ops(part) >= _LONG:
             found.setdefault(part, sp.Symbol(name, positive=True))
     return tuple((symbol, part) for part, symbol in found.items())
 
@@ -113,7 +117,7 @@ def _assembled(
     interaction = read(game.interaction, Place("I", x, density, met))
     terminal = read(game.terminal, Place("M", x, rho(horizon, *x), met))
     gradient = dict(zip(p, [sp.diff(value, entry) for entry in x], strict=True))
-    diffusion = lambda f: full.sigma**2 / 2 * sp.Add(*[sp.diff(f, entry, 2) for entry in x])
+    diffusion = lambda f: sp.Add(*[c * sp.diff(f, x[i], x[j]) for i, j, c in spread(full, len(x))])
     energy = full.hamiltonian.subs(gradient, simultaneous=True)
     discount = number(float(game.discount))
     hjb = -sp.diff(value, t) + discount * value + energy - diffusion(value)
@@ -168,12 +172,16 @@ def _dimension(game: MFG, dim: int | None) -> int:
     return dim
 
 
-def _gain(game: MFG, t: sp.Symbol, dim: int) -> tuple[sp.Matrix, int]:
-    shape = jax.eval_shape(game.dynamics.gain, 0.5).shape
-    gain = formula("g", game.dynamics.gain, t, size=int(np.prod(shape)) if shape else 0).value
+def _map(
+    name: str, function: Callable, t: sp.Symbol, dim: int
+) -> tuple[Expression | sp.Matrix, str | None]:
+    """A number, or a matrix on all coordinates, and why it is a name if it is one."""
+    shape = jax.eval_shape(function, 0.5).shape
+    found = formula(name, function, t, size=int(np.prod(shape)) if shape else 0)
     if not shape:
-        return gain[()] * sp.eye(dim), dim
-    return sp.Matrix(*shape, list(gain.reshape(-1))), shape[1]
+        return found.scalar, found.note
+    entries = sp.Matrix(*shape, list(found.value.reshape(-1)))
+    return sp.Matrix(sp.kronecker_product(entries, sp.eye(dim // shape[0]))), found.note
 
 
 def _why(cost: Formula, v: tuple[sp.Symbol, ...]) -> str:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from mfgen import _check
 from mfgen._types import Control, Costate, Scalar, State, Time
+from mfgen.math.linear_map import adjoint, image
 from mfgen.problem.game import MFG
 
 
@@ -25,7 +26,7 @@ def hamiltonian(game: MFG, t: Time, x: State, p: Costate) -> Scalar:
         ValueError, RuntimeError: if the supremum is infinite, as for L = 0.
     """
     _check_place("hamiltonian", game, x, p)
-    q = _slope(game, t, p)
+    q = slope(game, t, p)
     v = game.lagrangian.argmax(t, x, q)
     return jnp.vdot(q, v) - game.lagrangian(t, x, v) - jnp.vdot(p, game.dynamics.free(t, x))
 
@@ -33,7 +34,7 @@ def hamiltonian(game: MFG, t: Time, x: State, p: Costate) -> Scalar:
 def optimal_control(game: MFG, t: Time, x: State, p: Costate) -> Control:
     """v* = argmax_v { -p.(g v) - L(t, x, v) }, shape `[control]`; arguments as in `hamiltonian`."""
     _check_place("optimal_control", game, x, p)
-    return game.lagrangian.argmax(t, x, _slope(game, t, p))
+    return game.lagrangian.argmax(t, x, slope(game, t, p))
 
 
 def drift(game: MFG, t: Time, x: State, p: Costate) -> State:
@@ -43,8 +44,7 @@ def drift(game: MFG, t: Time, x: State, p: Costate) -> State:
 
 def steered(game: MFG, t: Time, x: State, v: Control) -> State:
     """a + g v, the velocity of a particle that plays v, shape `[dim]`."""
-    gain = game.dynamics.gain(t)
-    return game.dynamics.free(t, x) + (gain @ v if gain.ndim == 2 else gain * v)
+    return game.dynamics.free(t, x) + image(game.dynamics.gain(t), v)
 
 
 def _check_place(owner: str, game: MFG, x: State, p: Costate) -> None:
@@ -61,6 +61,6 @@ def _check_place(owner: str, game: MFG, x: State, p: Costate) -> None:
         )
 
 
-def _slope(game: MFG, t: Time, p: Costate) -> Control:
-    gain = game.dynamics.gain(t)
-    return -(gain.T @ p if gain.ndim == 2 else gain * p)
+def slope(game: MFG, t: Time, p: Costate) -> Control:
+    """q = -g^T p, the slope that the control is paid for, shape `[control]`."""
+    return -adjoint(game.dynamics.gain(t), p)

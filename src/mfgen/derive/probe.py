@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key
 from mfgen.density.base import AbstractDensity
+from mfgen.math.linear_map import source_size
 from mfgen.problem.game import MFG
 
 _COUNT = 192
@@ -55,8 +56,7 @@ class Probe(NamedTuple):
 def probe(game: MFG, rho: AbstractDensity | None, key: Key) -> Probe:
     """The points at which a game is looked at, in double precision if that is enabled."""
     dim = dimension(game) if rho is None else rho.dim
-    gain = jax.eval_shape(game.dynamics.gain, 0.5).shape
-    control = gain[1] if gain else dim
+    control = source_size(game.dynamics.gain(jnp.asarray(0.5 * game.dynamics.horizon)), dim)
     keys = jax.random.split(key, 7)
     t = game.dynamics.horizon * jax.random.uniform(keys[0], (_COUNT,), float, 0.02, 0.98)
     x = _places(game, rho, dim, keys[1])

@@ -1,9 +1,8 @@
-"""Is the Hamiltonian finite, attained by the game's control, and smooth? Is there noise?
+"""Is the Hamiltonian finite, attained by the game's control, and smooth?
 
     finite      H(t, x, p) < infinity for every p: L grows faster than |v|, or bounds the speed
     attained    H + p.(a + g v) + L(t, x, v) >= 0 for every v, with v* = argmax
     smooth      v* continuous in p: H is differentiable, with dH/dp = -(a + g v*)
-    noise       sigma > 0: the HJB equation is parabolic; sigma = 0: of first order
 
 Where v* jumps H has a kink (a speed limit gives the eikonal equation, H = c |p|), and particles
 switch between velocities. Earnings are compared as q.v - (L(v) - L(0)), without what the place
@@ -23,13 +22,13 @@ from jaxtyping import Array, Bool
 
 from mfgen._types import Scalar
 from mfgen.derive.convexity import growth
-from mfgen.derive.hamiltonian import hamiltonian, optimal_control
+from mfgen.derive.hamiltonian import hamiltonian, optimal_control, slope
 from mfgen.derive.probe import Probe
 from mfgen.derive.verdict import Item, Verdict, answer, words
 from mfgen.problem.game import MFG
 
 FINITE, ATTAINED = "H is finite", "v* attains H"
-SMOOTH, NOISE = "H is smooth", "the noise is as declared"
+SMOOTH = "H is smooth"
 _BOOK = "Bardi & Capuzzo-Dolcetta 1997"
 _LAB = "Zhang & Katsoulakis 2023, arXiv 2304.13534"
 _VELOCITIES = 48
@@ -136,16 +135,15 @@ class _Earned(NamedTuple):
 
 def _earnings(game: MFG, probe: Probe):
     def compute(t, x, p) -> _Earned:
-        gain = game.dynamics.gain(t)
-        q = -(gain.T @ p if gain.ndim == 2 else gain * p)
+        q = slope(game, t, p)
         cost = lambda v: game.lagrangian(t, x, v)
         v, rest = optimal_control(game, t, x, p), cost(jnp.zeros_like(q))
         rest = jnp.where(jnp.isfinite(rest), rest, 0.0)
         worth = lambda v: jnp.vdot(q, v) - (cost(v) - rest)
         tried = lambda vs: jnp.nan_to_num(jax.vmap(worth)(vs), nan=-jnp.inf, posinf=jnp.inf)
         best = jnp.max(tried(probe.v[:_VELOCITIES]))
-        slope = jnp.linalg.norm(q)
-        ahead = jnp.concatenate([q[None] / jnp.where(slope > 0, slope, 1.0), probe.v[:8]])
+        steep = jnp.linalg.norm(q)
+        ahead = jnp.concatenate([q[None] / jnp.where(steep > 0, steep, 1.0), probe.v[:8]])
         ahead = ahead / jnp.maximum(jnp.linalg.norm(ahead, axis=1, keepdims=True), 1e-300)
         fast, fastest = (jnp.max(tried(probe.speed * size * ahead)) for size in _FAST)
         return _Earned(
@@ -213,32 +211,3 @@ def smoothness(game: MFG, probe: Probe) -> Item:
         f"v* moves as little as wanted with the costate, at {2 * count} places, p = 0 included"
     )
     return answer(SMOOTH, True, evidence, _BOOK)
-
-
-def noise(game: MFG) -> Item:
-    """sigma against what the dynamics declares."""
-    times = game.dynamics.horizon * jnp.linspace(0.01, 0.99, 25)
-    sigma = np.asarray(jax.vmap(game.dynamics.diffusion)(times))
-    declared = game.dynamics.deterministic
-    if not np.isfinite(sigma).all() or (sigma < 0).any():
-        evidence = f"sigma is {sigma[~(sigma >= 0)][0]:.3g} at some of 25 times"
-        repair = "return a finite number of at least zero from `diffusion`"
-        return answer(NOISE, False, evidence, _BOOK, repair)
-    if declared and sigma.max() > 0:
-        evidence = f"`deterministic` is true, but sigma reaches {sigma.max():.3g}"
-        return answer(NOISE, False, evidence, _BOOK, "let `deterministic` return False")
-    if not declared and sigma.min() == 0:
-        evidence = f"sigma is zero at {(sigma == 0).sum()} of 25 times: the equation degenerates"
-        repair = (
-            "keep sigma positive, or stop the game before it vanishes; if it is zero at all times, "
-            "let `deterministic` return True"
-        )
-        return answer(NOISE, False, evidence, _BOOK, repair)
-    if declared:
-        evidence = (
-            "sigma = 0: the HJB equation is of first order, and U has kinks where characteristics "
-            "cross (viscosity solutions)"
-        )
-        return answer(NOISE, True, evidence, _BOOK)
-    evidence = f"sigma lies in [{sigma.min():.3g}, {sigma.max():.3g}]: the equations are parabolic"
-    return answer(NOISE, True, evidence, _BOOK)

@@ -1,11 +1,12 @@
 """Residuals of the game's equations: zero at a solution, at one point (t, x).
 
-    hjb            -dt U + r U + H(t, x, grad U) - (sigma^2/2) lap U - dI/drho(rho(t))(x)
+    hjb            -dt U + r U + H(t, x, grad U) - tr(D Hess U) - dI/drho(rho(t))(x)
     terminal       U(T, x) - dM/drho(rho(T))(x)
-    fokker_planck  ( dt rho + div(rho b) - (sigma^2/2) lap rho ) / rho
-                   = dt l + div b + b.grad l - (sigma^2/2) (lap l + |grad l|^2),   l = log rho
+    fokker_planck  ( dt rho + div(rho b) - div(D grad rho) ) / rho
+                   = dt l + div b + b.grad l - tr(D Hess l) - grad l.D grad l,      l = log rho
 
-with r the game's discount, U the current value and b = a + g v*(t, x, grad U). The Fokker-Planck
+with D = sigma sigma^T / 2, for a number sigma a multiple of the identity; r the game's discount, U
+the current value and b = a + g v*(t, x, grad U). The Fokker-Planck
 residual is relative: a rate, per unit of time, that stays meaningful where rho is tiny.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
@@ -20,7 +21,8 @@ from mfgen import _check
 from mfgen._types import Scalar, State, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.derive.hamiltonian import drift, hamiltonian
-from mfgen.math.autodiff import HeatJet, Jet, divergence, heat_jet, jet
+from mfgen.math.autodiff import HeatJet, divergence, heat_jet
+from mfgen.math.linear_map import LinearMap, image, matrix, square
 from mfgen.problem.game import MFG
 
 Value = Callable[[Time, State], Scalar]
@@ -43,11 +45,8 @@ def hjb(game: MFG, u: Value, rho: Path | None, t: Time, x: State) -> Scalar:
 
 
 def game_jet(game: MFG, u: Value, t: Time, x: State) -> HeatJet:
-    """What the equation needs of u at (t, x): value, dt u + (sigma^2/2) lap u, and gradient."""
-    if game.dynamics.deterministic:
-        value, time, gradient, _ = _first_order(u)(t, x)
-        return HeatJet(value, time, gradient)
-    return heat_jet(u)(t, x, diffusivity(game, t))
+    """What the equation needs of u at (t, x): value, dt u + tr(D Hess u), and gradient."""
+    return _heat(game, u, t, x, 1.0)
 
 
 def hjb_from_jet(game: MFG, jet: HeatJet, rho: Path | None, t: Time, x: State) -> Scalar:
@@ -55,7 +54,7 @@ def hjb_from_jet(game: MFG, jet: HeatJet, rho: Path | None, t: Time, x: State) -
 
     Arguments:
         game, rho, t, x: as in `hjb`.
-        jet: value, heat dt u + (sigma^2/2) lap u and gradient of u at (t, x).
+        jet: value, heat dt u + tr(D Hess u) and gradient of u at (t, x).
     """
     density = None if rho is None else rho(t)
     residual = hamiltonian(game, t, x, jet.gradient) - jet.heat
@@ -64,9 +63,19 @@ def hjb_from_jet(game: MFG, jet: HeatJet, rho: Path | None, t: Time, x: State) -
     return residual - game.interaction.variation(density, x)
 
 
-def diffusivity(game: MFG, t: Time) -> Scalar:
-    """sigma(t)^2 / 2, the factor of the Laplacian in the game's equations."""
-    return 0.5 * jnp.square(game.dynamics.diffusion(t))
+def diffusivity(game: MFG, t: Time) -> LinearMap:
+    """D = sigma sigma^T / 2, the map of the second-order terms of the game's equations."""
+    return 0.5 * square(game.dynamics.diffusion(t))
+
+
+def _heat(game: MFG, u: Value, t: Time, x: State, sign: float) -> HeatJet:
+    """u, dt u + sign tr(D Hess u), and grad u."""
+    if game.dynamics.deterministic:
+        t = jnp.asarray(t, x.dtype)
+        value, (time, gradient) = jax.value_and_grad(u, argnums=(0, 1))(t, x)
+        return HeatJet(value, time, gradient)
+    spread = sign * diffusivity(game, t)
+    return heat_jet(u)(t, x, spread if spread.ndim == 0 else matrix(spread, x.size))
 
 
 def fokker_planck(game: MFG, u: Value, rho: Path, t: Time, x: State) -> Scalar:
@@ -83,18 +92,16 @@ def fokker_planck(game: MFG, u: Value, rho: Path, t: Time, x: State) -> Scalar:
     """
     _check_parts("fokker_planck", game, u)
     _check.a_function("fokker_planck", "rho", rho, "t that returns a density")
-    derivatives = _first_order if game.dynamics.deterministic else jet
-    log_density = derivatives(lambda t, x: _evaluable(rho(t)).log_density(x))(t, x)
+    log_density = _heat(game, lambda t, x: _evaluable(rho(t)).log_density(x), t, x, -1.0)
+    slope = log_density.gradient
 
     def velocity(x: State) -> State:
         return drift(game, t, x, jax.grad(u, argnums=1)(t, x))
 
-    transport = jnp.vdot(velocity(x), log_density.gradient) + divergence(velocity)(x)
-    residual = log_density.time + transport
+    residual = log_density.heat + jnp.vdot(velocity(x), slope) + divergence(velocity)(x)
     if game.dynamics.deterministic:
         return residual
-    curvature = log_density.laplacian + jnp.vdot(log_density.gradient, log_density.gradient)
-    return residual - diffusivity(game, t) * curvature
+    return residual - jnp.vdot(slope, image(diffusivity(game, t), slope))
 
 
 def terminal(game: MFG, u: Value, rho: Path | None, x: State) -> Scalar:
@@ -117,17 +124,6 @@ def _check_parts(owner: str, game: MFG, u: Value) -> None:
     _check.of_kind(owner, "game", game, MFG, "pass the game first and then the value function")
     takes = "t and x that returns a scalar, a potential or the `value` of a solution"
     _check.a_function(owner, "u", u, takes)
-
-
-def _first_order(u: Value) -> Callable[[Time, State], Jet]:
-    """The jet without its Laplacian, which deterministic dynamics do not need."""
-
-    def evaluate(t: Time, x: State) -> Jet:
-        derivatives = jax.value_and_grad(u, argnums=(0, 1))
-        value, (time, gradient) = derivatives(jnp.asarray(t, x.dtype), x)
-        return Jet(value, time, gradient, jnp.zeros_like(value))
-
-    return evaluate
 
 
 def _evaluable(density: AbstractDensity) -> AbstractEvaluable:

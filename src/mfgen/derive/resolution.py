@@ -19,6 +19,7 @@ from mfgen.density.gaussian import Gaussian
 from mfgen.derive.hamiltonian import drift
 from mfgen.derive.probe import Probe
 from mfgen.derive.verdict import Item, answer, words
+from mfgen.math.linear_map import matrix, square
 from mfgen.problem.game import MFG
 
 CFL, DIFFUSION, PECLET = "CFL number", "diffusion number", "Peclet number"
@@ -34,6 +35,9 @@ def resolution(game: MFG, probe: Probe, spacing: float, step: float | None) -> l
         return [answer(name, None, why, _PAPER) for name in (CFL, PECLET)]
     times = game.dynamics.horizon * jnp.linspace(0.01, 0.99, 25)
     sigma = np.asarray(jax.vmap(game.dynamics.diffusion)(times))
+    if sigma.ndim == 3:  # along each axis
+        full = [np.asarray(matrix(square(one), probe.x.shape[1])) for one in sigma]
+        sigma = np.sqrt(np.stack([np.diag(one) for one in full]))
     items, dim = [], probe.x.shape[1]
     if step is not None:
         number = speed * step / spacing

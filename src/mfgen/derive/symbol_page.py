@@ -39,7 +39,17 @@ class Parts(NamedTuple):
     hamiltonian: Expression
     control: tuple[Expression, ...] | None
     gain: sp.Matrix
-    sigma: Expression
+    sigma: Expression | sp.Matrix
+
+
+def spread(parts: Parts, dim: int) -> list[tuple[int, int, Expression]]:
+    """(i, j, c) with i <= j, c not zero: the terms c d^2/dx_i dx_j of tr(sigma sigma^T Hess)/2."""
+    if not isinstance(parts.sigma, sp.Matrix):
+        half = parts.sigma**2 / 2
+        return [(i, i, half) for i in range(dim)] if half != 0 else []
+    square = (parts.sigma * parts.sigma.T).applyfunc(sp.simplify)
+    terms = [(i, j, square[i, j] / (2 if i == j else 1)) for i in range(dim) for j in range(i, dim)]
+    return [term for term in terms if term[2] != 0]
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,8 @@ class Equations:
         discount: the rate r; U is the current value if it is not zero.
         t, x, v, p: time, place, control and costate as symbols, vectors as tuples.
         value, density: the undefined functions U(t, x) and rho(t, x), applied.
-        drift, gain, sigma: a as a tuple, g as a matrix `[dim, control]`, sigma.
+        drift, gain, sigma: a as a tuple, g as a matrix `[dim, control]`, sigma as a number or a
+            matrix `[dim, noise]`.
         lagrangian: L(t, x, v).
         hamiltonian: H(t, x, p); the undefined function H if no closed form was found.
         control: v*(t, x, p) as a tuple; `None` if no closed form was found.
@@ -73,7 +84,7 @@ class Equations:
     density: Expression
     drift: tuple[Expression, ...]
     gain: sp.Matrix
-    sigma: Expression
+    sigma: Expression | sp.Matrix
     lagrangian: Expression
     hamiltonian: Expression
     control: tuple[Expression, ...] | None
@@ -92,6 +103,11 @@ class Equations:
     def is_closed(self) -> bool:
         """Whether the Hamiltonian was found in closed form."""
         return self.control is not None
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether there is any noise."""
+        return bool(spread(self.brief, self.dim))
 
     @property
     def reading(self) -> str:
@@ -143,8 +159,8 @@ def lines(derived: Equations, form: Form) -> list[tuple[str, str]]:
 
 def reading(derived: Equations) -> str:
     """The equations in a paragraph."""
-    noise = "without noise" if derived.sigma == 0 else "with noise"
-    order = "first" if derived.sigma == 0 else "second"
+    noise = "with noise" if derived.is_noisy else "without noise"
+    order = "second" if derived.is_noisy else "first"
     end = written(derived.horizon, "ascii")
     said = [
         f"Particles in dimension {derived.dim} are steered {noise} from t = 0 to t = {end}.",
@@ -199,9 +215,11 @@ def _dynamics(derived: Equations, form: Form) -> str:
     steered = _times_control(derived, "v", form)
     drift = plus_sign.join(part for part in (free, steered) if part)
     text = f"{start}[{drift}]{dt}" if free else f"{start}{drift}{dt}"
-    if derived.sigma == 0:
+    if not derived.is_noisy:
         return text
     sigma = derived.brief.sigma
+    if isinstance(sigma, sp.Matrix):
+        return f"{text}{plus_sign}{_matrix(sigma, form)}{dw}"
     noise = dw.strip() if sigma == 1 else f"{_bracketed(sigma, form)}{dw}"
     return f"{text}{plus_sign}{noise}"
 
@@ -210,7 +228,11 @@ def _times_control(derived: Equations, control: str, form: Form) -> str:
     gain = derived.brief.gain
     if gain.is_square and gain == gain[0, 0] * sp.eye(gain.rows):
         return control if gain[0, 0] == 1 else f"{_bracketed(gain[0, 0], form)} {control}"
-    return f"{sp.latex(gain) if form == 'latex' else gain.tolist()} {control}"
+    return f"{_matrix(gain, form)} {control}"
+
+
+def _matrix(matrix: sp.Matrix, form: Form) -> str:
+    return sp.latex(matrix) if form == "latex" else str(matrix.tolist())
 
 
 def _bracketed(factor: Expression, form: Form) -> str:
@@ -241,8 +263,7 @@ def _hjb(derived: Equations, form: Form) -> str:
         energy = [sp.Function("H")(*[sp.Symbol(name) for name in ("t", "x", "p")])]
     terms = (-sp.Symbol("dU/dt"), derived.discount * sp.Symbol("U"), *energy)
     parts = [written(term, form, names) for term in terms if term != 0]
-    if derived.sigma != 0:
-        parts.append(times(-(derived.brief.sigma**2) / 2, "lap U", form))
+    parts += _second_order(derived, -1, "U", form)
     right = _vectors(derived.interaction.variation, derived)
     return f"{joined(parts)} = {written(right, form)}"
 
@@ -273,9 +294,25 @@ def _transport(derived: Equations, form: Form) -> str:
     start, rho = (written(sp.Symbol(name), form) for name in ("drho/dt", "rho"))
     dot = {"unicode": "∇·", "ascii": "div", "latex": r"\nabla \cdot "}[form]
     text = f"{start} + {dot}({rho} [{velocity}])"
-    if derived.sigma == 0:
-        return f"{text} = 0"
-    return f"{text} = {times(derived.brief.sigma**2 / 2, 'lap rho', form)}"
+    return f"{text} = {joined(_second_order(derived, 1, 'rho', form))}"
+
+
+def _second_order(derived: Equations, sign: int, function: str, form: Form) -> list[str]:
+    """The terms of tr(sigma sigma^T Hess)/2: a Laplacian where all coordinates have one noise."""
+    terms = spread(derived.brief, derived.dim)
+    if not isinstance(derived.brief.sigma, sp.Matrix):
+        return [times(sign * c, f"lap {function}", form) for _, _, c in terms[:1]]
+    name = written(sp.Symbol(function), form)
+    return [times(sign * c, _second(name, i + 1, j + 1, form), form) for i, j, c in terms]
+
+
+def _second(function: str, i: int, j: int, form: Form) -> str:
+    if form == "latex":
+        along = rf"\partial_{{x_{i}}}^2" if i == j else rf"\partial_{{x_{i}}} \partial_{{x_{j}}}"
+        return f"{along} {function}"
+    d, square = ("∂", "²") if form == "unicode" else ("d", "^2")
+    below = f"{d}x{i}{square}" if i == j else f"{d}x{i} {d}x{j}"
+    return f"{d}{square}{function}/{below}"
 
 
 def _field(

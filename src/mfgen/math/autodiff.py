@@ -26,6 +26,7 @@ from mfgen.math.series import Series
 
 Potential = Callable[[Array, State], Scalar]
 Directions = Float[Array, "count dim"]
+Diffusivity = Time | Float[Array, "dim dim"]
 
 
 class Jet(NamedTuple):
@@ -65,7 +66,7 @@ class HeatJet(NamedTuple):
 
     Attributes:
         value: u.
-        heat: dt u + D lap u, with the diffusivity D.
+        heat: dt u + D lap u with the diffusivity D, or dt u + tr(D Hess u) with a matrix D.
         gradient: the derivative along x, shape `[dim]`.
     """
 
@@ -98,8 +99,10 @@ def jet(u: Potential) -> Callable[[Time, State], Jet]:
     return evaluate
 
 
-def heat_jet(u: Potential) -> Callable[[Time, State, Time], HeatJet]:
+def heat_jet(u: Potential) -> Callable[[Time, State, Diffusivity], HeatJet]:
     """The jet of u with time derivative and Laplacian as one: (t, x, D) -> dt u + D lap u, ...
+
+    With a symmetric matrix D, `[dim, dim]`, it is dt u + tr(D Hess u).
 
     Both are linear in what is carried through u, so one part stands for the two, and the pass
     costs about dim + 2 evaluations of u instead of the dim + 3 of `jet`.
@@ -108,13 +111,14 @@ def heat_jet(u: Potential) -> Callable[[Time, State, Time], HeatJet]:
         u: (t, x) -> scalar, written for one sample.
 
     Returns:
-        (t, x, diffusivity) -> `HeatJet`. For a game of noise sigma the diffusivity is sigma^2 / 2.
+        (t, x, diffusivity) -> `HeatJet`. For a game of noise sigma the diffusivity is
+        sigma sigma^T / 2.
 
     Raises:
         ValueError: if u does not return a scalar.
     """
 
-    def evaluate(t: Time, x: State, diffusivity: Time) -> HeatJet:
+    def evaluate(t: Time, x: State, diffusivity: Diffusivity) -> HeatJet:
         t = jnp.asarray(t, x.dtype)
         time = Series(t, second=jnp.ones_like(t))
         y = _propagate("heat_jet", u, time, _seed(x), weight=diffusivity)

@@ -30,7 +30,8 @@ def propagate(f: Callable, series: Sequence[Series], weight: Any = None) -> Seri
     Arguments:
         f: (arrays) -> array.
         series: one per argument of f.
-        weight: a scalar that multiplies the sum of second derivatives; None for one.
+        weight: a number times the sum of second derivatives, or a symmetric matrix D, `[K, K]`, for
+            sum_kl D_kl y_kl; None for one.
 
     Returns:
         the series of f, with None for every part that vanishes identically.

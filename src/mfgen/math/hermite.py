@@ -59,7 +59,7 @@ def runge_kutta(
     start: State,
     nodes: PyTree[Array],
     halves: PyTree[Array],
-    span: float,
+    span: Time,
 ) -> State:
     """The solution of y' = change(coefficients, y) at all nodes, by the classical fourth order.
 
@@ -91,7 +91,7 @@ def runge_kutta(
     return jax.tree.map(lambda y, ys: jnp.concatenate([y[None], ys]), start, rest)
 
 
-def middle(y: State, slopes: State, horizon: float) -> State:
+def middle(y: State, slopes: State, horizon: Time) -> State:
     """Values half way between the nodes, by the cubic through values and slopes.
 
     Arguments:

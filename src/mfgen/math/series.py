@@ -6,10 +6,11 @@ second derivatives L = sum_k y_kk. No second derivative along time is formed. Fo
 
     z_t = Df(y)[y_t],    Jz_k = Df(y)[J_k],    Lz = Df(y)[L] + sum_k D^2 f(y)[J_k, J_k].
 
-The sum over k may carry a weight; with the time derivative put into L, L is then the heat operator
-dt + weight lap. The four rules below evaluate this for functions whose second derivative vanishes
-(`linear`), acts entry by entry (`elementwise`), is a product (`bilinear`), or has no structure
-(`general`). A part that vanishes identically is None and costs nothing.
+The sum over k may carry a weight, a number or a symmetric matrix D, with sum_kl D_kl y_kl for L;
+with the time derivative put into L, L is then the heat operator dt + tr(D Hess). The four rules
+below evaluate this for functions whose second derivative vanishes (`linear`), acts entry by entry
+(`elementwise`), is a product (`bilinear`), or has no structure (`general`). A part that vanishes
+identically is None and costs nothing.
 
 References: R. Li et al., A computational framework for neural network-based variational Monte
 Carlo with Forward Laplacian (2023), arXiv 2307.08214; A. Griewank, A. Walther, Evaluating
@@ -53,16 +54,27 @@ def _add(*parts: Part) -> Part:
 
 
 def _weigh(part: Any, weight: Any) -> Any:
-    return part if weight is None else jnp.asarray(weight, part.dtype) * part
+    """A sum over the directions times a weight that is a number."""
+    if weight is None or jnp.ndim(weight) == 2:
+        return part
+    return jnp.asarray(weight, part.dtype) * part
+
+
+def _turn(space: Part, weight: Any) -> Part:
+    """The directions that are paired with those of `space`: sum_l D_kl J_l for a matrix D."""
+    if space is None or weight is None or jnp.ndim(weight) == 0:
+        return space
+    return jnp.tensordot(jnp.asarray(weight, space.dtype), space, 1)
 
 
 def _exists(parts: Sequence[Part]) -> bool:
     return any(part is not None for part in parts)
 
 
-def _columns(f: Callable, parts: Sequence[Part]):
-    """Maps f over the leading axis of the parts that exist."""
-    return jax.vmap(f, in_axes=[None if part is None else 0 for part in parts])(*parts)
+def _columns(f: Callable, *groups: Sequence[Part]):
+    """Maps f, of groups of parts, over the leading axis of the parts that exist."""
+    axes = tuple(None if part is None else 0 for part in groups[0])
+    return jax.vmap(f, in_axes=(axes,) * len(groups))(*map(tuple, groups))
 
 
 def _inexact(f: Function) -> Function:
@@ -96,31 +108,31 @@ def _assemble(values: Sequence[Any], *parts: Sequence[Part] | None) -> list[Seri
 def linear(f: Function, series: Sequence[Series], weight: Any = None) -> list[Series]:
     """Passes series through a function without second derivative: every part by Df(y)."""
     values, time, space, second = zip(*series, strict=True)
-    push = lambda *parts: _push(_inexact(f), values, parts)[1]
+    push = lambda parts: _push(_inexact(f), values, parts)[1]
     return _assemble(
         f(*values),
-        push(*time) if _exists(time) else None,
+        push(time) if _exists(time) else None,
         _columns(push, space) if _exists(space) else None,
-        push(*second) if _exists(second) else None,
+        push(second) if _exists(second) else None,
     )
 
 
 def general(f: Function, series: Sequence[Series], weight: Any = None) -> list[Series]:
     """Passes series through any function by nested forward mode, one direction at a time."""
     values, time, space, second = zip(*series, strict=True)
-    push = lambda *parts: _push(_inexact(f), values, parts)[1]
+    push = lambda parts: _push(_inexact(f), values, parts)[1]
 
-    def twice(*parts):
+    def twice(parts, others):
         first = lambda *arguments: _push(_inexact(f), arguments, parts)[1]
-        return _push(first, values, parts)
+        return _push(first, values, others)
 
-    curved = push(*second) if _exists(second) else None
+    curved = push(second) if _exists(second) else None
     columns = None
     if _exists(space):
-        columns, bends = _columns(twice, space)
+        columns, bends = _columns(twice, space, tuple(_turn(part, weight) for part in space))
         bends = [_weigh(jnp.sum(bend, axis=0), weight) for bend in bends]
         curved = bends if curved is None else list(map(_add, bends, curved))
-    return _assemble(f(*values), push(*time) if _exists(time) else None, columns, curved)
+    return _assemble(f(*values), push(time) if _exists(time) else None, columns, curved)
 
 
 def elementwise(f: Function, series: Sequence[Series], weight: Any = None) -> list[Series]:
@@ -144,7 +156,7 @@ def elementwise(f: Function, series: Sequence[Series], weight: Any = None) -> li
             left, right = series[i].space, series[j].space
             if left is not None and right is not None:
                 bend = partial(partial(single, i), j)(*values)
-                square = jnp.sum(left * right, axis=0)
+                square = jnp.sum(left * _turn(right, weight), axis=0)
                 bends.append(_weigh((1 if i == j else 2) * bend * square, weight))
     return [
         Series(
@@ -174,7 +186,8 @@ def bilinear(
     right = lambda a, b: None if b is None else jax.vmap(single, (None, 0))(a, b)
     paired = paired or (lambda a, b: jnp.sum(jax.vmap(f)(a, b)[0], axis=0))
     (a, at, aj, al), (b, bt, bj, bl) = series
-    cross = None if aj is None or bj is None else _weigh(2 * paired(aj, bj), weight)
+    both = aj is not None and bj is not None
+    cross = _weigh(2 * paired(aj, _turn(bj, weight)), weight) if both else None
     return [
         Series(
             single(a, b),

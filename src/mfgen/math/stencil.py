@@ -62,16 +62,17 @@ Scalar = Float[Array, ""]
 _Step = Callable[[Rates, Field, Scalar, Scalar, Field], Field]
 
 
-def rates(lattice: Lattice, drift: Drift, diffusivity: Number) -> Hops:
+def rates(lattice: Lattice, drift: Drift, diffusivity: Number | Float[Array, "dim"]) -> Hops:
     """The rates of hopping along each axis.
 
     Arguments:
         lattice: the cells.
         drift: b at their centres, `[*points, dim]`.
-        diffusivity: nu = sigma^2 / 2.
+        diffusivity: nu = sigma^2 / 2 along each axis, `[dim]`, or a number for all of them.
     """
+    along = jnp.broadcast_to(diffusivity, (lattice.dim,))
     return tuple(
-        _rates(lattice, axis, drift[..., axis], diffusivity) for axis in range(lattice.dim)
+        _rates(lattice, axis, drift[..., axis], along[axis]) for axis in range(lattice.dim)
     )
 
 

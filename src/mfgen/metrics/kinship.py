@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mfgen._types import Batch, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.derive.hamiltonian import optimal_control
+from mfgen.math.linear_map import matrix, square
 from mfgen.problem.game import MFG
 from mfgen.solvers.base import Solution
 
@@ -56,8 +56,8 @@ def _parts(
     v = lambda x: optimal_control(b.game, t, x, b.costate(t, x))
     at = lambda f: eqx.filter_jit(lambda game, x: jax.vmap(lambda x: f(game, x))(x))
     return {
-        "diffusions": lambda game, x: jnp.atleast_1d(game.dynamics.diffusion(t)),
-        "gains": lambda game, x: jnp.atleast_1d(game.dynamics.gain(t)),
+        "diffusions": lambda game, x: matrix(square(game.dynamics.diffusion(t)), x.shape[1]),
+        "gains": lambda game, x: matrix(game.dynamics.gain(t), x.shape[1]),
         "free drifts": at(lambda game, x: game.dynamics.free(t, x)),
         "Lagrangians": at(lambda game, x: game.lagrangian(t, x, v(x))),
         "interactions": at(lambda game, x: game.interaction.variation(law, x)),

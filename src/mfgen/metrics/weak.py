@@ -33,6 +33,7 @@ from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractDensity, Weights
 from mfgen.derive.hamiltonian import drift
 from mfgen.derive.residual import diffusivity
+from mfgen.math.linear_map import image
 from mfgen.math.quadrature import panels
 from mfgen.metrics.blocks import are_sampled
 from mfgen.metrics.estimate import Estimate, Profile
@@ -155,14 +156,14 @@ def _values(functions: Waves, points: Batch) -> Float[Array, "n count"]:
 def _generated(
     functions: Waves, game: MFG, u: Callable, t: Scalar, points: Batch
 ) -> Float[Array, "n count"]:
-    """b.grad phi + (sigma^2/2) lap phi for each point and test function."""
-    squares = jnp.sum(functions.frequencies**2, axis=1)
+    """b.grad phi + tr(D Hess phi) for each point and test function."""
 
     def single(x: State) -> Float[Array, "count"]:
         angles = _angles(functions, x)
         b = drift(game, t, x, jax.grad(u, argnums=1)(t, x))
         carried = -jnp.sin(angles) * (functions.frequencies @ b)
-        return carried - diffusivity(game, t) * squares * jnp.cos(angles)
+        spread = jax.vmap(lambda k: k @ image(diffusivity(game, t), k))(functions.frequencies)
+        return carried - spread * jnp.cos(angles)
 
     return jax.lax.map(single, points, batch_size=min(_CHUNK, points.shape[0]))
 

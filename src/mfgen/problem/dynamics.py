@@ -2,9 +2,10 @@
 
     dX = [ a(t, X) + g(t) v ] dt + sigma(t) dW,        t from 0 to `horizon`
 
-`a` is the free drift, `v` the control, `g` the gain and `sigma` the diffusion. Every model of the
-zoo is such a control-affine dynamics plus a cost; the Hamiltonian
-H(t, x, p) = -p.a + L*(t, x, -g p) uses nothing else of it.
+`a` is the free drift, `v` the control, `g` the gain and `sigma` the diffusion, both linear maps: a
+number, or a matrix (`mfgen.math.linear_map`). Every model of the zoo is such a control-affine
+dynamics plus a cost; the Hamiltonian H(t, x, p) = -p.a + L*(t, x, -g^T p) and the second-order term
+tr(sigma sigma^T Hess U) / 2 use nothing else of it.
 
 References:
     B. J. Zhang, M. A. Katsoulakis, "A mean-field games laboratory for generative modeling"
@@ -21,23 +22,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Scalar, State, Time
-
-Gain = Float[Array, ""] | Float[Array, "dim control"]
-
-
-# What is not a number where one is expected, and what to do about noise of several sizes.
-_SAME_NOISE = (
-    "noise that differs between coordinates is not supported; choose units of each coordinate in "
-    "which it is the same"
-)
+from mfgen.math.linear_map import LinearMap
 
 
 def plain(value: Any) -> Any:
-    """A number held by an array without axes, as a number; other arrays as tuples, to be refused.
+    """A number held by an array without axes, as a number; other arrays as tuples.
 
     Numbers that a compiled program depends on are compared and hashed, which arrays cannot be.
     """
@@ -62,7 +54,11 @@ class AbstractDynamics(eqx.Module):
 
     - `horizon`: the final time T, a positive float;
     - `deterministic`: whether sigma is zero at all times (a property);
-    - `free(t, x)`, `gain(t)` (a scalar, or a matrix `[dim, control]`) and `diffusion(t)`.
+    - `free(t, x)`, `gain(t)` (a scalar, or a matrix `[dim, control]`) and `diffusion(t)` (a scalar,
+      or a matrix `[dim, noise]`).
+
+    Where a state is made of blocks, such as positions and velocities, `blocks` says of how many,
+    and matrices may act on blocks: [[0], [1]] steers the second of two, in any dimension.
     """
 
     horizon: eqx.AbstractVar[float]
@@ -77,12 +73,17 @@ class AbstractDynamics(eqx.Module):
         """How many coordinates, the last ones, never move: those of a label."""
         return 0
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks of equal size a state is made of, on which matrices may act."""
+        return 1
+
     @abstractmethod
     def free(self, t: Time, x: State) -> State:
         """The drift a(t, x) without control, shape `[dim]`."""
 
     @abstractmethod
-    def gain(self, t: Time) -> Gain:
+    def gain(self, t: Time) -> LinearMap:
         """The gain g(t): a scalar, or a matrix of shape `[dim, control]`."""
 
     def uniform_gain(self, t: Time) -> Scalar | None:
@@ -91,42 +92,63 @@ class AbstractDynamics(eqx.Module):
         return gain if gain.ndim == 0 else None
 
     @abstractmethod
-    def diffusion(self, t: Time) -> Scalar:
-        """The diffusion coefficient sigma(t), a scalar: the same noise in all coordinates."""
+    def diffusion(self, t: Time) -> LinearMap:
+        """The diffusion sigma(t): a scalar, or a matrix of shape `[dim, noise]`."""
 
 
 class Integrator(AbstractDynamics):
     """The particle goes where it is steered: dX = v dt + sigma dW.
 
     Arguments:
-        sigma: constant diffusion, zero for a deterministic flow.
+        sigma: constant diffusion, zero for a deterministic flow; a number, or a matrix
+            `[dim, noise]`.
         horizon: the final time T > 0.
     """
 
-    sigma: float = eqx.field(static=True, default=0.0, converter=plain)
+    sigma: float | tuple = eqx.field(static=True, default=0.0, converter=plain)
     horizon: float = eqx.field(static=True, default=1.0, converter=plain)
 
     def __check_init__(self):
         positive("Integrator", "horizon", self.horizon)
-        _check.a_number("Integrator", "sigma", self.sigma, _SAME_NOISE)
-        if not (math.isfinite(self.sigma) and self.sigma >= 0):
-            raise ValueError(
-                f"`Integrator` got sigma = {self.sigma}, expected a finite number >= 0: "
-                "pass sigma=0.0 for a deterministic flow."
-            )
+        check_constant("Integrator", "sigma", self.sigma, "pass sigma=0.0 for a deterministic flow")
 
     @property
     def deterministic(self) -> bool:
-        return self.sigma == 0.0
+        return not np.any(self.sigma)
 
     def free(self, t: Time, x: State) -> State:
         return jnp.zeros_like(x)
 
-    def gain(self, t: Time) -> Gain:
+    def gain(self, t: Time) -> LinearMap:
         return jnp.asarray(1.0)
 
-    def diffusion(self, t: Time) -> Scalar:
+    def diffusion(self, t: Time) -> LinearMap:
         return jnp.asarray(self.sigma)
+
+
+def check_constant(owner: str, name: str, value: Any, fix: str) -> None:
+    """Refuses, in the name of `owner`, what is neither a number >= 0 nor a matrix.
+
+    Raises:
+        ValueError: for another shape, or entries that are not finite.
+    """
+    advice = "pass one number, or a matrix [dim, noise] such as jnp.diag(sizes)"
+    try:
+        entries = np.asarray(value, float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{owner}` got {name} of type `{type(value).__name__}`, expected a number or a "
+            f"matrix: {advice}."
+        ) from error
+    if entries.ndim == 0 and not (np.isfinite(entries) and entries >= 0):
+        raise ValueError(
+            f"`{owner}` got {name} = {value}, expected a finite number >= 0 or a matrix: {fix}."
+        )
+    if entries.ndim not in (0, 2) or not np.isfinite(entries).all() or not entries.size:
+        raise ValueError(
+            f"`{owner}` got {name} of shape {list(entries.shape)}, expected a number or a matrix "
+            f"of finite entries, each noise with its column: {advice}."
+        )
 
 
 def check_dynamics(owner: str, dynamics: AbstractDynamics, dim: int | None) -> None:
@@ -149,14 +171,21 @@ def check_dynamics(owner: str, dynamics: AbstractDynamics, dim: int | None) -> N
         )
 
     positive(name, "horizon", plain(dynamics.horizon))
-    diffusion = _shape(dynamics.diffusion, time)
-    if diffusion != ():
-        refuse("diffusion(t)", diffusion, "a scalar", _SAME_NOISE)
-    gain = _shape(dynamics.gain, time)
-    if gain != () and (len(gain) != 2 or dim not in (None, gain[0])):
-        rows = "dim" if dim is None else dim
-        fix = "return a number, or a matrix such as jnp.diag(gains)"
-        refuse("gain(t)", gain, f"a scalar or a matrix [{rows}, control]", fix)
+    blocks = dynamics.blocks
+    if dim is not None and dim % blocks:
+        raise ValueError(
+            f"`{owner}` got dynamics `{name}` whose state is {blocks} blocks of equal size, with "
+            f"points of {dim} coordinates, expected a multiple of {blocks}: pass the joint density "
+            "of all blocks, such as positions and velocities."
+        )
+    rows = dim if blocks == 1 or dim is None else f"{dim} or {blocks}"
+    for function, width in (("gain", "control"), ("diffusion", "noise")):
+        shape = _shape(getattr(dynamics, function), time)
+        fits = len(shape) == 2 and (dim is None or shape[0] in (dim, blocks))
+        # A single block is the whole state, so that one row is one coordinate.
+        if shape != () and (not fits or (blocks == 1 and dim not in (None, shape[0]))):
+            expected = f"a scalar or a matrix [{'dim' if rows is None else rows}, {width}]"
+            refuse(f"{function}(t)", shape, expected, "such as jnp.diag of one for each coordinate")
     if dim is None:
         return
     try:

@@ -59,8 +59,9 @@ class MFG(eqx.Module):
     Raises:
         TypeError: if a part is of the wrong kind.
         ValueError: if the dynamics' functions do not have the shapes of their interface, such as a
-            diffusion that is a vector; if `data_at` is neither "start" nor "end", or "start" in a
-            game with noise, whose particles have no way back; a discount that is negative or not
+            diffusion that is neither a number nor a matrix; if `data_at` is neither "start" nor
+            "end", or "start" in a game with noise, whose particles have no way back; a discount
+            that is negative or not
             finite.
 
     Example:

@@ -1,11 +1,12 @@
 """Labels in a game: coordinates of the state that do not move, and that no cost depends on.
 
-    z = (x, y),      dX = [a(t, X) + g(t) v] dt,      dY = 0,      L(t, z, v) = L(t, x, v)
+    z = (x, y),      dX = [a(t, X) + g(t) v] dt + sigma(t) dW,   dY = 0,   L(t, z, v) = L(t, x, v)
 
-The gain of the joint state is [[g I], [0]], so H(t, z, p) = H(t, x, dU/dx): the HJB equation has no
-derivative along y, and there is one for each label, with U(t, x, y) its value function. The
-derivative of the flow of z is block triangular with an identity, and its determinant is that of
-x -> X(T) at fixed y. The reference is pi(x) times the labels' own law, so
+The gain of the joint state is [[g I], [0]], its diffusion [[sigma I], [0]], so that
+H(t, z, p) = H(t, x, dU/dx): the HJB equation has no derivative along y, and there is one for each
+label, with U(t, x, y) its value function. The derivative of the flow of z is block triangular with
+an identity, and its determinant is that of x -> X(T) at fixed y. The reference is pi(x) times the
+labels' own law, so
 
     KL(rho(T) || reference) = E_y KL(rho(T, . | y) || pi),
 
@@ -21,7 +22,8 @@ from mfgen._types import Control, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.density.labels import Labelled, LabelledPoints, Rows
 from mfgen.math.count import count, plain
-from mfgen.problem.dynamics import AbstractDynamics, Gain
+from mfgen.math.linear_map import LinearMap, matrix
+from mfgen.problem.dynamics import AbstractDynamics
 from mfgen.problem.functional import AbstractFunctional, evaluable
 from mfgen.problem.game import MFG
 from mfgen.problem.lagrangian import AbstractLagrangian
@@ -31,12 +33,12 @@ class WithLabels(AbstractDynamics):
     """Dynamics of points beside labels that do not move: a state (x, y) of `dim + labels`.
 
     Arguments:
-        dynamics: how the points move; without noise.
+        dynamics: how the points move.
         dim: coordinates of a point.
         labels: coordinates of its label, the last ones of the state.
 
     Raises:
-        ValueError: for dynamics with noise, or sizes that are no positive integers.
+        ValueError: for sizes that are no positive integers.
     """
 
     dynamics: AbstractDynamics
@@ -44,11 +46,6 @@ class WithLabels(AbstractDynamics):
     labels: int = eqx.field(static=True, converter=plain)
 
     def __init__(self, dynamics: AbstractDynamics, dim: int, labels: int):
-        if not dynamics.deterministic:
-            raise ValueError(
-                "`WithLabels` got dynamics with noise, expected sigma = 0: noise would move the "
-                "labels too; pass `Integrator()`."
-            )
         count("WithLabels", "dim", dim)
         count("WithLabels", "labels", labels)
         self.dynamics, self.dim, self.labels = dynamics, dim, labels
@@ -59,7 +56,7 @@ class WithLabels(AbstractDynamics):
 
     @property
     def deterministic(self) -> bool:
-        return True
+        return self.dynamics.deterministic
 
     @property
     def fixed(self) -> int:
@@ -68,16 +65,18 @@ class WithLabels(AbstractDynamics):
     def free(self, t: Time, x: State) -> State:
         return jnp.pad(self.dynamics.free(t, x[: self.dim]), (0, self.labels))
 
-    def gain(self, t: Time) -> Gain:
-        gain = self.dynamics.gain(t)
-        moved = gain if gain.ndim == 2 else gain * jnp.eye(self.dim)
-        return jnp.pad(moved, ((0, self.labels), (0, 0)))
+    def gain(self, t: Time) -> LinearMap:
+        return self._of_points(self.dynamics.gain(t))
 
     def uniform_gain(self, t: Time) -> Scalar | None:
         return self.dynamics.uniform_gain(t)
 
-    def diffusion(self, t: Time) -> Scalar:
-        return self.dynamics.diffusion(t)
+    def diffusion(self, t: Time) -> LinearMap:
+        sigma = self.dynamics.diffusion(t)
+        return sigma if self.deterministic else self._of_points(sigma)
+
+    def _of_points(self, of: LinearMap) -> LinearMap:
+        return jnp.pad(matrix(of, self.dim), ((0, self.labels), (0, 0)))
 
 
 class OfPoints(AbstractLagrangian):

@@ -31,7 +31,8 @@ import jax.numpy as jnp
 
 from mfgen import _check
 from mfgen._types import Scalar, State, Time
-from mfgen.problem.dynamics import AbstractDynamics, Gain, plain, positive
+from mfgen.math.linear_map import LinearMap
+from mfgen.problem.dynamics import AbstractDynamics, plain, positive
 from mfgen.problem.noising_base import AbstractNoising as AbstractNoising
 from mfgen.problem.noising_check import check_consistent, check_resolved
 
@@ -204,7 +205,7 @@ class TimeReversal(AbstractDynamics):
     def free(self, t: Time, x: State) -> State:
         return -self.noising.rate(self.noising_time(t)) * x
 
-    def gain(self, t: Time) -> Gain:
+    def gain(self, t: Time) -> LinearMap:
         return self.noising.diffusion(self.noising_time(t))
 
     def diffusion(self, t: Time) -> Scalar:

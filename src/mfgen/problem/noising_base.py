@@ -8,7 +8,8 @@ Its members, and the game that runs them backwards: `mfgen.problem.noising`.
 from abc import abstractmethod
 
 from mfgen._types import Scalar, State, Time
-from mfgen.problem.dynamics import AbstractDynamics, Gain
+from mfgen.math.linear_map import LinearMap
+from mfgen.problem.dynamics import AbstractDynamics
 
 
 class AbstractNoising(AbstractDynamics):
@@ -50,5 +51,5 @@ class AbstractNoising(AbstractDynamics):
     def free(self, t: Time, x: State) -> State:
         return self.rate(t) * x
 
-    def gain(self, t: Time) -> Gain:
+    def gain(self, t: Time) -> LinearMap:
         return self.diffusion(t)

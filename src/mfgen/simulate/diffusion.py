@@ -5,8 +5,9 @@ noise is additive, so the Ito and the Stratonovich equation are the same. With s
 standard normal vector xi
 
     `EulerMaruyama`     w' = w + h B(tau, w) + D(tau) sqrt(h) xi                        weak order 1
-    `StochasticHeun`    w~ = w + h B(tau, w) + Dm sqrt(h) xi,   Dm^2 = (D(tau)^2 + D(tau + h)^2) / 2
+    `StochasticHeun`    w~ = w + h B(tau, w) + Dm sqrt(h) xi
                         w' = w + (h/2) [B(tau, w) + B(tau + h, w~)] + Dm sqrt(h) xi     weak order 2
+                        Dm Dm^T = (D D^T(tau) + D D^T(tau + h)) / 2
 
 Both are of their order for deterministic games too, where sigma = 0.
 
@@ -23,6 +24,7 @@ from jaxtyping import Array
 
 from mfgen._types import Key, Scalar, State
 from mfgen.math.count import plain
+from mfgen.math.linear_map import LinearMap, image, source_size
 from mfgen.models.base import AbstractModel, velocity
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import AbstractSampler, Arrival
@@ -80,8 +82,7 @@ class StochasticHeun(AbstractSampler):
 
         def advance(w: State, tau: Scalar, after: Scalar, key: Key) -> State:
             step = after - tau
-            levels = noise_level(frame, game, tau), noise_level(frame, game, after)
-            kick = gaussian(game, jnp.hypot(*levels) * jnp.sqrt(0.5 * step), w, key)
+            kick = _mean_kick(game, frame, w, tau, after, key)
             first = field(tau, w)
             second = field(after, w + step * first + kick)
             return w + 0.5 * step * (first + second) + kick
@@ -109,11 +110,24 @@ def euler(
     return w + step * field(tau, w) + kick
 
 
-def gaussian(game: MFG, deviation: Scalar, w: State, key: Key) -> State:
-    """A normal vector like w with the given standard deviation, zero in a deterministic game."""
+def gaussian(game: MFG, deviation: LinearMap, w: State, key: Key) -> State:
+    """A linear image of a standard normal vector, zero in a deterministic game."""
     if game.dynamics.deterministic:
         return jnp.zeros_like(w)
-    return deviation.astype(w.dtype) * jax.random.normal(key, w.shape, w.dtype)
+    size = source_size(deviation, w.size)
+    return image(deviation.astype(w.dtype), jax.random.normal(key, (size,), w.dtype))
+
+
+def _mean_kick(
+    game: MFG, frame: AbstractFrame, w: State, tau: Scalar, after: Scalar, key: Key
+) -> State:
+    """Noise of a step whose covariance is the mean of those at its two ends."""
+    first, last = noise_level(frame, game, tau), noise_level(frame, game, after)
+    half = jnp.sqrt(0.5 * (after - tau))
+    if first.ndim == 0:
+        return gaussian(game, jnp.hypot(first, last) * half, w, key)
+    keys = jax.random.split(key)
+    return gaussian(game, first * half, w, keys[0]) + gaussian(game, last * half, w, keys[1])
 
 
 def walk(

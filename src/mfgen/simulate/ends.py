@@ -7,7 +7,7 @@ The reference of a normalizing flow is the density that its terminal cost compar
 """
 
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
-from mfgen.density.labels import Labelled
+from mfgen.density.labels import Labelled, LabelledPoints
 from mfgen.problem.game import MFG
 
 
@@ -20,7 +20,7 @@ def reference(owner: str, game: MFG) -> AbstractDensity:
             whose reference has none.
     """
     density = _other_end(owner, game)
-    if game.dynamics.fixed and not isinstance(density, Labelled):
+    if game.dynamics.fixed and not isinstance(density, Labelled | LabelledPoints):
         raise TypeError(
             f"`{owner}` got a game with labels whose reference is `{type(density).__name__}`, "
             "expected a law of points beside their labels: pass `Labelled(law, labels)`."

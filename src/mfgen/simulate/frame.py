@@ -33,6 +33,7 @@ from mfgen._types import Scalar, State, Time
 from mfgen.derive.score_based import is_score_based as is_score_based
 from mfgen.derive.score_based import reverses
 from mfgen.derive.score_based import score_dynamics as score_dynamics
+from mfgen.math.linear_map import LinearMap
 from mfgen.models.precondition import data_moments
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal, log_ratio_speed
@@ -165,7 +166,7 @@ def scaled_field(frame: AbstractFrame, field: Field) -> Field:
     return scaled
 
 
-def noise_level(frame: AbstractFrame, game: MFG, tau: Time) -> Scalar:
-    """The diffusion coefficient (sigma / scale) sqrt(dt/dtau) of w per square root of tau."""
+def noise_level(frame: AbstractFrame, game: MFG, tau: Time) -> LinearMap:
+    """The diffusion (sigma / scale) sqrt(dt/dtau) of w per square root of tau."""
     t = frame.clock.time(tau)
     return game.dynamics.diffusion(t) / frame.scale(t) * jnp.sqrt(frame.clock.speed(tau))

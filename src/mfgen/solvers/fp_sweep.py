@@ -21,12 +21,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfgen.derive.residual import diffusivity
 from mfgen.math import stencil
 from mfgen.math.lattice import Lattice
 from mfgen.math.stencil import Field
 from mfgen.problem.game import MFG
-from mfgen.solvers.hjb_sweep import Clock
+from mfgen.solvers.hjb_sweep import Clock, along_axes
 
 Drifts = Float[Array, "steps *points dim"]
 
@@ -44,7 +43,7 @@ def forward(
 
     def step(mass: Field, now):
         t, theta, drift = now
-        hops = stencil.rates(lattice, drift, diffusivity(game, t))
+        hops = stencil.rates(lattice, drift, along_axes(game, lattice, t))
         mass = stencil.step_transposed(lattice, hops, mass, clock.tau, theta)
         return mass, mass
 
@@ -61,7 +60,7 @@ def positive_theta(
     """
 
     def fastest(t, drift):
-        hops = stencil.rates(lattice, drift, diffusivity(game, t))
+        hops = stencil.rates(lattice, drift, along_axes(game, lattice, t))
         # Along each axis by itself: steps along them are composed.
         return jnp.stack([jnp.max(one.up + one.down) for one in hops]).max()
 
@@ -79,8 +78,9 @@ def added_viscosity(
 
     def at(t, drift):
         half = [0.5 * jnp.abs(drift[..., k]) * h for k, h in enumerate(lattice.spacing)]
-        return sum(jnp.maximum(one - diffusivity(game, t), 0.0) for one in half)
+        own = along_axes(game, lattice, t)
+        return sum(jnp.maximum(one - own[k], 0.0) for k, one in enumerate(half))
 
     added = jax.vmap(at)(clock.middle, drift)
-    own = jnp.mean(jax.vmap(lambda t: diffusivity(game, t))(clock.middle))
+    own = jnp.mean(jax.vmap(lambda t: along_axes(game, lattice, t))(clock.middle))
     return jnp.mean(jnp.sum((added * mass[:-1]).reshape(len(clock.middle), -1), -1)) / own

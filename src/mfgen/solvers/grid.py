@@ -122,6 +122,7 @@ class Grid(AbstractSolver):
 
     def _solve(self, game: MFG) -> Solution:
         lattice = Lattice(self.box, self.points, self.boundary)
+        hjb_sweep.check_axes("Grid", game, lattice.dim)
         initial, cuts = initial_masses("Grid", game, lattice)
         problem = Problem(game, lattice, hjb_sweep.clock(game, self.steps), initial)
         _check_costs(problem)

@@ -14,8 +14,9 @@ so long, r tau > 2, that U(t + tau) would count negatively.
 `evaluate` gives the value of a policy known for all steps: then the policies of all steps are
 improved at once, which converges quadratically too and costs a tridiagonal solve a step.
 
-Without noise the control is the best of those at the central and one-sided differences by what the
-hopping particle pays: the upwind scheme of Godunov type, monotone at kinks.
+Where there is no noise, or not along all axes, the control is the best of those at the central and
+one-sided differences by what the hopping particle pays: the upwind scheme of Godunov type, monotone
+at kinks.
 
 References:
     R. Howard, "Dynamic programming and Markov processes" (1960); S. Cacace, F. Camilli,
@@ -32,10 +33,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mfgen.derive.hamiltonian import optimal_control
+from mfgen.derive.hamiltonian import optimal_control, steered
 from mfgen.derive.residual import diffusivity
 from mfgen.math import stencil
 from mfgen.math.lattice import Lattice
+from mfgen.math.linear_map import matrix
 from mfgen.math.stencil import Drift, Field
 from mfgen.problem.game import MFG
 
@@ -75,10 +77,33 @@ def clock(game: MFG, steps: int) -> Clock:
     return Clock(jnp.asarray(tau), jnp.asarray(middle), jnp.full(steps, theta))
 
 
+def along_axes(game: MFG, lattice: Lattice, t: Float[Array, ""]) -> Float[Array, "dim"]:
+    """sigma^2 / 2 along each axis."""
+    return jnp.diag(matrix(diffusivity(game, t), lattice.dim))
+
+
+def check_axes(owner: str, game: MFG, dim: int) -> None:
+    """Refuses, in the name of `owner`, noise that is not along the axes.
+
+    Raises:
+        ValueError: names the coordinates whose noise is correlated.
+    """
+    for t in np.linspace(0.01, 0.99, 25) * game.dynamics.horizon:
+        spread = np.array(matrix(diffusivity(game, jnp.asarray(t)), dim))
+        across = np.abs(spread - np.diag(np.diag(spread)))
+        if across.max() > 1e-12 * np.abs(spread).max():
+            i, j = sorted(int(k) for k in np.unravel_index(np.argmax(across), across.shape))
+            raise ValueError(
+                f"`{owner}` got noise that moves the coordinates {i} and {j} together, expected "
+                "one for each axis, sigma sigma^T diagonal: turn the coordinates to its principal "
+                "axes, or solve the game by `Neural()`."
+            )
+
+
 def policy(game: MFG, lattice: Lattice, t: Float[Array, ""], u: Field) -> Policy:
     """The optimal control on the lattice for a value function, as drift and running cost."""
     backward, central, forward = stencil.gradients(lattice, u)
-    if not game.dynamics.deterministic:
+    if not game.dynamics.deterministic and game.dynamics.diffusion(t).ndim == 0:
         return _played(game, lattice, t, central)
     sides = [central]
     for choice in product((backward, forward), repeat=lattice.dim):
@@ -86,7 +111,7 @@ def policy(game: MFG, lattice: Lattice, t: Float[Array, ""], u: Field) -> Policy
     tried = jax.vmap(lambda p: _played(game, lattice, t, p))(jnp.stack(sides))
 
     def paid(one: Policy) -> Field:
-        hops = stencil.rates(lattice, one.drift, diffusivity(game, t))
+        hops = stencil.rates(lattice, one.drift, along_axes(game, lattice, t))
         return one.cost + stencil.generator(hops, u)
 
     best = jnp.argmin(jax.vmap(paid)(tried), axis=0)
@@ -97,9 +122,8 @@ def policy(game: MFG, lattice: Lattice, t: Float[Array, ""], u: Field) -> Policy
 
 def _played(game: MFG, lattice: Lattice, t: Float[Array, ""], p: Drift) -> Policy:
     def at(x, p):
-        v, gain = optimal_control(game, t, x, p), game.dynamics.gain(t)
-        steered = gain @ v if gain.ndim == 2 else gain * v
-        return game.dynamics.free(t, x) + steered, game.lagrangian(t, x, v)
+        v = optimal_control(game, t, x, p)
+        return steered(game, t, x, v), game.lagrangian(t, x, v)
 
     nodes = jnp.asarray(lattice.nodes(), p.dtype).reshape(-1, lattice.dim)
     drift, cost = jax.vmap(at)(nodes, p.reshape(nodes.shape))
@@ -166,5 +190,5 @@ def evaluate(
 
 
 def _back(game, lattice, tau, t, theta, played: Policy, f: Field, u: Field) -> Field:
-    hops = stencil.rates(lattice, played.drift, diffusivity(game, t))
+    hops = stencil.rates(lattice, played.drift, along_axes(game, lattice, t))
     return stencil.step(lattice, hops, u, tau, theta, played.cost + f, game.discount)

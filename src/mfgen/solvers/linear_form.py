@@ -48,6 +48,11 @@ def linear_form(game: MFG, times: np.ndarray, dim: int) -> LinearForm:
             "`HopfCole` got dynamics without noise, for which there is no linear form: pass "
             "`sigma` > 0, or solve the game by `Grid`."
         )
+    if game.dynamics.diffusion(jnp.zeros(())).ndim:
+        raise ValueError(
+            "`HopfCole` got a diffusion that is a matrix, expected a number, the same noise in all "
+            "coordinates: solve the game by `Grid` or `Neural`."
+        )
     quadratic.check_hamiltonian(game, dim, owner="HopfCole")
     fine = jnp.linspace(0.0, game.dynamics.horizon, _FINE * (len(times) - 1) + 1)
     found = jax.jit(jax.vmap(lambda t: quadratic.energy(game, t, dim)))(fine)

@@ -39,6 +39,7 @@ from mfgen.derive.hamiltonian import drift
 from mfgen.derive.residual import hjb
 from mfgen.math.chunk import chunked_mean
 from mfgen.math.domain import in_time
+from mfgen.math.linear_map import image, matrix, source_size, square
 from mfgen.models.base import AbstractPotential
 from mfgen.models.mlp import MLP
 from mfgen.problem.functional import AbstractFunctional, needs_population
@@ -81,13 +82,14 @@ class ParticlePath(eqx.Module):
         horizon: the final time.
         points: `[stages + 1, n, dim]` at uniform times.
         smoothed: whether their kernel estimate is meant.
-        noise: q, the variance that noise adds to a coordinate from stage to stage, `[stages]`.
+        noise: q, the variance that noise adds to each coordinate from stage to stage,
+            `[stages, dim]`.
     """
 
     horizon: float = eqx.field(static=True)
     points: Float[Array, "stages n dim"]
     smoothed: bool = eqx.field(static=True)
-    noise: Float[Array, "steps"]
+    noise: Float[Array, "steps dim"]
 
     def __call__(self, t: Time) -> AbstractDensity:
         """The law at a time; outside of [0, horizon] an error, or nan if t is traced."""
@@ -170,7 +172,7 @@ class Neural(AbstractSolver):
 
     def _untrained(self, game: MFG, starts: Float[Array, "n dim"], *, key: Key) -> NetworkValue:
         spread = jnp.std(starts, axis=0)
-        walk = game.dynamics.horizon * jnp.square(game.dynamics.diffusion(0.0))
+        walk = game.dynamics.horizon * _variances(game, jnp.zeros(()), starts.shape[1])
         scale = jnp.sqrt(jnp.square(spread) + walk) + 1e-6
         network = MLP(
             starts.shape[1], 1, width=self.width, depth=self.depth, frequencies=0, key=key
@@ -217,6 +219,11 @@ def _optimiser(rate: float, steps: int) -> optax.GradientTransformation:
     return optax.adam(optax.cosine_decay_schedule(rate, steps))
 
 
+def _variances(game: MFG, t: Scalar, dim: int) -> Float[Array, "dim"]:
+    """What noise adds to the variance of each coordinate per unit of time."""
+    return jnp.diag(matrix(square(game.dynamics.diffusion(t)), dim))
+
+
 @eqx.filter_jit
 def _paths(
     solver: Neural, game: MFG, value: NetworkValue, smoothed: bool, key: Key
@@ -230,14 +237,16 @@ def _paths(
     def step(x: Float[Array, "n dim"], now):
         t, key = now
         velocity = jax.vmap(lambda x: drift(game, t, x, value.costate(t, x)))(x)
-        noise = jnp.sqrt(tau) * game.dynamics.diffusion(t) * jax.random.normal(key, x.shape)
-        moved = x + tau * velocity + noise.astype(x.dtype)
+        sigma = jnp.sqrt(tau) * game.dynamics.diffusion(t)
+        kicks = jax.random.normal(key, (len(x), source_size(sigma, x.shape[1])))
+        moved = x + tau * velocity + jax.vmap(lambda z: image(sigma, z))(kicks).astype(x.dtype)
         return moved, moved
 
     times = jnp.arange(solver.stages) * tau
     _, later = jax.lax.scan(step, start, (times, jax.random.split(noise_key, solver.stages)))
     points = jnp.concatenate([start[None], later])
-    noise = tau * jnp.square(jax.vmap(game.dynamics.diffusion)(times)).astype(points.dtype)
+    noise = tau * jax.vmap(lambda t: _variances(game, t, start.shape[1]))(times)
+    noise = noise.astype(points.dtype)
     return ParticlePath(game.dynamics.horizon, points, smoothed, noise)
 
 

@@ -2,16 +2,16 @@
 
 With H = x.xx.x/2 + p.px.x + p.pp.p/2 + x.hx + p.hp + h0 (see `mfgen.solvers.quadratic`; px = -A,
 pp = B R^-1 B^T, xx = -Q) and dI/drho(x) = x.Q_I.x/2 + x.(K m + k) + f0, the value function is
-U = x.P.x/2 + s.x + c. Put into -dt U + H(t, x, grad U) - (sigma^2/2) lap U = dI/drho, power by
+U = x.P.x/2 + s.x + c. Put into -dt U + H(t, x, grad U) - tr(S Hess U)/2 = dI/drho, power by
 power of x:
 
     P' = r P + xx + px^T P + P px + P pp P - Q_I,               P(T) = hessian of dM/drho
     s' = r s + hx + P hp + (px^T + P pp) s - (K m + k)
-    c' = r c + h0 + hp.s + s.pp.s/2 - (sigma^2/2) tr P - f0
+    c' = r c + h0 + hp.s + s.pp.s/2 - tr(S P)/2 - f0,               S = sigma sigma^T
 
 The population plays v*, so that its mean and covariance follow
 
-    m' = -(px m + pp (P m + s) + hp),      C' = F C + C F^T + sigma^2 I,   F = -(px + pp P).
+    m' = -(px m + pp (P m + s) + hp),      C' = F C + C F^T + S,   F = -(px + pp P).
 
 s runs backwards, m forwards, and each needs the other. Along the mean the costate is
 p = P m + s = Y m + y, with
@@ -35,24 +35,26 @@ References:
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
 
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.density.base import AbstractDensity, Matrix
 from mfgen.density.cholesky import CholeskyGaussian
 from mfgen.density.gaussian import Gaussian
 from mfgen.derive.residual import diffusivity
-from mfgen.math.hermite import Hermite, middle, runge_kutta
+from mfgen.math.hermite import Hermite
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
-from mfgen.solvers import quadratic
+from mfgen.solvers import quadratic, riccati_sweep
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status
-from mfgen.solvers.quadratic import Energy, Slope
+from mfgen.solvers.quadratic import Slope
 from mfgen.solvers.riccati_residual import Residual, residual
+from mfgen.solvers.riccati_sweep import Forces, Forth, Moved
 
 # What cubic pieces may leave of an equation between the nodes, relative to its terms.
 _BETWEEN = 1e-2
@@ -193,135 +195,59 @@ def _initial(game: MFG) -> AbstractDensity:
     return game.initial
 
 
-class _Back(NamedTuple):
-    """What runs backwards: P, Y and y."""
-
-    hessian: Matrix
-    along: Matrix
-    offset: State
-
-
-class _Forth(NamedTuple):
-    """What runs forwards: m and C."""
-
-    mean: State
-    covariance: Matrix
-
-
-class _Forces(NamedTuple):
-    """The coefficients at one time: Hamiltonian, interaction, sigma^2 / 2, discount."""
-
-    energy: Energy
-    slope: Slope
-    diffusivity: Scalar
-    discount: Scalar
-
-
-@eqx.filter_jit
 def _solved(
     game: MFG, mean: State, covariance: Matrix, steps: int
 ) -> tuple[QuadraticPotential, GaussianPath, Scalar]:
-    dim, horizon = mean.shape[0], game.dynamics.horizon
-    start = _Forth(mean.astype(float), covariance.astype(float))
-    # At the nodes and half way between them.
-    times = jnp.linspace(0.0, horizon, 2 * steps + 1)
-    interaction = quadratic.slope(game.interaction, dim)
-    discount = jnp.asarray(game.discount, times.dtype)
-    forces = jax.vmap(
-        lambda t: _Forces(
-            quadratic.energy(game, t, dim), interaction, diffusivity(game, t), discount
-        )
-    )(times)
-    fine = _swept(game, forces, start, horizon)
-    coarse = _swept(game, jax.tree.map(lambda part: part[::2], forces), start, horizon)
-    pairs = zip(jax.tree.leaves(fine), jax.tree.leaves(coarse), strict=True)
-    errors = [jnp.max(jnp.abs(a[::2] - b)) / (jnp.max(jnp.abs(a)) + 1) for a, b in pairs]
-    error = jnp.max(jnp.stack(errors)) / 15  # the order is four, and 2^4 - 1 = 15
-    error = jnp.where(jnp.isfinite(error), error, jnp.inf)
-    paths = jax.tree.map(lambda y, slope: Hermite(y, slope, horizon), *fine)
+    """Value, density, and the relative error from half as many steps."""
+    start = Forth(mean.astype(float), covariance.astype(float))
+    horizon = jnp.asarray(game.dynamics.horizon, start.mean.dtype)
+    forces, end = _coefficients(game, mean.shape[0], steps)
+    coarser = jax.tree.map(lambda part: part[::2], forces)
+    swept = [riccati_sweep.swept(part, end, start, horizon) for part in (forces, coarser)]
+    own, last = _first_variations(game, swept)
+    (fine, slopes), (coarse, _) = (
+        riccati_sweep.joined(*parts, horizon)
+        for parts in zip((forces, coarser), swept, own, last, strict=True)
+    )
+    error = riccati_sweep.error(fine, coarse)
+    path = lambda y, slope: Hermite(y, slope, game.dynamics.horizon)
+    paths = [path(*pair) for pair in zip(fine, slopes, strict=True)]
     return QuadraticPotential(*paths[:3]), GaussianPath(*paths[3:]), error
 
 
-def _swept(game: MFG, forces: _Forces, start: _Forth, horizon: float):
-    """P, s, c, m, C at the nodes, and their slopes there, from coefficients at every half step."""
-    nodes = jax.tree.map(lambda part: part[::2], forces)
-    halves = jax.tree.map(lambda part: part[1::2], forces)
-    last = quadratic.slope(game.terminal, start.mean.shape[0])
-    end = _Back(last.hessian, last.hessian + last.mean, last.constant)
-    back = runge_kutta(_backward, end, _reversed(nodes), _reversed(halves), -horizon)
-    back = _reversed(back)
-    between = middle(back, jax.vmap(_backward)(nodes, back), horizon)
-    forth = runge_kutta(_forward, start, (nodes, back), (halves, between), horizon)
-    moving = jax.vmap(_forward)((nodes, back), forth)
-
-    slopes = jax.vmap(_linear)(back, forth)
-    change = jax.vmap(_linear_change)(nodes, back, forth, slopes)
-    constants, speed = _constants(game, nodes, halves, (back, forth), (between, moving), horizon)
-    values = (back.hessian, slopes, constants, *forth)
-    return values, (jax.vmap(_backward)(nodes, back).hessian, change, speed, *moving)
+@eqx.filter_jit
+def _coefficients(game: MFG, dim: int, steps: int) -> tuple[Forces, Slope]:
+    """Those of the equations at every half step, and of the terminal cost."""
+    times = jnp.linspace(0.0, game.dynamics.horizon, 2 * steps + 1)
+    interaction, end = (quadratic.slope(f, dim) for f in (game.interaction, game.terminal))
+    discount = jnp.asarray(game.discount, times.dtype)
+    forces = lambda t: Forces(
+        quadratic.energy(game, t, dim), interaction, diffusivity(game, t), discount
+    )
+    return jax.vmap(forces)(times), end
 
 
-def _backward(forces: _Forces, y: _Back) -> _Back:
-    h, cost, r = forces.energy, forces.slope, forces.discount
+@eqx.filter_jit
+def _first_variations(game: MFG, swept: list[Moved]):
+    """dI/drho at the origin at every half step, and dM/drho there, of each sweep."""
 
-    def riccati(p: Matrix, q: Matrix) -> Matrix:
-        return r * p + h.xx + h.px.T @ p + p @ h.px + p @ h.pp @ p - q
+    def own(law: Forth) -> Scalar:
+        origin = jnp.zeros_like(law.mean)
+        return game.interaction.variation(CholeskyGaussian(*law), origin)
 
-    offset = h.x + y.along @ h.p + (h.px.T + y.along @ h.pp) @ y.offset - cost.constant
-    offset = r * y.offset + offset
-    along = riccati(y.along, cost.hessian + cost.mean)
-    return _Back(riccati(y.hessian, cost.hessian), along, offset)
+    def last(law: Forth) -> Scalar:
+        return game.terminal.variation(CholeskyGaussian(*law), jnp.zeros_like(law.mean))
 
-
-def _forward(given: tuple[_Forces, _Back], y: _Forth) -> _Forth:
-    forces, back = given
-    h = forces.energy
-    costate = back.along @ y.mean + back.offset
-    closed = -(h.px + h.pp @ back.hessian)
-    spread = closed @ y.covariance
-    noise = 2 * forces.diffusivity * jnp.eye(y.mean.shape[0])
-    return _Forth(-(h.px @ y.mean + h.pp @ costate + h.p), spread + spread.T + noise)
+    laws = [_interleaved(moved.forth, moved.forth_between) for moved in swept]
+    counts = np.cumsum([len(law.mean) for law in laws])[:-1]
+    every = jax.tree.map(lambda *parts: jnp.concatenate(parts), *laws)
+    ends = jax.tree.map(lambda *parts: jnp.stack([part[-1] for part in parts]), *laws)
+    return jnp.split(jax.vmap(own)(every), counts), list(jax.vmap(last)(ends))
 
 
-def _linear(back: _Back, forth: _Forth) -> State:
-    """s = (Y - P) m + y."""
-    return (back.along - back.hessian) @ forth.mean + back.offset
+def _interleaved(nodes: Forth, halves: Forth) -> Forth:
+    def both(at: Array, between: Array) -> Array:
+        made = jnp.zeros((len(at) + len(between), *at.shape[1:]), at.dtype)
+        return made.at[::2].set(at).at[1::2].set(between)
 
-
-def _linear_change(forces: _Forces, back: _Back, forth: _Forth, s: State) -> State:
-    h, cost, p = forces.energy, forces.slope, back.hessian
-    change = h.x + p @ h.p + (h.px.T + p @ h.pp) @ s - cost.mean @ forth.mean - cost.constant
-    return forces.discount * s + change
-
-
-def _constant_change(game: MFG, forces: _Forces, back: _Back, forth: _Forth) -> Scalar:
-    """c' - r c."""
-    h, s = forces.energy, _linear(back, forth)
-    spread = forces.diffusivity * jnp.trace(back.hessian)
-    own = game.interaction.variation(CholeskyGaussian(*forth), jnp.zeros_like(s))
-    return h.constant + h.p @ s + 0.5 * s @ h.pp @ s - spread - own
-
-
-def _constants(game, nodes, halves, there, between, horizon):
-    """c at the nodes, by Simpson's rule for e^{-r t} (c' - r c) from the end, and its slopes."""
-    (back, forth), (back_between, moving) = there, between
-    change = lambda *given: jax.vmap(lambda *one: _constant_change(game, *one))(*given)
-    at_nodes = change(nodes, back, forth)
-    at_halves = change(halves, back_between, middle(forth, moving, horizon))
-    step = horizon / at_halves.shape[0]
-    half = jnp.exp(-0.5 * game.discount * jnp.asarray(step))
-    parts = step / 6 * (at_nodes[:-1] + 4 * half * at_halves + half**2 * at_nodes[1:])
-    law = CholeskyGaussian(forth.mean[-1], forth.covariance[-1])
-    end = game.terminal.variation(law, jnp.zeros(law.dim))
-
-    def back_to(later: Scalar, part: Scalar) -> tuple[Scalar, Scalar]:
-        now = half**2 * later - part
-        return now, now
-
-    _, earlier = jax.lax.scan(back_to, end, parts, reverse=True)
-    constants = jnp.concatenate([earlier, end[None]])
-    return constants, at_nodes + game.discount * constants
-
-
-def _reversed(tree):
-    return jax.tree.map(lambda part: part[::-1], tree)
+    return jax.tree.map(both, nodes, halves)

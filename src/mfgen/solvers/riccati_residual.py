@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Scalar, State
 from mfgen.derive.hamiltonian import drift, optimal_control
 from mfgen.derive.residual import diffusivity
+from mfgen.math.linear_map import image, matrix, trace
 from mfgen.problem.game import MFG
 
 _TIMES = 64  # of each kind: at nodes, and between them
@@ -91,15 +92,13 @@ def _hjb(game: MFG, value, density, t: Scalar, x: State) -> tuple[Scalar, Scalar
     change = lambda path: jax.jvp(path, (t,), (one,))[1]
     moving = 0.5 * x @ change(hessian) @ x, change(slope) @ x, change(constant)
     v = optimal_control(game, t, x, costate)
-    gain = game.dynamics.gain(t)
-    steer = gain @ v if gain.ndim == 2 else gain * v
     terms = (
         *(-part for part in moving),
         game.discount * value(t, x),
-        -costate @ steer,
+        -costate @ image(game.dynamics.gain(t), v),
         -game.lagrangian(t, x, v),
         -costate @ game.dynamics.free(t, x),
-        -diffusivity(game, t) * jnp.trace(hessian(t)),
+        -trace(diffusivity(game, t), hessian(t)),
         -game.interaction.variation(density(t), x),
     )
     stacked = jnp.stack([jnp.asarray(term, x.dtype) for term in terms])
@@ -123,7 +122,7 @@ def _moving(game: MFG, value, density, t: Scalar) -> tuple[Scalar, Scalar]:
     )
     jacobian = jax.jacfwd(b)(mean)
     flow = jacobian @ spread
-    noise = 2 * diffusivity(game, t) * jnp.eye(mean.shape[0])
+    noise = 2 * matrix(diffusivity(game, t), mean.shape[0])
     size = jnp.abs(jacobian) @ jnp.abs(spread)
     return (
         _ratio(mean_change - b(mean), jnp.abs(jacobian) @ jnp.abs(mean) + jnp.abs(b(mean))),

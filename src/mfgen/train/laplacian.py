@@ -1,10 +1,11 @@
 """The HJB residual at a point, its Laplacian exact or estimated by random probes.
 
-    R = H(t, x, grad U) - (dt U + (sigma^2/2) lap U)
+    R = H(t, x, grad U) - (dt U + tr(sigma sigma^T Hess U) / 2)
 
 `Exact` takes all derivatives in one forward pass. `Hutchinson` has an independent estimate of R for
-each probe v, from lap U ~ v.(Hess U) v; the mean product of pairs of them estimates R^2 without
-bias. Either way grad U comes with the residual: whoever needs the score at the same point has it.
+each probe z, from the second derivative along v = sigma z; the mean product of pairs of them
+estimates R^2 without bias. Either way grad U comes with the residual: whoever needs the score at
+the same point has it.
 
 References: R. Li et al. (2023), arXiv 2307.08214 (forward Laplacian); M. F. Hutchinson (1989).
 """
@@ -17,9 +18,10 @@ import jax
 from jaxtyping import Array, Float
 
 from mfgen._types import Costate, Key, Scalar, State, Time
-from mfgen.derive.residual import diffusivity, game_jet, hjb_from_jet
+from mfgen.derive.residual import game_jet, hjb_from_jet
 from mfgen.math.autodiff import HeatJet, probes, stochastic_jet
 from mfgen.math.count import plain
+from mfgen.math.linear_map import image, source_size
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
 
@@ -58,7 +60,7 @@ class Exact(AbstractLaplacian):
 
 
 class Hutchinson(AbstractLaplacian):
-    """Independent estimates v.(Hess U) v with Rademacher probes; the cost of two gradients.
+    """Independent estimates v.(Hess U) v with v = sigma z and random signs z; two gradients.
 
     Arguments:
         count: the number of probes for each point, at least 2.
@@ -76,14 +78,16 @@ class Hutchinson(AbstractLaplacian):
     def residuals(
         self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
     ) -> Residuals:
-        directions = probes(key, self.count, x.size)
-        value, time, gradient, laplacians = stochastic_jet(model)(t, x, directions)
+        sigma = game.dynamics.diffusion(t)
+        signs = probes(key, self.count, source_size(sigma, x.size))
+        directions = jax.vmap(lambda z: image(sigma, z))(signs)
+        value, time, gradient, bends = stochastic_jet(model)(t, x, directions.astype(x.dtype))
 
-        def residual(laplacian: Scalar) -> Scalar:
-            heat = time + diffusivity(game, t) * laplacian
-            return hjb_from_jet(game, HeatJet(value, heat, gradient), None, t, x)
+        def residual(bend: Scalar) -> Scalar:
+            jet = HeatJet(value, time + 0.5 * bend, gradient)
+            return hjb_from_jet(game, jet, None, t, x)
 
-        return Residuals(jax.vmap(residual)(laplacians), gradient)
+        return Residuals(jax.vmap(residual)(bends), gradient)
 
 
 def probe_keys(key: Key, count: int) -> Array:

@@ -23,8 +23,9 @@ from jaxtyping import Array, Float
 from mfgen._types import Control, Scalar, State, Time
 from mfgen.density.cholesky import CholeskyGaussian
 from mfgen.density.gaussian import Gaussian
+from mfgen.math.linear_map import LinearMap
 from mfgen.math.quadrature import gauss_legendre
-from mfgen.problem.dynamics import AbstractDynamics, Gain
+from mfgen.problem.dynamics import AbstractDynamics
 from mfgen.problem.functional import Linear
 from mfgen.problem.game import MFG
 from mfgen.problem.lagrangian import AbstractLagrangian
@@ -56,7 +57,7 @@ class LinearDynamics(AbstractDynamics):
     def free(self, t: Time, x: State) -> State:
         return self.drift @ x
 
-    def gain(self, t: Time) -> Gain:
+    def gain(self, t: Time) -> LinearMap:
         return self.steering
 
     def diffusion(self, t: Time) -> Scalar:
