@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from mfgen.density.gaussian import Gaussian, GaussianMixture
+from mfgen.problem.affine import ControlAffine, Underdamped
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.cost import (
     Anisotropic,
@@ -112,10 +113,23 @@ DEGENERATE = {"NoCost": NoCost}
 # Without a first variation: a hard terminal condition.
 CONSTRAINTS = {"Prescribed": lambda: Prescribed(target())}
 
+
+def turning(t, x):
+    return jnp.sin(t) * jnp.roll(x, 1)
+
+
+def growing(t):
+    return t * jnp.eye(DIM)
+
+
 DYNAMICS: dict[str, Callable[[], AbstractDynamics]] = {
     "Integrator": Integrator,
     "Integrator-diffusing": lambda: Integrator(sigma=0.5, horizon=2.0),
+    "Integrator-by-a-matrix": lambda: Integrator(sigma=[[0.5, 0.0], [0.2, 0.3], [0.0, 0.1]]),
+    "ControlAffine": lambda: ControlAffine(turning, jnp.eye(DIM)[:, :2], growing),
+    "Underdamped": lambda: Underdamped(0.5, 0.3),
     "WithLabels": lambda: WithLabels(Integrator(), DIM - 1, 1),
+    "WithLabels-diffusing": lambda: WithLabels(Integrator(0.5), DIM - 1, 1),
     "VP": VP,
     "VE": VE,
     "SubVP": SubVP,

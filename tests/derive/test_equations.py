@@ -225,10 +225,11 @@ def nested(potential):
 @pytest.mark.parametrize("name", sorted(set(DYNAMICS) - {"Integrator-diffusing"}))
 def test_both_equations_of_every_dynamics_are_the_residuals(name, x64):
     cost = nested(place)
-    if name == "WithLabels":
+    if name.startswith("WithLabels"):
         cost = OfPoints(cost, 1)
     game = MFG(DYNAMICS[name](), cost, 3 * Linear(lambda x: x @ x), discount=0.25)
-    found, expected = stated(game, equations(game, DIM if name == "WithLabels" else 2))
+    sized = name.startswith(("WithLabels", "ControlAffine", "Integrator-by"))
+    found, expected = stated(game, equations(game, DIM if sized else 2))
     # The potential holds a number and a cast of single precision.
     assert np.allclose(found, expected, rtol=1e-6, atol=1e-6)
 

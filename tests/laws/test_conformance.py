@@ -9,6 +9,7 @@ import pytest
 from tests.tables import CONSTRAINTS, DEGENERATE, DIM, DYNAMICS, FUNCTIONALS, LAGRANGIANS
 
 import mfgen.problem
+from mfgen.math.linear_map import matrix, source_size
 from mfgen.problem.dynamics import AbstractDynamics
 from mfgen.problem.functional import AbstractFunctional
 from mfgen.problem.lagrangian import AbstractLagrangian
@@ -49,12 +50,16 @@ def test_members_are_final(base):
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_dynamics_keep_their_word(name):
     """`deterministic` tells whether sigma is zero, and the parts have the shapes of the theory."""
-    dynamics, x = DYNAMICS[name](), jnp.ones(DIM)
+    dynamics = DYNAMICS[name]()
+    dim = DIM * dynamics.blocks
+    x = jnp.ones(dim)
     assert dynamics.horizon > 0
     for t in (0.1, 0.5 * dynamics.horizon):
         gain, diffusion = dynamics.gain(t), dynamics.diffusion(t)
-        assert (diffusion == 0) == dynamics.deterministic
-        assert diffusion >= 0
-        assert diffusion.shape == ()
-        assert gain.shape in ((), (DIM, gain.shape[-1] if gain.ndim else 0))
+        assert bool(jnp.any(diffusion != 0)) != dynamics.deterministic
+        for one in (gain, diffusion):
+            assert one.ndim in (0, 2)
+            assert one.ndim == 0 or one.shape[0] in (dim, dynamics.blocks)
+            assert matrix(one, dim).shape == (dim, source_size(one, dim))
+        assert diffusion.ndim or diffusion >= 0
         assert dynamics.free(t, x).shape == x.shape
