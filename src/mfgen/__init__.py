@@ -121,6 +121,7 @@ from mfgen.problem.transport import Wasserstein2 as Wasserstein2
 from mfgen.simulate.base import Unfinished as Unfinished
 from mfgen.simulate.diffusion import EulerMaruyama as EulerMaruyama
 from mfgen.simulate.diffusion import StochasticHeun as StochasticHeun
+from mfgen.simulate.divergence import ExactDivergence as ExactDivergence
 from mfgen.simulate.flow import ProbabilityFlow as ProbabilityFlow
 from mfgen.simulate.flow import inverse_error as inverse_error
 from mfgen.simulate.integrator import Adaptive as Adaptive
@@ -131,6 +132,8 @@ from mfgen.simulate.likelihood import FlowLikelihood as FlowLikelihood
 from mfgen.simulate.likelihood import OneShot as OneShot
 from mfgen.simulate.likelihood import log_prob as log_prob
 from mfgen.simulate.sampler import sample as sample
+from mfgen.simulate.trajectory import Trajectories as Trajectories
+from mfgen.simulate.trajectory import trajectories as trajectories
 from mfgen.zoo.score import score_based as score_based
 
 if _TYPE_CHECKING:
@@ -175,6 +178,7 @@ if _TYPE_CHECKING:
     from mfgen.train.flow import PathTerminal as PathTerminal
     from mfgen.train.flow import ReverseKL as ReverseKL
     from mfgen.train.flow import TransportCost as TransportCost
+    from mfgen.train.game_cost import GameCost as GameCost
     from mfgen.train.interpolation import FlowMatching as FlowMatching
     from mfgen.train.interpolation import StochasticInterpolant as StochasticInterpolant
     from mfgen.train.interpolation import Straight as Straight
@@ -183,6 +187,7 @@ if _TYPE_CHECKING:
     from mfgen.train.laplacian import Hutchinson as Hutchinson
     from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
     from mfgen.train.loop import fit as fit
+    from mfgen.train.martingale import Martingale as Martingale
     from mfgen.train.matching import DenoisingScoreMatching as DenoisingScoreMatching
     from mfgen.train.matching import ImplicitScoreMatching as ImplicitScoreMatching
     from mfgen.train.matching import SlicedScoreMatching as SlicedScoreMatching
@@ -227,6 +232,8 @@ _LATER = {
     ),
     "mfgen.train.duel": ("Duel", "fit_duel"),
     "mfgen.train.ending": ("PathCost", "PathCostate"),
+    "mfgen.train.game_cost": ("GameCost",),
+    "mfgen.train.martingale": ("Martingale",),
     "mfgen.train.failure": ("NonFiniteError",),
     "mfgen.train.flow": (
         "JacobianPenalty",

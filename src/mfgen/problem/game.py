@@ -36,6 +36,7 @@ import jax.numpy as jnp
 from mfgen import _check
 from mfgen.density.base import AbstractDensity
 from mfgen.density.labels import LabelledPoints
+from mfgen.math.linear_map import source_size
 from mfgen.problem.dynamics import AbstractDynamics, check_dynamics, plain
 from mfgen.problem.functional import AbstractFunctional, Linear, Scaled, Sum, Zero
 from mfgen.problem.lagrangian import AbstractLagrangian
@@ -127,8 +128,8 @@ def _check_costs(game: MFG, dim: int) -> None:
     """Refuses costs that return anything but one number, by their shapes alone."""
     number = jnp.result_type(float)
     x, t = jax.ShapeDtypeStruct((dim,), number), jax.ShapeDtypeStruct((), number)
-    gain = jax.eval_shape(game.dynamics.gain, t)
-    v = jax.ShapeDtypeStruct(gain.shape[1:] or (dim,), number)
+    control = source_size(game.dynamics.gain(jnp.zeros((), number)), dim)
+    v = jax.ShapeDtypeStruct((control,), number)
     lagrangian, name = game.lagrangian, type(game.lagrangian).__name__
     _check.scalar_valued("MFG", f"a lagrangian `{name}`", lagrangian, t, x, v)
     for place, cost in (("terminal", game.terminal), ("interaction", game.interaction)):

@@ -156,7 +156,7 @@ def _described(part: str, game: MFG) -> str:
 
 def _payer(part: str, game: MFG) -> str:
     """What would pay for a part."""
-    solvers = "solve the game by `Neural()`, or by `Grid(box)` in one or two dimensions"
+    solvers = "train by `GameCost()`, or solve the game by `Neural()` or `Grid(box)`"
     if not game.dynamics.deterministic:
         return solvers
     if part == "lagrangian":

@@ -47,7 +47,7 @@ def fit(
     game: MFG,
     model: AbstractModel,
     objective: AbstractObjective,
-    data: Given,
+    data: Given | None = None,
     *,
     steps: Count,
     key: Key,
@@ -67,7 +67,8 @@ def fit(
 
     Arguments:
         game, model, objective: what is trained on what.
-        data: samples, shape `[n, dim]`.
+        data: samples, shape `[n, dim]`; left out where no term looks at any, as for a game from
+            its initial density to an energy.
         steps: the number of optimiser steps.
         key: random key of the run (batches, noise, probes).
         learning_rate: the peak of a cosine decay to zero, for the default optimiser (Adam).
@@ -100,7 +101,7 @@ def fit(
             other settings or of more steps.
     """
     _check_kinds(game, model, objective, optimiser, checkpoints, key)
-    data = jnp.asarray(check_samples(data, name="data"))
+    data = _checked_data(game, objective, data)
     held_out = None
     if validation is not None:
         held_out = jnp.asarray(check_samples(validation, name="validation"))
@@ -223,6 +224,21 @@ def _check_kinds(game, model, objective, optimiser, checkpoints, key) -> None:
     if checkpoints is not None:
         of_kind("fit", "checkpoints", checkpoints, Checkpoints, "pass `Checkpoints(folder)`")
     _check.a_key("fit", key)
+
+
+def _checked_data(game: MFG, objective: AbstractObjective, data: Given | None) -> Batch:
+    """The data; where none are needed a single row that nothing looks at."""
+    if data is not None:
+        return jnp.asarray(check_samples(data, name="data"))
+    if objective.needs_data(game):
+        raise ValueError(
+            "`fit` got no data for an objective that is evaluated on them, expected samples: pass "
+            "data of shape [n, dim], or take losses of paths from the initial density, such as "
+            "`GameCost()`."
+        )
+    (1.0 * objective).check(game)
+    assert game.initial is not None
+    return jnp.zeros((1, game.initial.dim))
 
 
 def _checked_choice(

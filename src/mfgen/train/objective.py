@@ -63,6 +63,10 @@ class AbstractObjective(eqx.Module):
     def check(self, game: MFG) -> None:
         """Raises a `ValueError` for a game that it cannot be evaluated on, before any training."""
 
+    def needs_data(self, game: MFG) -> bool:
+        """Whether it looks at the rows of the batch, and not only at how many there are."""
+        return True
+
     def during(self, part: Scalar) -> "AbstractObjective":
         """The objective after this part of the training, from 0 to 1: as a rule the same."""
         return self
@@ -151,6 +155,9 @@ class Combination(AbstractObjective):
     def check(self, game: MFG) -> None:
         for _, part in self.parts:
             part.check(game)
+
+    def needs_data(self, game: MFG) -> bool:
+        return any(part.needs_data(game) for _, part in self.parts)
 
     def advice(self, game: MFG) -> str:
         return self.advice_on("", game)

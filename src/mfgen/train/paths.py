@@ -194,6 +194,9 @@ class AbstractPathTerm(AbstractObjective):
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         return self.paths([(1.0, self)], game, model, batch, key=key).total
 
+    def needs_data(self, game: MFG) -> bool:
+        return self.paths.starts == "batch"
+
     def needs(self, game: MFG, x: State) -> frozenset[str]:
         """What it uses in a game, x being any point of its: as a rule the same."""
         return self.uses

@@ -22,6 +22,7 @@ from jaxtyping import Array
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable
+from mfgen.math.linear_map import source_size
 from mfgen.problem.functional import AbstractFunctional
 from mfgen.problem.game import MFG
 from mfgen.problem.local import local_curvature
@@ -116,8 +117,8 @@ def remedy(terminal: AbstractFunctional) -> str:
             "`ActionMatching`; for a soft one declare `terminal=weight * KL(goal)`"
         )
     return (
-        "declare `terminal=weight * KL(goal)`, or solve the game as it is by `Neural()`, or by "
-        "`Grid(box)` in one or two dimensions"
+        "train by `GameCost()`, declare `terminal=weight * KL(goal)`, or solve the game as it is "
+        "by `Neural()` or `Grid(box)`"
     )
 
 
@@ -147,8 +148,7 @@ def _variations(
 @eqx.filter_jit
 def _costs(game: MFG, dim: int) -> tuple[Array, Array]:
     """L at some times and places, at the speeds .1 and .3 in one direction each."""
-    gain = jax.eval_shape(game.dynamics.gain, 0.5).shape
-    control = gain[1] if len(gain) == 2 else dim
+    control = source_size(game.dynamics.gain(jnp.asarray(0.5 * game.dynamics.horizon)), dim)
 
     def at(key: Key) -> tuple[Scalar, Scalar]:
         t_key, x_key, v_key = jax.random.split(key, 3)

@@ -1,0 +1,166 @@
+"""What a batch of particles knows of the population that it is drawn from.
+
+    Empirical     the particles alone: kernels, pairs, transport costs, means and linear costs
+    `Followed`    the particles with log rho at each, known where paths are deterministic
+    `Smoothed`    the particles with their kernel estimate, whose bias is of the order of width^2
+
+A functional of n particles is biased where it is not linear in rho: of a quadratic one by c / n, by
+the pairs of a particle with itself. Two halves of the batch tell how much, and
+
+    F_n  ->  2 F_n - ( F_{n/2} + F'_{n/2} ) / 2
+
+has none left if F is quadratic, where it is the mean over all pairs across the halves, and a bias
+of the order 1 / n^2 else.
+
+Reference: M. H. Quenouille, "Notes on bias in estimation", Biometrika 43 (1956).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch, Key, Scalar, State
+from mfgen.density.base import (
+    AbstractDensity,
+    AbstractEvaluable,
+    Matrix,
+    Weights,
+    weighted_moments,
+)
+from mfgen.density.empirical import Empirical
+from mfgen.problem.functional import AbstractFunctional
+
+
+class Followed(AbstractEvaluable):
+    """Particles with the logarithm of the density at each, and nowhere else.
+
+    Arguments:
+        points: `[n, dim]`.
+        logarithms: log rho at each, `[n]`.
+    """
+
+    points: Batch
+    logarithms: Float[Array, "n"]
+
+    @property
+    def dim(self) -> int:
+        return self.points.shape[1]
+
+    def log_density(self, x: State) -> Scalar:
+        """That of the particle at x. Derivatives go along the paths, none to other places."""
+        gaps = jnp.sum(jnp.square(jax.lax.stop_gradient(self.points - x[None])), axis=1)
+        return self.logarithms[jnp.argmin(gaps)]
+
+    def sample(self, n: int, *, key: Key) -> Batch:
+        return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
+
+    def moments(self) -> tuple[State, Matrix]:
+        return weighted_moments(*self.particles())
+
+    def particles(self) -> tuple[Batch, Weights]:
+        return _equally(self.points)
+
+
+class Smoothed(AbstractEvaluable):
+    """Particles whose density is their estimate by Gaussian kernels.
+
+    Arguments:
+        points: `[n, dim]`.
+        width: standard deviation of the kernel.
+    """
+
+    points: Batch
+    width: Scalar
+
+    @property
+    def dim(self) -> int:
+        return self.points.shape[1]
+
+    def log_density(self, x: State) -> Scalar:
+        return Empirical(self.points).noised(1.0, self.width).log_density(x)
+
+    def sample(self, n: int, *, key: Key) -> Batch:
+        return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
+
+    def moments(self) -> tuple[State, Matrix]:
+        return weighted_moments(*self.particles())
+
+    def particles(self) -> tuple[Batch, Weights]:
+        return _equally(self.points)
+
+
+Crowd = Callable[[Batch, Float[Array, "n"]], AbstractDensity]
+
+
+def empirical(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
+    """The particles alone."""
+    return Empirical(points)
+
+
+def followed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
+    """The particles with log rho at each."""
+    return Followed(points, logarithms)
+
+
+def smoothed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
+    """The particles with their kernel estimate, of B. W. Silverman's width."""
+    count, dim = points.shape
+    spread = jnp.mean(jnp.std(jax.lax.stop_gradient(points), axis=0))
+    return Smoothed(points, spread * (4 / ((dim + 2) * count)) ** (1 / (dim + 4)))
+
+
+def suits(functional: AbstractFunctional, crowd: Crowd, dim: int, *, varied: bool) -> bool:
+    """Whether value, or first variation, can be had of such a crowd; nothing is computed."""
+    points, logarithms = jax.ShapeDtypeStruct((2, dim), float), jax.ShapeDtypeStruct((2,), float)
+
+    def tried(points: Batch, logarithms: Float[Array, "n"]) -> Scalar:
+        rho = crowd(points, logarithms)
+        return functional.variation(rho, points[0]) if varied else functional.value(rho)
+
+    try:
+        jax.eval_shape(tried, points, logarithms)
+    except TypeError:
+        return False
+    return True
+
+
+def moving(
+    functional: AbstractFunctional, crowd: Crowd, points: Batch, logarithms: Float[Array, "n"]
+) -> Scalar:
+    """F of the population, less the bias of a finite crowd; its derivative moves all particles."""
+    value = lambda part: functional.value(crowd(points[part], logarithms[part]))
+    half = len(points) // 2
+    if not half:
+        return value(slice(1))
+    apart = 0.5 * (value(slice(half)) + value(slice(half, 2 * half)))
+    return 2 * value(slice(2 * half)) - apart
+
+
+def frozen(
+    functional: AbstractFunctional, crowd: Crowd, points: Batch, logarithms: Float[Array, "n"]
+) -> Scalar:
+    """E dF/drho in a crowd that is held still; its derivative moves each particle alone."""
+    return jnp.mean(prices(functional, crowd, points, logarithms))
+
+
+def prices(
+    functional: AbstractFunctional, crowd: Crowd, points: Batch, logarithms: Float[Array, "n"]
+) -> Float[Array, "n"]:
+    """dF/drho for each particle in the half of the crowd that it is not in, held still."""
+    half = max(1, len(points) // 2)
+    still = jax.lax.stop_gradient((points, logarithms))
+    first, second = slice(half), slice(half, None)
+
+    def paid(mine: slice, others: slice) -> Float[Array, "m"]:
+        rho = crowd(*jax.tree.map(lambda part: part[others], still))
+        return jax.vmap(lambda x: functional.variation(rho, x))(points[mine])
+
+    if len(points) < 2:
+        return paid(first, first)
+    return jnp.concatenate([paid(first, second), paid(second, first)])
+
+
+def _equally(points: Batch) -> tuple[Batch, Weights]:
+    return points, jnp.full(len(points), 1.0 / len(points), points.dtype)
