@@ -15,8 +15,6 @@ import pytest
 # costs more than what it frees.
 gc.set_threshold(100_000, 20, 100)
 
-# Folders whose tests train for long and compile little; all others compile much and run little.
-PATIENT = ("studies",)
 MAPPINGS, MANY = Path("/proc/self/maps"), 20_000
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -24,6 +22,17 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     cache = Path(__file__).parents[1] / ".jax_cache"
     jax.config.update("jax_compilation_cache_dir", str(cache))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def pytest_configure(config):
+    """Leaves most optimisations out where no test trains for long, also in programs that are started.
+
+    For all of a run, from before the first module is read: programs that are optimised otherwise
+    round otherwise, and some tests compare bits with those of another process.
+    """
+    if config.option.markexpr == "not slow":
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+        jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,18 +45,6 @@ def forgotten_programs():
     yield
     if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MANY:
         jax.clear_caches()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_in_haste(request):
-    """Leaves most optimisations out, also of the programs that a test starts."""
-    part = request.path.relative_to(Path(__file__).parent).parts[0] if request.path else ""
-    with pytest.MonkeyPatch.context() as patch:
-        if part not in PATIENT:
-            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        jax.config.update("jax_disable_most_optimizations", part not in PATIENT)
-        yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_a_grid_is_judged_with_the_game(ask):
 def test_an_oracle_is_checked(ask):
     _, out, _ = ask("check", "oracle-logarithmic-coupling")
     assert "L is convex in v" in out
-    assert "14 holds; `holds` means that no sample contradicts it" in out
+    assert "15 holds; `holds` means that no sample contradicts it" in out
 
 
 COST = """

@@ -67,7 +67,7 @@ def test_particles_between_their_stages(key):
     start = 0.5 * jax.random.normal(start_key, (1, n, 1))
     steps = 0.25 + 0.5 * jax.random.normal(noise_key, (stages, n, 1))
     points = jnp.concatenate([start, start + jnp.cumsum(steps, axis=0)])
-    path = ParticlePath(1.0, points, False, jnp.full(stages, 0.25))
+    path = ParticlePath(1.0, points, False, jnp.full((stages, 1), 0.25))
     for t in (0.0, 0.125, 0.55, 1.0):
         mean, covariance = path(t).moments()
         assert abs(float(mean[0]) - t) < 4 * np.sqrt((0.25 + t) / n)

@@ -134,7 +134,10 @@ def check_constant(owner: str, name: str, value: Any, fix: str) -> None:
     """
     advice = "pass one number, or a matrix [dim, noise] such as jnp.diag(sizes)"
     try:
-        entries = np.asarray(value, float)
+        entries = np.asarray(value)
+        if entries.dtype.kind not in "fiu":
+            raise TypeError(f"entries of type {entries.dtype}")
+        entries = entries.astype(float)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"`{owner}` got {name} of type `{type(value).__name__}`, expected a number or a "

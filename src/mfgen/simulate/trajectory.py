@@ -33,9 +33,9 @@ from mfgen.problem.game import MFG
 from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
 from mfgen.simulate.divergence import AbstractDivergence, moving_directions
 from mfgen.simulate.frame import random_frame, smooth_frame
-from mfgen.simulate.integrator import AbstractIntegrator, Adaptive, RungeKutta4
+from mfgen.simulate.integrator import Adaptive, RungeKutta4
 
-Method = EulerMaruyama | StochasticHeun | AbstractIntegrator
+Method = EulerMaruyama | StochasticHeun | RungeKutta4 | Adaptive
 
 
 class Trajectories(NamedTuple):
@@ -110,7 +110,7 @@ def trajectories(
         size = source_size(game.dynamics.diffusion(times[0]), start.size) if noisy else 0
         normal = jax.random.normal(kick_key, (steps, size), x.dtype)
         kicks = normal * jnp.sqrt(jnp.diff(times))[:, None]
-        directions = None
+        directions = jnp.zeros((0, start.size), x.dtype)
         if divergence is not None:
             directions = moving_directions(game, divergence, start, key=probe_key)
 
@@ -158,7 +158,7 @@ def check_method(owner: str, game: MFG, method: Method, follows: bool) -> None:
             f"`{owner}` got a divergence for a game with noise, expected none: densities are not "
             "known along random paths."
         )
-    if not isinstance(method, AbstractIntegrator) and not stochastic:
+    if not isinstance(method, Method):
         raise TypeError(
             f"`{owner}` got the method `{type(method).__name__}`, expected `RungeKutta4(40)`, "
             "`Adaptive(1e-5)`, `EulerMaruyama(200)` or `StochasticHeun(100)`."
@@ -168,7 +168,7 @@ def check_method(owner: str, game: MFG, method: Method, follows: bool) -> None:
 def _advanced(game: MFG, method: Method, rates, state: _State, t, after, kick) -> _State:
     """The state at the end of a step, `kick` being the increment of W."""
     h = after - t
-    if isinstance(method, AbstractIntegrator):
+    if isinstance(method, RungeKutta4 | Adaptive):
         inner = RungeKutta4(1) if isinstance(method, RungeKutta4) else method
         return inner(lambda tau, y: rates(t + tau, y), state, h).value
     added = jnp.zeros_like(state.x)

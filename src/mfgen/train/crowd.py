@@ -44,6 +44,9 @@ class Followed(AbstractEvaluable):
     points: Batch
     logarithms: Float[Array, "n"]
 
+    def __init__(self, points: Batch, logarithms: Float[Array, "n"]):
+        self.points, self.logarithms = points, logarithms
+
     @property
     def dim(self) -> int:
         return self.points.shape[1]
@@ -73,6 +76,9 @@ class Smoothed(AbstractEvaluable):
 
     points: Batch
     width: Scalar
+
+    def __init__(self, points: Batch, width: Scalar):
+        self.points, self.width = points, width
 
     @property
     def dim(self) -> int:

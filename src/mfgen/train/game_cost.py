@@ -28,9 +28,9 @@ from mfgen._types import Batch, Key, Scalar
 from mfgen.models.base import AbstractModel
 from mfgen.problem.functional import AbstractFunctional, evaluable
 from mfgen.problem.game import MFG
-from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
+from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.divergence import ExactDivergence
-from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4
+from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.trajectory import Method, Trajectories, check_method, trajectories
 from mfgen.train import crowd as crowds
 from mfgen.train.crowd import Crowd
@@ -60,7 +60,7 @@ class GameCost(AbstractObjective):
         model, history = mfgen.fit(game, model, mfgen.GameCost(), steps=2000, key=key)
     """
 
-    method: EulerMaruyama | StochasticHeun | AbstractIntegrator | None = None
+    method: Method | None = None
     crowd: Literal["moving", "frozen"] = eqx.field(static=True, default="moving")
     starts: Literal["initial", "batch"] = eqx.field(static=True, default="initial")
     density: Literal["followed", "kernel"] = eqx.field(static=True, default="followed")
