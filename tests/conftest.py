@@ -25,7 +25,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 def pytest_configure(config):
-    """Leaves most optimisations out where no test trains for long, also in programs that are started.
+    """Leaves most optimisations out where no test trains for long, in started programs as well.
 
     For all of a run, from before the first module is read: programs that are optimised otherwise
     round otherwise, and some tests compare bits with those of another process.
