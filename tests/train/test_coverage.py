@@ -105,7 +105,7 @@ REFUSED = {
     "entropy on the way": (
         from_data(30 * mg.KL(NORMAL), interaction=5 * mg.Entropy()),
         LIKELIHOOD,
-        r"the interaction `5 \* Entropy` is left out; solve the game by",
+        r"the interaction `5 \* Entropy` is left out; train by `GameCost",
     ),
     "pairs on the way": (
         from_data(30 * mg.KL(NORMAL), interaction=5 * PAIRED),

@@ -165,8 +165,8 @@ def test_it_trains_a_game_with_noise_to_its_cost_and_control(key):
     solution = mg.solve(game, mg.Riccati())
     model = mg.ot_flow_potential(game, key=key, width=32)
     trained, _ = mg.fit(
-        game, model, mg.GameCost(mg.StochasticHeun(16)), steps=1000, key=key, batch_size=128,
-        learning_rate=2e-2,
+        game, model, mg.GameCost(mg.StochasticHeun(16)), steps=1200, key=key, batch_size=128,
+        learning_rate=3e-2,
     )  # fmt: skip
     x = START.sample(20_000, key=key)
     costs = []
