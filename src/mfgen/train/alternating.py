@@ -158,7 +158,7 @@ class Alternating(AbstractTrainer):
             critics, optimiser, value = self._ascended(problem, model, critics, optimiser, key)
         held = self._held(problem, critics, held_key)
         flow, terms = self.flow.step(held, state.flow, key=flow_key)
-        return AlternatingState(flow, critics, optimiser), {"critic": value} | terms
+        return AlternatingState(flow, critics, optimiser), {"Critic": value} | terms
 
     def solution(self, problem: Problem, state: AlternatingState) -> Any:
         trained = dataclasses.replace(problem, game=self.game(problem, state))
