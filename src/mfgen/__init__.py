@@ -180,6 +180,7 @@ if _TYPE_CHECKING:
     from mfgen.train.flow import ReverseKL as ReverseKL
     from mfgen.train.flow import TransportCost as TransportCost
     from mfgen.train.game_cost import GameCost as GameCost
+    from mfgen.train.gradient import Gradient as Gradient
     from mfgen.train.interpolation import FlowMatching as FlowMatching
     from mfgen.train.interpolation import StochasticInterpolant as StochasticInterpolant
     from mfgen.train.interpolation import Straight as Straight
@@ -270,6 +271,7 @@ _LATER = {
     "mfgen.train.penalty": ("Absolute", "Huber", "Squared"),
     "mfgen.train.physics": ("HJB", "ScoreHJB"),
     "mfgen.train.state": ("CheckpointError", "Checkpoints"),
+    "mfgen.train.gradient": ("Gradient",),
     "mfgen.train.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
     "mfgen.train.weighting": ("Flat", "RatioPower"),
     "mfgen.zoo.gradient_flow": ("gradient_flow_game",),

@@ -241,7 +241,7 @@ def test_what_cannot_be_trained_is_refused_before(name):
 
 def test_a_method_that_does_not_integrate_the_game_is_refused():
     told = Alternating(Ascent(), trainer(both()).flow, mg.RungeKutta4(4))
-    with pytest.raises(TypeError, match="`Alternating` got the method .* for a game with noise"):
+    with pytest.raises(TypeError, match=r"`Alternating` got the method .* for a game with noise"):
         run(told, Problem(both()), steps=1, key=KEY)
 
 

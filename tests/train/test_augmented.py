@@ -84,8 +84,8 @@ def test_a_run_that_is_killed_and_resumed_is_the_same_to_the_bit(tmp_path):
     made, problem = trainer(), Problem(BRIDGE)
     settings = {"steps": 60, "key": KEY, "every": 15}
     whole = run(made, problem, **settings)
+    kept = Checkpoints(tmp_path, every=25)
     with pytest.raises(Killed):
-        kept = Checkpoints(tmp_path, every=25)
         run(made, problem, callback=kill, checkpoints=kept, **settings)
     resumed = run(
         made, problem, checkpoints=Checkpoints(tmp_path, every=25), resume=True, **settings
