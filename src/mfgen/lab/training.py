@@ -29,7 +29,8 @@ def train(
         CheckpointError: for checkpoints of another run, or damaged ones.
         NonFiniteError: if the training meets a value that is not finite.
     """
-    settings, checkpoints = case.experiment.training, checkpoints_of(folder, case, imports)
+    settings = case.experiment.training
+    checkpoints = checkpoints_of(folder, case, imports)
     select = build.selection(case.experiment.objective, case.objective)
     if select is None:
         folder.rewind(checkpoints.latest or 0)
@@ -72,7 +73,7 @@ def train(
 
 
 def checkpoints_of(folder: RunFolder, case: Case, imports: Imports) -> Checkpoints:
-    """Where a run is saved as it goes, in the name of all that it depends on."""
+    """The checkpoints of a run, known by its experiment, data and components."""
     return Checkpoints(
         folder.checkpoints,
         every=case.experiment.training.checkpoint_every,
