@@ -155,6 +155,8 @@ if _TYPE_CHECKING:
     from mfgen.solvers.grid import Grid as Grid
     from mfgen.solvers.hopf_cole import HopfCole as HopfCole
     from mfgen.solvers.neural import Neural as Neural
+    from mfgen.solvers.particle import AbstractParticleFlow as AbstractParticleFlow
+    from mfgen.solvers.particle import Particles as Particles
     from mfgen.solvers.riccati import Riccati as Riccati
     from mfgen.train.action import ActionMatching as ActionMatching
     from mfgen.train.adversarial import CriticFit as CriticFit
@@ -226,6 +228,7 @@ _LATER = {
     "mfgen.solvers.grid": ("Grid",),
     "mfgen.solvers.hopf_cole": ("HopfCole",),
     "mfgen.solvers.neural": ("Neural",),
+    "mfgen.solvers.particle": ("AbstractParticleFlow", "Particles"),
     "mfgen.solvers.riccati": ("Riccati",),
     "mfgen.train.action": ("ActionMatching",),
     "mfgen.train.adversarial": ("CriticFit", "GradientPenalty", "fit_critic"),
@@ -242,6 +245,7 @@ _LATER = {
     "mfgen.train.game_cost": ("GameCost",),
     "mfgen.train.martingale": ("Martingale",),
     "mfgen.train.failure": ("NonFiniteError",),
+    "mfgen.train.gradient": ("Gradient",),
     "mfgen.train.flow": (
         "JacobianPenalty",
         "PathHJB",
