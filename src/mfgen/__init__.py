@@ -275,7 +275,6 @@ _LATER = {
     "mfgen.train.penalty": ("Absolute", "Huber", "Squared"),
     "mfgen.train.physics": ("HJB", "ScoreHJB"),
     "mfgen.train.state": ("CheckpointError", "Checkpoints"),
-    "mfgen.train.gradient": ("Gradient",),
     "mfgen.train.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
     "mfgen.train.weighting": ("Flat", "RatioPower"),
     "mfgen.zoo.gradient_flow": ("gradient_flow_game",),
