@@ -203,6 +203,10 @@ if _TYPE_CHECKING:
     from mfgen.train.physics import ScoreHJB as ScoreHJB
     from mfgen.train.state import CheckpointError as CheckpointError
     from mfgen.train.state import Checkpoints as Checkpoints
+    from mfgen.train.trainer import AbstractTrainer as AbstractTrainer
+    from mfgen.train.trainer import Problem as Problem
+    from mfgen.train.trainer import Run as Run
+    from mfgen.train.trainer import run as run
     from mfgen.train.weighting import Flat as Flat
     from mfgen.train.weighting import RatioPower as RatioPower
     from mfgen.zoo.gradient_flow import gradient_flow_game as gradient_flow_game
@@ -264,6 +268,7 @@ _LATER = {
     "mfgen.train.penalty": ("Absolute", "Huber", "Squared"),
     "mfgen.train.physics": ("HJB", "ScoreHJB"),
     "mfgen.train.state": ("CheckpointError", "Checkpoints"),
+    "mfgen.train.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
     "mfgen.train.weighting": ("Flat", "RatioPower"),
     "mfgen.zoo.gradient_flow": ("gradient_flow_game",),
     "mfgen.derive.equations": ("equations",),

@@ -115,7 +115,8 @@ class HopfCole(AbstractSolver):
     def _end(self, game, lattice, form, start, mass) -> bridge.Ends:
         """log phi at the end, from the terminal cost or from the density prescribed there."""
         if isinstance(game.terminal, Prescribed):
-            end = _logarithm(game.terminal.target, lattice)
+            target = evaluable("HopfCole", "prescribed density", game.terminal.target)
+            end = _logarithm(target, lattice)
             _check_finite("target", end)
             whole = float(form.factor[0]), float(form.variance[0])
             found = bridge.multiplier(lattice, start, end, *whole, self.tolerance, self.iterations)
