@@ -25,7 +25,7 @@ from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, Matrix, Weights
 from mfgen.density.empirical import Empirical
 from mfgen.problem.constraint import Prescribed
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 _BLOCKS = 24
 _LEAST = 8  # particles of a block
@@ -110,7 +110,7 @@ def _part(
         target = _restricted(game.terminal.target, number, count)
         game = eqx.tree_at(lambda game: game.terminal.target, game, target)
     path = lambda t: _restricted(density(t), number, count)
-    return Solution(game, solution.value, path, solution.result)
+    return Solution(game, solution.model, path, solution.result)
 
 
 def _restricted(law: AbstractDensity, number: int, count: int) -> AbstractDensity:
