@@ -76,6 +76,7 @@ from mfgen.problem.game import MFG
 _CHUNK = 256
 
 
+@runtime_checkable
 class Steers(Protocol):
     """What plays a control v(t, x) in a game, by its value function U if it has one."""
 

@@ -15,6 +15,7 @@ in time, and the bias of order 1/n of costs that are not linear in the populatio
 Reference: A. B. Owen, "Monte Carlo theory, methods and examples" (2013), chapter 2, on batches.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -93,7 +94,8 @@ def of_blocks(
     count = min(_BLOCKS, size // _LEAST)
     if count < 2:
         return np.full((2, len(figures(solution))), np.nan)
-    rows = [figures(_part(solution, density, number, count)) for number in range(count)]
+    known = functools.cache(density)  # all blocks are asked for at the same times
+    rows = [figures(_part(solution, known, number, count)) for number in range(count)]
     return np.array(rows, np.float64)
 
 

@@ -194,9 +194,10 @@ def _figures(
     solution: Solution, times: int, best: AbstractPotential | None, potential: bool
 ) -> _Figures:
     primal = action.cost(solution, times=times).total if potential else np.nan
-    found = (action.frozen_cost(solution, times=times), *[np.nan] * 3, 0.0)
     if isinstance(solution.model, AbstractPotential):
         found = action.frozen(solution, times=times)
+    else:
+        found = (action.frozen_cost(solution, times=times), *[np.nan] * 3, 0.0)
     start = 0.0 if best is None else _mean_start(action.path("certify", solution)(0.0), best)
     return _Figures(*map(float, (primal, *found, start)))
 

@@ -60,18 +60,7 @@ class ParticlePath(eqx.Module):
     def at(self, t: Time) -> Batch:
         """The particles at a time."""
         known = in_time("Solution.density", t, 0.0, self.horizon)
-        t = jnp.asarray(t, self.points.dtype) * known
-        stages = len(self.times) - 1
-        k = jnp.searchsorted(self.times, jax.lax.stop_gradient(t), side="right") - 1
-        k = jnp.clip(k, 0, stages - 1)
-        u = (t - self.times[k]) / (self.times[k + 1] - self.times[k])
-        line = (1 - u) * self.points[k] + u * self.points[k + 1]
-        centre = jnp.mean(line, axis=0)
-        variance = jnp.mean(jnp.square(line - centre[None]), axis=0)
-        spread = variance > 0
-        left_out = self.noise[k] * u * (1 - u) / jnp.where(spread, variance, 1.0)
-        wider = jnp.sqrt(1 + jnp.where(spread, left_out, 0.0))
-        return centre[None] + wider[None] * (line - centre[None])
+        return _between(self, jnp.asarray(t, self.points.dtype) * known)
 
 
 class FlowPath(eqx.Module):
@@ -141,6 +130,22 @@ class FlowLaw(AbstractEvaluable):
 
         begin = x, jnp.zeros((), x.dtype)
         return RungeKutta4(self.steps)(slope, begin, self.time.astype(x.dtype)).value
+
+
+@eqx.filter_jit
+def _between(path: ParticlePath, t: Scalar) -> Batch:
+    """The particles at a time, on straight lines, widened by what these leave out."""
+    times, points = path.times, path.points
+    k = jnp.searchsorted(times, jax.lax.stop_gradient(t), side="right") - 1
+    k = jnp.clip(k, 0, len(times) - 2)
+    u = (t - times[k]) / (times[k + 1] - times[k])
+    line = (1 - u) * points[k] + u * points[k + 1]
+    centre = jnp.mean(line, axis=0)
+    variance = jnp.mean(jnp.square(line - centre[None]), axis=0)
+    spread = variance > 0
+    left_out = path.noise[k] * u * (1 - u) / jnp.where(spread, variance, 1.0)
+    wider = jnp.sqrt(1 + jnp.where(spread, left_out, 0.0))
+    return centre[None] + wider[None] * (line - centre[None])
 
 
 @eqx.filter_jit
