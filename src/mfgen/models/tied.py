@@ -11,6 +11,7 @@ is a straight line, and the integral is then in closed form.
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,7 +20,7 @@ from mfgen.math.autodiff import Jet
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
 
-_SMALL = 0.05  # r times a span below which its exponentials cancel
+_SMALL = 0.01  # r times a span below which its exponentials cancel
 
 
 class Tied(AbstractPotential):
@@ -49,11 +50,16 @@ class Tied(AbstractPotential):
     ):
         self.potential, self.discount = potential, discount
         self.times, self.residuals = times, residuals
-        levels = [-mismatch]
-        for k in range(len(times) - 1, 0, -1):
-            levels.append(_earlier(levels[-1], residuals[k - 1], residuals[k],
-                                   times[k] - times[k - 1], discount))  # fmt: skip
-        self.levels = jnp.stack(levels[::-1])
+        end = -jnp.asarray(mismatch, residuals.dtype)
+
+        def back(after: Scalar, row: tuple[Scalar, Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+            first, last, span = row
+            before = _earlier(after, first, last, span, discount)
+            return before, before
+
+        rows = residuals[:-1], residuals[1:], jnp.diff(times)
+        levels = jax.lax.scan(back, end, rows, reverse=True)[1]
+        self.levels = jnp.append(levels, end)
 
     def shift(self, t: Time) -> Scalar:
         """c(t)."""
@@ -91,7 +97,7 @@ def _earlier(after: Scalar, first: Scalar, last: Scalar, span: Scalar, discount:
     gone = -jnp.expm1(-z)
     safe = jnp.where(z < _SMALL, 1.0, z)
     # int_0^1 e^{-z u} (1, u) du
-    one = jnp.where(z < _SMALL, 1 - z / 2 + z**2 / 6 - z**3 / 24, gone / safe)
+    one = jnp.where(z < _SMALL, 1 - z / 2 + z**2 / 6 - z**3 / 24 + z**4 / 120, gone / safe)
     two = (gone / safe - (1 - gone)) / safe
-    two = jnp.where(z < _SMALL, 1 / 2 - z / 3 + z**2 / 8 - z**3 / 30, two)
+    two = jnp.where(z < _SMALL, 1 / 2 - z / 3 + z**2 / 8 - z**3 / 30 + z**4 / 144, two)
     return (1 - gone) * after - span * (one * first + two * (last - first))
