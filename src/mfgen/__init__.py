@@ -149,8 +149,9 @@ if _TYPE_CHECKING:
     from mfgen.models.estimate import kernel_estimate as kernel_estimate
     from mfgen.models.estimate import mixture_estimate as mixture_estimate
     from mfgen.models.proximal_kernel import proximal_kernel as proximal_kernel
+    from mfgen.simulate.solution import Solution as Solution
+    from mfgen.simulate.solution import solution as solution
     from mfgen.solvers.base import AbstractSolver as AbstractSolver
-    from mfgen.solvers.base import Solution as Solution
     from mfgen.solvers.base import solve as solve
     from mfgen.solvers.grid import Grid as Grid
     from mfgen.solvers.hopf_cole import HopfCole as HopfCole
@@ -220,7 +221,8 @@ _LATER = {
     "mfgen.metrics.importance": ("effective_sample_size", "log_normaliser", "log_weights"),
     "mfgen.models.estimate": ("kernel_estimate", "mixture_estimate"),
     "mfgen.models.proximal_kernel": ("proximal_kernel",),
-    "mfgen.solvers.base": ("AbstractSolver", "Solution", "solve"),
+    "mfgen.simulate.solution": ("Solution", "solution"),
+    "mfgen.solvers.base": ("AbstractSolver", "solve"),
     "mfgen.solvers.grid": ("Grid",),
     "mfgen.solvers.hopf_cole": ("HopfCole",),
     "mfgen.solvers.neural": ("Neural",),

@@ -92,12 +92,15 @@ def fokker_planck(game: MFG, u: Value, rho: Path, t: Time, x: State) -> Scalar:
     """
     _check_parts("fokker_planck", game, u)
     _check.a_function("fokker_planck", "rho", rho, "t that returns a density")
+    return continuity(game, lambda x: drift(game, t, x, jax.grad(u, argnums=1)(t, x)), rho, t, x)
+
+
+def continuity(
+    game: MFG, velocity: Callable[[State], State], rho: Path, t: Time, x: State
+) -> Scalar:
+    """The residual `fokker_planck` of particles with a given drift at time t."""
     log_density = _heat(game, lambda t, x: _evaluable(rho(t)).log_density(x), t, x, -1.0)
     slope = log_density.gradient
-
-    def velocity(x: State) -> State:
-        return drift(game, t, x, jax.grad(u, argnums=1)(t, x))
-
     residual = log_density.heat + jnp.vdot(velocity(x), slope) + divergence(velocity)(x)
     if game.dynamics.deterministic:
         return residual

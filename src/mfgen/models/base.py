@@ -46,6 +46,18 @@ class AbstractModel(eqx.Module):
         """The control that is played, the optimal one at the costate, shape `[control]`."""
         return optimal_control(game, t, x, self.costate(t, x))
 
+    def inside(self, x: State) -> State:
+        """Where a particle stands that has come to x: there, unless walls turned it back."""
+        return x
+
+    def valued(self) -> "AbstractPotential":
+        """The model as a value function U(t, x).
+
+        Raises:
+            TypeError: if it is a control or a costate alone.
+        """
+        raise TypeError(f"the model is a control, `{type(self).__name__}`, not a value")
+
 
 class AbstractPotential(AbstractModel):
     """A scalar model: the value function U(t, x) of a game."""
@@ -57,9 +69,8 @@ class AbstractPotential(AbstractModel):
     def costate(self, t: Time, x: State) -> Costate:
         return jax.grad(self, argnums=1)(t, x)
 
-    def inside(self, x: State) -> State:
-        """Where a particle stands that has come to x: there, unless walls turned it back."""
-        return x
+    def valued(self) -> "AbstractPotential":
+        return self
 
     def jet(self, t: Time, x: State, fixed: int = 0) -> Jet:
         """U, dt U, grad U and lap U; potentials that know a closed form override it.

@@ -17,8 +17,10 @@ from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.problem.labels import at_label
 from mfgen.simulate.sampler import sample
+from mfgen.simulate.solved import of_solutions
 
 
+@of_solutions
 def sample_given(
     game: MFG, model: AbstractModel, label: Given, n: int, *, key: Key, **options: Any
 ) -> Float[Array, "n dim"]:

@@ -41,6 +41,7 @@ from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, check
 from mfgen.simulate.ends import evaluable_reference
 from mfgen.simulate.flow import transport
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4, positive_count
+from mfgen.simulate.solved import of_solutions
 
 
 class LogDensity(NamedTuple):
@@ -136,6 +137,7 @@ _NAMED: dict[str, AbstractLikelihood] = {"flow": FlowLikelihood(), "one_shot": O
 Method = AbstractLikelihood | str
 
 
+@of_solutions
 def log_prob(
     game: MFG,
     model: AbstractModel,

@@ -38,8 +38,10 @@ from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.ends import reference
 from mfgen.simulate.flow import ProbabilityFlow
 from mfgen.simulate.integrator import positive_count
+from mfgen.simulate.solved import of_solutions
 
 
+@of_solutions
 def sample(
     game: MFG,
     model: AbstractModel,
