@@ -130,7 +130,7 @@ def test_what_cannot_be_is_refused(points):
         descend(SteinFlow(checkerboard()), points, steps=1, step=0.1, key=KEY)
     with pytest.raises(ValueError, match="`descend` got step"):
         descend(LangevinFlow(TARGET), points, steps=1, step=0.0, key=KEY)
-    with pytest.raises(FloatingPointError, match=r"`descend` got particles .* after 50 steps"):
+    with pytest.raises(FloatingPointError, match=r"`descend` got particles .* after 8 steps"):
         descend(LangevinFlow(TARGET), points, steps=50, step=1e4, key=KEY)
 
 

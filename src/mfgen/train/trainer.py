@@ -27,7 +27,7 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mfgen import _check
 from mfgen._types import Batch, Count, Key, Scalar
@@ -53,7 +53,7 @@ class Problem(eqx.Module):
 
     game: MFG | None = None
     data: Batch | None = None
-    held_out: Batch | None = None
+    held_out: Float[Array, "m dim"] | None = None
 
 
 class Measures(NamedTuple):
@@ -77,14 +77,17 @@ class AbstractTrainer(eqx.Module):
     To add one, give `init`, `step` and `solution`; the rest has defaults.
 
     Attributes:
-        owner: the public name that errors speak of.
         watched: names among the terms of a step that must be finite but are not recorded.
         measures_start: whether there is a record before the first step.
     """
 
-    owner: ClassVar[str] = "run"
     watched: ClassVar[tuple[str, ...]] = ()
     measures_start: ClassVar[bool] = False
+
+    @property
+    def owner(self) -> str:
+        """The public name that errors speak of."""
+        return "run"
 
     @abstractmethod
     def init(self, problem: Problem, *, key: Key) -> PyTree:
@@ -263,7 +266,7 @@ class _Loop(NamedTuple):
         return carry
 
     def _advanced(self, carry: Carry, count: int) -> tuple[Carry, Terms, Finite]:
-        return _advance(self.trainer, self.problem, carry, self.key, jnp.asarray(count))
+        return advance(self.trainer, self.problem, carry, self.key, jnp.asarray(count))
 
     def _record(self, carry: Carry, history: History, began: float) -> Carry:
         """Measures, and ends the steps since the last record with a new one."""
@@ -289,7 +292,7 @@ class _Loop(NamedTuple):
 
 
 @eqx.filter_jit
-def _advance(trainer: AbstractTrainer, problem: Problem, carry: Carry, key: Key, count: Array):
+def advance(trainer: AbstractTrainer, problem: Problem, carry: Carry, key: Key, count: Array):
     """Takes `count` steps, fewer if one is not finite; sums of terms and what was finite."""
     # Traced once, here: the loop must know the names of the terms before its first step.
     step = eqx.filter_closure_convert(
