@@ -86,7 +86,7 @@ def cosh_pairwise() -> mg.MFG:
 
 
 def flow_to_mixture() -> mg.MFG:
-    goal = mg.GaussianMixture(jnp.asarray([[-2.0, 0.0], [2.0, 0.0]]), 0.5, jnp.full(2, 0.5))
+    goal = mg.GaussianMixture(jnp.full(2, 0.5), jnp.asarray([[-2.0, 0.0], [2.0, 0.0]]), 0.5)
     start = points(mg.moons())
     return mg.MFG(mg.Integrator(), mg.Kinetic(), 30.0 * mg.KL(goal), initial=start, data_at="start")
 
@@ -148,13 +148,13 @@ def bridge_five() -> mg.MFG:
 
 def w1w2() -> mg.MFG:
     critic = mg.lipschitz_critic(2, key=KEY)
-    end = 20.0 * mg.Wasserstein1(points(mg.eight_gaussians()), critic)
+    end = 20.0 * mg.Wasserstein1(critic, points(mg.eight_gaussians()))
     return mg.MFG(mg.Integrator(), mg.Relativistic(6.0), end, initial=NORMAL)
 
 
 def alpha() -> mg.MFG:
     critic = mg.lipschitz_critic(2, key=KEY)
-    end = 20.0 * mg.LipschitzDivergence(points(mg.eight_gaussians()), critic, mg.Alpha(2.0))
+    end = 20.0 * mg.LipschitzDivergence(critic, points(mg.eight_gaussians()), mg.Alpha(2.0))
     return mg.MFG(mg.Integrator(), mg.Kinetic(), end, initial=NORMAL)
 
 

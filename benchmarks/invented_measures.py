@@ -65,13 +65,11 @@ def against_grid(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     grid = mg.solve(game, mg.Grid(((-4.0, 4.0),) * dim, points=200 if dim == 1 else 64))
     x = solution.trajectories(game.initial.sample(500, key=key), key=key)
     rows = range(0, len(x.times) - 1, max(1, len(x.times) // 8))
-    found, best = [], []
-    for row in rows:
-        t = x.times[row]
-        found.append(jax.vmap(lambda x: solution.control(t, x))(x.points[row]))
-        best.append(jax.vmap(lambda x: grid.control(t, x))(x.points[row]))
-    apart, size = jnp.stack(found) - jnp.stack(best), jnp.stack(best)
-    return {"control off the grid's": float(jnp.sqrt(jnp.mean(apart**2) / jnp.mean(size**2)))}
+    controls = lambda of: [jax.vmap(of.control, (None, 0))(x.times[k], x.points[k]) for k in rows]
+    found, best = jnp.stack(controls(solution)), jnp.stack(controls(grid))
+    return {
+        "control off the grid's": float(jnp.sqrt(jnp.mean((found - best) ** 2) / jnp.mean(best**2)))
+    }
 
 
 def exploitability(solution: mg.Solution, key: jax.Array) -> dict[str, float]:

@@ -149,6 +149,9 @@ if _TYPE_CHECKING:
     from mfgen.models.estimate import kernel_estimate as kernel_estimate
     from mfgen.models.estimate import mixture_estimate as mixture_estimate
     from mfgen.models.proximal_kernel import proximal_kernel as proximal_kernel
+    from mfgen.planning.planner import Plan as Plan
+    from mfgen.planning.planner import plan as plan
+    from mfgen.planning.training import train as train
     from mfgen.simulate.solution import Solution as Solution
     from mfgen.simulate.solution import solution as solution
     from mfgen.solvers.base import AbstractSolver as AbstractSolver
@@ -222,6 +225,8 @@ _LATER = {
     "mfgen.models.estimate": ("kernel_estimate", "mixture_estimate"),
     "mfgen.models.proximal_kernel": ("proximal_kernel",),
     "mfgen.simulate.solution": ("Solution", "solution"),
+    "mfgen.planning.planner": ("Plan", "plan"),
+    "mfgen.planning.training": ("train",),
     "mfgen.solvers.base": ("AbstractSolver", "solve"),
     "mfgen.solvers.grid": ("Grid",),
     "mfgen.solvers.hopf_cole": ("HopfCole",),

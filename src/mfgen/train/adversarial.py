@@ -141,9 +141,7 @@ def _ascend(
     batch_size: int | None,
 ) -> CriticFit:
     moving, fixed = eqx.partition(dual.critic, eqx.is_inexact_array)
-    with_critic = lambda moving: eqx.tree_at(
-        lambda d: d.critic, dual, eqx.combine(moving, fixed)
-    )
+    with_critic = lambda moving: eqx.tree_at(lambda d: d.critic, dual, eqx.combine(moving, fixed))
 
     def step(carry, key: Key):
         moving, state = carry

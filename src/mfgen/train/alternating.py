@@ -84,7 +84,9 @@ def adversarial_optimiser(
     learning_rate: Scalar | float, steps: Scalar | float
 ) -> optax.GradientTransformation:
     """Adam with little momentum, as critics that move want it, and a cosine decay to zero."""
-    schedule = lambda done: learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(done / steps, 1)))
+    schedule = lambda done: (
+        learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(done / steps, 1)))
+    )
     return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule, b1=0.5, b2=0.9))
 
 

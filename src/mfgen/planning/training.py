@@ -1,16 +1,14 @@
 """The training of a declared game, by the first way that fits it, up to its solution.
 
-    declare -> plan -> train -> one Solution -> sample, log_prob, certify, compare
+declare -> plan -> train -> one Solution -> sample, log_prob, certify, compare
 """
-
-from collections.abc import Mapping, Sequence
 
 import jax
 
 from mfgen import _check
 from mfgen._types import Count, Given, Key
 from mfgen.models.base import AbstractModel
-from mfgen.plan.planning import plan
+from mfgen.planning.planner import plan
 from mfgen.problem.game import MFG
 from mfgen.simulate.solution import solution, trained
 from mfgen.train.history import Callback

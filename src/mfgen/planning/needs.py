@@ -1,4 +1,4 @@
-"""What ways of training need of a game: each need a line of code, and a sentence where it is lacked.
+"""What ways of training need of a game: a line of code each, and a sentence where it is lacked.
 
 A way of training is right for the games in which its loss has the game's optimum as its minimiser.
 Which parts of a game that takes is known from the formulas (`mfgen.train.payment`, by which sums of

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.invented import ROWS
 
 import mfgen as mg
-from mfgen.plan.planning import Plan
+from mfgen.planning.planner import Plan
 
 KEY = jax.random.key(0)
 POINTS = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)

@@ -1,6 +1,6 @@
 """The plan of a game: every way of training, the first that fits, and what the others lack.
 
-A way fits a game if it has all that the way needs (`mfgen.plan.needs`), and if its losses are the
+A way fits a game if it has all that the way needs (`mfgen.planning.needs`), and if its losses are the
 game's own: nothing left out, paid twice or contradicted (`mfgen.train.coverage`). Nothing is
 trained for it.
 """
@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from mfgen import _check
-from mfgen._types import Batch, Given, Key
+from mfgen._types import Batch, Given
 from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
-from mfgen.plan.ways import WAYS, Way
+from mfgen.planning.ways import WAYS, Way
 from mfgen.problem.game import MFG
 from mfgen.train.payment import name_of
 from mfgen.train.trainer import Problem

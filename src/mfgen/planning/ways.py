@@ -18,8 +18,8 @@ from mfgen.models.base import AbstractModel
 from mfgen.models.control import control_field
 from mfgen.models.potential import ot_flow_potential
 from mfgen.models.score import score_potential
-from mfgen.plan import needs
-from mfgen.plan.needs import Need
+from mfgen.planning import needs
+from mfgen.planning.needs import Need
 from mfgen.problem.game import MFG
 from mfgen.train.alternating import Alternating, Ascent
 from mfgen.train.augmented import Augmented
@@ -79,9 +79,7 @@ class Way(NamedTuple):
         """
         chosen = self.model(game, key) if model is None else model
         rate = self.rate if learning_rate is None else learning_rate
-        descent = Gradient(
-            chosen, self.objective(game), learning_rate=rate, batch_size=batch_size
-        )
+        descent = Gradient(chosen, self.objective(game), learning_rate=rate, batch_size=batch_size)
         return self.around(descent)
 
 
