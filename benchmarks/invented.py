@@ -86,7 +86,9 @@ def cosh_pairwise() -> mg.MFG:
 
 
 def flow_to_mixture() -> mg.MFG:
-    goal = mg.GaussianMixture(jnp.full(2, 0.5), jnp.asarray([[-2.0, 0.0], [2.0, 0.0]]), 0.5)
+    goal = mg.GaussianMixture(
+        jnp.full(2, 0.5), jnp.asarray([[-2.0, 0.0], [2.0, 0.0]]), jnp.full(2, 0.5)
+    )
     start = points(mg.moons())
     return mg.MFG(mg.Integrator(), mg.Kinetic(), 30.0 * mg.KL(goal), initial=start, data_at="start")
 

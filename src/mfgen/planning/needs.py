@@ -8,10 +8,9 @@ losses are compared with a game); the needs here are those that tell one way fro
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax.numpy as jnp
-
 from mfgen._types import Batch
 from mfgen.derive.score_based import is_score_based
+from mfgen.problem.functional import needs_log_density
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import duals
 from mfgen.train.flow import PathLikelihood, ReverseKL
@@ -44,6 +43,12 @@ def _end(game: MFG) -> str:
 def _solved_by_value(game: MFG, data: Batch | None) -> bool:
     assert game.initial is not None
     return kinetic_weight(game, game.initial.dim) != 0
+
+
+def _asks_density(game: MFG, data: Batch | None) -> bool:
+    assert game.initial is not None
+    costs = (game.interaction, game.terminal)
+    return any(needs_log_density(cost, game.initial.dim) for cost in costs)
 
 
 SAMPLES = Need(
@@ -106,11 +111,11 @@ DISCOUNTED = Need(
     lambda game, data: game.discount * game.dynamics.horizon > 1,
     lambda game: "no discount that hides the end from the start",
 )
+DENSITY = Need(
+    _asks_density,
+    lambda game: "no cost that asks for log rho, which samples will do for",
+)
 HAMILTONIAN = Need(
     _solved_by_value,
     lambda game: f"the Lagrangian `{name_of(game.lagrangian)}` has no Hamiltonian",
-)
-ISOTROPIC = Need(
-    lambda game, data: jnp.ndim(game.dynamics.gain(jnp.zeros(()))) == 0,
-    lambda game: "controls do not move all coordinates alike",
 )

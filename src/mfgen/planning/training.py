@@ -82,5 +82,6 @@ def train(
         checkpoints=checkpoints,
         resume=resume,
     )
-    said = trained(f"`{type(found.solution).__name__}` by {chosen.name}", found.history.steps)
+    last = found.history.records[-1]
+    said = trained(f"`{type(found.solution).__name__}` by {chosen.name}", last.step, last.loss)
     return found._replace(solution=solution(game, found.solution, key=end_key, result=said))

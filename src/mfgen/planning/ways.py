@@ -187,7 +187,7 @@ WAYS = (
         "own cost, smoothed",
         "The game's whole cost along its own paths, log rho by a kernel estimate of the batch.",
         f"{_PATHS}; the kernel adds a bias of the square of its width",
-        (needs.INITIAL, needs.COST, needs.NO_CRITIC),
+        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.DENSITY),
         lambda game: GameCost(density="kernel"),
         _flow_model,
         5e-3,
