@@ -86,6 +86,8 @@ from mfgen.problem.fdivergence import AlphaDivergence as AlphaDivergence
 from mfgen.problem.fdivergence import ChiSquared as ChiSquared
 from mfgen.problem.fdivergence import FDivergence as FDivergence
 from mfgen.problem.fdivergence import ForwardKL as ForwardKL
+from mfgen.problem.forward import Diffusion as Diffusion
+from mfgen.problem.forward import LinearNoising as LinearNoising
 from mfgen.problem.functional import KL as KL
 from mfgen.problem.functional import AbstractFunctional as AbstractFunctional
 from mfgen.problem.functional import CrossEntropy as CrossEntropy
@@ -116,6 +118,7 @@ from mfgen.problem.noising import VP as VP
 from mfgen.problem.noising import AbstractNoising as AbstractNoising
 from mfgen.problem.noising import SubVP as SubVP
 from mfgen.problem.noising import TimeReversal as TimeReversal
+from mfgen.problem.schedule import Noising as Noising
 from mfgen.problem.transport import SinkhornDivergence as SinkhornDivergence
 from mfgen.problem.transport import Wasserstein2 as Wasserstein2
 from mfgen.simulate.base import Unfinished as Unfinished
