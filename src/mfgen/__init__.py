@@ -61,6 +61,7 @@ from mfgen.models.control import ControlField as ControlField
 from mfgen.models.control import control_field as control_field
 from mfgen.models.critic import LipschitzCritic as LipschitzCritic
 from mfgen.models.critic import lipschitz_critic as lipschitz_critic
+from mfgen.models.guided import Guided as Guided
 from mfgen.models.kernel import KernelPotential as KernelPotential
 from mfgen.models.kernel import kernel_potential as kernel_potential
 from mfgen.models.potential import OTFlowPotential as OTFlowPotential
@@ -108,6 +109,7 @@ from mfgen.problem.kernel_energy import MMD as MMD
 from mfgen.problem.kernel_energy import PorousMedium as PorousMedium
 from mfgen.problem.labels import OfPoints as OfPoints
 from mfgen.problem.labels import WithLabels as WithLabels
+from mfgen.problem.labels import with_labels as with_labels
 from mfgen.problem.lagrangian import AbstractLagrangian as AbstractLagrangian
 from mfgen.problem.lipschitz import LipschitzDivergence as LipschitzDivergence
 from mfgen.problem.lipschitz import Wasserstein1 as Wasserstein1
@@ -204,6 +206,7 @@ if _TYPE_CHECKING:
     from mfgen.train.penalty import Squared as Squared
     from mfgen.train.physics import HJB as HJB
     from mfgen.train.physics import ScoreHJB as ScoreHJB
+    from mfgen.train.simulated import SimulatedScoreMatching as SimulatedScoreMatching
     from mfgen.train.state import CheckpointError as CheckpointError
     from mfgen.train.state import Checkpoints as Checkpoints
     from mfgen.train.weighting import Flat as Flat
@@ -266,6 +269,7 @@ _LATER = {
     "mfgen.train.payment": ("Pays",),
     "mfgen.train.penalty": ("Absolute", "Huber", "Squared"),
     "mfgen.train.physics": ("HJB", "ScoreHJB"),
+    "mfgen.train.simulated": ("SimulatedScoreMatching",),
     "mfgen.train.state": ("CheckpointError", "Checkpoints"),
     "mfgen.train.weighting": ("Flat", "RatioPower"),
     "mfgen.zoo.gradient_flow": ("gradient_flow_game",),

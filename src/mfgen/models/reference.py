@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from mfgen._types import Scalar, State, Time
 from mfgen.models.base import AbstractNormalised
-from mfgen.models.precondition import Precondition
+from mfgen.models.precondition import AbstractScaling
 
 
 class AbstractReference(eqx.Module):
@@ -28,17 +28,17 @@ class AbstractReference(eqx.Module):
 
     @abstractmethod
     def score(self, s: Time, y: State) -> State:
-        """Its gradient in y, shape `[dim]`."""
+        """Its gradient along the point, shape `[dim]`."""
 
 
 class Moments(AbstractReference):
     """The Gaussian N(signal m, signal^2 c^2 + noise^2) of the preconditioning."""
 
-    precondition: Precondition
+    precondition: AbstractScaling
 
     def log_density(self, s: Time, y: State) -> Scalar:
         z = self.precondition.point(s, y)
-        return -0.5 * jnp.sum(jnp.square(z)) - y.size * (
+        return -0.5 * jnp.sum(jnp.square(z)) - z.size * (
             jnp.log(self.precondition.width(s)) + 0.5 * jnp.log(2 * jnp.pi)
         )
 
@@ -50,18 +50,22 @@ class Fixed(AbstractReference):
     """The density exp(-U) of a potential, with its parameters as they are.
 
     Arguments:
-        potential: a density at every time, see `kernel_potential`, `mixture_estimate`.
+        potential: a density of the points at every time, see `kernel_potential`,
+            `mixture_estimate`.
         horizon: of the noising; game time is horizon - s.
+        labels: coordinates of a label beside the point.
     """
 
     potential: AbstractNormalised
     horizon: float = eqx.field(static=True)
+    labels: int = eqx.field(static=True, default=0)
 
     def log_density(self, s: Time, y: State) -> Scalar:
-        return -_untrained(self.potential)(self.horizon - s, y)
+        return -_untrained(self.potential)(self.horizon - s, y[: y.size - self.labels])
 
     def score(self, s: Time, y: State) -> State:
-        return -_untrained(self.potential).costate(self.horizon - s, y)
+        point = y[: y.size - self.labels]
+        return -_untrained(self.potential).costate(self.horizon - s, point)
 
 
 def _untrained(potential: AbstractNormalised) -> AbstractNormalised:

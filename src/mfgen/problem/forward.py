@@ -49,8 +49,14 @@ class AbstractDiffusion(AbstractForward):
     """A forward process whose clock is the noise that was added.
 
     To add one, give `free`, `diffusion`, `moved`, `closed`, `whitened`, and the fields `horizon`
-    and `start`, of which `first_time` gives the latter.
+    and `first`, the time at which the game stops, which `first_time` gives.
     """
+
+    first: eqx.AbstractVar[float]
+
+    @property
+    def start(self) -> float:
+        return self.first
 
     def added(self, s: Time) -> Scalar:
         """n^2(s) = int_0^s tr(g g^T) / dim du."""
@@ -90,7 +96,7 @@ class LinearNoising(AbstractDiffusion):
     matrix: tuple = eqx.field(static=True)
     sigma: float | tuple = eqx.field(static=True)
     horizon: float = eqx.field(static=True)
-    start: float = eqx.field(static=True)
+    first: float = eqx.field(static=True)
 
     def __init__(
         self, matrix: Any, sigma: Any = 1.0, *, horizon: float = 1.0, smallest_noise: float = 0.03
@@ -118,7 +124,7 @@ class LinearNoising(AbstractDiffusion):
         self.matrix, self.sigma = plain(square), plain(noise)
         positive("LinearNoising", "horizon", horizon)
         self.horizon = float(horizon)
-        self.start = first_time(self, "LinearNoising", smallest_noise)
+        self.first = first_time(self, "LinearNoising", smallest_noise)
 
     @property
     def closed(self) -> bool:
@@ -175,7 +181,7 @@ class Diffusion(AbstractDiffusion):
     drift: Callable[[Time, State], State]
     spread: Callable[[Time], LinearMap]
     horizon: float = eqx.field(static=True)
-    start: float = eqx.field(static=True)
+    first: float = eqx.field(static=True)
     steps: int = eqx.field(static=True)
 
     def __init__(
@@ -194,7 +200,13 @@ class Diffusion(AbstractDiffusion):
         self.drift, self.horizon = drift, float(horizon)
         self.spread = sigma if callable(sigma) else Constant(plain(np.asarray(sigma)))
         self.steps = count("Diffusion", "steps", steps, least=2)
-        self.start = first_time(self, "Diffusion", smallest_noise)
+        shape = jax.eval_shape(lambda: jnp.asarray(self.spread(0.0))).shape
+        if shape and (len(shape) != 2 or shape[0] != shape[1]):
+            raise ValueError(
+                f"`Diffusion` got sigma of shape {list(shape)}, expected a number or a square "
+                "matrix: as many noises as coordinates."
+            )
+        self.first = first_time(self, "Diffusion", smallest_noise)
 
     @property
     def closed(self) -> bool:
@@ -249,7 +261,7 @@ def first_time(process: AbstractDiffusion, owner: str, smallest: float) -> float
     positive(owner, "smallest_noise", smallest)
 
     def found() -> tuple[float, float]:
-        added, (low, high) = jax.jit(process.added), (0.0, process.horizon)
+        added, (low, high) = jax.jit(lambda s: process.added(s)), (0.0, process.horizon)
         whole = float(added(high)) ** 0.5
         for _ in range(50):
             middle = 0.5 * (low + high)

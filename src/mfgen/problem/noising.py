@@ -214,6 +214,16 @@ class TimeReversal(AbstractDynamics):
         return jnp.asarray(self.noising.diffusion(self.noising_time(t)))
 
 
+def reversed_noising(dynamics: AbstractDynamics) -> AbstractNoising | None:
+    """The noising `signal y + noise eps` that dynamics run backwards, beside labels or without.
+
+    `None` for other dynamics, and for forward processes that are not of that form.
+    """
+    points = dynamics.of_points
+    noising = points.noising if isinstance(points, TimeReversal) else None
+    return noising if isinstance(noising, AbstractNoising) else None
+
+
 def _beta(noising: VP | SubVP, s: Time) -> Scalar:
     slope = (noising.beta_max - noising.beta_min) / noising.horizon
     return jnp.asarray(noising.beta_min + slope * s)
