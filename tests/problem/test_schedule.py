@@ -19,7 +19,10 @@ def derived(known):
 def cosine(**options):
     quarter = 0.5 * jnp.pi
     return mg.Noising(
-        lambda s: jnp.cos(quarter * s), lambda s: jnp.sin(quarter * s), largest_ratio=50.0, **options
+        lambda s: jnp.cos(quarter * s),
+        lambda s: jnp.sin(quarter * s),
+        largest_ratio=50.0,
+        **options,
     )
 
 
@@ -57,7 +60,9 @@ def test_a_schedule_by_log_snr_and_in_single_precision():
     root = lambda x: jnp.sqrt(jax.nn.sigmoid(x))
     noising = mg.Noising(lambda s: root(level(s)), lambda s: root(-level(s)), smallest_ratio=0.05)
     ratios = jnp.geomspace(0.051, 30.0, 7)
-    np.testing.assert_allclose(jax.vmap(noising.ratio)(jax.vmap(noising.time)(ratios)), ratios, 1e-4)
+    np.testing.assert_allclose(
+        jax.vmap(noising.ratio)(jax.vmap(noising.time)(ratios)), ratios, 1e-4
+    )
     game = mg.score_based(noising, mg.Gaussian(jnp.zeros(2), jnp.eye(2)))
     # Of variance one, and so is the Gaussian: the flow stands still.
     x = jnp.array([[0.3, -1.0]])

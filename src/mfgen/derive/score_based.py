@@ -111,9 +111,7 @@ def misfit(game: MFG, *, named: bool = False) -> str | None:
     """The part of the game that is not as in a score-based one, and why; `None` if all are."""
     dynamics = game.dynamics.of_points
     if not isinstance(dynamics, TimeReversal):
-        return (
-            f"dynamics `{_name(dynamics)}`, expected `TimeReversal` of a noising such as `VP()`"
-        )
+        return f"dynamics `{_name(dynamics)}`, expected `TimeReversal` of a noising such as `VP()`"
     if not reverses(dynamics, steered=True):
         return (
             f"dynamics `{_name(dynamics)}`, which are not dX = [-r X + g v] dt + g dW with "
@@ -135,9 +133,7 @@ def reverses(dynamics: AbstractDynamics, *, steered: bool = False) -> bool:
     points = dynamics.of_points
     if type(points) is TimeReversal:
         return True
-    return isinstance(points, TimeReversal) and _holds(
-        _reversal_gap, (points,), (points, steered)
-    )
+    return isinstance(points, TimeReversal) and _holds(_reversal_gap, (points,), (points, steered))
 
 
 def _reversal_gap(dynamics: TimeReversal, steered: bool) -> float:

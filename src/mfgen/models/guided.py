@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
+from jaxtyping import Array
 
 from mfgen import _check
 from mfgen._types import Control, Costate, State, Time
@@ -50,6 +50,6 @@ class Guided(AbstractModel):
     def control(self, game: MFG, t: Time, x: State) -> Control:
         return self._mixed(lambda x: self.model.control(game, t, x), x)
 
-    def _mixed(self, function: Callable[[State], State], x: State) -> State:
+    def _mixed(self, function: Callable[[State], Array], x: State) -> Array:
         unlabelled = x.at[x.size - self.labels :].set(0.0)
         return (1 + self.weight) * function(x) - self.weight * function(unlabelled)

@@ -67,7 +67,7 @@ class AbstractScaling(eqx.Module):
     def amplitude(self, s: Time) -> Scalar:
         """A, the scale of the correction to the Gaussian log-density."""
 
-    def point(self, s: Time, y: State) -> State:
+    def point(self, s: Time, y: State) -> Array:
         """z, the noised point shifted and scaled to unit variance, shape `[dim]`."""
         y = entry.point("Precondition", y, len(self.mean) + self.labels)
         return (y[: len(self.mean)] - self.centre(s).astype(y.dtype)) / self.width(s)
@@ -209,7 +209,9 @@ def _path_scaling(game: MFG, process: AbstractForward) -> PathScaling:
     level = np.asarray(2 * shares - 1)
     centres = np.polyfit(level, np.asarray(means), _DEGREE)
     logarithms = np.polyfit(level, np.asarray(widths), _DEGREE)
-    return PathScaling(process, tuple(map(tuple, centres.tolist())), tuple(logarithms), labels)
+    return PathScaling(
+        process, tuple(map(tuple, centres.tolist())), tuple(logarithms.tolist()), labels
+    )
 
 
 def moved(process: AbstractForward, s: Time, points: Batch, *, key: Key) -> Batch:

@@ -13,6 +13,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from mfgen._types import Scalar, State, Time
 from mfgen.models.base import AbstractNormalised
@@ -27,7 +28,7 @@ class AbstractReference(eqx.Module):
         """The logarithm of the reference at time s."""
 
     @abstractmethod
-    def score(self, s: Time, y: State) -> State:
+    def score(self, s: Time, y: State) -> Array:
         """Its gradient along the point, shape `[dim]`."""
 
 
@@ -42,7 +43,7 @@ class Moments(AbstractReference):
             jnp.log(self.precondition.width(s)) + 0.5 * jnp.log(2 * jnp.pi)
         )
 
-    def score(self, s: Time, y: State) -> State:
+    def score(self, s: Time, y: State) -> Array:
         return -self.precondition.point(s, y) / self.precondition.width(s)
 
 
@@ -63,7 +64,7 @@ class Fixed(AbstractReference):
     def log_density(self, s: Time, y: State) -> Scalar:
         return -_untrained(self.potential)(self.horizon - s, y[: y.size - self.labels])
 
-    def score(self, s: Time, y: State) -> State:
+    def score(self, s: Time, y: State) -> Array:
         point = y[: y.size - self.labels]
         return -_untrained(self.potential).costate(self.horizon - s, point)
 

@@ -20,6 +20,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.models.base import AbstractNormalised, AbstractPotential, AbstractVectorField
@@ -66,7 +67,7 @@ class ScoreField(AbstractVectorField):
     trunk: Callable
     reference: AbstractReference
 
-    def score(self, s: Time, y: State) -> State:
+    def score(self, s: Time, y: State) -> Array:
         """The model's grad log eta(s, y) along the point, shape `[dim]`."""
         scaling = self.precondition
         correction = self.trunk(scaling.inputs(s, y), scaling.level(s))
@@ -125,9 +126,7 @@ def _trunk(
     return eqx.tree_at(lambda t: t.layers[-1], trunk, silent)
 
 
-def _reference(
-    scaling: AbstractScaling, potential: AbstractNormalised | None
-) -> AbstractReference:
+def _reference(scaling: AbstractScaling, potential: AbstractNormalised | None) -> AbstractReference:
     if potential is None:
         return Moments(scaling)
     return Fixed(potential.untrained(), scaling.noising.horizon, scaling.labels)

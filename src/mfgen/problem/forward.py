@@ -62,8 +62,10 @@ class AbstractDiffusion(AbstractForward):
         """n^2(s) = int_0^s tr(g g^T) / dim du."""
         places, weights = jnp.asarray(0.5 * (_NODES[0] + 1)), jnp.asarray(0.5 * _NODES[1])
         s = jnp.asarray(s, float)
-        return s * weights.astype(s.dtype) @ jax.vmap(lambda u: mean_square(self.diffusion(s * u)))(
-            places.astype(s.dtype)
+        return (
+            s
+            * weights.astype(s.dtype)
+            @ jax.vmap(lambda u: mean_square(self.diffusion(s * u)))(places.astype(s.dtype))
         )
 
     def noise(self, s: Time) -> Scalar:
@@ -141,9 +143,11 @@ class LinearNoising(AbstractDiffusion):
 
     def kernel(self, s: Time) -> tuple[Float[Array, "dim dim"], Float[Array, "dim dim"]]:
         """e^{sA}, and R with R R^T the covariance of Y_s given Y_0, lower triangular."""
-        values, vectors, inverse, spread = map(jnp.asarray, _eigen(self.matrix, self.sigma))
         s = jnp.asarray(s, float)
-        power = jnp.real((vectors * jnp.exp(values * s)) @ inverse)
+        kind = jnp.result_type(complex)
+        parts = (jnp.asarray(part, kind) for part in _eigen(self.matrix, self.sigma))
+        values, vectors, inverse, spread = parts
+        power = jnp.real((vectors * jnp.exp(values * s)[None]) @ inverse)
         # Where two rates cancel the covariance grows like s.
         rates = values[:, None] + jnp.conj(values)[None, :]
         still = jnp.abs(rates) < 1e-9

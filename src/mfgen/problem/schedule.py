@@ -152,7 +152,9 @@ def _check_functions(
     falls = np.diff(ratio) < -1e-12
     if falls.any():
         at = int(np.argmax(falls))
-        square = alpha[at] ** 2 * (ratio[at + 1] ** 2 - ratio[at] ** 2) / (times[at + 1] - times[at])
+        square = (
+            alpha[at] ** 2 * (ratio[at + 1] ** 2 - ratio[at] ** 2) / (times[at + 1] - times[at])
+        )
         raise ValueError(
             f"{name} a noise ratio noise / signal that decreases at s = {times[at]:.4g}, where the "
             f"squared diffusion (noise^2)' - 2 rate noise^2 is {square:.4g} < 0, expected it to "

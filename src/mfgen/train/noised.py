@@ -174,6 +174,6 @@ def process_of(game: MFG, owner: str) -> AbstractForward:
     return dynamics.noising
 
 
-def moving(game: MFG, of: Costate) -> Costate:
+def moving(game: MFG, of: Costate) -> Array:
     """The components of a costate along the point, without those along its label, `[dim]`."""
     return of[: of.size - game.dynamics.fixed]

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from mfgen import _check
-from mfgen._types import Batch
+from mfgen._types import Batch, Scalar, State, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, AbstractNoisable
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
@@ -110,8 +110,11 @@ def _end(noising: AbstractForward, points: AbstractDensity) -> AbstractEvaluable
     """The law of the noised points at the noisy end, or an estimate of it."""
     if isinstance(noising, AbstractNoising):
         return reference(noising, points)
+    last = jnp.asarray(noising.horizon)
+    if noising.closed:
+        return _gaussian_end(noising, last, points)
     keys = jax.random.split(jax.random.key(0), 2)
-    ends = moved(noising, jnp.asarray(noising.horizon), points.sample(_PATHS, key=keys[0]), key=keys[1])
+    ends = moved(noising, last, points.sample(_PATHS, key=keys[0]), key=keys[1])
     if not bool(jnp.isfinite(ends).all()):
         raise ValueError(
             f"`score_based` got a `{type(noising).__name__}` whose simulated paths do not stay "
@@ -119,16 +122,24 @@ def _end(noising: AbstractForward, points: AbstractDensity) -> AbstractEvaluable
             "shorter horizon, or a drift that points inward."
         )
     mean, covariance = Empirical(ends).moments()
-    if noising.closed:
-        return Gaussian(mean, covariance)
     return _smoothed(ends, mean, jnp.sqrt(jnp.trace(covariance) / ends.shape[1]))
 
 
-def _smoothed(ends: Batch, mean, spread) -> AbstractEvaluable:
+def _gaussian_end(noising: AbstractForward, s: Time, points: AbstractDensity) -> Gaussian:
+    """The Gaussian of the moments of M x + R eps, by the derivatives of that map."""
+    mean, covariance = points.moments()
+    still = jnp.zeros_like(mean)
+    at = lambda x, eps: noising.moved(s, x, eps)
+    power, root = jax.jacfwd(at, argnums=(0, 1))(mean, still)
+    return Gaussian(at(mean, still), power @ covariance @ power.T + root @ root.T)
+
+
+def _smoothed(ends: Batch, mean: State, spread: Scalar) -> AbstractEvaluable:
     """A kernel estimate with the mean and the total variance of the points."""
     count, dim = ends.shape
     width = (4 / ((dim + 2) * count)) ** (1 / (dim + 4))
-    shrunk = mean + jnp.sqrt(1 - width**2) * (ends - mean)
+    centre = mean[None]
+    shrunk = centre + jnp.sqrt(1 - width**2) * (ends - centre)
     return Empirical(shrunk).noised(1.0, width * spread)
 
 
