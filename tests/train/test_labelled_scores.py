@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.train.tilted import is_flat, slopes
 
 import mfgen as mg
 from mfgen.derive.residual import hjb
@@ -15,7 +16,6 @@ from mfgen.models.score import score_field, score_potential
 from mfgen.simulate.langevin import Langevin
 from mfgen.simulate.sampler import denoised
 from mfgen.train.noised import noised
-from tests.train.tilted import is_flat, slopes
 
 KEY = jax.random.key(0)
 NOISING = mg.VP()
@@ -174,17 +174,17 @@ class TestGuidance:
             mg.log_prob(game, guided, self.law.rows[:2])
 
     def test_what_cannot_be_guided_is_refused(self, game):
-        with pytest.raises(ValueError, match="unlabelled=0.1"):
+        with pytest.raises(ValueError, match=r"unlabelled=0\.1"):
             mg.sample_given(game, EXACT, mg.one_hot(0, 2), 5, key=KEY, guidance=1.0)
         with pytest.raises(ValueError, match="stand for no label"):
             mg.LabelledPoints(jnp.ones((3, 1)), jnp.array([[0.0], [1.0], [2.0]]), unlabelled=0.1)
-        with pytest.raises(ValueError, match="unlabelled = 1.5"):
+        with pytest.raises(ValueError, match=r"unlabelled = 1\.5"):
             mg.LabelledPoints(jnp.ones((2, 1)), jnp.eye(2), unlabelled=1.5)
 
 
 @pytest.mark.slow
 def test_a_trained_model_draws_each_label_and_guides():
-    """Eight Gaussians, each a label: drawn within .01 of its own, ED; guided ones closer together."""
+    """Eight Gaussians, each a label: within .01 of its own, ED; guided ones closer together."""
     law = mg.eight_gaussians()
     points = law.sample(20_000, key=KEY)
     angle = jnp.round(jnp.arctan2(points[:, 1], points[:, 0]) / (jnp.pi / 4)).astype(int) % 8

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.train.tilted import is_flat, slopes
 
 import mfgen as mg
 from mfgen.derive.residual import hjb
@@ -15,7 +16,6 @@ from mfgen.models.precondition import moved
 from mfgen.models.score import score_field, score_potential
 from mfgen.problem.noising import log_ratio_speed
 from mfgen.simulate.frame import is_score_based
-from tests.train.tilted import is_flat, slopes
 
 KEY = jax.random.key(0)
 MATRIX = jnp.array([[-1.0, 2.0], [-1.5, -0.5]])

@@ -45,8 +45,9 @@ class LabelledPoints(AbstractDensity):
             them a model learns the law of all points, which guidance needs (`sample_given`).
 
     Raises:
-        ValueError: for a share outside [0, 1), or with it a label of zeros; for other shapes, numbers that are not finite, or a label coordinate that is
-            the same for all points, such as that of a class without any.
+        ValueError: for a share outside [0, 1), or with it a label of zeros; for other shapes,
+            numbers that are not finite, or a label coordinate that is the same for all points, such
+            as that of a class without any.
 
     Example:
 
@@ -78,7 +79,8 @@ class LabelledPoints(AbstractDensity):
         _check.a_number("LabelledPoints", "unlabelled", share, advice)
         if not 0 < share < 1:
             raise ValueError(
-                f"`LabelledPoints` got unlabelled = {share:g}, expected a share in [0, 1): {advice}."
+                f"`LabelledPoints` got unlabelled = {share:g}, expected a share in [0, 1): "
+                f"{advice}."
             )
         sizes = np.abs(np.asarray(self.labels)).max(axis=1)
         if sizes.min() <= 1e-3 * sizes.max():

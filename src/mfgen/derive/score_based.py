@@ -17,9 +17,10 @@ For a forward process dY = f ds + g dW with any drift it is the same with -f for
 
     H = f.p + |g^T p|^2 / 2 - div f.
 
-Labels beside the points take no part in it. A change in any of them changes the solution and leaves the types of the others as they are. The
-parts of the library are known; any other, subclasses among them, is compared with these formulas at
-points drawn once, in double precision on the host. What is being traced there cannot be looked at,
+Labels beside the points take no part in it. A change in any of them changes the solution and leaves
+the types of the others as they are. The parts of the library are known; any other, subclasses among
+them, is compared with these formulas at points drawn once, in double precision on the host. What is
+being traced there cannot be looked at,
 and passes: whoever traces it asks before (`check` of a sampler or a likelihood).
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2.

@@ -8,7 +8,7 @@ the difference of the two scores is grad log P(y | x), so that s_w is the score 
 
     rho(x) P(y | x)^(1 + w)        at each noise level by itself.
 
-These laws are not those of one process: the noised one at s is not what noise makes of the one at 0.
+These laws are not those of one process: that at s is not what noise makes of that at 0.
 Guided samples therefore follow no density of the game. They are more typical of their label and
 less varied than the law of x given y, the more so the larger w.
 

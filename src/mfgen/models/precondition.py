@@ -13,8 +13,9 @@ and a trained one has to produce numbers of order one:
     potential   log eta = log N(z; 0, I) - d log( signal sqrt(c^2 + kappa^2) ) + A(kappa) f(z, l)
                 A(kappa) = q(kappa / c) - q(kappa_max / c),   q(r) = (r^2 + .05^2)^(-1/2)
 
-Labels go into the network as they are. A vanishes at the noisy end: there the potential is the normalised reference, which fixes its
-additive function of time once the Hamilton-Jacobi-Bellman equation holds on the whole interval.
+Labels go into the network as they are. A vanishes at the noisy end: there the potential is the
+normalised reference, which fixes its additive function of time once the Hamilton-Jacobi-Bellman
+equation holds on the whole interval.
 
 Reference: T. Karras et al., "Elucidating the design space of diffusion-based generative models"
 (2022), arXiv 2206.00364, table 1 (input and output scaling).

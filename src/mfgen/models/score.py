@@ -6,9 +6,9 @@ In game time t = S - s, with eta(s, .) the noised data,
     ScoreField       p(t, x) = -F(s, x),     F a network for grad log eta(s, x)
 
 Beside a point its label may stand, of which the network is a function, and along which the score
-has no component. Both are preconditioned by the noise level (`mfgen.models.precondition`). The reference at the
-noisy end is wired into the potential; with a small Hamilton-Jacobi-Bellman residual Phi is then a
-normalised log-density at every time, read off in one evaluation.
+has no component. Both are preconditioned by the noise level (`mfgen.models.precondition`). The
+reference at the noisy end is wired into the potential; with a small Hamilton-Jacobi-Bellman
+residual Phi is then a normalised log-density at every time, read off in one evaluation.
 
 References: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2 (U = -log eta);
 T. Salimans, J. Ho, "Should EBMs model the energy or the score?" (2021) (potentials as scores).
@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from mfgen import _check
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.models.base import AbstractNormalised, AbstractPotential, AbstractVectorField
 from mfgen.models.mlp import MLP, InnerProduct
@@ -97,6 +98,7 @@ def score_potential(
             correction is zero to begin with. The Gaussian of the data's moments if absent.
         network: options of `MLP` (`width`, `depth`, `frequencies`, `scale`, `activation`).
     """
+    _check.options("score_potential", MLP, network)
     scaling = scaling_of(game)
     dim = len(scaling.mean) + scaling.labels
     trunk = _trunk(dim, dim + 1 if inner else 1, reference, key, network)
@@ -109,6 +111,7 @@ def score_field(
     game: MFG, *, key: Key, reference: AbstractNormalised | None = None, **network: Any
 ) -> ScoreField:
     """A `ScoreField` with a fully connected trunk; arguments as for `score_potential`."""
+    _check.options("score_field", MLP, network)
     scaling = scaling_of(game)
     dim = len(scaling.mean)
     trunk = _trunk(dim + scaling.labels, dim, reference, key, network)

@@ -209,8 +209,8 @@ class WithPotential(AbstractLagrangian):
 class ScoreLagrangian(AbstractLagrangian):
     """L = |v|^2 / 2 - div f, with f the free drift of a reversed noising process.
 
-    For a noising of rate r(s), f(t, x) = -r(s) x and -div f = r(s) dim. With it U = -log eta solves the HJB
-    equation exactly (Hopf-Cole).
+    For a noising of rate r(s), f(t, x) = -r(s) x and -div f = r(s) dim. With it U = -log eta solves
+    the HJB equation exactly (Hopf-Cole).
 
     Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2.
 

@@ -202,7 +202,8 @@ class Diffusion(AbstractDiffusion):
             check_constant("Diffusion", "sigma", plain(np.asarray(sigma)), "pass sigma > 0")
         positive("Diffusion", "horizon", horizon)
         self.drift, self.horizon = drift, float(horizon)
-        self.spread = sigma if callable(sigma) else Constant(plain(np.asarray(sigma)))
+        spread: Any = sigma if callable(sigma) else Constant(plain(np.asarray(sigma)))
+        self.spread = spread
         self.steps = count("Diffusion", "steps", steps, least=2)
         shape = jax.eval_shape(lambda: jnp.asarray(self.spread(0.0))).shape
         if shape and (len(shape) != 2 or shape[0] != shape[1]):

@@ -10,10 +10,10 @@ which is the forward path-KL measured per unit of log kappa, since g^2 ds = 2 si
     implicit    E sigma^2 ( |s_theta|^2 + 2 div s_theta )          = denoising - dim
     sliced      the same with div s_theta = E_v v.(grad s_theta) v (random probes)
 
-For a noising with a kernel N(M y_0, R R^T) the first is E | R^T s_theta(y) + eps |^2. The others ask
-for points of eta alone, so that they hold for any forward process, its points being simulated. Of
-a point with its label only the point is noised, and div is taken along it: then eta is the law of
-the point given the label.
+For a noising with a kernel N(M y_0, R R^T) the first is E | R^T s_theta(y) + eps |^2. The others
+ask for points of eta alone, so that they hold for any forward process, its points being simulated.
+Of a point with its label only the point is noised, and div is taken along it: then eta is the law
+of the point given the label.
 
 References: P. Vincent (2011), "A connection between score matching and denoising autoencoders";
 A. Hyvarinen (2005), "Estimation of non-normalized statistical models by score matching";

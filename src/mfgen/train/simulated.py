@@ -75,6 +75,6 @@ def _process(game: MFG) -> Diffusion:
     if isinstance(process, Diffusion):
         return process
     raise TypeError(
-        f"`SimulatedScoreMatching` got a game of `{type(process).__name__}`, whose kernel is known, "
-        "expected a `Diffusion(drift)`: train by `DenoisingScoreMatching()`."
+        f"`SimulatedScoreMatching` got a game of `{type(process).__name__}`, whose kernel is "
+        "known, expected a `Diffusion(drift)`: train by `DenoisingScoreMatching()`."
     )
