@@ -61,6 +61,7 @@ from mfgen.models.control import ControlField as ControlField
 from mfgen.models.control import control_field as control_field
 from mfgen.models.critic import LipschitzCritic as LipschitzCritic
 from mfgen.models.critic import lipschitz_critic as lipschitz_critic
+from mfgen.models.guided import Guided as Guided
 from mfgen.models.kernel import KernelPotential as KernelPotential
 from mfgen.models.kernel import kernel_potential as kernel_potential
 from mfgen.models.potential import OTFlowPotential as OTFlowPotential
@@ -86,6 +87,8 @@ from mfgen.problem.fdivergence import AlphaDivergence as AlphaDivergence
 from mfgen.problem.fdivergence import ChiSquared as ChiSquared
 from mfgen.problem.fdivergence import FDivergence as FDivergence
 from mfgen.problem.fdivergence import ForwardKL as ForwardKL
+from mfgen.problem.forward import Diffusion as Diffusion
+from mfgen.problem.forward import LinearNoising as LinearNoising
 from mfgen.problem.functional import KL as KL
 from mfgen.problem.functional import AbstractFunctional as AbstractFunctional
 from mfgen.problem.functional import CrossEntropy as CrossEntropy
@@ -106,6 +109,7 @@ from mfgen.problem.kernel_energy import MMD as MMD
 from mfgen.problem.kernel_energy import PorousMedium as PorousMedium
 from mfgen.problem.labels import OfPoints as OfPoints
 from mfgen.problem.labels import WithLabels as WithLabels
+from mfgen.problem.labels import with_labels as with_labels
 from mfgen.problem.lagrangian import AbstractLagrangian as AbstractLagrangian
 from mfgen.problem.lipschitz import LipschitzDivergence as LipschitzDivergence
 from mfgen.problem.lipschitz import Wasserstein1 as Wasserstein1
@@ -116,6 +120,7 @@ from mfgen.problem.noising import VP as VP
 from mfgen.problem.noising import AbstractNoising as AbstractNoising
 from mfgen.problem.noising import SubVP as SubVP
 from mfgen.problem.noising import TimeReversal as TimeReversal
+from mfgen.problem.schedule import Noising as Noising
 from mfgen.problem.transport import SinkhornDivergence as SinkhornDivergence
 from mfgen.problem.transport import Wasserstein2 as Wasserstein2
 from mfgen.simulate.base import Unfinished as Unfinished
@@ -205,6 +210,7 @@ if _TYPE_CHECKING:
     from mfgen.train.penalty import Squared as Squared
     from mfgen.train.physics import HJB as HJB
     from mfgen.train.physics import ScoreHJB as ScoreHJB
+    from mfgen.train.simulated import SimulatedScoreMatching as SimulatedScoreMatching
     from mfgen.train.state import CheckpointError as CheckpointError
     from mfgen.train.state import Checkpoints as Checkpoints
     from mfgen.train.trainer import AbstractTrainer as AbstractTrainer
@@ -274,6 +280,7 @@ _LATER = {
     "mfgen.train.payment": ("Pays",),
     "mfgen.train.penalty": ("Absolute", "Huber", "Squared"),
     "mfgen.train.physics": ("HJB", "ScoreHJB"),
+    "mfgen.train.simulated": ("SimulatedScoreMatching",),
     "mfgen.train.state": ("CheckpointError", "Checkpoints"),
     "mfgen.train.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
     "mfgen.train.weighting": ("Flat", "RatioPower"),

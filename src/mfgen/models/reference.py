@@ -13,10 +13,11 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from mfgen._types import Scalar, State, Time
 from mfgen.models.base import AbstractNormalised
-from mfgen.models.precondition import Precondition
+from mfgen.models.precondition import AbstractScaling
 
 
 class AbstractReference(eqx.Module):
@@ -27,22 +28,22 @@ class AbstractReference(eqx.Module):
         """The logarithm of the reference at time s."""
 
     @abstractmethod
-    def score(self, s: Time, y: State) -> State:
-        """Its gradient in y, shape `[dim]`."""
+    def score(self, s: Time, y: State) -> Array:
+        """Its gradient along the point, shape `[dim]`."""
 
 
 class Moments(AbstractReference):
     """The Gaussian N(signal m, signal^2 c^2 + noise^2) of the preconditioning."""
 
-    precondition: Precondition
+    precondition: AbstractScaling
 
     def log_density(self, s: Time, y: State) -> Scalar:
         z = self.precondition.point(s, y)
-        return -0.5 * jnp.sum(jnp.square(z)) - y.size * (
+        return -0.5 * jnp.sum(jnp.square(z)) - z.size * (
             jnp.log(self.precondition.width(s)) + 0.5 * jnp.log(2 * jnp.pi)
         )
 
-    def score(self, s: Time, y: State) -> State:
+    def score(self, s: Time, y: State) -> Array:
         return -self.precondition.point(s, y) / self.precondition.width(s)
 
 
@@ -50,18 +51,22 @@ class Fixed(AbstractReference):
     """The density exp(-U) of a potential, with its parameters as they are.
 
     Arguments:
-        potential: a density at every time, see `kernel_potential`, `mixture_estimate`.
+        potential: a density of the points at every time, see `kernel_potential`,
+            `mixture_estimate`.
         horizon: of the noising; game time is horizon - s.
+        labels: coordinates of a label beside the point.
     """
 
     potential: AbstractNormalised
     horizon: float = eqx.field(static=True)
+    labels: int = eqx.field(static=True, default=0)
 
     def log_density(self, s: Time, y: State) -> Scalar:
-        return -_untrained(self.potential)(self.horizon - s, y)
+        return -_untrained(self.potential)(self.horizon - s, y[: y.size - self.labels])
 
-    def score(self, s: Time, y: State) -> State:
-        return -_untrained(self.potential).costate(self.horizon - s, y)
+    def score(self, s: Time, y: State) -> Array:
+        point = y[: y.size - self.labels]
+        return -_untrained(self.potential).costate(self.horizon - s, point)
 
 
 def _untrained(potential: AbstractNormalised) -> AbstractNormalised:
