@@ -169,6 +169,9 @@ if _TYPE_CHECKING:
     from mfgen.train.adversarial import CriticFit as CriticFit
     from mfgen.train.adversarial import GradientPenalty as GradientPenalty
     from mfgen.train.adversarial import fit_critic as fit_critic
+    from mfgen.train.alternating import Alternating as Alternating
+    from mfgen.train.alternating import Ascent as Ascent
+    from mfgen.train.augmented import Augmented as Augmented
     from mfgen.train.collocation import NoisedData as NoisedData
     from mfgen.train.collocation import SpreadData as SpreadData
     from mfgen.train.collocation import UniformTime as UniformTime
@@ -176,8 +179,6 @@ if _TYPE_CHECKING:
     from mfgen.train.coupling import ExactTransport as ExactTransport
     from mfgen.train.coupling import Independent as Independent
     from mfgen.train.coupling import OptimalTransport as OptimalTransport
-    from mfgen.train.duel import Duel as Duel
-    from mfgen.train.duel import fit_duel as fit_duel
     from mfgen.train.ending import PathCost as PathCost
     from mfgen.train.ending import PathCostate as PathCostate
     from mfgen.train.failure import NonFiniteError as NonFiniteError
@@ -240,6 +241,8 @@ _LATER = {
     "mfgen.solvers.riccati": ("Riccati",),
     "mfgen.train.action": ("ActionMatching",),
     "mfgen.train.adversarial": ("CriticFit", "GradientPenalty", "fit_critic"),
+    "mfgen.train.alternating": ("Alternating", "Ascent"),
+    "mfgen.train.augmented": ("Augmented",),
     "mfgen.train.collocation": ("NoisedData", "SpreadData", "UniformTime"),
     "mfgen.train.coupling": (
         "EntropicTransport",
@@ -247,7 +250,6 @@ _LATER = {
         "Independent",
         "OptimalTransport",
     ),
-    "mfgen.train.duel": ("Duel", "fit_duel"),
     "mfgen.train.ending": ("PathCost", "PathCostate"),
     "mfgen.train.game_cost": ("GameCost",),
     "mfgen.train.martingale": ("Martingale",),

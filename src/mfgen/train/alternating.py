@@ -17,6 +17,7 @@ Wasserstein-2 proximals: robust manifold learning via well-posed generative flow
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -30,6 +31,7 @@ from mfgen import _check
 from mfgen._types import Key, Scalar, State
 from mfgen.density.empirical import Empirical
 from mfgen.math.count import count
+from mfgen.models.critic import LipschitzCritic
 from mfgen.problem.dynamics import positive
 from mfgen.problem.functional import Linear
 from mfgen.problem.game import MFG
@@ -75,18 +77,20 @@ class Ascent(eqx.Module):
     @property
     def method(self) -> optax.GradientTransformation:
         """The optimiser."""
-        if self.optimiser is not None:
-            return self.optimiser
-        return adversarial_optimiser(self.learning_rate, self.horizon)
+        return self.optimiser or _adam(self.learning_rate, self.horizon)
 
 
-def adversarial_optimiser(
-    learning_rate: Scalar | float, steps: Scalar | float
-) -> optax.GradientTransformation:
-    """Adam with little momentum, as critics that move want it, and a cosine decay to zero."""
-    schedule = lambda done: (
-        learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(done / steps, 1)))
-    )
+@functools.lru_cache(maxsize=64)
+def adversarial_optimiser(learning_rate: float, steps: int) -> optax.GradientTransformation:
+    """Adam with little momentum, for what moves while it is answered, and a decay to zero.
+
+    The same settings give the same object, by which compiled steps are known again.
+    """
+    return _adam(learning_rate, steps)
+
+
+def _adam(rate: Scalar | float, steps: Scalar | float) -> optax.GradientTransformation:
+    schedule = lambda done: 0.5 * rate * (1 + jnp.cos(jnp.pi * jnp.minimum(done / steps, 1)))
     return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule, b1=0.5, b2=0.9))
 
 
@@ -213,8 +217,11 @@ class Alternating(AbstractTrainer):
         for index, dual in enumerate(duals(game.terminal)):
             seen = _drawn(dual, self.critic.batch_size, jax.random.fold_in(key, index))
             points, weights = seen.target.particles()
-            level = seen.expected(jax.vmap(seen.critic)(points), weights)
-            still.append(Linear(Held(seen.critic, level)))
+            critic = seen.critic
+            if isinstance(critic, LipschitzCritic):  # its weights are divided once for all points
+                critic = critic.frozen()
+            level = seen.expected(jax.vmap(critic)(points), weights)
+            still.append(Linear(Held(critic, level)))
         game = eqx.tree_at(lambda game: duals(game.terminal), game, still)
         return dataclasses.replace(problem, game=game)
 

@@ -42,6 +42,7 @@ from mfgen.problem.kernel_energy import MMD
 from mfgen.problem.lipschitz import duals
 from mfgen.simulate.trajectory import Method, check_method, trajectories
 from mfgen.train import crowd
+from mfgen.train.failure import NonFiniteError
 from mfgen.train.game_cost import default_method
 from mfgen.train.payment import name_of
 from mfgen.train.trainer import AbstractTrainer, Measures, Problem, Terms
@@ -130,12 +131,12 @@ class Augmented(AbstractTrainer):
     """
 
     owner: ClassVar[str] = "Augmented"
-    watched: ClassVar[tuple[str, ...]] = ("gradient",)
+    watched: ClassVar[tuple[str, ...]] = ("gradient", "mean mismatch")
 
     flow: AbstractTrainer
     divergence: AbstractFunctional | None = None
-    tolerance: float | None = None
-    weight: float = 10.0
+    tolerance: Scalar | float | None = None
+    weight: Scalar | float = 10.0
     rise: float = 100.0
     particles: int = eqx.field(static=True, default=1024)
     method: Method | None = None
@@ -164,12 +165,16 @@ class Augmented(AbstractTrainer):
         _check_sampled(divergence, goal)
         check_method("Augmented", problem.game, self._method(problem.game), False)
         growth = 2 * _LOOK * jnp.log(jnp.asarray(float(self.rise))) / max(steps, 1)
-        own = dataclasses.replace(self, divergence=divergence, growth=growth)
-        priced = own._priced(problem, jnp.asarray(float(self.weight)), goal)
+        weight = jnp.asarray(float(self.weight))
+        tolerance = None if self.tolerance is None else jnp.asarray(float(self.tolerance))
+        own = dataclasses.replace(
+            self, divergence=divergence, tolerance=tolerance, weight=weight, rise=1.0, growth=growth
+        )
+        priced = own._priced(problem, weight, goal)
         return dataclasses.replace(own, flow=self.flow.prepared(priced, steps, key=key))
 
     def init(self, problem: Problem, *, key: Key) -> AugmentedState:
-        goal, weight = self._goal(problem), jnp.asarray(float(self.weight))
+        goal, weight = self._goal(problem), jnp.asarray(self.weight)
         tolerance = self.tolerance
         if tolerance is None:
             tolerance = _PART * self._by_chance(goal, key)
@@ -192,7 +197,8 @@ class Augmented(AbstractTrainer):
         flow, terms = self.flow.step(priced, state.flow, key=flow_key)
         state = dataclasses.replace(state, flow=flow, step=state.step + 1)
         look = lambda state: self._looked(problem, state, look_key)
-        return jax.lax.cond(state.step % _LOOK == 0, look, lambda state: state, state), terms
+        state = jax.lax.cond(state.step % _LOOK == 0, look, lambda state: state, state)
+        return state, terms | {"mean mismatch": state.mean}
 
     def solution(self, problem: Problem, state: AugmentedState) -> Any:
         return self.flow.solution(problem, state.flow)
@@ -200,6 +206,18 @@ class Augmented(AbstractTrainer):
     def settings(self) -> dict[str, Any]:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "flow"}
         return own | self.flow.settings()
+
+    def restarted(self, state: AugmentedState) -> AugmentedState:
+        anew = jnp.asarray(0, jnp.int32)
+        return dataclasses.replace(state, flow=self.flow.restarted(state.flow), looks=anew)
+
+    def not_finite(
+        self, problem: Problem, step: int, term: str, checkpoint: str | None
+    ) -> FloatingPointError:
+        if term not in ("mean mismatch", "weight"):
+            return self.flow.not_finite(problem, step, term, checkpoint)
+        advice = "paths leave the finite: follow them by more steps, `GameCost(method)`, `method`"
+        return NonFiniteError(step, term, checkpoint, advice=advice, owner=self.owner)
 
     def measured(self, problem: Problem, state: AugmentedState) -> tuple[AugmentedState, Measures]:
         flow, found = self.flow.measured(problem, state.flow)
@@ -277,6 +295,14 @@ class Augmented(AbstractTrainer):
                 f"{len(goals)} prescribed ends, expected one: declare `terminal=Prescribed(law)`, "
                 "or train a finite cost by `Gradient(model, GameCost())`."
             )
+        try:
+            jax.eval_shape(lambda: goals[0].sample(2, key=jax.random.key(0)))
+        except TypeError:
+            raise TypeError(
+                f"`Augmented` got the prescribed end `{type(goals[0]).__name__}`, which cannot be "
+                "sampled, expected samples or a law that can: pass `Prescribed(Empirical(points))`,"
+                " or declare `weight * KL(law)` and train by `GameCost()`."
+            ) from None
         return goals[0]
 
     def _divergence(self, goal: AbstractDensity) -> AbstractFunctional:
