@@ -1,7 +1,7 @@
 """The plan of a game: every way of training, the first that fits, and what the others lack.
 
-A way fits a game if it has all that the way needs (`mfgen.planning.needs`), and if its losses are the
-game's own: nothing left out, paid twice or contradicted (`mfgen.train.coverage`). Nothing is
+A way fits a game if it has all that the way needs (`mfgen.planning.needs`), and if its losses are
+the game's own: nothing left out, paid twice or contradicted (`mfgen.train.coverage`). Nothing is
 trained for it.
 """
 

@@ -4,9 +4,11 @@ declare -> plan -> train -> one Solution -> sample, log_prob, certify, compare
 """
 
 import jax
+import jax.numpy as jnp
 
 from mfgen import _check
 from mfgen._types import Count, Given, Key
+from mfgen.data.validate import check_samples
 from mfgen.models.base import AbstractModel
 from mfgen.planning.planner import plan
 from mfgen.problem.game import MFG
@@ -67,6 +69,9 @@ def train(
     """
     _check.a_key("train", key)
     planned = plan(game, data)
+    held_out = None
+    if validation is not None:
+        held_out = jnp.asarray(check_samples(validation, name="validation"))
     chosen = planned.way(way)
     model_key, run_key, end_key = jax.random.split(key, 3)
     trainer = chosen.trainer(
@@ -74,7 +79,7 @@ def train(
     )
     found = run(
         trainer,
-        Problem(game, planned.data, validation),
+        Problem(game, planned.data, held_out),
         steps=chosen.steps if steps is None else steps,
         key=run_key,
         every=every,

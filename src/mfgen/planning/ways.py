@@ -95,7 +95,9 @@ def _flow_model(game: MFG, key: Key) -> AbstractModel:
 
 def _with_costs(game: MFG, fitted: AbstractObjective, *costs: AbstractObjective):
     """The divergence at its weight in the game, the transport cost, and the HJB residual."""
-    weight = 1 / fitted.pays(game).terminal
+    paid = fitted.pays(game)
+    assert paid is not None
+    weight = 1 / paid.terminal
     transport, residual = costs
     objective = weight * fitted
     if needs.HAMILTONIAN.met(game, None):

@@ -40,6 +40,7 @@ from mfgen.math.heat import smooth, spread
 from mfgen.math.lattice import Interval, Lattice
 from mfgen.math.spline import spline
 from mfgen.problem.constraint import Prescribed
+from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
 from mfgen.solvers import bridge
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
