@@ -164,6 +164,8 @@ if _TYPE_CHECKING:
     from mfgen.solvers.grid import Grid as Grid
     from mfgen.solvers.hopf_cole import HopfCole as HopfCole
     from mfgen.solvers.neural import Neural as Neural
+    from mfgen.solvers.particle import AbstractParticleFlow as AbstractParticleFlow
+    from mfgen.solvers.particle import Particles as Particles
     from mfgen.solvers.riccati import Riccati as Riccati
     from mfgen.train.action import ActionMatching as ActionMatching
     from mfgen.train.adversarial import CriticFit as CriticFit
@@ -189,6 +191,7 @@ if _TYPE_CHECKING:
     from mfgen.train.flow import ReverseKL as ReverseKL
     from mfgen.train.flow import TransportCost as TransportCost
     from mfgen.train.game_cost import GameCost as GameCost
+    from mfgen.train.gradient import Gradient as Gradient
     from mfgen.train.interpolation import FlowMatching as FlowMatching
     from mfgen.train.interpolation import StochasticInterpolant as StochasticInterpolant
     from mfgen.train.interpolation import Straight as Straight
@@ -238,6 +241,7 @@ _LATER = {
     "mfgen.solvers.grid": ("Grid",),
     "mfgen.solvers.hopf_cole": ("HopfCole",),
     "mfgen.solvers.neural": ("Neural",),
+    "mfgen.solvers.particle": ("AbstractParticleFlow", "Particles"),
     "mfgen.solvers.riccati": ("Riccati",),
     "mfgen.train.action": ("ActionMatching",),
     "mfgen.train.adversarial": ("CriticFit", "GradientPenalty", "fit_critic"),
@@ -254,6 +258,7 @@ _LATER = {
     "mfgen.train.game_cost": ("GameCost",),
     "mfgen.train.martingale": ("Martingale",),
     "mfgen.train.failure": ("NonFiniteError",),
+    "mfgen.train.gradient": ("Gradient",),
     "mfgen.train.flow": (
         "JacobianPenalty",
         "PathHJB",

@@ -6,9 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mfgen.models.score import score_potential
+from mfgen.problem.noising import VP
 from mfgen.train.failure import NonFiniteError
+from mfgen.train.gradient import Gradient
+from mfgen.train.matching import DenoisingScoreMatching, SlicedScoreMatching
 from mfgen.train.state import CheckpointError, Checkpoints
 from mfgen.train.trainer import AbstractTrainer, Measures, Problem, run
+from mfgen.zoo.score import score_based
 
 KEY = jax.random.key(3)
 PROBLEM = Problem(data=jnp.ones((4, 2)))
@@ -125,3 +130,35 @@ def test_equal_shapes_are_one_program(caplog):
         assert "jit(advance)" not in caplog.text
         run(Walk(0.7), Problem(data=jnp.zeros((5, 2))), steps=1, key=KEY)
     assert "jit(advance)" in caplog.text
+
+
+def fitted(game, data, *, seed, objective=None, state=None, steps=4, **settings):
+    model = score_potential(game, width=8, depth=1, key=jax.random.key(seed))
+    loss = DenoisingScoreMatching() if objective is None else objective
+    trainer = Gradient(model, loss, batch_size=16, **settings)
+    return run(trainer, Problem(game, data), steps=steps, key=jax.random.key(seed), state=state)
+
+
+def test_a_second_training_of_equal_shapes_is_not_compiled_again(game, target, data, caplog):
+    fitted(game, data, seed=0)
+    with jax.log_compiles():
+        other = {"learning_rate": 0.1, "average": 0.5, "clip": 1.0, "steps": 7}
+        fitted(score_based(VP(), target), data + 1, seed=1, **other)
+    assert "jit(advance)" not in caplog.text
+
+
+def test_a_training_goes_on_with_another_loss(game, data):
+    """Parameters, average and moments go on, and the rate decays anew from its peak."""
+    first = fitted(game, data, seed=0, steps=6)
+    again = fitted(game, data, seed=0, steps=0, state=first.state)
+    same = eqx.tree_equal(again.solution, first.solution)
+    assert bool(same)
+    loss = SlicedScoreMatching()
+    more = fitted(game, data, seed=2, objective=loss, state=first.state, learning_rate=1e-3)
+    assert set(more.history.records[-1].terms) == {"SlicedScoreMatching"}
+    old, new = (jax.tree.leaves(part.parameters) for part in (first.state, more.state))
+    moved = max(float(jnp.max(jnp.abs(a - b))) for a, b in zip(old, new, strict=True))
+    # Adam's first steps are of about the rate; with a rate that had decayed there were none.
+    assert 5e-4 < moved < 5e-3
+    counts = [part.optimiser[1][0].count for part in (first.state, more.state)]
+    assert [int(count) for count in counts] == [6, 10]

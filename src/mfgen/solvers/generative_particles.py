@@ -24,7 +24,7 @@ import optax
 from jaxtyping import PyTree
 
 from mfgen._types import Batch, Given, Key
-from mfgen.data.validate import check_points, check_samples
+from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
 from mfgen.math.count import count
 from mfgen.models.critic import lipschitz_critic
@@ -96,30 +96,49 @@ def generative_particles(
         found = generative_particles(data, start, steps=300, step=0.1, key=key)
         found.points, found.rise
     """
-    data = jnp.asarray(check_samples(data, name="data"))
-    points = jnp.asarray(check_points(start, name="start"), data.dtype)
-    if points.shape[1] != data.shape[1]:
-        raise ValueError(
-            f"`generative_particles` got start of dimension {points.shape[1]} for data of "
-            f"dimension {data.shape[1]}, expected the same: start where the data live."
-        )
-    counts = {"steps": steps, "critic_steps": critic_steps, "every": every}
-    for name, number in counts.items():
-        count("generative_particles", name, number)
-    if batch_size is not None:
-        count("generative_particles", "batch_size", batch_size)
-    advice = "pass 0 for a critic that starts with the particles"
-    count("generative_particles", "first_steps", first_steps, least=0, advice=advice)
-    positive("generative_particles", "step", step)
-    positive("generative_particles", "learning_rate", learning_rate)
     critic_key, key = jax.random.split(key)
-    options = {"lipschitz": lipschitz, "around": Empirical(data)} | (critic or {})
-    made = lipschitz_critic(data.shape[1], key=critic_key, **options)
-    dual = LipschitzDivergence(made, Empirical(data), generator)
-    flow = CriticFlow(dual, critic_steps, first_steps, float(learning_rate), batch_size)
+    flow = critic_flow(
+        data,
+        key=critic_key,
+        critic_steps=critic_steps,
+        first_steps=first_steps,
+        lipschitz=lipschitz,
+        generator=generator,
+        critic=critic,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+    )
+    count("generative_particles", "steps", steps)
     saved = {"checkpoints": checkpoints, "resume": resume}
-    particles = Particles(flow, points, step)
+    particles = Particles(flow, start, step)
     return descent(particles, steps=steps, key=key, every=every, callback=callback, **saved)
+
+
+def critic_flow(
+    data: Given,
+    *,
+    key: Key,
+    critic_steps: int = 5,
+    first_steps: int = 200,
+    lipschitz: float = 1.0,
+    generator: AbstractGenerator = _KL,
+    critic: dict[str, Any] | None = None,
+    learning_rate: float = 2e-3,
+    batch_size: int | None = None,
+) -> "CriticFlow":
+    """The flow of `generative_particles`, for `Particles`; arguments as there."""
+    owner = "generative_particles"
+    target = Empirical(jnp.asarray(check_samples(data, name="data")))
+    count(owner, "critic_steps", critic_steps)
+    if batch_size is not None:
+        count(owner, "batch_size", batch_size)
+    advice = "pass 0 for a critic that starts with the particles"
+    count(owner, "first_steps", first_steps, least=0, advice=advice)
+    positive(owner, "learning_rate", learning_rate)
+    options = {"lipschitz": lipschitz, "around": target} | (critic or {})
+    made = lipschitz_critic(target.dim, key=key, **options)
+    dual = LipschitzDivergence(made, target, generator)
+    return CriticFlow(dual, critic_steps, first_steps, float(learning_rate), batch_size)
 
 
 class CriticFlow(AbstractParticleFlow):
@@ -140,6 +159,13 @@ class CriticFlow(AbstractParticleFlow):
     first_steps: int = eqx.field(static=True)
     learning_rate: float = eqx.field(static=True)
     batch_size: int | None = eqx.field(static=True, default=None)
+
+    def check(self, points: Batch) -> None:
+        if points.shape[1] != self.dual.target.dim:
+            raise ValueError(
+                f"`generative_particles` got start of dimension {points.shape[1]} for data of "
+                f"dimension {self.dual.target.dim}, expected the same: start where the data live."
+            )
 
     def velocity(self, points: Batch, *, key: Key) -> Batch:
         return -jax.vmap(jax.grad(self.dual.critic))(points)

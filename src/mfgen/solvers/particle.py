@@ -18,7 +18,7 @@ Fokker-Planck equation".
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -126,7 +126,7 @@ class Particles(AbstractTrainer):
         self.flow, self.step_size = flow, step
         many = isinstance(start, int)
         self.start = start if many else jnp.asarray(check_points(start, name="start"))
-        positive(flow.owner, "step", step)
+        positive(flow.owner, "step", cast(float, step))
 
     @property
     def owner(self) -> str:
@@ -171,6 +171,7 @@ class Particles(AbstractTrainer):
     def not_finite(
         self, problem: Problem, step: int, term: str, checkpoint: str | None
     ) -> FloatingPointError:
+        step += term == "particles"  # a step that is not taken since it would end so
         kept = f" (the last good checkpoint is {checkpoint})" if checkpoint else ""
         return FloatingPointError(
             f"`{self.owner}` got particles or an energy of `{type(self.flow).__name__}` that are "

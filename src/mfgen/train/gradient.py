@@ -23,8 +23,8 @@ import optax
 from jaxtyping import PyTree
 
 from mfgen import _check
-from mfgen._types import Batch, Key, Scalar
-from mfgen.math.count import count
+from mfgen._types import Batch, Count, Key, Scalar
+from mfgen.math.count import count, plain
 from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
@@ -65,7 +65,7 @@ class Gradient(AbstractTrainer):
     objective: AbstractObjective
     learning_rate: Scalar | float = 5e-3
     optimiser: optax.GradientTransformation | None = eqx.field(static=True, default=None)
-    batch_size: int = eqx.field(static=True, default=256)
+    batch_size: Count = eqx.field(static=True, default=256, converter=plain)
     average: Scalar | float = 0.999
     clip: Scalar | float = 10.0
     # Of a run, by `prepared`: its length, and how its records are validated.
@@ -193,14 +193,14 @@ class Gradient(AbstractTrainer):
     def _batch(self, problem: Problem, key: Key) -> Batch:
         """Rows of the data; where none are needed, as many that nothing looks at."""
         if problem.data is None:
-            return jnp.zeros((self.batch_size, dimension(problem)))
+            return jnp.zeros((int(self.batch_size), dimension(problem)))
         data = problem.data
-        return data[jax.random.randint(key, (self.batch_size,), 0, data.shape[0])]
+        return data[jax.random.randint(key, (int(self.batch_size),), 0, data.shape[0])]
 
     def _check(self) -> None:
         if self.optimiser is None:
-            positive("fit", "learning_rate", self.learning_rate)
-            positive("fit", "clip", self.clip)
+            for name in ("learning_rate", "clip"):
+                positive("fit", name, getattr(self, name))
         if not 0 <= self.average < 1:
             raise ValueError(
                 f"`fit` got average = {self.average}, expected a decay in [0, 1): pass "

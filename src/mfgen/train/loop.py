@@ -101,9 +101,9 @@ def fit(
     choice = _checked_choice(problem, weighted, select)
 
     def train(objective: Combination, callback: Callback | None, checkpoints: Checkpoints | None):
-        rates = {"learning_rate": learning_rate, "average": average, "clip": clip}
+        sizes = learning_rate, optimiser, batch_size, average, clip
         done = run(
-            Gradient(model, objective, optimiser=optimiser, batch_size=batch_size, **rates),
+            Gradient(model, objective, *sizes),
             problem,
             steps=steps,
             key=key,

@@ -295,7 +295,7 @@ class _Loop(NamedTuple):
 def advance(trainer: AbstractTrainer, problem: Problem, carry: Carry, key: Key, count: Array):
     """Takes `count` steps, fewer if one is not finite; sums of terms and what was finite."""
     # Traced once, here: the loop must know the names of the terms before its first step.
-    step = eqx.filter_closure_convert(
+    step: Any = eqx.filter_closure_convert(
         lambda state, key: trainer.step(problem, state, key=key), carry.state, key
     )
     shapes = step.out_struct[1]
