@@ -289,6 +289,7 @@ _LATER = {
     "mfgen.train.physics": ("HJB", "ScoreHJB"),
     "mfgen.train.simulated": ("SimulatedScoreMatching",),
     "mfgen.train.state": ("CheckpointError", "Checkpoints"),
+    "mfgen.train.gradient": ("Gradient",),
     "mfgen.train.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
     "mfgen.train.weighting": ("Flat", "RatioPower"),
     "mfgen.zoo.gradient_flow": ("gradient_flow_game",),

@@ -112,15 +112,23 @@ def test_all_critics_rise_and_a_resumed_run_is_the_same_to_the_bit(tmp_path):
 
     game = both()
     problem, settings = Problem(game), {"steps": 40, "key": KEY, "every": 10}
-    alternating = trainer(game, learning_rate=1e-2)
+    alternating = trainer(game, learning_rate=1e-2, steps=1)
     whole = run(alternating, problem, **settings)
     with pytest.raises(Killed):
-        run(alternating, problem, callback=kill, checkpoints=Checkpoints(tmp_path, every=15), **settings)
+        run(
+            alternating,
+            problem,
+            callback=kill,
+            checkpoints=Checkpoints(tmp_path, every=15),
+            **settings,
+        )
     kept = Checkpoints(tmp_path, every=15)
     resumed = run(alternating, problem, checkpoints=kept, resume=True, **settings)
-    for one, other in zip(jax.tree.leaves(whole.state), jax.tree.leaves(resumed.state), strict=True):
+    for one, other in zip(
+        jax.tree.leaves(whole.state), jax.tree.leaves(resumed.state), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
-    assert set(whole.history.records[0].terms) == {"critic", "GameCost"}
+    assert set(whole.history.records[0].terms) == {"Critic", "GameCost"}
     trained = alternating.game(problem, whole.state)
     starts = START.sample(500, key=KEY)
     ends = mg.trajectories(game, whole.solution, starts, key=KEY, method=EULER).points[-1]
@@ -148,7 +156,7 @@ def translated():
 def test_a_flow_reaches_its_data(translated):
     data, game, found = translated
     end = mg.Empirical(jnp.asarray(data))
-    assert found.history.records[-1].terms["critic"] < 0.02
+    assert found.history.records[-1].terms["Critic"] < 0.02
     drawn = mg.sample(game, found.solution, 2000, key=KEY)
     # Moments of 2000 points, and a divergence of weight 20 that is not the only cost.
     np.testing.assert_allclose(jnp.mean(drawn, 0), end.moments()[0], atol=0.15)
@@ -169,7 +177,7 @@ def test_records_are_kept_and_told(translated):
     _, _, found = translated
     records = found.history.records
     assert [record.step for record in records] == [100, 200, 300]
-    names = {"critic", "PathCost", "TransportCost", "PathHJB", "PathCostate"}
+    names = {"Critic", "PathCost", "TransportCost", "PathHJB", "PathCostate"}
     assert all(set(record.terms) == names for record in records)
 
 
@@ -194,9 +202,9 @@ def test_a_break_down_names_its_term():
     scale = lambda size: jax.tree_util.Partial(lambda a, x: a * x @ x, jnp.asarray(size))
     game = ProximalGame(2)(mg.LipschitzDivergence(scale(1e38), DATA))
     told = trainer(game, PathCost(FRESH) + TransportCost(FRESH), mg.RungeKutta4(2))
-    with pytest.raises(NonFiniteError, match=r"term 'critic' at step 0.*bound the slope") as error:
+    with pytest.raises(NonFiniteError, match=r"term 'Critic' at step 0.*bound the slope") as error:
         run(told, Problem(game), steps=4, key=KEY, every=2)
-    assert error.value.term == "critic"
+    assert error.value.term == "Critic"
 
 
 def test_the_objective_has_to_be_the_games():
@@ -221,7 +229,6 @@ REFUSED = {
         lambda: made(mg.Wasserstein1(critic(), DATA), interaction=mg.Entropy()),
         "asks for log rho",
     ),
-    "a method": (lambda: made(mg.Wasserstein1(critic(), DATA), sigma=0.0), "expected `RungeKutta4"),
 }
 
 
@@ -232,10 +239,21 @@ def test_what_cannot_be_trained_is_refused_before(name):
         run(trainer(both()), Problem(build()), steps=1, key=KEY)
 
 
+def test_a_method_that_does_not_integrate_the_game_is_refused():
+    told = Alternating(Ascent(), trainer(both()).flow, mg.RungeKutta4(4))
+    with pytest.raises(TypeError, match=r"`Alternating` got the method .* for a game with noise"):
+        run(told, Problem(both()), steps=1, key=KEY)
+
+
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"learning_rate": -1.0}])
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError, match=f"`Ascent` got {next(iter(wrong))}"):
-        run(Alternating(Ascent(**wrong), trainer(both()).flow, EULER), Problem(both()), steps=1, key=KEY)
+        run(
+            Alternating(Ascent(**wrong), trainer(both()).flow, EULER),
+            Problem(both()),
+            steps=1,
+            key=KEY,
+        )
 
 
 def test_a_second_training_is_not_compiled_again():
@@ -243,6 +261,9 @@ def test_a_second_training_is_not_compiled_again():
     traced = []
 
     class Traced(AbstractObjective):
+        def needs_data(self, game):
+            return False
+
         def __call__(self, game, model, batch, *, key):
             traced.append(key)
             return jnp.sum(jnp.square(model.costate(0.5, batch[0])))

@@ -1,6 +1,6 @@
 """A flow and critics trained in turn: games whose terminal cost is a supremum over critics.
 
-    min over controls of  J(v),      M = ... + weight * sup over g of { E_rho(T) g - E*_pi[g] } + ...
+    min over controls of J(v),      M = ... + weight * sup over g of { E_rho(T) g - E*_pi[g] } + ...
     E*_pi[g] = inf_nu { nu + E_pi f*(g - nu) },  E_pi g for W1      (`mfgen.problem.lipschitz`)
 
 In each step the critics take some steps of ascent, on fresh ends of the particles' paths and fresh
@@ -158,7 +158,7 @@ class Alternating(AbstractTrainer):
             critics, optimiser, value = self._ascended(problem, model, critics, optimiser, key)
         held = self._held(problem, critics, held_key)
         flow, terms = self.flow.step(held, state.flow, key=flow_key)
-        return AlternatingState(flow, critics, optimiser), {"critic": value} | terms
+        return AlternatingState(flow, critics, optimiser), {"Critic": value} | terms
 
     def solution(self, problem: Problem, state: AlternatingState) -> Any:
         trained = dataclasses.replace(problem, game=self.game(problem, state))

@@ -137,7 +137,7 @@ class Augmented(AbstractTrainer):
     divergence: AbstractFunctional | None = None
     tolerance: Scalar | float | None = None
     weight: Scalar | float = 10.0
-    rise: float = 100.0
+    rise: float = 20.0
     particles: int = eqx.field(static=True, default=1024)
     method: Method | None = None
     growth: Scalar | float = 0.0
@@ -150,19 +150,20 @@ class Augmented(AbstractTrainer):
             _check.of_kind("Augmented", "divergence", self.divergence, AbstractFunctional, fix)
         for name in ("weight", "tolerance"):
             if getattr(self, name) is not None:
-                positive("Augmented", name, getattr(self, name))
+                positive("Augmented", name, float(getattr(self, name)))
         _check.a_finite_number("Augmented", "rise", self.rise)
         if self.rise < 1:
             raise ValueError(
-                f"`Augmented` got rise = {self.rise}, expected at least 1: pass rise=100.0, or "
+                f"`Augmented` got rise = {self.rise}, expected at least 1: pass rise=20.0, or "
                 "1.0 for a weight that rests."
             )
         count("Augmented", "particles", self.particles, least=4, advice="pass particles=1024")
 
     def prepared(self, problem: Problem, steps: int, *, key: Key) -> "Augmented":
         goal = self._goal(problem)
+        if self.divergence is not None:
+            _check_sampled(self.divergence, goal)
         divergence = self._divergence(goal)
-        _check_sampled(divergence, goal)
         check_method("Augmented", problem.game, self._method(problem.game), False)
         growth = 2 * _LOOK * jnp.log(jnp.asarray(float(self.rise))) / max(steps, 1)
         weight = jnp.asarray(float(self.weight))
@@ -230,8 +231,7 @@ class Augmented(AbstractTrainer):
         """How near the particles come to the end: mismatch with its error, tolerance, weight."""
         divergence = self._divergence(self._goal(problem))
         model = self._model(problem, state)
-        keys = jax.random.split(jax.random.key(0), _TRIALS)
-        found = _mismatches(self, problem.game, divergence, model, keys)
+        found = _mismatches(self, problem.game, divergence, model, jax.random.key(0))
         error = jnp.std(found, ddof=1) / _TRIALS**0.5
         told = (jnp.mean(found), error, state.tolerance, state.weight)
         return Ended(*map(float, told), name_of(divergence))
@@ -329,9 +329,10 @@ def _mismatches(
     game: MFG,
     divergence: AbstractFunctional,
     model: AbstractModel,
-    keys: Key,
+    key: Key,
 ) -> Float[Array, "trials"]:
-    return jax.lax.map(lambda key: trainer.mismatch(game, divergence, model, key), keys)
+    told = lambda key: trainer.mismatch(game, divergence, model, key)
+    return jax.lax.map(told, jax.random.split(key, _TRIALS))
 
 
 def _aimed(divergence: AbstractFunctional, goal: AbstractDensity) -> AbstractFunctional:
