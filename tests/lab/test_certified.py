@@ -10,6 +10,7 @@ from mfgen import cli
 from mfgen.density.gaussian import Gaussian
 from mfgen.lab import certified, recipes, report, run, spec
 from mfgen.lab.cloud import Cloud
+from mfgen.models.control import ControlField
 from mfgen.problem.cost import Kinetic
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.functional import Linear
@@ -38,7 +39,7 @@ def test_a_report_shows_certificates(write_run, tmp_path):
 def test_what_is_not_certified(write_run, tmp_path):
     folder = write_run(tmp_path / "run", recipes.experiment("score-vp", "gaussians8"), {})
     wide = MFG(Integrator(), Kinetic(), Linear(jnp.sum), initial=Gaussian(jnp.zeros(17), 1.0))
-    said = certified.keep(folder, wide, None, "", key=KEY)  # pyright: ignore[reportArgumentType]
+    said = certified.keep(folder, wide, ControlField(lambda t, x: -x), "", key=KEY)
     assert said == "Not certified: the game has 17 axes, more than 16."
     moved = Cloud(jnp.zeros((4, 17)))
     assert certified.keep(folder, wide, moved, "", key=KEY) is None
