@@ -61,7 +61,16 @@ def test_a_run_against_a_grid(tmp_path, capsys):
     done = run.run(spec.replace(made, training=training, evaluation=judged), tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "certificate.json").read_text())
     assert done.summary["certificate"] == kept["verdict"]
-    asked = ["compare", str(tmp_path / "run"), "--solver", "grid", "--points", "24", "--steps", "10"]
+    asked = [
+        "compare",
+        str(tmp_path / "run"),
+        "--solver",
+        "grid",
+        "--points",
+        "24",
+        "--steps",
+        "10",
+    ]
     assert cli.main([*asked, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["agreement"]["rows"]["control"]["fraction"] > 0.1  # hardly trained
