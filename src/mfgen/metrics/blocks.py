@@ -94,7 +94,8 @@ def of_blocks(
     count = min(_BLOCKS, size // _LEAST)
     if count < 2:
         return np.full((2, len(figures(solution))), np.nan)
-    known = functools.cache(density)  # all blocks are asked for at the same times
+    # All blocks are asked for at the same times, which are numbers.
+    known = functools.cache(density)  # pyright: ignore[reportArgumentType]
     rows = [figures(_part(solution, known, number, count)) for number in range(count)]
     return np.array(rows, np.float64)
 
