@@ -100,7 +100,7 @@ def score_potential(
     """
     _check.options("score_potential", MLP, network)
     scaling = scaling_of(game)
-    dim = len(scaling.mean) + scaling.labels
+    dim = scaling.dim + scaling.labels
     trunk = _trunk(dim, dim + 1 if inner else 1, reference, key, network)
     return ScorePotential(
         scaling, InnerProduct(trunk) if inner else trunk, _reference(scaling, reference)
@@ -113,7 +113,7 @@ def score_field(
     """A `ScoreField` with a fully connected trunk; arguments as for `score_potential`."""
     _check.options("score_field", MLP, network)
     scaling = scaling_of(game)
-    dim = len(scaling.mean)
+    dim = scaling.dim
     trunk = _trunk(dim + scaling.labels, dim, reference, key, network)
     return ScoreField(scaling, trunk, _reference(scaling, reference))
 
