@@ -28,7 +28,7 @@ from mfgen.models.base import AbstractNormalised, AbstractPotential, AbstractVec
 from mfgen.models.mlp import MLP, InnerProduct
 from mfgen.models.precondition import AbstractScaling
 from mfgen.models.precondition import scaling as scaling_of
-from mfgen.models.reference import AbstractReference, Fixed, Moments
+from mfgen.models.reference import AbstractReference, Drifted, Fixed, Moments
 from mfgen.problem.game import MFG
 
 
@@ -115,6 +115,8 @@ def score_field(
     scaling = scaling_of(game)
     dim = scaling.dim
     trunk = _trunk(dim + scaling.labels, dim, reference, key, network)
+    if reference is None and not scaling.noising.closed:
+        return ScoreField(scaling, trunk, Drifted(scaling))
     return ScoreField(scaling, trunk, _reference(scaling, reference))
 
 
