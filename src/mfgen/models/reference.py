@@ -2,8 +2,8 @@
 
     log eta(s, y) = log reference(s, y) + correction of the network
 
-`Moments` is the Gaussian of the first two moments of the data, the usual choice; `Drifted` the score
-of what is known of a forward process without a kernel. `Fixed` is any
+`Moments` is the Gaussian of the first two moments of the data, the usual choice; `Drifted` the
+score of what is known of a forward process without a kernel. `Fixed` is any
 potential that is a density at every time, such as a mixture or a kernel estimate of the data: the
 network then has only what is left to learn, and with the correction zero the game's equations hold
 exactly. The reference is not trained.
