@@ -84,7 +84,8 @@ def score_dynamics(owner: str, game: MFG, *, named: bool = False) -> TimeReversa
     raise TypeError(
         f"`{owner}` got a game of {parts} with {fault}; expected a score-based one, where "
         "grad log rho = -grad U: build it with `score_based`, or follow the game's own control by "
-        "`EulerMaruyama` or `StochasticHeun` and solve it by `Grid`, `Riccati` or `Neural`."
+        "`EulerMaruyama` or `StochasticHeun`, trained by `GameCost()` or solved by `Grid`, "
+        "`Riccati` or `Neural`."
     )
 
 

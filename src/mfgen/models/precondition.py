@@ -44,13 +44,17 @@ _PATHS, _LEVELS, _DEGREE = 2000, 24, 8  # of the moments along simulated paths
 class AbstractScaling(eqx.Module):
     """How inputs and outputs of a network are scaled with the noise level.
 
-    To add one, give the forward process `noising`, the mean of the data (for its length), the
-    number of `labels` beside a point, and `centre`, `width`, `gain` and `amplitude`.
+    To add one, give the forward process `noising`, the coordinates `dim` of a point and `labels` of
+    its label, and `centre`, `width`, `gain` and `amplitude`.
     """
 
     noising: eqx.AbstractVar[AbstractForward]
-    mean: eqx.AbstractVar[tuple[float, ...]]
     labels: eqx.AbstractVar[int]
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Coordinates of a point."""
 
     @abstractmethod
     def centre(self, s: Time) -> State:
@@ -70,8 +74,8 @@ class AbstractScaling(eqx.Module):
 
     def point(self, s: Time, y: State) -> Array:
         """z, the noised point shifted and scaled to unit variance, shape `[dim]`."""
-        y = entry.point("Precondition", y, len(self.mean) + self.labels)
-        return (y[: len(self.mean)] - self.centre(s).astype(y.dtype)) / self.width(s)
+        y = entry.point("Precondition", y, self.dim + self.labels)
+        return (y[: self.dim] - self.centre(s).astype(y.dtype)) / self.width(s)
 
     def inputs(self, s: Time, y: State) -> State:
         """What a network is given of a row: z, and its label as it is, `[dim + labels]`."""
@@ -100,6 +104,10 @@ class Precondition(AbstractScaling):
     mean: tuple[float, ...] = eqx.field(static=True)
     spread: float = eqx.field(static=True)
     labels: int = eqx.field(static=True, default=0)
+
+    @property
+    def dim(self) -> int:
+        return len(self.mean)
 
     def centre(self, s: Time) -> State:
         return self.noising.signal(s) * jnp.asarray(self.mean)
@@ -137,8 +145,8 @@ class PathScaling(AbstractScaling):
     labels: int = eqx.field(static=True, default=0)
 
     @property
-    def mean(self) -> tuple[float, ...]:
-        return self.centres[-1]
+    def dim(self) -> int:
+        return len(self.centres[-1])
 
     def centre(self, s: Time) -> State:
         return jnp.polyval(jnp.asarray(self.centres), self.level(s))
@@ -189,7 +197,8 @@ def _preconditioned(game: MFG, noising: AbstractNoising) -> Precondition:
     spread = jnp.sqrt(jnp.trace(covariance) / mean.size)
     if game.initial is not None:
         mean, spread = data_moments(noising, game.initial, float(spread), labels)
-    return Precondition(noising, tuple(jnp.asarray(mean).tolist()), float(spread), labels)
+    centre = tuple(jnp.asarray(mean).tolist())
+    return Precondition(noising, mean=centre, spread=float(spread), labels=labels)
 
 
 def _path_scaling(game: MFG, process: AbstractForward) -> PathScaling:
@@ -211,7 +220,10 @@ def _path_scaling(game: MFG, process: AbstractForward) -> PathScaling:
     centres = np.polyfit(level, np.asarray(means), _DEGREE)
     logarithms = np.polyfit(level, np.asarray(widths), _DEGREE)
     return PathScaling(
-        process, tuple(map(tuple, centres.tolist())), tuple(logarithms.tolist()), labels
+        process,
+        centres=tuple(map(tuple, centres.tolist())),
+        widths=tuple(logarithms.tolist()),
+        labels=labels,
     )
 
 

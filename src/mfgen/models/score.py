@@ -28,7 +28,7 @@ from mfgen.models.base import AbstractNormalised, AbstractPotential, AbstractVec
 from mfgen.models.mlp import MLP, InnerProduct
 from mfgen.models.precondition import AbstractScaling
 from mfgen.models.precondition import scaling as scaling_of
-from mfgen.models.reference import AbstractReference, Fixed, Moments
+from mfgen.models.reference import AbstractReference, Drifted, Fixed, Moments
 from mfgen.problem.game import MFG
 
 
@@ -100,7 +100,7 @@ def score_potential(
     """
     _check.options("score_potential", MLP, network)
     scaling = scaling_of(game)
-    dim = len(scaling.mean) + scaling.labels
+    dim = scaling.dim + scaling.labels
     trunk = _trunk(dim, dim + 1 if inner else 1, reference, key, network)
     return ScorePotential(
         scaling, InnerProduct(trunk) if inner else trunk, _reference(scaling, reference)
@@ -113,8 +113,10 @@ def score_field(
     """A `ScoreField` with a fully connected trunk; arguments as for `score_potential`."""
     _check.options("score_field", MLP, network)
     scaling = scaling_of(game)
-    dim = len(scaling.mean)
+    dim = scaling.dim
     trunk = _trunk(dim + scaling.labels, dim, reference, key, network)
+    if reference is None and not scaling.noising.closed:
+        return ScoreField(scaling, trunk, Drifted(scaling))
     return ScoreField(scaling, trunk, _reference(scaling, reference))
 
 
