@@ -90,7 +90,7 @@ def test_what_is_no_number_or_law_is_refused(case):
 KINDS = {
     "a density as noising": (lambda: mg.score_based(LAW, LAW), "score_based", "noising of type"),
     "a class as noising": (lambda: mg.score_based(mg.VP, LAW), "score_based", "the class `VP`"),
-    "a function as noising": (lambda: mg.TimeReversal(len), "TimeReversal", "AbstractNoising"),
+    "a function as noising": (lambda: mg.TimeReversal(len), "TimeReversal", "AbstractForward"),
     "data as target": (lambda: mg.score_based(mg.VP(), POINTS), "score_based", "Empirical"),
     "data in a cost": (lambda: mg.KL(POINTS), "KL", "target of type `ndarray`"),
     "a function in a cost": (lambda: mg.MMD(len), "MMD", "target of type"),

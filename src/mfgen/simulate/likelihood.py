@@ -200,6 +200,11 @@ def _evaluate(
     chunk: Count,
 ) -> LogDensity:
     check_played(owner, game, model)
+    if not model.has_density:
+        raise TypeError(
+            f"`{owner}` got a `{type(model).__name__}` model, whose samples follow no density of "
+            "the game, expected a model of the game: pass the model without guidance."
+        )
     if isinstance(method, str):
         method = _named(owner, method)
     _check.of_kind(owner, "method", method, AbstractLikelihood, "pass `FlowLikelihood()`")
