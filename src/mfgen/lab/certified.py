@@ -18,7 +18,7 @@ from mfgen.simulate.solution import Result, Solution, Status, solution
 
 _NAME = "certificate.json"
 _AXES = 16  # above which second and third derivatives take longer than seconds
-_FEW = {"times": 3, "points": 64, "steps": 6}
+_FEW: dict[str, Any] = {"times": 3, "points": 64, "steps": 6}
 _PARTICLES = 512
 
 

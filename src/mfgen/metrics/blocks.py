@@ -17,6 +17,7 @@ Reference: A. B. Owen, "Monte Carlo theory, methods and examples" (2013), chapte
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -95,7 +96,7 @@ def of_blocks(
     if count < 2:
         return np.full((2, len(figures(solution))), np.nan)
     # All blocks are asked for at the same times, which are numbers.
-    known = functools.cache(density)  # pyright: ignore[reportArgumentType]
+    known: Any = functools.cache(density)  # pyright: ignore[reportArgumentType]
     rows = [figures(_part(solution, known, number, count)) for number in range(count)]
     return np.array(rows, np.float64)
 
