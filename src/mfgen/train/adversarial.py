@@ -18,7 +18,7 @@ A. Courville, "Improved training of Wasserstein GANs" (2017), arXiv 1704.00028 (
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -179,4 +179,5 @@ def ascended(
 
     gradient, value = jax.grad(loss, has_aux=True)(moving)
     updates, state = optimiser.update(gradient, state, moving)
-    return eqx.combine(optax.apply_updates(moving, updates), fixed), state, value
+    critic: Any = eqx.combine(optax.apply_updates(moving, updates), fixed)
+    return critic, state, value

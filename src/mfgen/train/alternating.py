@@ -69,7 +69,7 @@ class Ascent(eqx.Module):
     def prepared(self, steps: int) -> "Ascent":
         """The ascent beside so many steps of the flow, its numbers as arrays."""
         if self.optimiser is None:
-            positive("Ascent", "learning_rate", self.learning_rate)
+            positive("Ascent", "learning_rate", float(self.learning_rate))
         horizon = jnp.asarray(float(max(steps * self.steps, 1)))
         rate = jnp.asarray(self.learning_rate)
         return dataclasses.replace(self, learning_rate=rate, horizon=horizon)
@@ -124,12 +124,15 @@ class Alternating(AbstractTrainer):
         game = trainer.game(problem, found.state)       # with the trained critic in its cost
     """
 
-    owner: ClassVar[str] = "Alternating"
     watched: ClassVar[tuple[str, ...]] = ("gradient",)
 
     critic: Ascent
     flow: AbstractTrainer
     method: Method | None = None
+
+    @property
+    def owner(self) -> str:
+        return "Alternating"
 
     def __check_init__(self):
         fixes = {"critic": (Ascent, "`Ascent()`"), "flow": (AbstractTrainer, "`Gradient(model)`")}
@@ -194,6 +197,7 @@ class Alternating(AbstractTrainer):
         """The critics after a step of ascent, and the sum of their values before it."""
         game, size = _game(problem), self.critic.batch_size
         start_key, path_key, goal_key, penalty_key = jax.random.split(key, 4)
+        assert game.initial is not None
         starts = game.initial.sample(size, key=start_key)
         ends = trajectories(game, model, starts, key=path_key, method=self._method(game)).points[-1]
 

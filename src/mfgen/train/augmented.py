@@ -130,7 +130,6 @@ class Augmented(AbstractTrainer):
         print(trainer.ended(Problem(game), found.state))
     """
 
-    owner: ClassVar[str] = "Augmented"
     watched: ClassVar[tuple[str, ...]] = ("gradient", "mean mismatch")
 
     flow: AbstractTrainer
@@ -141,6 +140,10 @@ class Augmented(AbstractTrainer):
     particles: int = eqx.field(static=True, default=1024)
     method: Method | None = None
     growth: Scalar | float = 0.0
+
+    @property
+    def owner(self) -> str:
+        return "Augmented"
 
     def __check_init__(self):
         fix = "pass `Gradient(model, GameCost())`"
@@ -164,7 +167,8 @@ class Augmented(AbstractTrainer):
         if self.divergence is not None:
             _check_sampled(self.divergence, goal)
         divergence = self._divergence(goal)
-        check_method("Augmented", problem.game, self._method(problem.game), False)
+        game = _game(problem)
+        check_method("Augmented", game, self._method(game), False)
         growth = 2 * _LOOK * jnp.log(jnp.asarray(float(self.rise))) / max(steps, 1)
         weight = jnp.asarray(float(self.weight))
         tolerance = None if self.tolerance is None else jnp.asarray(float(self.tolerance))
@@ -231,10 +235,15 @@ class Augmented(AbstractTrainer):
         """How near the particles come to the end: mismatch with its error, tolerance, weight."""
         divergence = self._divergence(self._goal(problem))
         model = self._model(problem, state)
-        found = _mismatches(self, problem.game, divergence, model, jax.random.key(0))
+        found = _mismatches(self, _game(problem), divergence, model, jax.random.key(0))
         error = jnp.std(found, ddof=1) / _TRIALS**0.5
-        told = (jnp.mean(found), error, state.tolerance, state.weight)
-        return Ended(*map(float, told), name_of(divergence))
+        return Ended(
+            float(jnp.mean(found)),
+            float(error),
+            float(state.tolerance),
+            float(state.weight),
+            name_of(divergence),
+        )
 
     def _model(self, problem: Problem, state: AugmentedState) -> AbstractModel:
         return self.flow.solution(problem, state.flow)
@@ -242,7 +251,7 @@ class Augmented(AbstractTrainer):
     def _looked(self, problem: Problem, state: AugmentedState, key: Key) -> AugmentedState:
         divergence = self._divergence(self._goal(problem))
         model = self._model(problem, state)
-        found = self.mismatch(problem.game, divergence, model, key)
+        found = self.mismatch(_game(problem), divergence, model, key)
         found, looks = found.astype(state.mean.dtype), state.looks + 1
         share = 1 / jnp.minimum(looks, _MEMORY)
         means = {
@@ -282,18 +291,13 @@ class Augmented(AbstractTrainer):
         Raises:
             ValueError, TypeError: if there is none, or several.
         """
-        _check.of_kind("Augmented", "game", problem.game, MFG, "pass `Problem(game)`")
-        if problem.game.initial is None:
-            raise ValueError(
-                "`Augmented` got a game without an initial density, expected one where particles "
-                "start: declare `MFG(..., initial=density)`."
-            )
-        _, goals = problem.game.terminal.separated()
+        game = _game(problem)
+        _, goals = game.terminal.separated()
         if len(goals) != 1:
             raise ValueError(
-                f"`Augmented` got the terminal cost `{name_of(problem.game.terminal)}` with "
-                f"{len(goals)} prescribed ends, expected one: declare `terminal=Prescribed(law)`, "
-                "or train a finite cost by `Gradient(model, GameCost())`."
+                f"`Augmented` got the terminal cost `{name_of(game.terminal)}` with {len(goals)} "
+                "prescribed ends, expected one: declare `terminal=Prescribed(law)`, or train a "
+                "finite cost by `Gradient(model, GameCost())`."
             )
         try:
             jax.eval_shape(lambda: goals[0].sample(2, key=jax.random.key(0)))
@@ -313,11 +317,12 @@ class Augmented(AbstractTrainer):
 
     def _priced(self, problem: Problem, weight: Scalar, goal: AbstractDensity) -> Problem:
         """The problem with the weighted divergence in the place of the end."""
-        cost, _ = problem.game.terminal.separated()
+        game = _game(problem)
+        cost, _ = game.terminal.separated()
         price = weight * self._divergence(goal)
         terminal = price if cost.vanishes else Sum((cost, price))
-        game = eqx.tree_at(lambda game: game.terminal, problem.game, terminal)
-        return dataclasses.replace(problem, game=game)
+        priced = eqx.tree_at(lambda game: game.terminal, game, terminal)
+        return dataclasses.replace(problem, game=priced)
 
     def _method(self, game: MFG) -> Method:
         return default_method(game) if self.method is None else self.method
@@ -333,6 +338,19 @@ def _mismatches(
 ) -> Float[Array, "trials"]:
     told = lambda key: trainer.mismatch(game, divergence, model, key)
     return jax.lax.map(told, jax.random.split(key, _TRIALS))
+
+
+def _game(problem: Problem) -> MFG:
+    """The game, with an initial density."""
+    _check.of_kind("Augmented", "game", problem.game, MFG, "pass `Problem(game)`")
+    game = problem.game
+    assert game is not None
+    if game.initial is None:
+        raise ValueError(
+            "`Augmented` got a game without an initial density, expected one where particles "
+            "start: declare `MFG(..., initial=density)`."
+        )
+    return game
 
 
 def _aimed(divergence: AbstractFunctional, goal: AbstractDensity) -> AbstractFunctional:

@@ -21,7 +21,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mfgen._types import Given, Key
+from mfgen._types import Batch, Given, Key, Scalar
 from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import isotropic
@@ -62,6 +62,16 @@ class ProximalGame(eqx.Module):
     def __call__(self, dual: AbstractDual) -> MFG:
         start = isotropic(jnp.zeros(self.dim), self.spread)
         return MFG(Integrator(), Kinetic(self.cost), self.weight * dual, initial=start)
+
+
+class _EndAlone(AbstractObjective):
+    """The terminal cost without the cost of the way, the proximal of W2 left out on purpose."""
+
+    def needs_data(self, game: MFG) -> bool:
+        return False
+
+    def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
+        return PathCost(_FRESH)(game, model, batch, key=key)
 
 
 def w1w2_flow(
@@ -115,16 +125,16 @@ def w1w2_flow(
     dual = LipschitzDivergence(lipschitz_critic(dim, key=critic_key, **options), Empirical(points))
     game = ProximalGame(dim, cost, weight, spread)(dual)
     model = ot_flow_potential(game, width=width, depth=depth, key=flow_key)
-    objective = 1.0 * PathCost(_FRESH)
+    objective = 1.0 * _EndAlone()
     if transport:
-        objective = objective + TransportCost(_FRESH)
+        objective = PathCost(_FRESH) + TransportCost(_FRESH)
         if residual:
             objective = objective + residual * PathHJB(paths=_FRESH)
         if terminal:
             objective = objective + terminal * PathCostate(_FRESH)
     ascent = Ascent(critic_steps, critic_rate, batch_size=batch_size)
     rates = learning_rate, steps
-    trainer = proximal_trainer(model, objective, ascent, rates, checked=transport)
+    trainer = proximal_trainer(model, objective, ascent, rates)
     found = run(trainer, Problem(game), steps=steps, key=fit_key, **settings)
     return trainer.game(Problem(game), found.state), found
 
@@ -134,8 +144,6 @@ def proximal_trainer(
     objective: AbstractObjective,
     ascent: Ascent,
     rates: tuple[float, int],
-    *,
-    checked: bool = True,
 ) -> Alternating:
     """The trainer of a proximal flow, with the parameters of the last step as its result.
 
@@ -143,7 +151,6 @@ def proximal_trainer(
         model, objective: of the flow.
         ascent: of the critic, whose batches have the size of the flow's.
         rates: the flow's learning rate, and the steps over which it decays.
-        checked: whether the objective has to pay for all of the game.
     """
     optimiser = adversarial_optimiser(float(rates[0]), rates[1])
     flow = Gradient(
@@ -152,6 +159,5 @@ def proximal_trainer(
         optimiser=optimiser,
         batch_size=ascent.batch_size,
         average=0.0,
-        checked=checked,
     )
     return Alternating(ascent, flow, RungeKutta4(8))
