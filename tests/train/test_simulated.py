@@ -48,11 +48,11 @@ def test_the_kernel_solves_lyapunovs_equation(x64):
         power, root = LINEAR.kernel(s)
         return power, root @ root.T
 
-    s, spread = jnp.asarray(0.7), NOISE @ NOISE.T
+    s, matrix, noise = jnp.asarray(0.7), MATRIX.astype(float), NOISE.astype(float)
     (power, covariance), slopes = jax.jvp(both, (s,), (jnp.ones(()),))
-    np.testing.assert_allclose(power, jax.scipy.linalg.expm(0.7 * MATRIX.astype(float)), rtol=1e-9)
-    np.testing.assert_allclose(slopes[0], MATRIX @ power, rtol=1e-9)
-    wanted = MATRIX @ covariance + covariance @ MATRIX.T + spread
+    np.testing.assert_allclose(power, jax.scipy.linalg.expm(0.7 * matrix), rtol=1e-9)
+    np.testing.assert_allclose(slopes[0], matrix @ power, rtol=1e-9)
+    wanted = matrix @ covariance + covariance @ matrix.T + noise @ noise.T
     np.testing.assert_allclose(slopes[1], wanted, rtol=1e-8)
     free = mg.LinearNoising(np.zeros((2, 2)), 2.0)  # rates that cancel: Brownian motion
     np.testing.assert_allclose(free.kernel(0.25)[1], np.eye(2), rtol=1e-12)
