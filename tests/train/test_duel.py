@@ -17,11 +17,11 @@ from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import LipschitzDivergence, Wasserstein1
 from mfgen.simulate.sampler import sample
 from mfgen.train.duel import fit_duel
-from mfgen.train.ending import PathCost, PathCostate
 from mfgen.train.failure import NonFiniteError
-from mfgen.train.flow import TransportCost
+from mfgen.train.flow import PathCost, TransportCost
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.paths import Paths
+from mfgen.train.shorthands import PathCostate
 from mfgen.zoo.proximal import ProximalGame, w1w2_flow
 
 KEY = jax.random.key(0)

@@ -5,15 +5,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mfgen.train.joint import ScoreAndResidual
 
 from mfgen.models.score import score_field
 from mfgen.train.collocation import NoisedData, SpreadData
-from mfgen.train.joint import ScoreAndResidual
 from mfgen.train.laplacian import Hutchinson
 from mfgen.train.matching import DenoisingScoreMatching, SlicedScoreMatching
 from mfgen.train.noised import LogUniform
 from mfgen.train.penalty import Huber
-from mfgen.train.physics import HJB
+from mfgen.train.shorthands import HJB
 from mfgen.train.weighting import RatioPower
 
 LAW = LogUniform(0.1, 2.0)

@@ -11,10 +11,11 @@ from mfgen.models.base import Potential, VectorField
 from mfgen.models.score import score_field
 from mfgen.problem.noising import VE
 from mfgen.train.collocation import NoisedData, SpreadData, UniformTime, subset_index
+from mfgen.train.laplacian import Exact, Hutchinson
 from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.penalty import Absolute, Huber, Squared, squared_without_bias
-from mfgen.train.physics import HJB, Exact, Hutchinson, ScoreHJB
+from mfgen.train.shorthands import HJB, ScoreHJB
 from mfgen.train.weighting import RatioPower
 from mfgen.zoo.score import score_based
 

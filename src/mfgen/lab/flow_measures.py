@@ -19,8 +19,9 @@ from mfgen.problem.game import MFG
 from mfgen.simulate.flow import inverse_error
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.likelihood import log_prob
-from mfgen.train.flow import PathHJB, TransportCost
+from mfgen.train.flow import TransportCost
 from mfgen.train.paths import AbstractPathTerm, Paths
+from mfgen.train.shorthands import PathHJB
 
 _FINE = Paths(RungeKutta4(40))
 _INVERTED = 1000  # points carried there and back

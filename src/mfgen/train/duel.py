@@ -4,7 +4,7 @@
     M = weight * sup over g with Lip(g) <= L of { E_rho(T) g - inf_nu { nu + E_pi f*(g - nu) } }
 
 At a given critic M is linear in rho(T) up to a constant, with first variation dM/drho = weight g,
-and by the envelope theorem its gradient in the flow is that of `PathCost` (`mfgen.train.ending`).
+and by the envelope theorem its gradient in the flow is that of `PathCost` (`mfgen.train.flow`).
 In each round the critic takes some steps of ascent on fresh points of both laws, then the flow one
 step of descent. All rounds between two records run in one compiled scan.
 

@@ -43,20 +43,37 @@ class AbstractLaplacian(eqx.Module):
 
     @abstractmethod
     def residuals(
-        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
+        self,
+        game: MFG,
+        model: AbstractPotential,
+        t: Time,
+        x: State,
+        *,
+        key: Key,
+        price: Scalar | None = None,
     ) -> Residuals:
-        """The residual at one point, exact or estimated, and grad U which comes with it."""
+        """The residual at one point, exact or estimated, and grad U which comes with it.
+
+        `price` is dI/drho there, where it is known already.
+        """
 
 
 class Exact(AbstractLaplacian):
     """The exact Laplacian in one forward pass; its cost grows with the dimension."""
 
     def residuals(
-        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
+        self,
+        game: MFG,
+        model: AbstractPotential,
+        t: Time,
+        x: State,
+        *,
+        key: Key,
+        price: Scalar | None = None,
     ) -> Residuals:
         del key
         jet = game_jet(game, model, t, x)
-        return Residuals(hjb_from_jet(game, jet, None, t, x)[None], jet.gradient)
+        return Residuals(hjb_from_jet(game, jet, None, t, x, price)[None], jet.gradient)
 
 
 class Hutchinson(AbstractLaplacian):
@@ -76,7 +93,14 @@ class Hutchinson(AbstractLaplacian):
             )
 
     def residuals(
-        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
+        self,
+        game: MFG,
+        model: AbstractPotential,
+        t: Time,
+        x: State,
+        *,
+        key: Key,
+        price: Scalar | None = None,
     ) -> Residuals:
         sigma = game.dynamics.diffusion(t)
         signs = probes(key, self.count, source_size(sigma, x.size))
@@ -85,7 +109,7 @@ class Hutchinson(AbstractLaplacian):
 
         def residual(bend: Scalar) -> Scalar:
             jet = HeatJet(value, time + 0.5 * bend, gradient)
-            return hjb_from_jet(game, jet, None, t, x)
+            return hjb_from_jet(game, jet, None, t, x, price)
 
         return Residuals(jax.vmap(residual)(bends), gradient)
 

@@ -15,6 +15,8 @@ A. Hyvarinen (2005), "Estimation of non-normalized statistical models by score m
 Y. Song et al., "Sliced score matching" (2019), arXiv 1905.07088.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising
+from mfgen.train.collocation import NoisedData
 from mfgen.train.noised import (
     AbstractNoiseLaw,
     LogUniform,
@@ -33,7 +36,7 @@ from mfgen.train.noised import (
     noising_of,
     scaled_score,
 )
-from mfgen.train.objective import AbstractObjective
+from mfgen.train.objective import AbstractBundle, AbstractObjective
 from mfgen.train.payment import WHOLE, Pays
 
 
@@ -44,10 +47,14 @@ class DenoisingScoreMatching(AbstractObjective):
         law: the law of the noise level.
     """
 
+    matches: ClassVar[bool] = True
     law: AbstractNoiseLaw = LogUniform()
 
     def check(self, game: MFG) -> None:
         noising_of(game, "DenoisingScoreMatching")
+
+    def bundle(self) -> AbstractBundle:
+        return NoisedData(self.law)
 
     def pays(self, game: MFG) -> Pays:
         return WHOLE
@@ -56,10 +63,15 @@ class DenoisingScoreMatching(AbstractObjective):
         noising = noising_of(game, "DenoisingScoreMatching")
         points = noised(noising, self.law, batch, key=key)
 
-        def loss(point: Noised) -> Scalar:
-            return denoising_error(noising, model.costate(point.t, point.y), point)
+        return jnp.mean(jax.vmap(lambda point: self.error(noising, model, point, None))(points))
 
-        return jnp.mean(jax.vmap(loss)(points))
+    def error(
+        self, noising: AbstractNoising, model: AbstractModel, point: Noised, costate: Costate | None
+    ) -> Scalar:
+        """|sigma s + eps|^2 at one noised point, s = -costate, which may be known already."""
+        if costate is None:
+            costate = model.costate(point.t, point.y)
+        return jnp.sum(jnp.square(point.eps - noising.noise(point.s) * costate))
 
 
 class ImplicitScoreMatching(AbstractObjective):
@@ -124,11 +136,6 @@ class SlicedScoreMatching(AbstractObjective):
             return _implicit(model, noising, point, jnp.mean(jax.vmap(slope)(directions)))
 
         return jnp.mean(jax.vmap(loss)(points, keys))
-
-
-def denoising_error(noising: AbstractNoising, costate: Costate, point: Noised) -> Scalar:
-    """|sigma s + eps|^2 at one noised point, with the score s = -costate there."""
-    return jnp.sum(jnp.square(point.eps - noising.noise(point.s) * costate))
 
 
 def _scaled_score_at(model: AbstractModel, noising: AbstractNoising, point: Noised, y):

@@ -33,9 +33,9 @@ from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import AbstractDual, LipschitzDivergence
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.train.duel import Duel, fit_duel
-from mfgen.train.ending import PathCost, PathCostate
-from mfgen.train.flow import PathHJB, TransportCost
+from mfgen.train.flow import PathCost, TransportCost
 from mfgen.train.paths import Paths
+from mfgen.train.shorthands import PathCostate, PathHJB
 
 _FRESH = Paths(RungeKutta4(8, unroll=True), starts="initial")
 
