@@ -32,7 +32,6 @@ def hjb_gradient(
     rho: Callable[[Time], AbstractDensity] | None,
     t: Time,
     x: State,
-    price: Costate | None = None,
 ) -> Costate:
     """The gradient form of the HJB residual, zero at p = grad U of a solution.
 
@@ -41,7 +40,6 @@ def hjb_gradient(
         p: the costate field, (t, x) -> `[dim]`.
         rho: the density path, t -> density; `None` if the interaction does not depend on it.
         t, x: the point at which the residual is taken.
-        price: grad dI/drho at (t, x) where it is known already.
 
     Returns:
         The residual, shape `[dim]`, in units of the costate per unit of time.
@@ -54,11 +52,8 @@ def hjb_gradient(
         if not game.dynamics.deterministic:
             spread = diffusivity(game, t)
             value = value - divergence(lambda x: image(spread, p(t, x)))(x)
-        if price is not None:
-            return value
-        return value - game.interaction.variation(None if rho is None else rho(t), x)
+        density = None if rho is None else rho(t)
+        return value - game.interaction.variation(density, x)
 
     residual = jax.grad(energy)(x) - slope
-    if price is not None:
-        residual = residual - price
     return residual + game.discount * p(t, x) if game.discount > 0 else residual

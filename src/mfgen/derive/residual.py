@@ -49,22 +49,18 @@ def game_jet(game: MFG, u: Value, t: Time, x: State) -> HeatJet:
     return _heat(game, u, t, x, 1.0)
 
 
-def hjb_from_jet(
-    game: MFG, jet: HeatJet, rho: Path | None, t: Time, x: State, price: Scalar | None = None
-) -> Scalar:
+def hjb_from_jet(game: MFG, jet: HeatJet, rho: Path | None, t: Time, x: State) -> Scalar:
     """The residual `hjb` for given derivatives of u, exact or estimated.
 
     Arguments:
         game, rho, t, x: as in `hjb`.
         jet: value, heat dt u + tr(D Hess u) and gradient of u at (t, x).
-        price: dI/drho at (t, x) where it is known already.
     """
+    density = None if rho is None else rho(t)
     residual = hamiltonian(game, t, x, jet.gradient) - jet.heat
     if game.discount > 0:
         residual = residual + game.discount * jet.value
-    if price is None:
-        price = game.interaction.variation(None if rho is None else rho(t), x)
-    return residual - price
+    return residual - game.interaction.variation(density, x)
 
 
 def diffusivity(game: MFG, t: Time) -> LinearMap:

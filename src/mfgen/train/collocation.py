@@ -16,8 +16,7 @@ Reference: W. G. Cochran, "Sampling techniques" (1977), chapter 8 (systematic sa
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,8 +31,8 @@ from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising, log_ratio_speed
 from mfgen.train.laplacian import probe_keys
 from mfgen.train.noised import AbstractNoiseLaw, LogUniform, Noised, noised, noising_of, process_of
-from mfgen.train.objective import Weighted
-from mfgen.train.places import AbstractPlaces, Place, check_unpriced, priced
+from mfgen.train.objective import Terms, Weighted
+from mfgen.train.places import AbstractPlaces, Place, check_unpriced
 
 
 class Collocation(NamedTuple):
@@ -68,13 +67,7 @@ class AbstractCollocation(AbstractPlaces):
             check_unpriced(owner, game, game.initial.dim, parts, fix)
 
     def evaluate(
-        self,
-        terms: Sequence[tuple[float, Any]],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
+        self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
         return _summed([_alone(self, *term, game, model, batch, key) for term in terms])
 
@@ -95,13 +88,7 @@ class NoisedData(AbstractCollocation):
         return Collocation(chosen.t, chosen.y, _factor(game, chosen))
 
     def evaluate(
-        self,
-        terms: Sequence[tuple[float, Any]],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
+        self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
         """A residual carries grad U along, which is all that score matching asks for.
 
@@ -247,11 +234,9 @@ def _factor(game: MFG, points: Noised) -> Float[Array, "n"]:
 
 def _at(term, game: MFG, model: AbstractModel, t: Time, x, factor: Scalar, key: Key):
     """Penalty of a residual at a point and of its terminal condition there; grad U or `None`."""
-    prices = priced(term.running, game.interaction, None, x)
-    place = Place(t, x, factor, 1.0, prices, key)
-    value, costate = term.point(game, model, place)
+    value, costate = term.point(game, model, Place(t, x, factor, 1.0, key))
     if term.ending:
-        value = value + term.end(game, model, x, priced(term.ending, game.terminal, None, x))
+        value = value + term.end(game, model, x, game.terminal)
     return value, costate
 
 

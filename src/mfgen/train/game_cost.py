@@ -155,7 +155,9 @@ class GameCost(AbstractObjective):
         return RungeKutta4(16) if game.dynamics.deterministic else StochasticHeun(32)
 
 
-def known_of(owner: str, game: MFG, part: int, density: str, *, varied: bool) -> Crowd:
+def known_of(
+    owner: str, game: MFG, part: int, density: str, *, varied: bool, here: bool = False
+) -> Crowd:
     """What a cost of a game has to be told of the population.
 
     Arguments:
@@ -164,6 +166,7 @@ def known_of(owner: str, game: MFG, part: int, density: str, *, varied: bool) ->
         part: 0 for the interaction, 1 for the terminal cost.
         density: "followed" or "kernel", as of `GameCost`.
         varied: whether the first variation is asked for, not the value.
+        here: whether its value at a particle will do, and no derivative is asked for.
 
     Raises:
         TypeError: if the cost asks for more than is known.
@@ -189,7 +192,7 @@ def known_of(owner: str, game: MFG, part: int, density: str, *, varied: bool) ->
             f"the paths, expected a cost of samples: take `SinkhornDivergence` or `MMD`, or "
             f"{kernel}."
         )
-    if varied:
+    if varied and not here:
         raise TypeError(
             f'{name}, which asks for log rho, with crowd = "frozen", where its derivative at a '
             f'place is not known, expected "moving", or {kernel}.'

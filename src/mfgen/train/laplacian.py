@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.derive.residual import game_jet, hjb_from_jet
 from mfgen.math.autodiff import HeatJet, probes, stochastic_jet
-from mfgen.math.count import plain
+from mfgen.math.count import count, plain
 from mfgen.math.linear_map import image, source_size
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
@@ -43,37 +43,20 @@ class AbstractLaplacian(eqx.Module):
 
     @abstractmethod
     def residuals(
-        self,
-        game: MFG,
-        model: AbstractPotential,
-        t: Time,
-        x: State,
-        *,
-        key: Key,
-        price: Scalar | None = None,
+        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
     ) -> Residuals:
-        """The residual at one point, exact or estimated, and grad U which comes with it.
-
-        `price` is dI/drho there, where it is known already.
-        """
+        """The residual at one point, exact or estimated, and grad U which comes with it."""
 
 
 class Exact(AbstractLaplacian):
     """The exact Laplacian in one forward pass; its cost grows with the dimension."""
 
     def residuals(
-        self,
-        game: MFG,
-        model: AbstractPotential,
-        t: Time,
-        x: State,
-        *,
-        key: Key,
-        price: Scalar | None = None,
+        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
     ) -> Residuals:
         del key
         jet = game_jet(game, model, t, x)
-        return Residuals(hjb_from_jet(game, jet, None, t, x, price)[None], jet.gradient)
+        return Residuals(hjb_from_jet(game, jet, None, t, x)[None], jet.gradient)
 
 
 class Hutchinson(AbstractLaplacian):
@@ -86,21 +69,14 @@ class Hutchinson(AbstractLaplacian):
     count: int = eqx.field(static=True, default=2, converter=plain)
 
     def __check_init__(self):
-        if self.count < 2:
+        if count("Hutchinson", "count", self.count) < 2:
             raise ValueError(
                 f"`Hutchinson` got count = {self.count}, expected at least 2: the square of a "
                 "single estimate is biased by its variance."
             )
 
     def residuals(
-        self,
-        game: MFG,
-        model: AbstractPotential,
-        t: Time,
-        x: State,
-        *,
-        key: Key,
-        price: Scalar | None = None,
+        self, game: MFG, model: AbstractPotential, t: Time, x: State, *, key: Key
     ) -> Residuals:
         sigma = game.dynamics.diffusion(t)
         signs = probes(key, self.count, source_size(sigma, x.size))
@@ -109,7 +85,7 @@ class Hutchinson(AbstractLaplacian):
 
         def residual(bend: Scalar) -> Scalar:
             jet = HeatJet(value, time + 0.5 * bend, gradient)
-            return hjb_from_jet(game, jet, None, t, x, price)
+            return hjb_from_jet(game, jet, None, t, x)
 
         return Residuals(jax.vmap(residual)(bends), gradient)
 

@@ -95,6 +95,9 @@ class AbstractObjective(eqx.Module):
         return self * factor
 
 
+Terms = Sequence[tuple[float, Any]]  # weights and objectives
+
+
 class Weighted(NamedTuple):
     """A weighted sum of objectives.
 
@@ -112,13 +115,7 @@ class AbstractBundle(eqx.Module):
 
     @abstractmethod
     def evaluate(
-        self,
-        terms: Sequence[tuple[float, Any]],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
+        self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
         """The weighted sum of pairs (weight, objective) on a batch, and its terms."""
 

@@ -17,22 +17,19 @@ multiple of the control, uniform in [a, b]: (0, 1) goes from no control to the w
 Reference: N. Nuesken, L. Richter (2021), arXiv 2005.05409 (choice of the forward process).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Control, Key, Scalar, State, Time
-from mfgen.density.base import AbstractDensity, AbstractEvaluable, weighted_moments
-from mfgen.density.empirical import Empirical
 from mfgen.derive.hamiltonian import steered
 from mfgen.math.chunk import chunked_mean
 from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel
-from mfgen.problem.functional import AbstractFunctional, evaluable
+from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
 from mfgen.simulate.diffusion import EulerMaruyama
 from mfgen.simulate.divergence import ExactDivergence
@@ -43,12 +40,10 @@ from mfgen.train.collocation import subset_index
 from mfgen.train.game_cost import known_of
 from mfgen.train.laplacian import probe_keys
 from mfgen.train.martingale import missed
-from mfgen.train.objective import Weighted
-from mfgen.train.places import AbstractPlaces, Place, priced
+from mfgen.train.objective import Terms, Weighted
+from mfgen.train.places import AbstractPlaces, Place
 
 _PARTS = ("interaction", "terminal")
-# The population as the others of a half with their log rho, and log rho at the particle itself.
-Seen = Callable[[Batch, Float[Array, "m"], Scalar], AbstractDensity]
 
 
 class OwnPaths(AbstractPlaces):
@@ -105,24 +100,16 @@ class OwnPaths(AbstractPlaces):
                 "start: declare `MFG(..., initial=density)`."
             )
         check_method(owner, game, self._method(game), False)
-        for part in range(2):
-            follows = self._seen(owner, game, part)[1]
-            asked = tuple(name for name in of if name.startswith(("hjb", "terminal")[part]))
-            if follows and any(name.endswith("gradient") for name in asked):
+        for part, crowd in enumerate(self._crowds(owner, game)):
+            if crowd is crowds.followed and f"{('hjb', 'terminal')[part]}_gradient" in of:
                 raise TypeError(
                     f"`{owner}` got the {_PARTS[part]} cost, which asks for log rho, whose "
                     "gradient is not known along paths, expected a cost of samples: pass "
-                    f'OwnPaths(density="kernel"), or of="{asked[0].split("_")[0]}".'
+                    'OwnPaths(density="kernel"), or the equation itself for its gradient.'
                 )
 
     def evaluate(
-        self,
-        terms: Sequence[tuple[float, Any]],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
+        self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
         for _, term in terms:
             term.admits(game, model)
@@ -130,12 +117,9 @@ class OwnPaths(AbstractPlaces):
         if self.starts == "initial":
             assert game.initial is not None
             batch = game.initial.sample(len(batch), key=start_key).astype(batch.dtype)
-        crowd = [self._seen("OwnPaths", game, part) for part in range(2)]
-        paths = self._followed(game, model, batch, path_key, any(follows for _, follows in crowd))
-        seen = tuple(each for each, _ in crowd)
-        values = [
-            weight * _value(term, game, model, self, paths, seen, key) for weight, term in terms
-        ]
+        seen = self._crowds("OwnPaths", game)
+        paths = self._followed(game, model, batch, path_key, crowds.followed in seen)
+        values = [w * _value(term, game, model, self, paths, seen, key) for w, term in terms]
         return Weighted(jnp.sum(jnp.stack(values)), jax.lax.stop_gradient(tuple(values)))
 
     def _followed(
@@ -167,20 +151,10 @@ class OwnPaths(AbstractPlaces):
             logarithms = jax.vmap(initial.log_density)(batch)[None] - found.log_det
         return _Paths(found, logarithms, parts)
 
-    def _seen(self, owner: str, game: MFG, part: int) -> tuple[Seen, bool]:
-        """What the first variation of a cost is told, and whether it is log rho of the paths."""
-        assert game.initial is not None
-        functional: AbstractFunctional = getattr(game, _PARTS[part])
-        alone: Seen = lambda others, logs, log: Empirical(others)
-        at_place: Seen = lambda others, logs, log: _Followed(others, log)
-        if _suits(functional, alone, game.initial.dim):
-            return alone, False
-        if game.dynamics.deterministic and self.density == "followed":
-            evaluable(owner, "initial density", game.initial)
-            if _suits(functional, at_place, game.initial.dim):
-                return at_place, True
-        crowd = known_of(owner, game, part, self.density, varied=True)
-        return (lambda others, logs, log: crowd(others, logs)), False
+    def _crowds(self, owner: str, game: MFG) -> list[crowds.Crowd]:
+        return [
+            known_of(owner, game, part, self.density, varied=True, here=True) for part in range(2)
+        ]
 
     def _method(self, game: MFG) -> Method:
         if self.method is not None:
@@ -209,44 +183,6 @@ class _Played(AbstractModel):
         return self.part * self.model.control(game, t, x)
 
 
-class _Followed(AbstractEvaluable):
-    """The other particles, with log rho at one place alone, where it is asked for."""
-
-    points: Batch
-    value: Scalar
-
-    def __init__(self, points: Batch, value: Scalar):
-        self.points, self.value = points, value
-
-    @property
-    def dim(self) -> int:
-        return self.points.shape[1]
-
-    def log_density(self, x: State) -> Scalar:
-        return self.value
-
-    def sample(self, n: int, *, key: Key) -> Batch:
-        return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
-
-    def moments(self):
-        return weighted_moments(*self.particles())
-
-    def particles(self):
-        return self.points, jnp.full(len(self.points), 1.0 / len(self.points), self.points.dtype)
-
-
-def _suits(functional: AbstractFunctional, seen: Seen, dim: int) -> bool:
-    """Whether a first variation can be had of what is seen; nothing is computed."""
-    number = jax.ShapeDtypeStruct((), float)
-    points, logs = jax.ShapeDtypeStruct((2, dim), float), jax.ShapeDtypeStruct((2,), float)
-    at = lambda points, logs, log: functional.variation(seen(points, logs, log), points[0])
-    try:
-        jax.eval_shape(at, points, logs, number)
-    except TypeError:
-        return False
-    return True
-
-
 def _value(term, game: MFG, model, at: OwnPaths, paths: _Paths, seen, key: Key) -> Scalar:
     """One term along the paths."""
     found, logarithms, parts = paths
@@ -255,11 +191,18 @@ def _value(term, game: MFG, model, at: OwnPaths, paths: _Paths, seen, key: Key) 
     zero = jnp.zeros((), found.points.dtype)
     total = zero
 
-    def prices(names: tuple[str, ...], part: int, points: Batch, logs) -> PyTree:
-        cost = getattr(game, _PARTS[part])
-        price = lambda others, its, x, log: priced(names, cost, seen[part](others, its, log), x)
-        asked = crowds.by_halves(price, points, logs)
-        return jax.tree.map(lambda leaf: leaf.astype(points.dtype), asked)
+    def tangents(part: int, points: Batch, logs: Float[Array, "n"]) -> Tangent:
+        """dI/drho or dM/drho and its gradient for each particle."""
+        cost, crowd = getattr(game, _PARTS[part]), seen[part]
+
+        def tangent(others: Batch, its: Float[Array, "m"], x: State, log: Scalar) -> Tangent:
+            if crowd is crowds.followed:  # which knows log rho where its particles are
+                others, its = jnp.append(others, x[None], axis=0), jnp.append(its, log)
+            rho = crowd(others, its)
+            height, slope = jax.value_and_grad(lambda x: cost.variation(rho, x))(x)
+            return Tangent(x, height.astype(x.dtype), slope)
+
+        return crowds.by_halves(tangent, points, logs)
 
     if term.martingale:
 
@@ -267,16 +210,17 @@ def _value(term, game: MFG, model, at: OwnPaths, paths: _Paths, seen, key: Key) 
             return steered(game, t, x, part * model.control(game, t, x))
 
         logs = logarithms[0]
-        price = lambda points: prices(("hjb",), 0, points, logs)["hjb"]
-        end = prices(("terminal",), 1, found.points[-1], logarithms[-1])["terminal"]
+        price = lambda points: tangents(0, points, logs).height
+        end = tangents(1, found.points[-1], logarithms[-1]).height
         anytime = "martingale_anytime" in term.of
         left = missed(game, model, found, drift, parts, price, end, anytime=anytime)
         total = total + jnp.mean(jax.vmap(term.penalty)(left))
     if term.running:
         index = subset_index(nodes - 1, at.nodes, key=jax.random.fold_in(key, 5))
-        asked = jax.vmap(lambda x, logs: prices(term.running, 0, x, logs))(
-            found.points[index], logarithms[index]
-        )
+        prices = None
+        if not game.interaction.vanishes:
+            at_node = lambda points, logs: tangents(0, points, logs)
+            prices = jax.vmap(at_node)(found.points[index], logarithms[index])
         weights = (nodes - 1) * jnp.diff(found.times)[index]
         flat = lambda leaf: leaf[:, rows].reshape(-1, *leaf.shape[2:])
         spread = lambda leaf: jnp.repeat(leaf, len(rows))
@@ -285,17 +229,17 @@ def _value(term, game: MFG, model, at: OwnPaths, paths: _Paths, seen, key: Key) 
             spread(found.times[index]),
             flat(found.points[index]),
             spread(weights),
-            jax.tree.map(flat, asked),
             probe_keys(key, count),
+            jax.tree.map(flat, prices),
         )
 
         def running(model, sample) -> Scalar:
-            t, x, weight, prices, key = sample
-            return term.point(game, model, Place(t, x, zero + 1, weight, prices, key))[0]
+            t, x, *rest = sample
+            return term.point(game, model, Place(t, x, 1.0, *rest))[0]
 
         total = total + chunked_mean(running, model, samples)
     if term.ending:
-        asked = prices(term.ending, 1, found.points[-1], logarithms[-1])
-        ends = jax.tree.map(lambda leaf: leaf[rows], (found.points[-1], asked))
+        prices = tangents(1, found.points[-1], logarithms[-1])
+        ends = jax.tree.map(lambda leaf: leaf[rows], (found.points[-1], prices))
         total = total + chunked_mean(lambda model, end: term.end(game, model, *end), model, ends)
     return total

@@ -15,8 +15,8 @@ equation); W. Grathwohl et al., "FFJORD" (2019), arXiv 1810.01367 (probes frozen
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,7 +33,7 @@ from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
 from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, moving_directions
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4
-from mfgen.train.objective import AbstractBundle, AbstractObjective, Weighted
+from mfgen.train.objective import AbstractBundle, AbstractObjective, Terms, Weighted
 from mfgen.train.places import AbstractPlaces
 
 _TOGETHER = 1024  # particles whose steps are chosen together
@@ -111,13 +111,7 @@ class Paths(AbstractPlaces):
         return self.integrator.advice()
 
     def evaluate(
-        self,
-        terms: Sequence[tuple[float, Any]],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
+        self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
         start_key, probe_key = jax.random.split(key)
         if self.starts == "initial":

@@ -8,8 +8,7 @@
 All terms at equal places share a pass (`AbstractBundle`).
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 
@@ -26,16 +25,16 @@ class Place(NamedTuple):
         t, x: time and point.
         factor: of the residual there.
         weight: of its penalty.
-        prices: dI/drho there for "hjb", its gradient for "hjb_gradient".
         key: of the probes.
+        price: dI/drho there, a function of x at x alone; `None` if it needs no population.
     """
 
     t: Time
     x: State
-    factor: Scalar
+    factor: Scalar | float
     weight: Scalar | float
-    prices: Mapping[str, Any]
     key: Key
+    price: AbstractFunctional | None = None
 
 
 class AbstractPlaces(AbstractBundle):
@@ -67,10 +66,18 @@ class AbstractPlaces(AbstractBundle):
         return ""
 
 
-def priced(names: tuple[str, ...], functional: AbstractFunctional, rho: Population, x: State):
-    """What equations ask of a first variation at a point: its value, or its gradient."""
-    at = lambda x: functional.variation(rho, x)
-    return {name: jax.grad(at)(x) if name.endswith("gradient") else at(x) for name in names}
+class Tangent(AbstractFunctional):
+    """A first variation as it is known at one point: its value and its gradient there."""
+
+    point: State
+    height: Scalar
+    slope: State
+
+    def value(self, rho: Population) -> Scalar:
+        raise NotImplementedError("known at one point")
+
+    def variation(self, rho: Population, x: State) -> Scalar:
+        return self.height + self.slope @ (x - self.point)
 
 
 def check_unpriced(owner: str, game: MFG, dim: int, parts: tuple[str, ...], fix: str) -> None:

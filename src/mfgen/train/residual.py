@@ -11,9 +11,9 @@
     loss = E w(t) |c R|^q,     c the factor of the place: for noised data 2 sigma^2 / g^2, which
                                makes it one per unit of log kappa; 1 / r in windows; else 1
 
-with D = sigma sigma^T / 2. The Laplacian is exact (one forward pass) or estimated by Hutchinson probes; then |.|^2 is the mean
-product of independent pairs of estimates, which is unbiased, where the square of one estimate would
-be too large by its variance.
+with D = sigma sigma^T / 2. The Laplacian is exact (one forward pass) or estimated by Hutchinson
+probes; then |.|^2 is the mean product of independent pairs of estimates, which is unbiased, where
+the square of one estimate would be too large by its variance.
 
 "hjb" and "terminal", or "martingale", train a game by themselves where the places cover it; beside
 a loss of the controls such as `GameCost` they tie the value U, which that leaves free up to a
@@ -44,7 +44,7 @@ from mfgen.derive.hamiltonian import hamiltonian
 from mfgen.derive.residual import hjb_from_jet
 from mfgen.math.autodiff import HeatJet
 from mfgen.models.base import AbstractModel, AbstractPotential
-from mfgen.problem.functional import evaluable, needs_population
+from mfgen.problem.functional import AbstractFunctional, evaluable, needs_population
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal
 from mfgen.train.known import KnownDensity
@@ -54,7 +54,7 @@ from mfgen.train.own_paths import OwnPaths
 from mfgen.train.paths import Here, Path
 from mfgen.train.payment import Pays
 from mfgen.train.penalty import AbstractPenalty, Squared, penalise
-from mfgen.train.places import AbstractPlaces, Place, priced
+from mfgen.train.places import AbstractPlaces, Place
 from mfgen.train.weighting import AbstractWeighting, Flat
 from mfgen.train.windows import Ahead
 
@@ -200,29 +200,31 @@ class Residual(AbstractObjective):
     def point(self, game: MFG, model: AbstractModel, place: Place) -> tuple[Scalar, Costate | None]:
         """The penalty on the way at one place, and grad U there if it was found."""
         total, costate, (t, x) = jnp.zeros((), place.x.dtype), None, place[:2]
+        if place.price is not None:
+            game = eqx.tree_at(lambda game: game.interaction, game, place.price)
         if "hjb" in self.of:
             assert isinstance(model, AbstractPotential)
-            found = self.laplacian.residuals(
-                game, model, t, x, key=place.key, price=place.prices["hjb"]
-            )
+            found = self.laplacian.residuals(game, model, t, x, key=place.key)
             total, costate = penalise(self.penalty, place.factor * found.values), found.costate
         if "hjb_gradient" in self.of:
-            price = place.prices["hjb_gradient"]
-            residual = hjb_gradient(game, model.costate, None, t, x, price)
+            residual = hjb_gradient(game, model.costate, None, t, x)
             # In units of noise, as scores are in score matching.
             dynamics = game.dynamics
             unit = dynamics.noising.noise(dynamics.noising.horizon - t) if _reverses(game) else 1.0
             total = total + jnp.sum(self.penalty(place.factor * unit * residual))
         return place.weight * (self.weighting(game, t) * total), costate
 
-    def end(self, game: MFG, model: AbstractModel, x: State, prices) -> Scalar:
+    def end(
+        self, game: MFG, model: AbstractModel, x: State, terminal: AbstractFunctional, rho=None
+    ) -> Scalar:
         """The penalty of the terminal condition at one place."""
         total, horizon = jnp.zeros((), x.dtype), jnp.asarray(game.dynamics.horizon, x.dtype)
         if "terminal" in self.of:
             assert isinstance(model, AbstractPotential)
-            total = self.penalty(model(horizon, x) - prices["terminal"])
-        if "terminal_gradient" in self.of:
-            lacks = model.costate(horizon, x) - prices["terminal_gradient"]
+            total = self.penalty(model(horizon, x) - terminal.variation(rho, x))
+        if "terminal_gradient" in self.of:  # log rho that is followed has no gradient
+            wanted = jax.grad(lambda x: terminal.variation(None, x))(x)
+            lacks = model.costate(horizon, x) - wanted
             total = total + jnp.sum(self.penalty(lacks))
         return total
 
@@ -248,14 +250,14 @@ class Residual(AbstractObjective):
         return self.weighting(game, here.t) * value
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
+        known, end = None, path.end
         if "terminal" in self.of:
             initial = evaluable(self.name, "initial density", game.initial)
-            known = self._known(path.end, initial.log_density(path.start) - path.log_det)
-            wanted = priced(("terminal",), game.terminal, known, path.end)
-            return self.end(game, model, path.end, wanted)
-        # The ends of the paths and a critic are taken as given: the potential alone is moved.
-        end = jax.lax.stop_gradient(path.end)
-        return self.end(game, model, end, priced(self.ending, game.terminal, None, end))
+            known = self._known(end, initial.log_density(path.start) - path.log_det)
+        else:
+            # The ends of the paths and a critic are taken as given: the potential alone is moved.
+            end = jax.lax.stop_gradient(end)
+        return self.end(game, model, end, game.terminal, known)
 
     # As a term of `Windows`.
 
@@ -273,8 +275,7 @@ class Residual(AbstractObjective):
             total = self.weighting(game, ahead.t) * self.penalty(along / game.discount)
         if self.ending:
             known = self._known(ahead.last, ahead.last_log_density)
-            wanted = priced(("terminal",), game.terminal, known, ahead.last)
-            total = total + self.end(game, model, ahead.last, wanted)
+            total = total + self.end(game, model, ahead.last, game.terminal, known)
         return total
 
     def _known(self, x: State, value: Scalar | float) -> KnownDensity:

@@ -11,8 +11,8 @@ late times weigh what early ones do, and e^{-r t} never appears (`mfgen.train.di
 Reference: A. Mielke, U. Stefanelli, ESAIM COCV 17 (2011).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,7 +29,7 @@ from mfgen.problem.game import MFG
 from mfgen.problem.local import local_curvature, local_variation
 from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, moving_directions
 from mfgen.simulate.integrator import RungeKutta4, positive_count
-from mfgen.train.objective import Weighted
+from mfgen.train.objective import Terms, Weighted
 from mfgen.train.paths import Here, deterministic, here_at
 from mfgen.train.places import AbstractPlaces
 
@@ -133,13 +133,7 @@ class Windows(AbstractPlaces):
             )
 
     def evaluate(
-        self,
-        terms: Sequence[tuple[float, Any]],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
+        self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
         for _, term in terms:
             term.admits(game, model)
