@@ -92,23 +92,15 @@ class NoisedData(AbstractCollocation):
     ) -> Weighted:
         """A residual carries grad U along, which is all that score matching asks for.
 
-        So of the first of either the n - m other points alone are evaluated for score matching, the
-        m shared ones once for both.
+        So where there is one of either, the n - m other points alone are evaluated for score
+        matching, the m shared ones once for both.
         """
-        firsts = [
-            next((i for i, (_, term) in enumerate(terms) if term.matches is kind), None)
-            for kind in (True, False)
-        ]
-        if None in firsts:
+        kinds = [term.matches for _, term in terms]
+        if sorted(kinds) != [False, True]:
             return _summed([_alone(self, *term, game, model, batch, key) for term in terms])
-        pair = self._shared(*(terms[i] for i in firsts), game, model, batch, key)
-        found = dict(zip(firsts, pair.terms, strict=True))
-        total = pair.total
-        for i, term in enumerate(terms):
-            if i not in found:
-                value = _alone(self, *term, game, model, batch, key)
-                total, found[i] = total + value, jax.lax.stop_gradient(value)
-        return Weighted(total, tuple(found[i] for i in range(len(terms))))
+        first = kinds.index(True)
+        pair = self._shared(terms[first], terms[1 - first], game, model, batch, key)
+        return pair._replace(terms=pair.terms[:: 1 - 2 * first])
 
     def _shared(self, first, second, game: MFG, model: AbstractModel, batch, key: Key) -> Weighted:
         (score_weight, matching), (residual_weight, residual) = first, second

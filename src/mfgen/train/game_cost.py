@@ -185,7 +185,7 @@ def known_of(
         )
     if density == "kernel":
         return crowds.smoothed
-    kernel = f'pass {owner}(density="kernel") for an estimate from the batch'
+    kernel = 'pass density="kernel" for an estimate from the batch'
     if not game.dynamics.deterministic:
         raise TypeError(
             f"{name}, which asks for log rho, in a game with noise, where it is not known along "

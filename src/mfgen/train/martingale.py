@@ -15,9 +15,9 @@ is paid against what was expected. The same holds from any time s on, in the mon
 
     R_s = e^{-r(T-s)} g(X_T) - U(s, X_s) - int_s^T ...
 
-From time 0 alone U is free up to a function of t that is zero at 0; from all times nothing is. Paths
-and crowd are held still: the gradient is taken of U in R, not of where particles go. Sums over nodes
-take what is known at the beginning of each step (Ito).
+From time 0 alone U is free up to a function of t that is zero at 0; from all times nothing is.
+Paths and crowd are held still: the gradient is taken of U in R, not of where particles go. Sums
+over nodes take what is known at the beginning of each step (Ito).
 
 References: J. Han, A. Jentzen, W. E, "Solving high-dimensional partial differential equations using
 deep learning", PNAS 115 (2018), arXiv 1707.02568 (E R^2 with U(0) unknown); N. Nuesken, L. Richter,

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Control, Key, Scalar, State, Time
 from mfgen.derive.hamiltonian import steered
 from mfgen.math.chunk import chunked_mean
@@ -70,15 +71,7 @@ class OwnPaths(AbstractPlaces):
 
     def __check_init__(self):
         positive_count("OwnPaths", "nodes", self.nodes)
-        for name, allowed in {
-            "starts": ("initial", "batch"),
-            "density": ("followed", "kernel"),
-        }.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"`OwnPaths` got {name} = {getattr(self, name)!r}, expected one of {allowed}: "
-                    f'pass "{allowed[0]}".'
-                )
+        _check.one_of(self, starts=("initial", "batch"), density=("followed", "kernel"))
         if not self.play[0] <= self.play[1]:
             raise ValueError(
                 f"`OwnPaths` got play = {self.play}, expected the least multiple of the control "

@@ -95,11 +95,7 @@ class Paths(AbstractPlaces):
             integrator=(AbstractIntegrator, "pass `RungeKutta4(8)`, or `Adaptive(1e-5)`"),
             divergence=(AbstractDivergence, "pass `ExactDivergence()`"),
         )
-        if self.starts not in ("batch", "initial"):
-            raise ValueError(
-                f'`Paths` got starts = {self.starts!r}, expected "batch" or "initial": pass '
-                '"initial" for fresh draws of the initial density.'
-            )
+        _check.one_of(self, starts=("batch", "initial"))
 
     def needs_data(self) -> bool:
         return self.starts == "batch"

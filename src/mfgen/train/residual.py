@@ -121,28 +121,35 @@ class Residual(AbstractObjective):
             laplacian=(AbstractLaplacian, "pass `Exact()`"),
             weighting=(AbstractWeighting, "pass `Flat()`"),
         )
-        place = type(self.at).__name__
-        if not self.at.asks >= set(self.of):
-            raise ValueError(
-                f"`{self.name}` got of = {self.of} at `{place}`, expected some of "
-                f"{', '.join(sorted(self.at.asks))}: pass at=OwnPaths() for the others."
-            )
-        if isinstance(self.laplacian, Hutchinson) and not isinstance(self.penalty, Squared):
-            raise ValueError(
-                f"`{self.name}` got `Hutchinson` with `{type(self.penalty).__name__}`, expected "
-                "`Squared()`: only products of independent estimates are unbiased."
-            )
-        if not self.penalty.pointwise and (self.running or self.ending):
-            raise ValueError(
-                f"`{self.name}` got `{type(self.penalty).__name__}`, which compares all residuals, "
-                'expected it with of="martingale": pass `Squared()`.'
-            )
-        if self.points is not None and (self.points < 1 or not self.at.counts):
-            fix = "pass points=64, or None for the whole batch"
-            expected = "at least 1" if self.at.counts else f"None at `{place}`"
-            raise ValueError(
-                f"`{self.name}` got points = {self.points}, expected {expected}: {fix}."
-            )
+        place, counts = type(self.at).__name__, self.at.counts
+        penalty, asks = type(self.penalty).__name__, ", ".join(sorted(self.at.asks))
+        estimated = isinstance(self.laplacian, Hutchinson)
+        together = not self.penalty.pointwise and bool(self.running or self.ending)
+        few = self.points is not None and (self.points < 1 or not counts)
+        for wrong, said in (
+            (
+                not self.at.asks >= set(self.of),
+                f"of = {self.of} at `{place}`, expected some of {asks}: pass at=OwnPaths() for "
+                "the others",
+            ),
+            (
+                estimated and not isinstance(self.penalty, Squared),
+                f"`Hutchinson` with `{penalty}`, expected `Squared()`: only products of "
+                "independent estimates are unbiased",
+            ),
+            (
+                together,
+                f"`{penalty}`, which compares all residuals, expected it with "
+                'of="martingale": pass `Squared()`',
+            ),
+            (
+                few,
+                f"points = {self.points}, expected {'at least 1' if counts else 'None'} at "
+                f"`{place}`: pass points=64, or None for the whole batch",
+            ),
+        ):
+            if wrong:
+                raise ValueError(f"`{self.name}` got {said}.")
 
     @property
     def name(self) -> str:
@@ -179,6 +186,7 @@ class Residual(AbstractObjective):
         return self.at.advice()
 
     def check(self, game: MFG) -> None:
+        self.at.admits(self.name, game)
         self.at.check(self.name, game, self.of)
         if game.initial is not None and self.of != self.ending:
             point = jax.ShapeDtypeStruct((game.initial.dim,), float)
