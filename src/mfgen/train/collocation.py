@@ -69,7 +69,7 @@ class AbstractCollocation(AbstractPlaces):
     def evaluate(
         self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
-        return _summed([_alone(self, *term, game, model, batch, key) for term in terms])
+        return _apart(self, terms, game, model, batch, key)
 
 
 class NoisedData(AbstractCollocation):
@@ -97,7 +97,7 @@ class NoisedData(AbstractCollocation):
         """
         kinds = [term.matches for _, term in terms]
         if sorted(kinds) != [False, True]:
-            return _summed([_alone(self, *term, game, model, batch, key) for term in terms])
+            return _apart(self, terms, game, model, batch, key)
         first = kinds.index(True)
         pair = self._shared(terms[first], terms[1 - first], game, model, batch, key)
         return pair._replace(terms=pair.terms[:: 1 - 2 * first])
@@ -246,5 +246,6 @@ def _alone(at: AbstractCollocation, weight, term, game: MFG, model, batch: Batch
     return jnp.asarray(weight * chunked_mean(penalised, model, (tuple(points), keys)))
 
 
-def _summed(values: list[Scalar]) -> Weighted:
+def _apart(at: AbstractCollocation, terms: Terms, game: MFG, model, batch: Batch, key: Key):
+    values = [_alone(at, weight, term, game, model, batch, key) for weight, term in terms]
     return Weighted(jnp.sum(jnp.stack(values)), jax.lax.stop_gradient(tuple(values)))

@@ -10,7 +10,7 @@ All terms at equal places share a pass (`AbstractBundle`).
 
 from typing import ClassVar, NamedTuple
 
-import jax
+import jax.numpy as jnp
 
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.problem.functional import AbstractFunctional, Population, needs_population
@@ -82,10 +82,9 @@ class Tangent(AbstractFunctional):
 
 def check_unpriced(owner: str, game: MFG, dim: int, parts: tuple[str, ...], fix: str) -> None:
     """Raises a `TypeError` if a first variation depends on the population, which is not known."""
-    point = jax.ShapeDtypeStruct((dim,), float)
     for part in parts:
         cost = getattr(game, part)
-        if needs_population(cost, point):
+        if needs_population(cost, jnp.zeros(dim)):
             raise TypeError(
                 f"`{owner}` got the {part} cost `{type(cost).__name__}`, whose first variation "
                 f"depends on the population, expected places where it is known: {fix}."

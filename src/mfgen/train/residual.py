@@ -216,10 +216,11 @@ class Residual(AbstractObjective):
             total, costate = penalise(self.penalty, place.factor * found.values), found.costate
         if "hjb_gradient" in self.of:
             residual = hjb_gradient(game, model.costate, None, t, x)
-            # In units of noise, as scores are in score matching.
-            dynamics = game.dynamics
-            unit = dynamics.noising.noise(dynamics.noising.horizon - t) if _reverses(game) else 1.0
-            total = total + jnp.sum(self.penalty(place.factor * unit * residual))
+            if isinstance(game.dynamics, TimeReversal):
+                # In units of noise, as scores are in score matching.
+                noising = game.dynamics.noising
+                residual = noising.noise(noising.horizon - t) * residual
+            total = total + jnp.sum(self.penalty(place.factor * residual))
         return place.weight * (self.weighting(game, t) * total), costate
 
     def end(
@@ -288,7 +289,3 @@ class Residual(AbstractObjective):
 
     def _known(self, x: State, value: Scalar | float) -> KnownDensity:
         return KnownDensity(x.size, self.name, jnp.asarray(value, x.dtype))
-
-
-def _reverses(game: MFG) -> bool:
-    return isinstance(game.dynamics, TimeReversal)
