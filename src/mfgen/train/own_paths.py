@@ -42,7 +42,7 @@ from mfgen.train.game_cost import known_of
 from mfgen.train.laplacian import probe_keys
 from mfgen.train.martingale import missed
 from mfgen.train.objective import Terms, Weighted
-from mfgen.train.places import AbstractPlaces, Place
+from mfgen.train.places import AbstractPlaces, Place, Tangent
 
 _PARTS = ("interaction", "terminal")
 
