@@ -10,6 +10,7 @@ import pytest
 
 import mfgen as mg
 from mfgen.density.base import AbstractEvaluable
+from mfgen.density.well import WellProduct
 from mfgen.derive.residual import fokker_planck, hjb
 from mfgen.train.coverage import check_coverage
 from mfgen.train.windows import Windows
@@ -303,3 +304,52 @@ def test_records_name_what_is_asked_and_terms_at_equal_places_share_them():
 def test_a_discounted_flow_needs_no_data():
     game = gradient_flow_game(mg.KL(NORMAL), start())
     assert not mg.Residual(Windows()).needs_data(game)
+
+
+@pytest.mark.slow
+def test_it_finds_both_wells_of_an_energy_from_a_point():
+    """A path-integral sampler: log Z and the masses of the wells, known by quadrature."""
+    well = WellProduct(1, (0,))
+    end = mg.Linear(lambda x: well.energy(x) - 0.5 * x @ x - 0.5 * jnp.log(2 * jnp.pi))
+    game = mg.MFG(mg.Integrator(1.0), mg.Kinetic(), end, initial=mg.Gaussian([0.0], 1e-8))
+    at = mg.OwnPaths(mg.EulerMaruyama(32), play=(0.0, 1.0))
+    loss = mg.Residual(at, "martingale_anytime", mg.Huber(1.0))
+    model = mg.ot_flow_potential(game, key=KEY, width=32)
+    model, _ = mg.fit(game, model, loss, steps=2000, key=KEY, learning_rate=1e-2, average=0.99)
+    x, steps = jnp.zeros((20_000, 1)), mg.EulerMaruyama(200)
+    found = mg.trajectories(game, model, x, key=jax.random.key(1), method=steps)
+    ends = found.points[-1]
+    assert abs(float(jnp.mean(ends > 0)) - well.upper) < 0.02
+    # Without control the steps have the exact law, so that weights of Girsanov have the mean Z.
+    rows = found.times[:-1], found.points[:-1]
+    played = jax.lax.map(
+        lambda row: jax.vmap(lambda x: model.control(game, row[0], x))(row[1]), rows
+    )
+    work = found.paid[-1] + jnp.sum(played * found.noise, (0, 2)) + jax.vmap(end.function)(ends)
+    log_z = float(jax.nn.logsumexp(-work)) - np.log(len(x))
+    assert abs(log_z - well.log_normaliser) < 0.02
+
+
+@pytest.mark.slow
+def test_beside_the_own_cost_the_martingale_trains_faster_and_ties_the_value():
+    """Control within 3 %, cost within 1 % of Riccati."""
+    game = mg.MFG(mg.Integrator(0.6), mg.Kinetic(), mg.Linear(lambda x: 2 * x @ x), initial=start())
+    value = mg.solve(game, mg.Riccati()).value
+    loss = mg.GameCost(mg.StochasticHeun(8)) + 0.1 * mg.Martingale(mg.EulerMaruyama(16))
+    model = mg.ot_flow_potential(game, key=KEY)
+    model, _ = mg.fit(game, model, loss, steps=3000, key=KEY, learning_rate=2e-2, average=0.99)
+    at = mg.trajectories(game, value, start().sample(4000, key=KEY), key=KEY)
+    gap = lambda t, x: model.control(game, t, x) - value.control(game, t, x)
+    square = lambda f: jnp.mean(
+        jax.vmap(lambda t, x: jax.vmap(lambda x: f(t, x))(x))(at.times, at.points) ** 2
+    )
+    assert (square(gap) / square(lambda t, x: value.control(game, t, x))) ** 0.5 < 0.03
+    paid = [
+        float(mg.GameCost(mg.StochasticHeun(64))(game, u, jnp.zeros((20_000, 2)), key=KEY))
+        for u in (model, value)
+    ]
+    assert paid[0] < 1.01 * paid[1]
+    apart = jax.vmap(lambda x: model(0.0, x) - value(0.0, x))(at.points[0])
+    assert jnp.sqrt(jnp.mean(apart**2)) < 0.05 * jnp.mean(
+        jax.vmap(lambda x: value(0.0, x))(at.points[0])
+    )
