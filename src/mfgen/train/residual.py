@@ -114,13 +114,13 @@ class Residual(AbstractObjective):
                 f"`Residual` got of = {self.of}, expected some of {', '.join(_NAMES)}; the "
                 "Fokker-Planck equation is solved by particles that move, and needs no term."
             )
-        _check.of_kinds(
-            self,
-            at=(AbstractPlaces, "pass `OwnPaths()` or `NoisedData()`"),
-            penalty=(AbstractPenalty, "pass `Squared()`"),
-            laplacian=(AbstractLaplacian, "pass `Exact()`"),
-            weighting=(AbstractWeighting, "pass `Flat()`"),
-        )
+        _check.of_kinds(self, at=(AbstractPlaces, "pass `OwnPaths()` or `NoisedData()`"))
+        for name, kind, fix in (
+            ("penalty", AbstractPenalty, "pass `Squared()`"),
+            ("laplacian", AbstractLaplacian, "pass `Exact()`"),
+            ("weighting", AbstractWeighting, "pass `Flat()`"),
+        ):
+            _check.of_kind(self.name, name, getattr(self, name), kind, fix)
         place, counts = type(self.at).__name__, self.at.counts
         penalty, asks = type(self.penalty).__name__, ", ".join(sorted(self.at.asks))
         estimated = isinstance(self.laplacian, Hutchinson)

@@ -8,6 +8,7 @@ Martingale                            along noisy paths
 
 from typing import Literal
 
+from mfgen import _check
 from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
 from mfgen.train.collocation import AbstractCollocation, NoisedData
 from mfgen.train.laplacian import AbstractLaplacian, Exact
@@ -30,6 +31,7 @@ def HJB(
     weighting: AbstractWeighting = _FLAT,
 ) -> Residual:
     """The Hamilton-Jacobi-Bellman residual of a potential: `Residual(collocation, "hjb")`."""
+    _check_collocation("HJB", collocation)
     return Residual(collocation, "hjb", penalty, laplacian, points, weighting)
 
 
@@ -43,6 +45,7 @@ def ScoreHJB(
     It is the score Fokker-Planck equation: with s = grad log eta,
     ds/ds_time = grad( (g^2/2)(div s + |s|^2) + f.s + div f ), times the noise sigma.
     """
+    _check_collocation("ScoreHJB", collocation)
     return Residual(collocation, "hjb_gradient", points=points, weighting=weighting)
 
 
@@ -83,3 +86,8 @@ def Martingale(
         )
     at = OwnPaths(method, starts, density)
     return Residual(at, "martingale", Squared() if measure == "mean_square" else Variance())
+
+
+def _check_collocation(owner: str, collocation: object) -> None:
+    fix = "pass `NoisedData()`"
+    _check.of_kind(owner, "collocation", collocation, AbstractCollocation, fix)
