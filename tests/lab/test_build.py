@@ -11,7 +11,7 @@ from mfgen.models.base import AbstractModel
 from mfgen.problem.cost import Relativistic, ScoreLagrangian
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.train import collocation, matching, penalty, shorthands
+from mfgen.train import collocation, laplacian, matching, penalty, shorthands
 from mfgen.train.likelihood import MaximumLikelihood
 from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.weighting import RatioPower
@@ -109,7 +109,7 @@ def test_every_objective_is_built_with_its_weight():
             shorthands.HJB(
                 penalty.Huber(2.0),
                 collocation.SpreadData(0.1, LogUniform(low=0.2)),
-                shorthands.Exact(),
+                laplacian.Exact(),
                 7,
             ),
         ),
@@ -117,7 +117,7 @@ def test_every_objective_is_built_with_its_weight():
             0.1,
             shorthands.HJB(
                 collocation=collocation.UniformTime(),
-                laplacian=shorthands.Hutchinson(3),
+                laplacian=laplacian.Hutchinson(3),
                 weighting=RatioPower(-1.0),
             ),
         ),
