@@ -28,9 +28,9 @@ from mfgen._types import Batch, Key, Scalar, Time
 from mfgen.math.chunk import chunked_mean
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import AbstractNoising, log_ratio_speed
+from mfgen.problem.noising import AbstractForward, AbstractNoising, log_ratio_speed
 from mfgen.train.laplacian import probe_keys
-from mfgen.train.noised import AbstractNoiseLaw, LogUniform, Noised, noised, noising_of, process_of
+from mfgen.train.noised import AbstractNoiseLaw, LogUniform, Noised, forward_of, noised, process_of
 from mfgen.train.objective import Terms, Weighted
 from mfgen.train.places import AbstractPlaces, Place, check_unpriced
 
@@ -83,7 +83,8 @@ class NoisedData(AbstractCollocation):
     law: AbstractNoiseLaw = LogUniform()
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
-        everything = noised(process_of(game, "NoisedData"), self.law, batch, key=key)
+        process, fixed = process_of(game, "NoisedData"), game.dynamics.fixed
+        everything = noised(process, self.law, batch, key=key, fixed=fixed)
         chosen = _subset(everything, points, key)
         return Collocation(chosen.t, chosen.y, _factor(game, chosen))
 
@@ -105,8 +106,8 @@ class NoisedData(AbstractCollocation):
     def _shared(self, first, second, game: MFG, model: AbstractModel, batch, key: Key) -> Weighted:
         (score_weight, matching), (residual_weight, residual) = first, second
         residual.admits(game, model)
-        noising = noising_of(game, "NoisedData")
-        everything = noised(noising, self.law, batch, key=key)
+        noising = forward_of(game, "NoisedData")
+        everything = noised(noising, self.law, batch, key=key, fixed=game.dynamics.fixed)
         n = batch.shape[0]
         shared = subset_index(n, residual.points, key=key)
         apart = others(n, shared)
@@ -117,7 +118,7 @@ class NoisedData(AbstractCollocation):
             factor = log_ratio_factor(noising, point.s)
             penalty, costate = _at(residual, game, model, point.t, point.y, factor, key)
             values = (
-                score_weight * share * matching.error(noising, model, point, costate),
+                score_weight * share * matching.error(game, model, point, costate),
                 residual_weight * penalty,
             )
             return values[0] + values[1], values
@@ -127,7 +128,7 @@ class NoisedData(AbstractCollocation):
         total, (matched, penalised) = chunked_mean(both, model, (chosen, keys), reports=True)
         if len(apart):
             rest = jax.tree.map(lambda leaf: leaf[apart], everything)
-            error = lambda point: matching.error(noising, model, point, None)
+            error = lambda point: matching.error(game, model, point, None)
             left = score_weight * jnp.sum(jax.vmap(error)(rest)) / n
             total, matched = total + left, matched + left
         return Weighted(total, jax.lax.stop_gradient((matched, penalised)))
@@ -145,12 +146,20 @@ class SpreadData(AbstractCollocation):
     law: AbstractNoiseLaw = LogUniform()
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
-        noising = process_of(game, "SpreadData")
-        chosen = _subset(noised(noising, self.law, batch, key=key), points, key)
+        noising, fixed = process_of(game, "SpreadData"), game.dynamics.fixed
+        if not isinstance(noising, AbstractNoising):
+            raise TypeError(
+                f"`SpreadData` got a game of `{type(noising).__name__}`, expected a noising "
+                "signal x + noise eps, such as `VP()`: take `NoisedData()`."
+            )
+        everything = noised(noising, self.law, batch, key=key, fixed=fixed)
+        chosen = _subset(everything, points, key)
         ratio, signal = jax.vmap(noising.ratio)(chosen.s), jax.vmap(noising.signal)(chosen.s)
         width = signal * jnp.sqrt(jnp.square(ratio) + self.extra**2)
-        move = jax.random.normal(jax.random.fold_in(key, 2), chosen.y.shape, chosen.y.dtype)
-        return Collocation(chosen.t, chosen.y + width[:, None] * move, _factor(game, chosen))
+        shape = (len(chosen.s), chosen.y.shape[1] - fixed)
+        move = jax.random.normal(jax.random.fold_in(key, 2), shape, chosen.y.dtype)
+        move = jnp.pad(width[:, None] * move, ((0, 0), (0, fixed)))
+        return Collocation(chosen.t, chosen.y + move, _factor(game, chosen))
 
 
 class UniformTime(AbstractCollocation):
@@ -209,7 +218,7 @@ def others(n: int, chosen: Int[Array, "count"]) -> Int[Array, "rest"]:
     return jnp.flatnonzero(left, size=n - len(chosen))
 
 
-def log_ratio_factor(noising: AbstractNoising, s: Time) -> Scalar:
+def log_ratio_factor(noising: AbstractForward, s: Time) -> Scalar:
     """2 sigma^2 / g^2, which makes a rate in time one per unit of log kappa."""
     return 1 / log_ratio_speed(noising, s)
 

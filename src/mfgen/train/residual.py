@@ -49,6 +49,7 @@ from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal
 from mfgen.train.known import KnownDensity
 from mfgen.train.laplacian import AbstractLaplacian, Exact, Hutchinson
+from mfgen.train.noised import moving
 from mfgen.train.objective import AbstractBundle, AbstractObjective
 from mfgen.train.own_paths import OwnPaths
 from mfgen.train.paths import Here, Path
@@ -215,10 +216,10 @@ class Residual(AbstractObjective):
             found = self.laplacian.residuals(game, model, t, x, key=place.key)
             total, costate = penalise(self.penalty, place.factor * found.values), found.costate
         if "hjb_gradient" in self.of:
-            residual = hjb_gradient(game, model.costate, None, t, x)
-            if isinstance(game.dynamics, TimeReversal):
+            residual = moving(game, hjb_gradient(game, model.costate, None, t, x))
+            if isinstance(game.dynamics.of_points, TimeReversal):
                 # In units of noise, as scores are in score matching.
-                noising = game.dynamics.noising
+                noising = game.dynamics.of_points.noising
                 residual = noising.noise(noising.horizon - t) * residual
             total = total + jnp.sum(self.penalty(place.factor * residual))
         return place.weight * (self.weighting(game, t) * total), costate
