@@ -176,18 +176,16 @@ if _TYPE_CHECKING:
     from mfgen.train.augmented import Augmented as Augmented
     from mfgen.train.collocation import NoisedData as NoisedData
     from mfgen.train.collocation import SpreadData as SpreadData
+    from mfgen.train.collocation import UniformBox as UniformBox
     from mfgen.train.collocation import UniformTime as UniformTime
     from mfgen.train.coupling import EntropicTransport as EntropicTransport
     from mfgen.train.coupling import ExactTransport as ExactTransport
     from mfgen.train.coupling import Independent as Independent
     from mfgen.train.coupling import OptimalTransport as OptimalTransport
-    from mfgen.train.ending import PathCost as PathCost
-    from mfgen.train.ending import PathCostate as PathCostate
     from mfgen.train.failure import NonFiniteError as NonFiniteError
     from mfgen.train.flow import JacobianPenalty as JacobianPenalty
-    from mfgen.train.flow import PathHJB as PathHJB
+    from mfgen.train.flow import PathCost as PathCost
     from mfgen.train.flow import PathLikelihood as PathLikelihood
-    from mfgen.train.flow import PathTerminal as PathTerminal
     from mfgen.train.flow import ReverseKL as ReverseKL
     from mfgen.train.flow import TransportCost as TransportCost
     from mfgen.train.game_cost import GameCost as GameCost
@@ -200,20 +198,26 @@ if _TYPE_CHECKING:
     from mfgen.train.laplacian import Hutchinson as Hutchinson
     from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
     from mfgen.train.loop import fit as fit
-    from mfgen.train.martingale import Martingale as Martingale
     from mfgen.train.matching import DenoisingScoreMatching as DenoisingScoreMatching
     from mfgen.train.matching import ImplicitScoreMatching as ImplicitScoreMatching
     from mfgen.train.matching import SlicedScoreMatching as SlicedScoreMatching
     from mfgen.train.noised import Levels as Levels
     from mfgen.train.noised import LogUniform as LogUniform
     from mfgen.train.objective import AbstractObjective as AbstractObjective
+    from mfgen.train.own_paths import OwnPaths as OwnPaths
     from mfgen.train.paths import Paths as Paths
     from mfgen.train.payment import Pays as Pays
     from mfgen.train.penalty import Absolute as Absolute
     from mfgen.train.penalty import Huber as Huber
     from mfgen.train.penalty import Squared as Squared
-    from mfgen.train.physics import HJB as HJB
-    from mfgen.train.physics import ScoreHJB as ScoreHJB
+    from mfgen.train.penalty import Variance as Variance
+    from mfgen.train.residual import Residual as Residual
+    from mfgen.train.shorthands import HJB as HJB
+    from mfgen.train.shorthands import Martingale as Martingale
+    from mfgen.train.shorthands import PathCostate as PathCostate
+    from mfgen.train.shorthands import PathHJB as PathHJB
+    from mfgen.train.shorthands import PathTerminal as PathTerminal
+    from mfgen.train.shorthands import ScoreHJB as ScoreHJB
     from mfgen.train.simulated import SimulatedScoreMatching as SimulatedScoreMatching
     from mfgen.train.state import CheckpointError as CheckpointError
     from mfgen.train.state import Checkpoints as Checkpoints
@@ -245,25 +249,22 @@ _LATER = {
     "mfgen.solvers.riccati": ("Riccati",),
     "mfgen.train.action": ("ActionMatching",),
     "mfgen.train.adversarial": ("CriticFit", "GradientPenalty", "fit_critic"),
+    "mfgen.train.collocation": ("NoisedData", "SpreadData", "UniformBox", "UniformTime"),
     "mfgen.train.alternating": ("Alternating", "Ascent"),
     "mfgen.train.augmented": ("Augmented",),
-    "mfgen.train.collocation": ("NoisedData", "SpreadData", "UniformTime"),
     "mfgen.train.coupling": (
         "EntropicTransport",
         "ExactTransport",
         "Independent",
         "OptimalTransport",
     ),
-    "mfgen.train.ending": ("PathCost", "PathCostate"),
     "mfgen.train.game_cost": ("GameCost",),
-    "mfgen.train.martingale": ("Martingale",),
     "mfgen.train.failure": ("NonFiniteError",),
     "mfgen.train.gradient": ("Gradient",),
     "mfgen.train.flow": (
         "JacobianPenalty",
-        "PathHJB",
+        "PathCost",
         "PathLikelihood",
-        "PathTerminal",
         "ReverseKL",
         "TransportCost",
     ),
@@ -283,13 +284,21 @@ _LATER = {
     ),
     "mfgen.train.noised": ("Levels", "LogUniform"),
     "mfgen.train.objective": ("AbstractObjective",),
+    "mfgen.train.own_paths": ("OwnPaths",),
     "mfgen.train.paths": ("Paths",),
     "mfgen.train.payment": ("Pays",),
-    "mfgen.train.penalty": ("Absolute", "Huber", "Squared"),
-    "mfgen.train.physics": ("HJB", "ScoreHJB"),
+    "mfgen.train.penalty": ("Absolute", "Huber", "Squared", "Variance"),
+    "mfgen.train.shorthands": (
+        "HJB",
+        "Martingale",
+        "PathCostate",
+        "PathHJB",
+        "PathTerminal",
+        "ScoreHJB",
+    ),
+    "mfgen.train.residual": ("Residual",),
     "mfgen.train.simulated": ("SimulatedScoreMatching",),
     "mfgen.train.state": ("CheckpointError", "Checkpoints"),
-    "mfgen.train.gradient": ("Gradient",),
     "mfgen.train.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
     "mfgen.train.weighting": ("Flat", "RatioPower"),
     "mfgen.zoo.gradient_flow": ("gradient_flow_game",),

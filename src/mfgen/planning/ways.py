@@ -25,13 +25,13 @@ from mfgen.train.alternating import Alternating, Ascent
 from mfgen.train.augmented import Augmented
 from mfgen.train.coupling import OptimalTransport
 from mfgen.train.dissipation import WeightedDissipation
-from mfgen.train.flow import PathHJB, PathLikelihood, ReverseKL, TransportCost
+from mfgen.train.flow import PathLikelihood, ReverseKL, TransportCost
 from mfgen.train.game_cost import GameCost
 from mfgen.train.gradient import Gradient
 from mfgen.train.interpolation import FlowMatching
 from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.objective import AbstractObjective
-from mfgen.train.physics import HJB
+from mfgen.train.shorthands import HJB, PathHJB
 from mfgen.train.trainer import AbstractTrainer
 
 _WIDE = 8  # dimensions from which a scalar network is better an inner product

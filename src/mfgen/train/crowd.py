@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import (
@@ -123,17 +123,24 @@ def prices(
     functional: AbstractFunctional, crowd: Crowd, points: Batch, logarithms: Float[Array, "n"]
 ) -> Float[Array, "n"]:
     """dF/drho for each particle in the half of the crowd that it is not in, held still."""
+    price = lambda others, logs, x, log: functional.variation(crowd(others, logs), x)
+    return by_halves(price, points, logarithms)
+
+
+def by_halves(f: Callable, points: Batch, logarithms: Float[Array, "n"]) -> PyTree:
+    """f(others, their log rho, x, its log rho) for each particle, the others of the other half."""
     half = max(1, len(points) // 2)
     still = jax.lax.stop_gradient((points, logarithms))
     first, second = slice(half), slice(half, None)
 
-    def paid(mine: slice, others: slice) -> Float[Array, "m"]:
-        rho = crowd(*jax.tree.map(lambda part: part[others], still))
-        return jax.vmap(lambda x: functional.variation(rho, x))(points[mine])
+    def found(mine: slice, others: slice) -> PyTree:
+        rho = jax.tree.map(lambda part: part[others], still)
+        return jax.vmap(lambda x, log: f(*rho, x, log))(points[mine], still[1][mine])
 
     if len(points) < 2:
-        return paid(first, first)
-    return jnp.concatenate([paid(first, second), paid(second, first)])
+        return found(first, first)
+    apart = found(first, second), found(second, first)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *apart)
 
 
 def _equally(points: Batch) -> tuple[Batch, Weights]:

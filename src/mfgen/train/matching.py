@@ -20,6 +20,8 @@ A. Hyvarinen (2005), "Estimation of non-normalized statistical models by score m
 Y. Song et al., "Sliced score matching" (2019), arXiv 1905.07088.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -30,6 +32,7 @@ from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractForward
+from mfgen.train.collocation import NoisedData
 from mfgen.train.noised import (
     AbstractNoiseLaw,
     LogUniform,
@@ -38,7 +41,7 @@ from mfgen.train.noised import (
     moving,
     noised,
 )
-from mfgen.train.objective import AbstractObjective
+from mfgen.train.objective import AbstractBundle, AbstractObjective
 from mfgen.train.payment import WHOLE, Pays
 
 
@@ -52,6 +55,7 @@ class DenoisingScoreMatching(AbstractObjective):
         TypeError: for a game whose forward process has no kernel in closed form.
     """
 
+    matches: ClassVar[bool] = True
     law: AbstractNoiseLaw = LogUniform()
 
     def check(self, game: MFG) -> None:
@@ -63,6 +67,9 @@ class DenoisingScoreMatching(AbstractObjective):
                 "`SimulatedScoreMatching()`."
             )
 
+    def bundle(self) -> AbstractBundle:
+        return NoisedData(self.law)
+
     def pays(self, game: MFG) -> Pays:
         return WHOLE
 
@@ -70,10 +77,16 @@ class DenoisingScoreMatching(AbstractObjective):
         noising = forward_of(game, "DenoisingScoreMatching")
         points = noised(noising, self.law, batch, key=key, fixed=game.dynamics.fixed)
 
-        def loss(point: Noised) -> Scalar:
-            return denoising_error(noising, moving(game, model.costate(point.t, point.y)), point)
+        return jnp.mean(jax.vmap(lambda point: self.error(game, model, point, None))(points))
 
-        return jnp.mean(jax.vmap(loss)(points))
+    def error(
+        self, game: MFG, model: AbstractModel, point: Noised, costate: Costate | None
+    ) -> Scalar:
+        """|sigma s + eps|^2 at one noised point, s = -costate, which may be known already."""
+        noising = forward_of(game, "DenoisingScoreMatching")
+        if costate is None:
+            costate = model.costate(point.t, point.y)
+        return jnp.sum(jnp.square(point.eps - noising.whitened(point.s, moving(game, costate))))
 
 
 class ImplicitScoreMatching(AbstractObjective):
@@ -138,11 +151,6 @@ class SlicedScoreMatching(AbstractObjective):
             return _implicit(noising, point.s, field(y), jnp.mean(slopes))
 
         return jnp.mean(jax.vmap(loss)(points, keys))
-
-
-def denoising_error(noising: AbstractForward, costate: Costate, point: Noised) -> Scalar:
-    """|sigma s + eps|^2 at one noised point, with the score s = -costate there."""
-    return jnp.sum(jnp.square(point.eps - noising.whitened(point.s, costate)))
 
 
 def _score(game: MFG, model: AbstractModel, point: Noised):
