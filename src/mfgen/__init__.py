@@ -61,6 +61,7 @@ from mfgen.models.control import ControlField as ControlField
 from mfgen.models.control import control_field as control_field
 from mfgen.models.critic import LipschitzCritic as LipschitzCritic
 from mfgen.models.critic import lipschitz_critic as lipschitz_critic
+from mfgen.models.guided import Guided as Guided
 from mfgen.models.kernel import KernelPotential as KernelPotential
 from mfgen.models.kernel import kernel_potential as kernel_potential
 from mfgen.models.potential import OTFlowPotential as OTFlowPotential
@@ -86,6 +87,8 @@ from mfgen.problem.fdivergence import AlphaDivergence as AlphaDivergence
 from mfgen.problem.fdivergence import ChiSquared as ChiSquared
 from mfgen.problem.fdivergence import FDivergence as FDivergence
 from mfgen.problem.fdivergence import ForwardKL as ForwardKL
+from mfgen.problem.forward import Diffusion as Diffusion
+from mfgen.problem.forward import LinearNoising as LinearNoising
 from mfgen.problem.functional import KL as KL
 from mfgen.problem.functional import AbstractFunctional as AbstractFunctional
 from mfgen.problem.functional import CrossEntropy as CrossEntropy
@@ -106,6 +109,7 @@ from mfgen.problem.kernel_energy import MMD as MMD
 from mfgen.problem.kernel_energy import PorousMedium as PorousMedium
 from mfgen.problem.labels import OfPoints as OfPoints
 from mfgen.problem.labels import WithLabels as WithLabels
+from mfgen.problem.labels import with_labels as with_labels
 from mfgen.problem.lagrangian import AbstractLagrangian as AbstractLagrangian
 from mfgen.problem.lipschitz import LipschitzDivergence as LipschitzDivergence
 from mfgen.problem.lipschitz import Wasserstein1 as Wasserstein1
@@ -116,6 +120,7 @@ from mfgen.problem.noising import VP as VP
 from mfgen.problem.noising import AbstractNoising as AbstractNoising
 from mfgen.problem.noising import SubVP as SubVP
 from mfgen.problem.noising import TimeReversal as TimeReversal
+from mfgen.problem.schedule import Noising as Noising
 from mfgen.problem.transport import SinkhornDivergence as SinkhornDivergence
 from mfgen.problem.transport import Wasserstein2 as Wasserstein2
 from mfgen.simulate.base import Unfinished as Unfinished
@@ -149,8 +154,12 @@ if _TYPE_CHECKING:
     from mfgen.models.estimate import kernel_estimate as kernel_estimate
     from mfgen.models.estimate import mixture_estimate as mixture_estimate
     from mfgen.models.proximal_kernel import proximal_kernel as proximal_kernel
+    from mfgen.planning.planner import Plan as Plan
+    from mfgen.planning.planner import plan as plan
+    from mfgen.planning.training import train as train
+    from mfgen.simulate.solution import Solution as Solution
+    from mfgen.simulate.solution import solution as solution
     from mfgen.solvers.base import AbstractSolver as AbstractSolver
-    from mfgen.solvers.base import Solution as Solution
     from mfgen.solvers.base import solve as solve
     from mfgen.solvers.grid import Grid as Grid
     from mfgen.solvers.hopf_cole import HopfCole as HopfCole
@@ -167,18 +176,16 @@ if _TYPE_CHECKING:
     from mfgen.train.augmented import Augmented as Augmented
     from mfgen.train.collocation import NoisedData as NoisedData
     from mfgen.train.collocation import SpreadData as SpreadData
+    from mfgen.train.collocation import UniformBox as UniformBox
     from mfgen.train.collocation import UniformTime as UniformTime
     from mfgen.train.coupling import EntropicTransport as EntropicTransport
     from mfgen.train.coupling import ExactTransport as ExactTransport
     from mfgen.train.coupling import Independent as Independent
     from mfgen.train.coupling import OptimalTransport as OptimalTransport
-    from mfgen.train.ending import PathCost as PathCost
-    from mfgen.train.ending import PathCostate as PathCostate
     from mfgen.train.failure import NonFiniteError as NonFiniteError
     from mfgen.train.flow import JacobianPenalty as JacobianPenalty
-    from mfgen.train.flow import PathHJB as PathHJB
+    from mfgen.train.flow import PathCost as PathCost
     from mfgen.train.flow import PathLikelihood as PathLikelihood
-    from mfgen.train.flow import PathTerminal as PathTerminal
     from mfgen.train.flow import ReverseKL as ReverseKL
     from mfgen.train.flow import TransportCost as TransportCost
     from mfgen.train.game_cost import GameCost as GameCost
@@ -191,20 +198,27 @@ if _TYPE_CHECKING:
     from mfgen.train.laplacian import Hutchinson as Hutchinson
     from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
     from mfgen.train.loop import fit as fit
-    from mfgen.train.martingale import Martingale as Martingale
     from mfgen.train.matching import DenoisingScoreMatching as DenoisingScoreMatching
     from mfgen.train.matching import ImplicitScoreMatching as ImplicitScoreMatching
     from mfgen.train.matching import SlicedScoreMatching as SlicedScoreMatching
     from mfgen.train.noised import Levels as Levels
     from mfgen.train.noised import LogUniform as LogUniform
     from mfgen.train.objective import AbstractObjective as AbstractObjective
+    from mfgen.train.own_paths import OwnPaths as OwnPaths
     from mfgen.train.paths import Paths as Paths
     from mfgen.train.payment import Pays as Pays
     from mfgen.train.penalty import Absolute as Absolute
     from mfgen.train.penalty import Huber as Huber
     from mfgen.train.penalty import Squared as Squared
-    from mfgen.train.physics import HJB as HJB
-    from mfgen.train.physics import ScoreHJB as ScoreHJB
+    from mfgen.train.penalty import Variance as Variance
+    from mfgen.train.residual import Residual as Residual
+    from mfgen.train.shorthands import HJB as HJB
+    from mfgen.train.shorthands import Martingale as Martingale
+    from mfgen.train.shorthands import PathCostate as PathCostate
+    from mfgen.train.shorthands import PathHJB as PathHJB
+    from mfgen.train.shorthands import PathTerminal as PathTerminal
+    from mfgen.train.shorthands import ScoreHJB as ScoreHJB
+    from mfgen.train.simulated import SimulatedScoreMatching as SimulatedScoreMatching
     from mfgen.train.state import CheckpointError as CheckpointError
     from mfgen.train.state import Checkpoints as Checkpoints
     from mfgen.train.trainer import AbstractTrainer as AbstractTrainer
@@ -224,7 +238,10 @@ _LATER = {
     "mfgen.metrics.importance": ("effective_sample_size", "log_normaliser", "log_weights"),
     "mfgen.models.estimate": ("kernel_estimate", "mixture_estimate"),
     "mfgen.models.proximal_kernel": ("proximal_kernel",),
-    "mfgen.solvers.base": ("AbstractSolver", "Solution", "solve"),
+    "mfgen.simulate.solution": ("Solution", "solution"),
+    "mfgen.planning.planner": ("Plan", "plan"),
+    "mfgen.planning.training": ("train",),
+    "mfgen.solvers.base": ("AbstractSolver", "solve"),
     "mfgen.solvers.grid": ("Grid",),
     "mfgen.solvers.hopf_cole": ("HopfCole",),
     "mfgen.solvers.neural": ("Neural",),
@@ -232,25 +249,22 @@ _LATER = {
     "mfgen.solvers.riccati": ("Riccati",),
     "mfgen.train.action": ("ActionMatching",),
     "mfgen.train.adversarial": ("CriticFit", "GradientPenalty", "fit_critic"),
+    "mfgen.train.collocation": ("NoisedData", "SpreadData", "UniformBox", "UniformTime"),
     "mfgen.train.alternating": ("Alternating", "Ascent"),
     "mfgen.train.augmented": ("Augmented",),
-    "mfgen.train.collocation": ("NoisedData", "SpreadData", "UniformTime"),
     "mfgen.train.coupling": (
         "EntropicTransport",
         "ExactTransport",
         "Independent",
         "OptimalTransport",
     ),
-    "mfgen.train.ending": ("PathCost", "PathCostate"),
     "mfgen.train.game_cost": ("GameCost",),
-    "mfgen.train.martingale": ("Martingale",),
     "mfgen.train.failure": ("NonFiniteError",),
     "mfgen.train.gradient": ("Gradient",),
     "mfgen.train.flow": (
         "JacobianPenalty",
-        "PathHJB",
+        "PathCost",
         "PathLikelihood",
-        "PathTerminal",
         "ReverseKL",
         "TransportCost",
     ),
@@ -270,10 +284,20 @@ _LATER = {
     ),
     "mfgen.train.noised": ("Levels", "LogUniform"),
     "mfgen.train.objective": ("AbstractObjective",),
+    "mfgen.train.own_paths": ("OwnPaths",),
     "mfgen.train.paths": ("Paths",),
     "mfgen.train.payment": ("Pays",),
-    "mfgen.train.penalty": ("Absolute", "Huber", "Squared"),
-    "mfgen.train.physics": ("HJB", "ScoreHJB"),
+    "mfgen.train.penalty": ("Absolute", "Huber", "Squared", "Variance"),
+    "mfgen.train.shorthands": (
+        "HJB",
+        "Martingale",
+        "PathCostate",
+        "PathHJB",
+        "PathTerminal",
+        "ScoreHJB",
+    ),
+    "mfgen.train.residual": ("Residual",),
+    "mfgen.train.simulated": ("SimulatedScoreMatching",),
     "mfgen.train.state": ("CheckpointError", "Checkpoints"),
     "mfgen.train.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
     "mfgen.train.weighting": ("Flat", "RatioPower"),

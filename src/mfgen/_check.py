@@ -45,6 +45,16 @@ def of_kinds(part: object, **kinds: tuple[type, str]) -> None:
         of_kind(type(part).__name__, name, getattr(part, name), kind, fix)
 
 
+def one_of(part: object, **choices: tuple[str, ...]) -> None:
+    """Raises a `ValueError` unless the fields of a part of the library are among their choices."""
+    for name, allowed in choices.items():
+        if getattr(part, name) not in allowed:
+            raise ValueError(
+                f"`{type(part).__name__}` got {name} = {getattr(part, name)!r}, expected one of "
+                f'{allowed}: pass "{allowed[0]}".'
+            )
+
+
 def a_function(owner: str, name: str, value: object, takes: str) -> None:
     """Raises a `TypeError` unless `value` can be called."""
     if not callable(value) or isinstance(value, type):

@@ -11,7 +11,7 @@ from mfgen.models.base import AbstractModel
 from mfgen.problem.cost import Relativistic, ScoreLagrangian
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.train import collocation, matching, penalty, physics
+from mfgen.train import collocation, laplacian, matching, penalty, shorthands
 from mfgen.train.likelihood import MaximumLikelihood
 from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.weighting import RatioPower
@@ -106,22 +106,22 @@ def test_every_objective_is_built_with_its_weight():
         (1.0, matching.SlicedScoreMatching(3)),
         (
             0.5,
-            physics.HJB(
+            shorthands.HJB(
                 penalty.Huber(2.0),
                 collocation.SpreadData(0.1, LogUniform(low=0.2)),
-                physics.Exact(),
+                laplacian.Exact(),
                 7,
             ),
         ),
         (
             0.1,
-            physics.HJB(
+            shorthands.HJB(
                 collocation=collocation.UniformTime(),
-                laplacian=physics.Hutchinson(3),
+                laplacian=laplacian.Hutchinson(3),
                 weighting=RatioPower(-1.0),
             ),
         ),
-        (0.2, physics.ScoreHJB(points=5)),
+        (0.2, shorthands.ScoreHJB(points=5)),
         (1.0, MaximumLikelihood()),
     )
 

@@ -9,12 +9,12 @@ import pytest
 import mfgen as mg
 from mfgen.problem.lipschitz import duals
 from mfgen.train.alternating import Alternating, Ascent
-from mfgen.train.ending import PathCost, PathCostate
 from mfgen.train.failure import NonFiniteError
-from mfgen.train.flow import TransportCost
+from mfgen.train.flow import PathCost, TransportCost
 from mfgen.train.gradient import Gradient
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.paths import Paths
+from mfgen.train.shorthands import PathCostate
 from mfgen.train.state import Checkpoints
 from mfgen.train.trainer import Problem, run
 from mfgen.zoo.proximal import ProximalGame, w1w2_flow

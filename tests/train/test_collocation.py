@@ -14,7 +14,7 @@ from mfgen.problem.game import MFG
 from mfgen.problem.noising import VP
 from mfgen.train.collocation import NoisedData, SpreadData, UniformTime, others, subset_index
 from mfgen.train.noised import Levels, LogUniform, noised
-from mfgen.train.physics import ScoreHJB
+from mfgen.train.shorthands import ScoreHJB
 from mfgen.zoo.score import score_based
 
 

@@ -10,8 +10,9 @@ import pytest
 import mfgen as mg
 from mfgen.train.coverage import check_coverage
 from mfgen.train.dissipation import WeightedDissipation
-from mfgen.train.ending import PathCost, PathCostate
+from mfgen.train.flow import PathCost
 from mfgen.train.payment import Pays, divergence_weight, kinetic_weight
+from mfgen.train.shorthands import PathCostate
 from mfgen.zoo.flows import bridge_game, flow_game
 
 KEY = jax.random.key(0)

@@ -19,11 +19,11 @@ from mfgen.problem.fdivergence import ChiSquared
 from mfgen.problem.functional import KL
 from mfgen.problem.game import MFG
 from mfgen.simulate.integrator import RungeKutta4
-from mfgen.train.dissipation import DissipationHJB, WeightedDissipation
-from mfgen.train.flow import PathHJB
+from mfgen.train.dissipation import WeightedDissipation
 from mfgen.train.loop import fit
 from mfgen.train.paths import Paths
 from mfgen.train.penalty import Squared
+from mfgen.train.shorthands import DissipationHJB, PathHJB
 from mfgen.train.windows import Windows
 from mfgen.zoo.gradient_flow import gradient_flow_game
 from mfgen.zoo.oracles.gradient_flow import entropic_flow, quadratic_flow

@@ -16,15 +16,9 @@ from mfgen.lab import oracles
 from mfgen.simulate.divergence import Hutchinson
 from mfgen.simulate.flow import inverse_error
 from mfgen.simulate.integrator import Adaptive, RungeKutta4
-from mfgen.train.flow import (
-    JacobianPenalty,
-    PathHJB,
-    PathLikelihood,
-    PathTerminal,
-    ReverseKL,
-    TransportCost,
-)
+from mfgen.train.flow import JacobianPenalty, PathLikelihood, ReverseKL, TransportCost
 from mfgen.train.paths import Paths
+from mfgen.train.shorthands import PathHJB, PathTerminal
 from mfgen.zoo.flows import flow_game
 
 FINE = Paths(RungeKutta4(40, unroll=True))

@@ -6,14 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.models.score import score_field
 from mfgen.train.collocation import NoisedData, SpreadData
-from mfgen.train.joint import ScoreAndResidual
 from mfgen.train.laplacian import Hutchinson
 from mfgen.train.matching import DenoisingScoreMatching, SlicedScoreMatching
 from mfgen.train.noised import LogUniform
 from mfgen.train.penalty import Huber
-from mfgen.train.physics import HJB
+from mfgen.train.shorthands import HJB
 from mfgen.train.weighting import RatioPower
 
 LAW = LogUniform(0.1, 2.0)
@@ -32,7 +30,7 @@ SHARING = {
 def test_value_terms_and_gradient_are_those_of_the_parts(name, game, network, data, key):
     matching, residual = SHARING[name]
     batch = data[:37]
-    assert isinstance(residual.joined(matching, network), ScoreAndResidual)
+    assert eqx.tree_equal(residual.bundle(), matching.bundle()) is True
 
     def apart(model):
         first = 2.0 * matching(game, model, batch, key=key)
@@ -53,9 +51,8 @@ def test_value_terms_and_gradient_are_those_of_the_parts(name, game, network, da
         np.testing.assert_allclose(got, wanted, atol=1e-4 * scale, rtol=1e-3)
 
 
-def test_terms_without_common_points_are_left_apart(game, network, key):
+def test_terms_without_common_points_are_left_apart():
     matching = DenoisingScoreMatching()
-    assert HJB(collocation=SpreadData()).joined(matching, network) is None
-    assert HJB().joined(DenoisingScoreMatching(LAW), network) is None
-    assert HJB().joined(SlicedScoreMatching(), network) is None
-    assert HJB().joined(matching, score_field(game, width=8, depth=1, key=key)) is None
+    for other in (HJB(collocation=SpreadData()), DenoisingScoreMatching(LAW)):
+        assert eqx.tree_equal(other.bundle(), matching.bundle()) is not True
+    assert SlicedScoreMatching().bundle() is None

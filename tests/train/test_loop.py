@@ -15,7 +15,7 @@ from mfgen.train.history import Progress
 from mfgen.train.loop import fit
 from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.objective import AbstractObjective
-from mfgen.train.physics import HJB
+from mfgen.train.shorthands import HJB
 from mfgen.train.state import CheckpointError, Checkpoints
 from mfgen.zoo.score import score_based
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfgen.train.objective import AbstractObjective, AbstractPair, Weighted
+from mfgen.train.objective import AbstractBundle, AbstractObjective, Weighted
 
 
 class Constant(AbstractObjective):
@@ -34,33 +34,31 @@ def test_sums_and_multiples(key, monkeypatch):
 
 
 class Joining(AbstractObjective):
-    """Offers itself with `Other` at a price that shows whether the offer was taken."""
+    """Is evaluated with others of its kind at a price that shows whether it was."""
 
     def __call__(self, game, model, batch, *, key):
         return jnp.asarray(100.0)
 
-    def joined(self, other, model):
-        return Together() if isinstance(other, Other) else None
+    def bundle(self):
+        return Together()
 
 
-class Together(AbstractPair):
-    def __call__(self, weights, game, model, batch, *, key):
-        other, joining = weights
-        return Weighted(jnp.asarray(7.0), (jnp.asarray(other), jnp.asarray(joining)))
+class Together(AbstractBundle):
+    def evaluate(self, terms, game, model, batch, *, key):
+        return Weighted(jnp.asarray(7.0), tuple(jnp.asarray(weight) for weight, _ in terms))
 
 
 @pytest.mark.parametrize("order", ["other first", "other last"])
-def test_a_pair_is_taken_whatever_the_order(game, network, data, key, order):
-    terms = [2.0 * Other(), 3.0 * Joining()]
+def test_a_pass_is_shared_whatever_the_order(game, network, data, key, order):
+    terms = [2.0 * Joining(), 3.0 * Other()]
     first, last = terms if order == "other first" else terms[::-1]
-    combination = first + 1.0 * Constant(5.0) + last
+    combination = first + 1.0 * Constant(5.0) + last + 4.0 * Joining()
     total, reported = combination.evaluate(game, network, data, key=key)
-    assert total == 7.0 + 5.0
+    other = 3.0 * Other()(game, network, data, key=key)
+    assert total == 7.0 + 5.0 + other
     named = dict(zip(combination.names, reported, strict=True))
-    assert named == {"Other": 2.0, "Joining": 3.0, "Constant": 5.0}
+    assert named == {"Joining": 2.0, "Joining-2": 4.0, "Other": other, "Constant": 5.0}
     assert combination(game, network, data, key=key) == total
-    alone = 2.0 * Joining() + 1.0 * Constant(1.0)
-    assert alone(game, network, data, key=key) == 201.0
 
 
 def test_no_derivative_passes_through_reported_terms(game, network, data, key):

@@ -11,10 +11,11 @@ from mfgen.models.base import Potential, VectorField
 from mfgen.models.score import score_field
 from mfgen.problem.noising import VE
 from mfgen.train.collocation import NoisedData, SpreadData, UniformTime, subset_index
+from mfgen.train.laplacian import Exact, Hutchinson
 from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.penalty import Absolute, Huber, Squared, squared_without_bias
-from mfgen.train.physics import HJB, Exact, Hutchinson, ScoreHJB
+from mfgen.train.shorthands import HJB, ScoreHJB
 from mfgen.train.weighting import RatioPower
 from mfgen.zoo.score import score_based
 
@@ -59,7 +60,7 @@ def test_time_gauge_is_seen_by_the_value_form_only(game, exact, data, key):
 def test_weighting_multiplies_the_penalty(name, game, network, data, key):
     """At a single level kappa = .5 the weight kappa^-2 is 4, whatever the power of the residual."""
     law = NoisedData(Levels((0.5,)))
-    flat = eqx.tree_at(lambda o: o.collocation, OBJECTIVES[name], law)
+    flat = eqx.tree_at(lambda o: o.at, OBJECTIVES[name], law)
     weighted = eqx.tree_at(lambda o: o.weighting, flat, RatioPower(-2.0))
     values = [evaluate(each, game, network, data[:32], key) for each in (flat, weighted)]
     assert jnp.allclose(values[1], 4 * values[0], rtol=1e-3)
@@ -169,7 +170,7 @@ def test_a_part_of_the_batch_has_the_mean_of_the_whole(name, points, key):
     def found(objective, keys):
         if name == "shared pass":
             both = matching + objective
-            assert objective.joined(matching, model) is not None
+            assert eqx.tree_equal(objective.bundle(), matching.bundle()) is True
             evaluate = lambda key: both.evaluate(game, model, batch, key=key).terms[1]
         else:
             evaluate = lambda key: objective(game, model, batch, key=key)

@@ -13,7 +13,7 @@ from mfgen.train.failure import NonFiniteError
 from mfgen.train.loop import fit
 from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.objective import AbstractObjective
-from mfgen.train.physics import HJB
+from mfgen.train.shorthands import HJB
 from mfgen.train.state import CheckpointError, Checkpoints
 
 MATCHING = DenoisingScoreMatching()

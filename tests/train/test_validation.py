@@ -8,7 +8,7 @@ import pytest
 
 from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.noised import LogUniform, noised
-from mfgen.train.physics import HJB, ScoreHJB
+from mfgen.train.shorthands import HJB, ScoreHJB
 from mfgen.train.validation import LEAST_ROWS, Validation, parts
 
 MATCHING = DenoisingScoreMatching()

@@ -11,7 +11,7 @@ from mfgen.models.base import Potential
 from mfgen.models.score import score_potential
 from mfgen.problem.noising import VE, VP, SubVP
 from mfgen.train.matching import DenoisingScoreMatching
-from mfgen.train.physics import HJB
+from mfgen.train.shorthands import HJB
 from mfgen.zoo.recipe import Recipe, train
 from mfgen.zoo.score import score_based
 

@@ -48,15 +48,8 @@ from mfgen.train.coupling import (
     Independent,
     OptimalTransport,
 )
-from mfgen.train.dissipation import DissipationHJB, WeightedDissipation
-from mfgen.train.ending import PathCost, PathCostate
-from mfgen.train.flow import (
-    JacobianPenalty,
-    PathHJB,
-    PathLikelihood,
-    ReverseKL,
-    TransportCost,
-)
+from mfgen.train.dissipation import WeightedDissipation
+from mfgen.train.flow import JacobianPenalty, PathCost, PathLikelihood, ReverseKL, TransportCost
 from mfgen.train.interpolation import (
     FlowMatching,
     StochasticInterpolant,
@@ -74,7 +67,7 @@ from mfgen.train.noised import Levels, LogUniform
 from mfgen.train.objective import AbstractObjective, Combination
 from mfgen.train.paths import Paths
 from mfgen.train.penalty import Absolute, Huber, Squared
-from mfgen.train.physics import HJB, ScoreHJB
+from mfgen.train.shorthands import HJB, DissipationHJB, PathCostate, PathHJB, ScoreHJB
 from mfgen.train.weighting import Flat, RatioPower
 from mfgen.train.windows import Windows
 from mfgen.zoo.flows import Hill, Stretched, bridge_game, energy_game, flow_game

@@ -19,8 +19,10 @@ from mfgen.problem.game import MFG
 from mfgen.simulate.flow import inverse_error
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.likelihood import log_prob
-from mfgen.train.flow import PathHJB, TransportCost
-from mfgen.train.paths import AbstractPathTerm, Paths
+from mfgen.train.flow import TransportCost
+from mfgen.train.objective import AbstractObjective
+from mfgen.train.paths import Paths
+from mfgen.train.shorthands import PathHJB
 
 _FINE = Paths(RungeKutta4(40))
 _INVERTED = 1000  # points carried there and back
@@ -81,13 +83,13 @@ def _starts(case: Case) -> Batch:
     return case.game.initial.sample(case.settings.samples, key=case.key)
 
 
-def _along(term: AbstractPathTerm, case: Case) -> Float[Array, "n"]:
+def _along(term: AbstractObjective, case: Case) -> Float[Array, "n"]:
     return _each(term, case.game, case.trained, jnp.asarray(_starts(case)))
 
 
 @eqx.filter_jit
 def _each(
-    term: AbstractPathTerm, game: MFG, model: AbstractModel, points: Batch
+    term: AbstractObjective, game: MFG, model: AbstractModel, points: Batch
 ) -> Float[Array, "n"]:
     key = jax.random.key(0)
     return jax.lax.map(lambda x: term(game, model, x[None], key=key), points, batch_size=256)

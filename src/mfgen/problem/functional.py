@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, expectation
+from mfgen.density.empirical import Empirical
 from mfgen.density.grid import GridDensity
 
 _WRAP = "wrap a function f(x) as `Linear(f)` and a target density as `KL(target)`"
@@ -267,6 +268,16 @@ def needs_population(cost: AbstractFunctional, x: State) -> bool:
     """Whether the first variation of a cost depends on the density; x is any point, `[dim]`."""
     try:
         jax.eval_shape(lambda x: cost.variation(None, x), x)
+    except TypeError:
+        return True
+    return False
+
+
+def needs_log_density(cost: AbstractFunctional, dim: int) -> bool:
+    """Whether the first variation of a cost refuses a population known by its particles alone."""
+    points = jax.ShapeDtypeStruct((2, dim), jnp.result_type(float))
+    try:
+        jax.eval_shape(lambda points: cost.variation(Empirical(points), points[0]), points)
     except TypeError:
         return True
     return False

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import (
@@ -30,6 +30,7 @@ from mfgen.density.base import (
     weighted_moments,
 )
 from mfgen.density.empirical import Empirical
+from mfgen.density.smoothed import by_kernels
 from mfgen.problem.functional import AbstractFunctional
 
 
@@ -66,37 +67,6 @@ class Followed(AbstractEvaluable):
         return _equally(self.points)
 
 
-class Smoothed(AbstractEvaluable):
-    """Particles whose density is their estimate by Gaussian kernels.
-
-    Arguments:
-        points: `[n, dim]`.
-        width: standard deviation of the kernel.
-    """
-
-    points: Batch
-    width: Scalar
-
-    def __init__(self, points: Batch, width: Scalar):
-        self.points, self.width = points, width
-
-    @property
-    def dim(self) -> int:
-        return self.points.shape[1]
-
-    def log_density(self, x: State) -> Scalar:
-        return Empirical(self.points).noised(1.0, self.width).log_density(x)
-
-    def sample(self, n: int, *, key: Key) -> Batch:
-        return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return _equally(self.points)
-
-
 Crowd = Callable[[Batch, Float[Array, "n"]], AbstractDensity]
 
 
@@ -111,10 +81,8 @@ def followed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
 
 
 def smoothed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
-    """The particles with their kernel estimate, of B. W. Silverman's width."""
-    count, dim = points.shape
-    spread = jnp.mean(jnp.std(jax.lax.stop_gradient(points), axis=0))
-    return Smoothed(points, spread * (4 / ((dim + 2) * count)) ** (1 / (dim + 4)))
+    """The particles with their kernel estimate."""
+    return by_kernels(points)
 
 
 def suits(functional: AbstractFunctional, crowd: Crowd, dim: int, *, varied: bool) -> bool:
@@ -155,17 +123,24 @@ def prices(
     functional: AbstractFunctional, crowd: Crowd, points: Batch, logarithms: Float[Array, "n"]
 ) -> Float[Array, "n"]:
     """dF/drho for each particle in the half of the crowd that it is not in, held still."""
+    price = lambda others, logs, x, log: functional.variation(crowd(others, logs), x)
+    return by_halves(price, points, logarithms)
+
+
+def by_halves(f: Callable, points: Batch, logarithms: Float[Array, "n"]) -> PyTree:
+    """f(others, their log rho, x, its log rho) for each particle, the others of the other half."""
     half = max(1, len(points) // 2)
     still = jax.lax.stop_gradient((points, logarithms))
     first, second = slice(half), slice(half, None)
 
-    def paid(mine: slice, others: slice) -> Float[Array, "m"]:
-        rho = crowd(*jax.tree.map(lambda part: part[others], still))
-        return jax.vmap(lambda x: functional.variation(rho, x))(points[mine])
+    def found(mine: slice, others: slice) -> PyTree:
+        rho = jax.tree.map(lambda part: part[others], still)
+        return jax.vmap(lambda x, log: f(*rho, x, log))(points[mine], still[1][mine])
 
     if len(points) < 2:
-        return paid(first, first)
-    return jnp.concatenate([paid(first, second), paid(second, first)])
+        return found(first, first)
+    apart = found(first, second), found(second, first)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *apart)
 
 
 def _equally(points: Batch) -> tuple[Batch, Weights]:

@@ -8,8 +8,8 @@ and KL(rho(T) || pi) = KL(data || model): up to the entropy of the data it is th
 
     `PathLikelihood`     E[ -log pi(x(T)) - log |det| ]                           in nats
     `TransportCost`      E int e^{-r t} L(t, x, v) dt       r the game's discount, 0 as a rule
-    `PathHJB`            E int |-dt U + r U + H(t, x, grad U) - dI/drho|^q dt       OT-Flow
     `JacobianPenalty`    E int |Dv|_F^2 dt                                        RNODE
+    `PathCost`           E dM/drho(x(T))                M linear, as one by a critic
     `ReverseKL`          E[ log rho_0(x(0)) - log |det| - log pi(x(T)) ]       energies, no data
 
 so that weight * PathLikelihood() + TransportCost() is the game with M = weight KL (e^{r T} weight
@@ -22,6 +22,7 @@ ODE" (2020), arXiv 2002.02798; B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304
 """
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -31,23 +32,18 @@ import jax.numpy as jnp
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractEvaluable
 from mfgen.density.energy import check_energy
-from mfgen.derive.residual import hjb_from_jet
-from mfgen.math.autodiff import HeatJet
-from mfgen.models.base import AbstractModel, AbstractPotential
-from mfgen.problem.functional import evaluable, needs_population
+from mfgen.models.base import AbstractModel
+from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
 from mfgen.simulate.ends import evaluable_reference
-from mfgen.train.known import KnownDensity
 from mfgen.train.paths import (
     AbstractPathTerm,
     Here,
     Path,
     Paths,
     deterministic,
-    potential,
 )
 from mfgen.train.payment import Pays, pays_divergence
-from mfgen.train.penalty import Absolute, AbstractPenalty
 
 _DEFAULT = Paths()
 _HOTTEST = 0.05  # the first beta of a tempered goal
@@ -180,46 +176,6 @@ class TransportCost(AbstractPathTerm):
         return jnp.exp(-game.discount * here.t) * paid if game.discount > 0 else paid
 
 
-class PathHJB(AbstractPathTerm):
-    """The residual of the HJB equation along the paths: E int |R(t, x)|^q dt.
-
-    Where the interaction depends on the density, log rho is followed along the paths.
-
-    Arguments:
-        penalty: `Absolute()` as in OT-Flow, `Squared()` or `Huber(delta)`.
-        paths: how paths are followed.
-
-    Raises (when evaluated):
-        TypeError: for a model without a value function, or a game with noise.
-            Also for an interaction that needs the density, without an initial density that has a
-            logarithm, or that needs samples of it.
-        ValueError: for a cost without a Hamiltonian, such as L = 0.
-    """
-
-    regularises: ClassVar[bool] = True
-    uses: ClassVar[frozenset[str]] = frozenset({"value"})
-    penalty: AbstractPenalty = Absolute()
-    paths: Paths = _DEFAULT
-
-    def admits(self, game: MFG, model: AbstractModel) -> None:
-        deterministic("PathHJB", game)
-        potential("PathHJB", model)
-
-    def pays(self, game: MFG) -> Pays:
-        return Pays(equations=frozenset({"hjb"}))
-
-    def needs(self, game: MFG, x: State) -> frozenset[str]:
-        if needs_population(game.interaction, x):
-            return self.uses | {"divergence", "density"}
-        return self.uses
-
-    def rate(self, game: MFG, here: Here) -> Scalar:
-        assert here.jet is not None
-        jet = HeatJet(here.jet.value, here.jet.time, here.jet.gradient)
-        known = KnownDensity(here.x.size, "PathHJB", jnp.asarray(here.log_density, here.x.dtype))
-        return self.penalty(hjb_from_jet(game, jet, lambda _: known, here.t, here.x))
-
-
 class JacobianPenalty(AbstractPathTerm):
     """E int |Db|_F^2 dt, exact or by the probes of the divergence: E |Db z|^2 = |Db|_F^2.
 
@@ -242,38 +198,24 @@ class JacobianPenalty(AbstractPathTerm):
         return total if here.exact else total / here.pushed.shape[0]
 
 
-class PathTerminal(AbstractPathTerm):
-    """The mismatch of the terminal condition where paths end: E |U(T, x) - dM/drho(rho(T))(x)|^q.
-
-    rho(T) is followed from rho(0), so the initial density needs a logarithm unless M is linear.
+class PathCost(AbstractPathTerm):
+    """E dM/drho(x(T)), for a terminal cost that is linear in the density, such as one by a critic.
 
     Arguments:
-        penalty: `Absolute()`, `Squared()` or `Huber(delta)`.
-        paths: how paths are followed.
+        paths: how paths are followed; fresh starts of the initial density by default.
     """
 
-    regularises: ClassVar[bool] = True
-    uses: ClassVar[frozenset[str]] = frozenset({"divergence"})
-    penalty: AbstractPenalty = Absolute()
-    paths: Paths = _DEFAULT
+    paths: Paths = Paths(starts="initial")
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
-        deterministic("PathTerminal", game)
-        potential("PathTerminal", model)
-        evaluable("PathTerminal", "initial density", game.initial)
+        deterministic("PathCost", game)
 
     def pays(self, game: MFG) -> Pays:
-        return Pays(equations=frozenset({"terminal"}))
+        # M is paid at T as it stands, and counts e^{-r T} in the game.
+        return Pays(terminal=math.exp(game.discount * game.dynamics.horizon))
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
-        assert isinstance(game.initial, AbstractEvaluable)
-        assert isinstance(model, AbstractPotential)
-        arrived = game.initial.log_density(path.start) - path.log_det
-        wanted = game.terminal.variation(
-            KnownDensity(path.end.size, "PathTerminal", arrived), path.end
-        )
-        horizon = jnp.asarray(game.dynamics.horizon, path.end.dtype)
-        return self.penalty(model(horizon, path.end) - wanted)
+        return game.terminal.variation(None, path.end)
 
 
 class _Energy(eqx.Module):

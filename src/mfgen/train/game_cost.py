@@ -158,7 +158,9 @@ def default_method(game: MFG) -> Method:
     return RungeKutta4(16) if game.dynamics.deterministic else StochasticHeun(32)
 
 
-def known_of(owner: str, game: MFG, part: int, density: str, *, varied: bool) -> Crowd:
+def known_of(
+    owner: str, game: MFG, part: int, density: str, *, varied: bool, here: bool = False
+) -> Crowd:
     """What a cost of a game has to be told of the population.
 
     Arguments:
@@ -167,6 +169,7 @@ def known_of(owner: str, game: MFG, part: int, density: str, *, varied: bool) ->
         part: 0 for the interaction, 1 for the terminal cost.
         density: "followed" or "kernel", as of `GameCost`.
         varied: whether the first variation is asked for, not the value.
+        here: whether its value at a particle will do, and no derivative is asked for.
 
     Raises:
         TypeError: if the cost asks for more than is known.
@@ -185,14 +188,14 @@ def known_of(owner: str, game: MFG, part: int, density: str, *, varied: bool) ->
         )
     if density == "kernel":
         return crowds.smoothed
-    kernel = f'pass {owner}(density="kernel") for an estimate from the batch'
+    kernel = 'pass density="kernel" for an estimate from the batch'
     if not game.dynamics.deterministic:
         raise TypeError(
             f"{name}, which asks for log rho, in a game with noise, where it is not known along "
             f"the paths, expected a cost of samples: take `SinkhornDivergence` or `MMD`, or "
             f"{kernel}."
         )
-    if varied:
+    if varied and not here:
         raise TypeError(
             f'{name}, which asks for log rho, with crowd = "frozen", where its derivative at a '
             f'place is not known, expected "moving", or {kernel}.'

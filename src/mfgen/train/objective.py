@@ -12,12 +12,10 @@ A loss states which parts of the game's cost it pays for (`pays`); a training wh
 those of its game is refused before it begins (`mfgen.train.coverage`).
 
 All terms of one step receive the same random key: terms that draw noised points do so by the same
-rule and therefore share them. Where two terms need the same derivatives of the model at them, one
-of the objectives may offer both in one pass (`joined`); and any number of terms that are measured
-along the same paths are (`bundle`). Sums take the offer, and mean the same.
+rule and therefore share them. Terms that are measured at the same places, noised data or paths of
+particles, are computed in one pass (`bundle`), and mean the same.
 """
 
-import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -49,6 +47,11 @@ class AbstractObjective(eqx.Module):
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         """The objective on a batch of data of shape `[n, dim]`."""
 
+    @property
+    def name(self) -> str:
+        """What it is called in records."""
+        return type(self).__name__
+
     def pays(self, game: MFG) -> Pays | None:
         """What it pays for of the game's cost, `Pays(lagrangian=1.0)` for E int L; see `Pays`.
 
@@ -75,10 +78,6 @@ class AbstractObjective(eqx.Module):
         """What may make it infinite or nan and what to do, for errors; empty if nothing special."""
         return ""
 
-    def joined(self, other: "AbstractObjective", model: AbstractModel) -> "AbstractPair | None":
-        """`other` first and this objective second in one pass, if that saves work."""
-        return None
-
     def bundle(self) -> "AbstractBundle | None":
         """What evaluates it together with all terms whose bundle is equal, if that saves work."""
         return None
@@ -96,6 +95,9 @@ class AbstractObjective(eqx.Module):
         return self * factor
 
 
+Terms = Sequence[tuple[float, Any]]  # weights and objectives
+
+
 class Weighted(NamedTuple):
     """A weighted sum of objectives.
 
@@ -108,34 +110,12 @@ class Weighted(NamedTuple):
     terms: tuple[Scalar, ...]
 
 
-class AbstractPair(eqx.Module):
-    """Two objectives that are computed in one pass."""
-
-    @abstractmethod
-    def __call__(
-        self,
-        weights: tuple[float, float],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
-    ) -> Weighted:
-        """Their weighted sum on a batch, and its two terms."""
-
-
 class AbstractBundle(eqx.Module):
     """Any number of objectives of one kind that are computed in one pass."""
 
     @abstractmethod
-    def __call__(
-        self,
-        terms: Sequence[tuple[float, Any]],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
+    def evaluate(
+        self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
         """The weighted sum of pairs (weight, objective) on a batch, and its terms."""
 
@@ -176,14 +156,9 @@ class Combination(AbstractObjective):
         """The weighted sum with its terms, in the order of `names`."""
         totals: list[Scalar] = []
         terms: dict[int, Scalar] = {}
-        for first, second, pair in self._pairs(model):
-            weights = self.parts[first][0], self.parts[second][0]
-            both = pair(weights, game, model, batch, key=key)
-            totals.append(both.total)
-            terms[first], terms[second] = both.terms
-        for members, bundle in self._bundles(set(terms)):
+        for members, bundle in self._bundles():
             together = [self.parts[index] for index in members]
-            found = bundle(together, game, model, batch, key=key)
+            found = bundle.evaluate(together, game, model, batch, key=key)
             totals.append(found.total)
             terms |= dict(zip(members, found.terms, strict=True))
         for index, (weight, part) in enumerate(self.parts):
@@ -193,25 +168,12 @@ class Combination(AbstractObjective):
         ordered = tuple(terms[index] for index in range(len(self.parts)))
         return Weighted(jnp.sum(jnp.stack(totals)), ordered)
 
-    def _pairs(self, model: AbstractModel) -> list[tuple[int, int, AbstractPair]]:
-        """What is computed in one pass: two terms in the order of the pair, and the pair."""
-        pairs: list[tuple[int, int, AbstractPair]] = []
-        taken: set[int] = set()
-        for second, first in itertools.permutations(range(len(self.parts)), 2):
-            if taken & {first, second}:
-                continue
-            pair = self.parts[second][1].joined(self.parts[first][1], model)
-            if pair is not None:
-                pairs.append((first, second, pair))
-                taken |= {first, second}
-        return pairs
-
-    def _bundles(self, taken: set[int]) -> list[tuple[list[int], AbstractBundle]]:
+    def _bundles(self) -> list[tuple[list[int], AbstractBundle]]:
         """Terms that are computed in one pass, and the pass."""
         bundles: list[tuple[list[int], AbstractBundle]] = []
         for index, (_, part) in enumerate(self.parts):
             own = part.bundle()
-            if own is None or index in taken:
+            if own is None:
                 continue
             for members, bundle in bundles:
                 if eqx.tree_equal(own, bundle) is True:
@@ -229,10 +191,10 @@ class Combination(AbstractObjective):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One name for each part: its class, numbered where a class occurs again."""
+        """One name for each part, numbered where it occurs again."""
         names: list[str] = []
         for _, part in self.parts:
-            name = type(part).__name__
+            name = part.name
             earlier = sum(known.split("-")[0] == name for known in names)
             names.append(f"{name}-{earlier + 1}" if earlier else name)
         return tuple(names)

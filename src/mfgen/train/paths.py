@@ -15,8 +15,8 @@ equation); W. Grathwohl et al., "FFJORD" (2019), arXiv 1810.01367 (probes frozen
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,7 +33,8 @@ from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
 from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, moving_directions
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4
-from mfgen.train.objective import AbstractBundle, AbstractObjective, Weighted
+from mfgen.train.objective import AbstractBundle, AbstractObjective, Terms, Weighted
+from mfgen.train.places import AbstractPlaces
 
 _TOGETHER = 1024  # particles whose steps are chosen together
 _APART = 4  # directions that are pushed one by one
@@ -73,7 +74,7 @@ class Path(NamedTuple):
     log_det: Scalar
 
 
-class Paths(AbstractBundle):
+class Paths(AbstractPlaces):
     """How paths are followed; terms with equal ones share a pass.
 
     Arguments:
@@ -82,6 +83,8 @@ class Paths(AbstractBundle):
         starts: "batch", or "initial" for fresh draws of the game's initial density.
     """
 
+    asks: ClassVar[frozenset[str]] = frozenset({"hjb", "terminal", "terminal_gradient"})
+    prefix: ClassVar[str] = "Path"
     integrator: AbstractIntegrator = RungeKutta4(8, unroll=True)
     divergence: AbstractDivergence = ExactDivergence()
     starts: Literal["batch", "initial"] = eqx.field(static=True, default="batch")
@@ -92,20 +95,19 @@ class Paths(AbstractBundle):
             integrator=(AbstractIntegrator, "pass `RungeKutta4(8)`, or `Adaptive(1e-5)`"),
             divergence=(AbstractDivergence, "pass `ExactDivergence()`"),
         )
-        if self.starts not in ("batch", "initial"):
-            raise ValueError(
-                f'`Paths` got starts = {self.starts!r}, expected "batch" or "initial": pass '
-                '"initial" for fresh draws of the initial density.'
-            )
+        _check.one_of(self, starts=("batch", "initial"))
 
-    def __call__(
-        self,
-        terms: Sequence[tuple[float, Any]],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
+    def needs_data(self) -> bool:
+        return self.starts == "batch"
+
+    def admits(self, owner: str, game: MFG) -> None:
+        deterministic(owner, game)
+
+    def advice(self) -> str:
+        return self.integrator.advice()
+
+    def evaluate(
+        self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
         start_key, probe_key = jax.random.split(key)
         if self.starts == "initial":
@@ -192,10 +194,10 @@ class AbstractPathTerm(AbstractObjective):
         return self.paths
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
-        return self.paths([(1.0, self)], game, model, batch, key=key).total
+        return self.paths.evaluate([(1.0, self)], game, model, batch, key=key).total
 
     def needs_data(self, game: MFG) -> bool:
-        return self.paths.starts == "batch"
+        return self.paths.needs_data()
 
     def needs(self, game: MFG, x: State) -> frozenset[str]:
         """What it uses in a game, x being any point of its: as a rule the same."""
@@ -206,7 +208,7 @@ class AbstractPathTerm(AbstractObjective):
         """Raises a `TypeError` for a game or a model that the term has no meaning for."""
 
     def advice(self, game: MFG) -> str:
-        return self.paths.integrator.advice()
+        return self.paths.advice()
 
     def rate(self, game: MFG, here: Here) -> Scalar:
         """What is added per unit of time."""
@@ -222,19 +224,9 @@ def deterministic(owner: str, game: MFG) -> None:
     if not game.dynamics.deterministic:
         raise TypeError(
             f"`{owner}` got dynamics with noise, `{type(game.dynamics).__name__}`, expected "
-            "sigma = 0: a flow has densities along its paths; use score matching with noise."
+            "sigma = 0: a flow has densities along its paths; with noise take `GameCost()`, "
+            "`Residual(at=OwnPaths())` or score matching."
         )
-
-
-def potential(owner: str, model: AbstractModel) -> AbstractPotential:
-    """The model as a potential; raises a `TypeError` in the name of `owner` if it is none."""
-    if not isinstance(model, AbstractPotential):
-        raise TypeError(
-            f"`{owner}` got a model `{type(model).__name__}` without a value function, "
-            "expected a potential: use `ot_flow_potential(game, key=key)`, or leave the term "
-            "out. A control alone, and with it a penalty of its Jacobian, has no HJB equation."
-        )
-    return model
 
 
 def here_at(

@@ -1,9 +1,12 @@
 """Penalties of a residual r: how far from zero counts how much.
 
 Squared r^2,    Absolute |r|,    Huber r^2 / 2 inside |r| <= delta, delta (|r| - delta/2) beyond
+
+    Variance    n (r - mean r)^2 / (n - 1) over n residuals, which leaves them free by one number
 """
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,7 +19,13 @@ Residual = Float[Array, "*shape"]
 
 
 class AbstractPenalty(eqx.Module):
-    """A nonnegative function of a residual, zero at zero. To add one, give `__call__(r)`."""
+    """A nonnegative function of a residual, zero at zero. To add one, give `__call__(r)`.
+
+    Attributes:
+        pointwise: whether each residual counts for itself.
+    """
+
+    pointwise: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, residual: Residual) -> Residual:
@@ -58,6 +67,15 @@ class Huber(AbstractPenalty):
         return jnp.where(
             size <= self.delta, 0.5 * jnp.square(size), self.delta * (size - 0.5 * self.delta)
         )
+
+
+class Variance(AbstractPenalty):
+    """The squared deviation from the mean of all; for the martingale form."""
+
+    pointwise: ClassVar[bool] = False
+
+    def __call__(self, residual: Residual) -> Residual:
+        return jnp.square(residual - jnp.mean(residual)) * (residual.size / (residual.size - 1))
 
 
 def squared_without_bias(estimates: Float[Array, "probes"]) -> Scalar:

@@ -11,8 +11,8 @@ late times weigh what early ones do, and e^{-r t} never appears (`mfgen.train.di
 Reference: A. Mielke, U. Stefanelli, ESAIM COCV 17 (2011).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,8 +29,9 @@ from mfgen.problem.game import MFG
 from mfgen.problem.local import local_curvature, local_variation
 from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, moving_directions
 from mfgen.simulate.integrator import RungeKutta4, positive_count
-from mfgen.train.objective import AbstractBundle, Weighted
-from mfgen.train.paths import Here, here_at
+from mfgen.train.objective import Terms, Weighted
+from mfgen.train.paths import Here, deterministic, here_at
+from mfgen.train.places import AbstractPlaces
 
 _MOVES, _DENSITY = frozenset[str](), frozenset({"divergence"})
 _LATE = 1e-5  # part of the horizon that rounding may leave
@@ -96,7 +97,7 @@ def check_affine(functional: AbstractFunctional, x: State) -> None:
         )
 
 
-class Windows(AbstractBundle):
+class Windows(AbstractPlaces):
     """How windows are drawn and followed; terms with equal ones share them.
 
     Arguments:
@@ -107,6 +108,8 @@ class Windows(AbstractBundle):
         divergence: `ExactDivergence()`, or `Hutchinson(probes)`, drawn once for each particle.
     """
 
+    asks: ClassVar[frozenset[str]] = frozenset({"hjb", "terminal"})
+    prefix: ClassVar[str] = "Dissipation"
     stages: int = eqx.field(static=True, default=40, converter=plain)
     steps: int = eqx.field(static=True, default=12, converter=plain)
     reach: float = eqx.field(static=True, default=4.0)
@@ -117,14 +120,20 @@ class Windows(AbstractBundle):
         positive_count("Windows", "steps", self.steps)
         positive("Windows", "reach", self.reach)
 
-    def __call__(
-        self,
-        terms: Sequence[tuple[float, Any]],
-        game: MFG,
-        model: AbstractModel,
-        batch: Batch,
-        *,
-        key: Key,
+    def needs_data(self) -> bool:
+        return False
+
+    def admits(self, owner: str, game: MFG) -> None:
+        deterministic(owner, game)
+        if game.discount <= 0 or game.initial is None:
+            lacks = "a discount" if game.discount <= 0 else "an initial density"
+            raise ValueError(
+                f"`{owner}` got a game without {lacks}, expected a discounted one that says where "
+                "its particles start: declare `gradient_flow_game(functional, initial, epsilon)`."
+            )
+
+    def evaluate(
+        self, terms: Terms, game: MFG, model: AbstractModel, batch: Batch, *, key: Key
     ) -> Weighted:
         for _, term in terms:
             term.admits(game, model)

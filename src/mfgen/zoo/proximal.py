@@ -34,11 +34,11 @@ from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import AbstractDual, LipschitzDivergence
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.train.alternating import Alternating, Ascent, adversarial_optimiser
-from mfgen.train.ending import PathCost, PathCostate
-from mfgen.train.flow import PathHJB, TransportCost
+from mfgen.train.flow import PathCost, TransportCost
 from mfgen.train.gradient import Gradient
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.paths import Paths
+from mfgen.train.shorthands import PathCostate, PathHJB
 from mfgen.train.trainer import Problem, Run, run
 
 _FRESH = Paths(RungeKutta4(8, unroll=True), starts="initial")
