@@ -19,6 +19,8 @@ from mfgen.density.base import AbstractNoisable as AbstractNoisable
 from mfgen.density.cholesky import CholeskyGaussian as CholeskyGaussian
 from mfgen.density.empirical import Empirical as Empirical
 from mfgen.density.energy import Unnormalised as Unnormalised
+from mfgen.density.folded import Folded as Folded
+from mfgen.density.folded import Uniform as Uniform
 from mfgen.density.gaussian import Gaussian as Gaussian
 from mfgen.density.gaussian import GaussianMixture as GaussianMixture
 from mfgen.density.gaussian import mixture20 as mixture20
@@ -50,6 +52,9 @@ from mfgen.math.autodiff import divergence as divergence
 from mfgen.math.autodiff import jet as jet
 from mfgen.math.autodiff import laplacian as laplacian
 from mfgen.math.sinkhorn import NotConverged as NotConverged
+from mfgen.math.space import AbstractDomain as AbstractDomain
+from mfgen.math.space import Box as Box
+from mfgen.math.space import Torus as Torus
 from mfgen.models.base import AbstractModel as AbstractModel
 from mfgen.models.base import AbstractPotential as AbstractPotential
 from mfgen.models.base import AbstractVectorField as AbstractVectorField

@@ -62,6 +62,10 @@ class WithLabels(AbstractDynamics):
     def fixed(self) -> int:
         return self.labels
 
+    @property
+    def euclidean(self) -> bool:
+        return self.dynamics.euclidean
+
     def free(self, t: Time, x: State) -> State:
         return jnp.pad(self.dynamics.free(t, x[: self.dim]), (0, self.labels))
 

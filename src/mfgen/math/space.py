@@ -1,0 +1,322 @@
+"""Where particles live: Euclidean space, circles, and intervals between reflecting walls.
+
+Each axis is a line, a circle of period p or an interval with walls, and a domain is their product.
+On R^d a particle is followed as if there were no domain, by the extended field
+
+    dY = s(Y) b(t, X) dt + sigma dW,      X = fold(Y),      s = fold'(Y),
+
+fold being the remainder on a circle (s = 1) and the zigzag between walls (s = 1 or -1). X is then
+the particle on the domain: what the circle takes back, and the Skorokhod reflection at a wall, in
+law exactly (b = 0: the folded normal law is the heat kernel with no flux) and to the order of the
+scheme elsewhere. A function on the domain is one of R^d with U(fold(y)) = U(y): periodic, and even
+about a wall, so that there grad U.n = 0. `features` are such functions, smooth, and tell points of
+the domain apart:
+
+    circle   r (cos, sin)(x / r),  r = p / 2 pi            as long as the circle, a chord apart
+    walls    (l / pi) cos(pi (x - low) / l)                l = high - low
+    one wall sqrt(1 + (x - low)^2)
+
+References: A. V. Skorokhod, "Stochastic equations for diffusion processes in a bounded region",
+Theory Probab. Appl. 6 (1961); M. Bossy, E. Gobet, D. Talay, "A symmetrized Euler scheme for an
+efficient approximation of reflected diffusions", J. Appl. Probab. 41 (2004).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float
+
+Points = Float[Array, "... dim"]
+Bounds = float | int | None | Sequence[float | int | None]
+_ROUNDING = 8  # units in the last place by which a point may be beyond a wall
+
+
+class AbstractDomain(eqx.Module):
+    """A product of lines, circles and intervals with reflecting walls; it acts on the first axes.
+
+    Attributes:
+        low, high: the ends of each axis, infinite where there is none.
+        periodic: which axes are circles.
+    """
+
+    low: eqx.AbstractVar[tuple[float, ...]]
+    high: eqx.AbstractVar[tuple[float, ...]]
+    periodic: eqx.AbstractVar[tuple[bool, ...]]
+
+    def __mul__(self, other: "AbstractDomain") -> "AbstractDomain":
+        """The product of two domains: the axes of the first, and then those of the second."""
+        if not isinstance(other, AbstractDomain):
+            raise TypeError(
+                f"`{type(self).__name__}` got a factor of type `{type(other).__name__}`, expected "
+                "a domain: write Torus(6.28) * Box(0.0, 1.0)."
+            )
+        return DomainProduct((self, other))
+
+    @property
+    def dim(self) -> int:
+        return len(self.low)
+
+    @property
+    def walled(self) -> tuple[bool, ...]:
+        """Which axes have a wall, at one end or both."""
+        sides = zip(self.low, self.high, self.periodic, strict=True)
+        return tuple(not turns and not (a == -math.inf and b == math.inf) for a, b, turns in sides)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it is another than Euclidean space."""
+        return any(self.periodic) or any(self.walled)
+
+    @property
+    def sides(self) -> tuple[tuple[float, float], ...] | None:
+        """The interval of each axis, if all are finite."""
+        ends = tuple(zip(self.low, self.high, strict=True))
+        return ends if ends and np.isfinite(ends).all() else None
+
+    def fold(self, x: Points) -> Points:
+        """The point of the domain where a particle is that has come to x, `[..., dim]`."""
+        return self._folded(x)[0]
+
+    def sign(self, x: Points) -> Points:
+        """The derivative of `fold` along each axis: -1 for particles that a wall has turned."""
+        return self._folded(x)[1]
+
+    def _folded(self, x: Points) -> tuple[Points, Points]:
+        if not self.bounded:
+            return x, jnp.ones_like(x)
+        given, rest = x[..., : self.dim], x[..., self.dim :]
+        low, high = (np.asarray(ends) for ends in (self.low, self.high))
+        turns, walls = np.asarray(self.periodic), np.asarray(self.walled)
+        both = walls & np.isfinite(low) & np.isfinite(high)
+        at = lambda values: jnp.asarray(values, x.dtype)
+        base = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
+        side = np.where(turns | both, high - low, 1.0)
+        off = given - at(base)
+        round_trip = off % at(np.where(turns, side, 2 * side))
+        back = both & (round_trip > at(side))
+        # One wall: its mirror image, on the side where there is none.
+        inward = at(np.where(np.isfinite(low), 1.0, -1.0))
+        single = walls & ~both
+        behind = single & (off * inward < 0)
+        way = jnp.where(turns | both, round_trip, off)
+        way = jnp.where(back, 2 * at(side) - way, jnp.where(behind, -off, way))
+        place = jnp.where(turns | walls, at(base) + way, given)
+        place = jnp.clip(place, at(self.low), at(self.high))
+        sign = jnp.where(back | behind, -1.0, 1.0).astype(x.dtype)
+        ones = jnp.ones_like(rest)
+        return jnp.concatenate([place, rest], -1), jnp.concatenate([sign, ones], -1)
+
+    def shortest(self, z: Points) -> Points:
+        """A difference of two points by the shortest way: on a circle at most half a turn."""
+        if not any(self.periodic):
+            return z
+        given, rest = z[..., : self.dim], z[..., self.dim :]
+        period = np.where(self.periodic, np.subtract(self.high, self.low), 1.0)
+        period = jnp.asarray(period, z.dtype)
+        near = (given + 0.5 * period) % period - 0.5 * period
+        return jnp.concatenate([jnp.where(np.asarray(self.periodic), near, given), rest], -1)
+
+    def chord(self, z: Points) -> Points:
+        """A difference with each arc of a circle replaced by its chord: smooth, and periodic."""
+        given, rest = z[..., : self.dim], z[..., self.dim :]
+        period = np.where(self.periodic, np.subtract(self.high, self.low), 1.0)
+        scale = jnp.asarray(period / math.pi, z.dtype)
+        straight = scale * jnp.sin(given / scale)
+        return jnp.concatenate([jnp.where(np.asarray(self.periodic), straight, given), rest], -1)
+
+    def features(self, x: Float[Array, "dim"]) -> Float[Array, "features"]:
+        """Smooth functions of the domain at a point, and the axes beyond it as they are."""
+        return self._mapped(x, even=True)
+
+    def embed(self, x: Float[Array, "dim"]) -> Float[Array, "embedded"]:
+        """The point with circles laid out in the plane, whose distances are chords."""
+        return self._mapped(x, even=False)
+
+    def _mapped(self, x: Float[Array, "dim"], even: bool) -> Float[Array, "features"]:
+        found = []
+        for k, (low, high, turns) in enumerate(zip(self.low, self.high, self.periodic, strict=True)):
+            at, end = x[k], low if math.isfinite(low) else high
+            if turns:
+                radius = (high - low) / (2 * math.pi)
+                angle = (at - low) / radius
+                found += [radius * jnp.cos(angle), radius * jnp.sin(angle)]
+            elif not (even and self.walled[k]):
+                found.append(at)
+            elif math.isfinite(low) and math.isfinite(high):
+                scale = (high - low) / math.pi
+                found.append(-scale * jnp.cos((at - low) / scale))
+            else:
+                found.append(jnp.sqrt(1 + jnp.square(at - end)))
+        return jnp.concatenate([jnp.stack(found), x[self.dim :]]) if found else x
+
+    def tangent(self, x: Float[Array, "dim"]) -> Float[Array, "dim"]:
+        """A factor of each component of a field that is zero at its walls, and odd about them."""
+        factor = jnp.ones_like(x)
+        for k, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
+            if not self.walled[k]:
+                continue
+            if math.isfinite(low) and math.isfinite(high):
+                found = jnp.sin(math.pi * (x[k] - low) / (high - low))
+            else:
+                end = low if math.isfinite(low) else high
+                found = (x[k] - end) / jnp.sqrt(1 + jnp.square(x[k] - end))
+            factor = factor.at[k].set(found)
+        return factor
+
+    def contains(self, x: Points) -> Bool[Array, "..."]:
+        """Whether points lie between the ends of all axes, up to rounding."""
+        low, high = (jnp.asarray(ends, x.dtype) for ends in (self.low, self.high))
+        size = jnp.where(jnp.isfinite(low), jnp.abs(low), 0.0)
+        size = jnp.maximum(size, jnp.where(jnp.isfinite(high), jnp.abs(high), 0.0))
+        slack = _ROUNDING * jnp.finfo(x.dtype).eps * size
+        given = x[..., : self.dim]
+        return jnp.all((given >= low - slack) & (given <= high + slack), axis=-1)
+
+    def admit(self, owner: str, x: Points) -> Points:
+        """Points on the domain, those on circles wrapped.
+
+        Raises:
+            ValueError: in the name of `owner`, for points beyond a wall.
+        """
+        folded = self.fold(x)
+        if any(self.walled) and not isinstance(x, Tracer):
+            walls = np.pad(np.asarray(self.walled), (0, x.shape[-1] - self.dim))
+            off = ~np.asarray(self.contains(jnp.where(walls, x, folded)))
+            if off.any():
+                moved = np.abs(np.asarray(folded - x))[..., walls].max()
+                raise ValueError(
+                    f"`{owner}` got {int(off.sum())} of {off.size} points beyond the walls of "
+                    f"{self}, by up to {moved:.3g}, expected all of them inside: drop them, or "
+                    "declare a domain that holds the data."
+                )
+        return folded
+
+    def __str__(self) -> str:
+        words = []
+        for low, high, turns, walls in zip(
+            self.low, self.high, self.periodic, self.walled, strict=True
+        ):
+            kind = "circle" if turns else "walls" if walls else "line"
+            words.append(kind if kind == "line" else f"{kind} [{low:.4g}, {high:.4g}]")
+        return " x ".join(words) or "Euclidean space"
+
+
+class Euclidean(AbstractDomain):
+    """R^d of any dimension, the default."""
+
+    low: tuple[float, ...] = eqx.field(static=True, default=())
+    high: tuple[float, ...] = eqx.field(static=True, default=())
+    periodic: tuple[bool, ...] = eqx.field(static=True, default=())
+
+
+class Torus(AbstractDomain):
+    """A circle on each axis: angles, phases, positions in a periodic box.
+
+    Arguments:
+        periods: the length p > 0 of each circle, `None` for an axis that is a line; or one number
+            for a single axis.
+        low: where each circle is cut open: its points are given in [low, low + p].
+
+    Raises:
+        ValueError: for periods that are not positive, or other numbers of `low`.
+
+    Example:
+
+        MFG(Integrator(sigma=0.5), Kinetic(), cost, initial=angles, domain=Torus(2 * jnp.pi))
+    """
+
+    low: tuple[float, ...] = eqx.field(static=True)
+    high: tuple[float, ...] = eqx.field(static=True)
+    periodic: tuple[bool, ...] = eqx.field(static=True)
+
+    def __init__(self, periods: Bounds, low: float | Sequence[float] = 0.0):
+        lengths = _listed("Torus", "periods", periods)
+        for p in lengths:
+            if p is not None and not (math.isfinite(p) and p > 0):
+                raise ValueError(
+                    f"`Torus` got a period {p}, expected a finite positive number: pass the length "
+                    "of the circle, 2 pi for angles, or None for an axis that is a line."
+                )
+        lows = _listed("Torus", "low", low, len(lengths))
+        self.periodic = tuple(p is not None for p in lengths)
+        pairs = [(a or 0.0, p) for a, p in zip(lows, lengths, strict=True)]
+        self.low = tuple(-math.inf if p is None else a for a, p in pairs)
+        self.high = tuple(math.inf if p is None else a + p for a, p in pairs)
+
+
+class Box(AbstractDomain):
+    """An interval with reflecting walls on each axis: no particle leaves, and no mass.
+
+    Arguments:
+        low, high: the walls of each axis, `None` or infinite where there is none; or one number
+            for a single axis.
+
+    Raises:
+        ValueError: unless low < high on every axis.
+
+    Example:
+
+        MFG(Integrator(sigma=0.5), Kinetic(), cost, initial=start, domain=Box(0.0, 1.0))
+    """
+
+    low: tuple[float, ...] = eqx.field(static=True)
+    high: tuple[float, ...] = eqx.field(static=True)
+    periodic: tuple[bool, ...] = eqx.field(static=True)
+
+    def __init__(self, low: Bounds, high: Bounds):
+        count = max(len(_listed("Box", "low", low)), len(_listed("Box", "high", high)))
+        lows, highs = _listed("Box", "low", low, count), _listed("Box", "high", high, count)
+        self.low = tuple(-math.inf if a is None else a for a in lows)
+        self.high = tuple(math.inf if b is None else b for b in highs)
+        self.periodic = (False,) * count
+        for a, b in zip(self.low, self.high, strict=True):
+            if not a < b or a == math.inf or b == -math.inf:
+                raise ValueError(
+                    f"`Box` got the walls {a} and {b}, expected low < high: pass one pair for each "
+                    "axis, such as Box((0.0, 0.0), (1.0, 2.0))."
+                )
+
+
+class DomainProduct(AbstractDomain):
+    """The product of domains, written `Torus(6.28) * Box(0.0, 1.0)`.
+
+    Arguments:
+        factors: the domains, in the order of their axes.
+    """
+
+    low: tuple[float, ...] = eqx.field(static=True)
+    high: tuple[float, ...] = eqx.field(static=True)
+    periodic: tuple[bool, ...] = eqx.field(static=True)
+
+    def __init__(self, factors: Sequence[AbstractDomain]):
+        self.low = sum((one.low for one in factors), ())
+        self.high = sum((one.high for one in factors), ())
+        self.periodic = sum((one.periodic for one in factors), ())
+
+
+def _listed(owner: str, name: str, given: Any, count: int | None = None) -> list[float | None]:
+    """One number for each axis."""
+    several = np.ndim(given) > 0 if not isinstance(given, list | tuple) else True
+    try:
+        values = list(given) if several else [given] * (count or 1)
+        numbers = [None if value is None else float(value) for value in values]
+    except TypeError as error:
+        raise TypeError(
+            f"`{owner}` got {name} = {given!r}, expected a number for each axis: pass "
+            f"{name}=(1.0, 2.0)."
+        ) from error
+    if not numbers or len(numbers) != (count or len(numbers)) or any(map(_is_nan, numbers)):
+        raise ValueError(
+            f"`{owner}` got {name} = {given!r}, expected {count or 'at least one'} numbers, one "
+            "for each axis: pass as many as there are axes."
+        )
+    return numbers
+
+
+def _is_nan(value: float | None) -> bool:
+    return value is not None and math.isnan(value)
