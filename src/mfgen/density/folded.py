@@ -168,6 +168,12 @@ class Uniform(AbstractEvaluable):
         return sampled_particles(self)
 
 
+def near(law: AbstractEvaluable, domain: AbstractDomain) -> Folded:
+    """A law of points of the domain, each widened by less than a side: its next images alone."""
+    pairs = zip(np.isfinite(domain.low), np.isfinite(domain.high), strict=True)
+    return Folded(law, domain, tuple((-int(a or b), int(a and b)) for a, b in pairs))
+
+
 @singledispatch
 def folded(law, domain: AbstractDomain):
     """A law on the domain: itself where it is one already, else that of fold(Y).
@@ -241,7 +247,7 @@ def check_between_walls(owner: str, name: str, law: AbstractDensity, domain: Abs
 def _cells(law: AbstractEvaluable, domain: AbstractDomain) -> tuple[tuple[int, int], ...]:
     mean, covariance = law.moments()
     if isinstance(mean, Tracer) or isinstance(covariance, Tracer):
-        return tuple((-1, 1) if b else (0, 0) for b in np.isfinite(domain.low) | domain.walled)
+        return near(law, domain).cells
     reach = _REACH * np.sqrt(np.diag(np.asarray(covariance)))
     found = []
     for k, (low, high) in enumerate(zip(domain.low, domain.high, strict=True)):

@@ -129,6 +129,21 @@ class AbstractDomain(eqx.Module):
         straight = scale * jnp.sin(given / scale)
         return jnp.concatenate([jnp.where(np.asarray(self.periodic), straight, given), rest], -1)
 
+    def deviations(self, x: Float[Array, "n dim"]) -> Float[Array, "dim"]:
+        """The standard deviation of points along each axis, on a circle r sqrt(1 - R^2).
+
+        R is the mean resultant length: of few degrees both mean the same.
+        """
+        found = jnp.std(x, axis=0)
+        if not any(self.periodic):
+            return found
+        turns = np.where(self.periodic, np.subtract(self.high, self.low), 1.0) / (2 * math.pi)
+        radius = jnp.asarray(turns, x.dtype)
+        angles = x[:, : self.dim] / radius
+        spread = jnp.hypot(jnp.std(jnp.cos(angles), axis=0), jnp.std(jnp.sin(angles), axis=0))
+        circles = jnp.where(np.asarray(self.periodic), radius * spread, found[: self.dim])
+        return jnp.concatenate([circles, found[self.dim :]])
+
     def features(self, x: Float[Array, "dim"]) -> Float[Array, "features"]:
         """Smooth functions of the domain at a point, and the axes beyond it as they are."""
         return self._mapped(x, even=True)
@@ -183,6 +198,8 @@ class AbstractDomain(eqx.Module):
         Raises:
             ValueError: in the name of `owner`, for points beyond a wall.
         """
+        if not self.bounded:
+            return x
         folded = self.fold(x)
         if any(self.walled) and not isinstance(x, Tracer):
             walls = np.pad(np.asarray(self.walled), (0, x.shape[-1] - self.dim))

@@ -17,7 +17,8 @@ so the free drift -r x cancels and nothing of VP, VE or sub-VP is left: on the l
 
 with v the control and sigma, g the noise and diffusion of the noising. All rates are of order one
 at every noise level, for Gaussian data of spread c the flow without noise does not move at all,
-and float32 rounding stays relative to a point of unit size. In other games w = x.
+and float32 rounding stays relative to a point of unit size. In other games w = x, unfolded
+where particles live on circles or between walls (`mfgen.math.space`).
 
 References: T. Karras et al. (2022), arXiv 2206.00364; Y. Song et al. (2021), arXiv 2011.13456.
 """
@@ -34,6 +35,7 @@ from mfgen.derive.score_based import is_score_based as is_score_based
 from mfgen.derive.score_based import reverses
 from mfgen.derive.score_based import score_dynamics as score_dynamics
 from mfgen.math.linear_map import LinearMap
+from mfgen.math.space import AbstractDomain
 from mfgen.models.precondition import data_moments
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal, log_ratio_speed
@@ -59,6 +61,10 @@ class AbstractFrame(eqx.Module):
     def scale(self, t: Time) -> Scalar:
         """The size of x that is one unit of w at game time t."""
 
+    def place(self, t: Time, w: State) -> State:
+        """The point x with coordinate w at game time t."""
+        return self.centre(t) + self.scale(t) * w
+
     @abstractmethod
     def velocity(self, tau: Time, w: State, b: State) -> State:
         """dw/dtau at tau of a particle at w that moves with dx/dt = b."""
@@ -69,13 +75,18 @@ class AbstractFrame(eqx.Module):
 
 
 class FixedFrame(AbstractFrame):
-    """w = x and tau = t.
+    """x = fold(w), w = x in Euclidean space, and tau = t: w goes on where walls turn x back.
 
     Arguments:
         clock: the uniform clock of the game.
+        domain: where x lives.
     """
 
     clock: UniformClock
+    domain: AbstractDomain
+
+    def place(self, t: Time, w: State) -> State:
+        return self.domain.fold(w)
 
     def centre(self, t: Time) -> State | Scalar:
         return jnp.asarray(0.0)
@@ -84,7 +95,7 @@ class FixedFrame(AbstractFrame):
         return jnp.asarray(1.0)
 
     def velocity(self, tau: Time, w: State, b: State) -> State:
-        return b
+        return self.domain.sign(w) * b
 
     def divergence(self, tau: Time, dim: int, div_b: Array) -> Array:
         return div_b
@@ -132,7 +143,7 @@ def random_frame(game: MFG) -> AbstractFrame:
     """The frame for random paths: the log-ratio clock for a reversed noising."""
     dynamics = game.dynamics
     if not (isinstance(dynamics, TimeReversal) and reverses(dynamics)):
-        return FixedFrame(UniformClock(dynamics.horizon))
+        return FixedFrame(UniformClock(dynamics.horizon), game.domain)
     mean, spread = data_moments(dynamics.noising, game.initial)
     return NoiseFrame(LogRatioClock(dynamics), dynamics, mean, spread)
 
@@ -141,7 +152,7 @@ def smooth_frame(game: MFG) -> AbstractFrame:
     """The frame for paths without noise: the saturating clock for a reversed noising."""
     dynamics = game.dynamics
     if not (isinstance(dynamics, TimeReversal) and reverses(dynamics)):
-        return FixedFrame(UniformClock(dynamics.horizon))
+        return FixedFrame(UniformClock(dynamics.horizon), game.domain)
     mean, spread = data_moments(dynamics.noising, game.initial)
     return NoiseFrame(SaturatingClock(dynamics, spread), dynamics, mean, spread)
 
@@ -153,7 +164,7 @@ def to_frame(frame: AbstractFrame, t: Time, x: State) -> State:
 
 def from_frame(frame: AbstractFrame, t: Time, w: State) -> State:
     """The point x with coordinate w at game time t."""
-    return (frame.centre(t) + frame.scale(t) * w).astype(w.dtype)
+    return frame.place(t, w).astype(w.dtype)
 
 
 def scaled_field(frame: AbstractFrame, field: Field) -> Field:

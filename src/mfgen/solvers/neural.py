@@ -35,11 +35,13 @@ from jaxtyping import Array, Float
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.density.empirical import Empirical
+from mfgen.density.folded import near
 from mfgen.derive.hamiltonian import drift
 from mfgen.derive.residual import hjb
 from mfgen.math.chunk import chunked_mean
 from mfgen.math.domain import in_time
 from mfgen.math.linear_map import image, matrix, source_size, square
+from mfgen.math.space import AbstractDomain, Euclidean
 from mfgen.models.base import AbstractPotential
 from mfgen.models.mlp import MLP
 from mfgen.problem.functional import AbstractFunctional, needs_population
@@ -59,11 +61,14 @@ class NetworkValue(AbstractPotential):
     centre: State
     scale: State
     discount: float = eqx.field(static=True, default=0.0)
+    domain: AbstractDomain = Euclidean()
 
     def __call__(self, t: Time, x: State) -> Scalar:
+        x = self.domain.fold(x)
         known = in_time("Solution.value", t, 0.0, self.horizon)
         left = (self.horizon - jnp.asarray(t, x.dtype) * known) / self.horizon
-        learned = self.network((x - self.centre) / self.scale, 2 * left - 1)[0]
+        z = (self.domain.features(x) - self.centre) / self.scale
+        learned = self.network(z, 2 * left - 1)[0]
         if self.final is None:
             return learned
         if self.discount == 0:
@@ -77,19 +82,22 @@ class ParticlePath(eqx.Module):
 
     Between two stages particles are on the straight line, which leaves out what noise of variance q
     adds on the way, q u (1 - u) at the part u of it; by that the cloud is widened about its mean.
+    On a domain they are kept unfolded, as if they went on where it ends.
 
     Attributes:
         horizon: the final time.
-        points: `[stages + 1, n, dim]` at uniform times.
+        points: `[stages + 1, n, dim]` at uniform times, unfolded.
         smoothed: whether their kernel estimate is meant.
         noise: q, the variance that noise adds to each coordinate from stage to stage,
             `[stages, dim]`.
+        domain: where particles live.
     """
 
     horizon: float = eqx.field(static=True)
     points: Float[Array, "stages n dim"]
     smoothed: bool = eqx.field(static=True)
     noise: Float[Array, "steps dim"]
+    domain: AbstractDomain = Euclidean()
 
     def __call__(self, t: Time) -> AbstractDensity:
         """The law at a time; outside of [0, horizon] an error, or nan if t is traced."""
@@ -100,8 +108,10 @@ class ParticlePath(eqx.Module):
         few = at[: min(_CENTRES, at.shape[0])]
         count, dim = few.shape
         # Silverman's rule, for the mean deviation of a coordinate.
-        width = jnp.mean(jnp.std(at, axis=0)) * (4 / ((dim + 2) * count)) ** (1 / (dim + 4))
-        return Empirical(few).noised(1.0, width)
+        spread = jnp.mean(self.domain.deviations(at))
+        width = spread * (4 / ((dim + 2) * count)) ** (1 / (dim + 4))
+        law = Empirical(few).noised(1.0, width)
+        return near(law, self.domain) if self.domain.bounded else law
 
     def _at(self, t: Scalar) -> Float[Array, "n dim"]:
         stages = self.points.shape[0] - 1
@@ -114,7 +124,7 @@ class ParticlePath(eqx.Module):
         spread = variance > 0
         left_out = self.noise[k] * u * (1 - u) / jnp.where(spread, variance, 1.0)
         wider = jnp.sqrt(1 + jnp.where(spread, left_out, 0.0))
-        return centre[None] + wider[None] * (line - centre[None])
+        return self.domain.fold(centre[None] + wider[None] * (line - centre[None]))
 
 
 class Neural(AbstractSolver):
@@ -174,13 +184,17 @@ class Neural(AbstractSolver):
         spread = jnp.std(starts, axis=0)
         walk = game.dynamics.horizon * _variances(game, jnp.zeros(()), starts.shape[1])
         scale = jnp.sqrt(jnp.square(spread) + walk) + 1e-6
-        network = MLP(
-            starts.shape[1], 1, width=self.width, depth=self.depth, frequencies=0, key=key
-        )
+        centre = jnp.mean(starts, axis=0)
+        if game.domain.bounded:
+            # Of the features where particles will be, which are of another number than coordinates.
+            far = starts + jnp.sqrt(walk) * jax.random.normal(key, starts.shape)
+            features = jax.vmap(game.domain.features)(far)
+            centre, scale = jnp.mean(features, axis=0), jnp.std(features, axis=0) + 1e-6
+        network = MLP(scale.size, 1, width=self.width, depth=self.depth, frequencies=0, key=key)
         free = not needs_population(game.terminal, starts[0])
         final = _Final(game.terminal) if free else None
-        centre = jnp.mean(starts, axis=0)
-        return NetworkValue(network, final, game.dynamics.horizon, centre, scale, game.discount)
+        horizon, domain = game.dynamics.horizon, game.domain
+        return NetworkValue(network, final, horizon, centre, scale, game.discount, domain)
 
     def _result(self, residual: float, ending: float) -> Result:
         said = (
@@ -236,7 +250,9 @@ def _paths(
 
     def step(x: Float[Array, "n dim"], now):
         t, key = now
-        velocity = jax.vmap(lambda x: drift(game, t, x, value.costate(t, x)))(x)
+        at = game.domain.fold(x)
+        velocity = jax.vmap(lambda x: drift(game, t, x, value.costate(t, x)))(at)
+        velocity = game.domain.sign(x) * velocity
         sigma = jnp.sqrt(tau) * game.dynamics.diffusion(t)
         kicks = jax.random.normal(key, (len(x), source_size(sigma, x.shape[1])))
         moved = x + tau * velocity + jax.vmap(lambda z: image(sigma, z))(kicks).astype(x.dtype)
@@ -247,7 +263,7 @@ def _paths(
     points = jnp.concatenate([start[None], later])
     noise = tau * jax.vmap(lambda t: _variances(game, t, start.shape[1]))(times)
     noise = noise.astype(points.dtype)
-    return ParticlePath(game.dynamics.horizon, points, smoothed, noise)
+    return ParticlePath(game.dynamics.horizon, points, smoothed, noise, game.domain)
 
 
 @eqx.filter_jit
@@ -296,7 +312,9 @@ def _residual(solver: Neural, game: MFG, value: NetworkValue, path: ParticlePath
     unit = 1 + game.discount * path.horizon
     wide = _WIDE * (jnp.arange(solver.batch) % 4 == 0)
     noise = jax.random.normal(move_key, (solver.batch, path.points.shape[2]))
-    points = path.points[stage, row] + wide[:, None] * noise * value.scale[None]
+    reach = jnp.std(path.points, axis=(0, 1)) if game.domain.bounded else value.scale
+    points = path.points[stage, row] + wide[:, None] * noise * reach[None]
+    points = game.domain.fold(points)
 
     def at(value: NetworkValue, sample):
         t, x = sample
@@ -323,5 +341,5 @@ def _ending(solver: Neural, game: MFG, value: NetworkValue, path: ParticlePath, 
         wanted = game.terminal.variation(rho, x)
         return jnp.square(value(path.horizon, x) - wanted), jnp.square(wanted)
 
-    mismatch, size = jax.vmap(at)(path.points[-1, rows])
+    mismatch, size = jax.vmap(at)(game.domain.fold(path.points[-1, rows]))
     return jnp.mean(mismatch), jnp.mean(size)

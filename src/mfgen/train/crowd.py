@@ -30,6 +30,8 @@ from mfgen.density.base import (
     weighted_moments,
 )
 from mfgen.density.empirical import Empirical
+from mfgen.density.folded import near
+from mfgen.math.space import AbstractDomain
 from mfgen.problem.functional import AbstractFunctional
 
 
@@ -72,20 +74,20 @@ class Smoothed(AbstractEvaluable):
     Arguments:
         points: `[n, dim]`.
         width: standard deviation of the kernel.
+        domain: where they live; the kernel is folded onto it.
     """
 
     points: Batch
     width: Scalar
-
-    def __init__(self, points: Batch, width: Scalar):
-        self.points, self.width = points, width
+    domain: AbstractDomain
 
     @property
     def dim(self) -> int:
         return self.points.shape[1]
 
     def log_density(self, x: State) -> Scalar:
-        return Empirical(self.points).noised(1.0, self.width).log_density(x)
+        law = Empirical(self.points).noised(1.0, self.width)
+        return (near(law, self.domain) if self.domain.bounded else law).log_density(x)
 
     def sample(self, n: int, *, key: Key) -> Batch:
         return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
@@ -110,11 +112,15 @@ def followed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
     return Followed(points, logarithms)
 
 
-def smoothed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
-    """The particles with their kernel estimate, of B. W. Silverman's width."""
-    count, dim = points.shape
-    spread = jnp.mean(jnp.std(jax.lax.stop_gradient(points), axis=0))
-    return Smoothed(points, spread * (4 / ((dim + 2) * count)) ** (1 / (dim + 4)))
+def smoothed(domain: AbstractDomain) -> Crowd:
+    """The particles with their kernel estimate on a domain, of B. W. Silverman's width."""
+
+    def crowd(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
+        count, dim = points.shape
+        spread = jnp.mean(domain.deviations(jax.lax.stop_gradient(points)))
+        return Smoothed(points, spread * (4 / ((dim + 2) * count)) ** (1 / (dim + 4)), domain)
+
+    return crowd
 
 
 def suits(functional: AbstractFunctional, crowd: Crowd, dim: int, *, varied: bool) -> bool:
