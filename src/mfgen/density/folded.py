@@ -31,11 +31,10 @@ from mfgen.density.base import (
 )
 from mfgen.density.empirical import Empirical
 from mfgen.density.energy import Unnormalised
-from mfgen.density.grid import GridDensity
 from mfgen.density.labels import Labelled, LabelledPoints, labelled
 from mfgen.math.space import AbstractDomain
 
-_REACH = 6.5  # deviations of a law whose images are summed
+_REACH = 9.0  # deviations of a law whose images are summed
 _MOST = 4096  # images
 _BEYOND = 1e-3  # mass beyond walls up to which a law is one between them
 _LOOK = 1024
@@ -92,11 +91,14 @@ class Folded(AbstractEvaluable):
 
     def log_density(self, x: State) -> Scalar:
         scale, shift = (jnp.asarray(part, x.dtype) for part in self._images())
-        images = jax.vmap(self.law.log_density)(scale * x[None] + shift)
+        at = scale * x[None] + shift  # [images, dim]
+        images = jax.vmap(self.law.log_density)(at)
         found = images[0] if len(images) == 1 else jax.nn.logsumexp(images)
         # On a circle every number is a place; beyond a wall there is none.
         walls = np.pad(np.asarray(self.domain.walled), (0, x.size - self.domain.dim))
-        return jnp.where(self.domain.contains(jnp.where(walls, x, self.domain.fold(x))), found, -jnp.inf)
+        return jnp.where(
+            self.domain.contains(jnp.where(walls, x, self.domain.fold(x))), found, -jnp.inf
+        )
 
     def _images(self) -> tuple[np.ndarray, np.ndarray]:
         """scale and shift of each preimage scale x + shift, `[images, dim]`."""
@@ -210,10 +212,9 @@ def _(law: Labelled, domain: AbstractDomain):
     return Labelled(folded(law.law, domain), law.labels)
 
 
-# An energy and a density of a lattice are functions on the domain as they are.
-@folded.register(Unnormalised)
-@folded.register(GridDensity)
-def _(law, domain: AbstractDomain):
+# An energy is a function on the domain as it is.
+@folded.register
+def _(law: Unnormalised, domain: AbstractDomain):
     return law
 
 
@@ -235,7 +236,8 @@ def check_between_walls(owner: str, name: str, law: AbstractDensity, domain: Abs
     if isinstance(points, Tracer):
         return
     walls = np.pad(np.asarray(domain.walled), (0, points.shape[1] - domain.dim))
-    outside = 1 - float(jnp.mean(domain.contains(jnp.where(walls, points, domain.fold(points)))))
+    places = np.where(walls, points, domain.fold(points))
+    outside = 1 - float(jnp.mean(domain.contains(jnp.asarray(places))))
     if outside > _BEYOND:
         raise ValueError(
             f"`{owner}` got {name} `{type(law).__name__}` with {outside:.1%} of its mass beyond "
@@ -269,5 +271,5 @@ def _repeats(law: AbstractEvaluable, domain: AbstractDomain) -> bool:
         return False
     turn = np.where(domain.periodic, np.subtract(domain.high, domain.low), 0.0)
     turn = jnp.asarray(np.pad(turn, (0, points.shape[1] - domain.dim)), points.dtype)
-    here, there = (jax.vmap(law.log_density)(at) for at in (points, points + turn))
+    here, there = (jax.vmap(law.log_density)(at) for at in (points, points + turn[None]))
     return bool(jnp.all(jnp.abs(here - there) <= _SAME * (1 + jnp.abs(here))))

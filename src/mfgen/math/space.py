@@ -22,7 +22,7 @@ efficient approximation of reflected diffusions", J. Appl. Probab. 41 (2004).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -90,44 +90,45 @@ class AbstractDomain(eqx.Module):
         if not self.bounded:
             return x, jnp.ones_like(x)
         given, rest = x[..., : self.dim], x[..., self.dim :]
+        all_of = lambda values: jnp.broadcast_to(np.asarray(values), given.shape)
+        at = lambda values: all_of(np.asarray(values)).astype(x.dtype)
         low, high = (np.asarray(ends) for ends in (self.low, self.high))
         turns, walls = np.asarray(self.periodic), np.asarray(self.walled)
-        both = walls & np.isfinite(low) & np.isfinite(high)
-        at = lambda values: jnp.asarray(values, x.dtype)
-        base = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
-        side = np.where(turns | both, high - low, 1.0)
+        both, from_below = walls & np.isfinite(low) & np.isfinite(high), np.isfinite(low)
+        base = np.where(from_below, low, np.where(np.isfinite(high), high, 0.0))
+        side = at(np.where(turns | both, high - base, 1.0))
         off = given - at(base)
-        round_trip = off % at(np.where(turns, side, 2 * side))
-        back = both & (round_trip > at(side))
-        # One wall: its mirror image, on the side where there is none.
-        inward = at(np.where(np.isfinite(low), 1.0, -1.0))
-        single = walls & ~both
-        behind = single & (off * inward < 0)
-        way = jnp.where(turns | both, round_trip, off)
-        way = jnp.where(back, 2 * at(side) - way, jnp.where(behind, -off, way))
-        place = jnp.where(turns | walls, at(base) + way, given)
-        place = jnp.clip(place, at(self.low), at(self.high))
+        way = off % (side * at(np.where(turns, 1.0, 2.0)))
+        # Between walls the way back; at a single one the mirror image of what is behind it.
+        back = all_of(both) & (way > side)
+        behind = all_of(walls & ~both) & (off * at(np.where(from_below, 1.0, -1.0)) < 0)
+        way = jnp.where(all_of(turns | both), way, off)
+        way = jnp.where(back, 2 * side - way, jnp.where(behind, -off, way))
+        place = jnp.where(all_of(turns | walls), at(base) + way, given)
+        place = jnp.clip(place, at(low), at(high))
         sign = jnp.where(back | behind, -1.0, 1.0).astype(x.dtype)
-        ones = jnp.ones_like(rest)
-        return jnp.concatenate([place, rest], -1), jnp.concatenate([sign, ones], -1)
+        return jnp.concatenate([place, rest], -1), jnp.concatenate([sign, jnp.ones_like(rest)], -1)
 
     def shortest(self, z: Points) -> Points:
         """A difference of two points by the shortest way: on a circle at most half a turn."""
         if not any(self.periodic):
             return z
-        given, rest = z[..., : self.dim], z[..., self.dim :]
-        period = np.where(self.periodic, np.subtract(self.high, self.low), 1.0)
-        period = jnp.asarray(period, z.dtype)
-        near = (given + 0.5 * period) % period - 0.5 * period
-        return jnp.concatenate([jnp.where(np.asarray(self.periodic), near, given), rest], -1)
+        near = lambda given, period: (given + 0.5 * period) % period - 0.5 * period
+        return self._on_circles(z, near)
 
     def chord(self, z: Points) -> Points:
         """A difference with each arc of a circle replaced by its chord: smooth, and periodic."""
+        return self._on_circles(
+            z, lambda given, period: period / math.pi * jnp.sin(math.pi * given / period)
+        )
+
+    def _on_circles(self, z: Points, function: Callable) -> Points:
+        """Changes the coordinates on circles by a function of them and of the periods."""
         given, rest = z[..., : self.dim], z[..., self.dim :]
         period = np.where(self.periodic, np.subtract(self.high, self.low), 1.0)
-        scale = jnp.asarray(period / math.pi, z.dtype)
-        straight = scale * jnp.sin(given / scale)
-        return jnp.concatenate([jnp.where(np.asarray(self.periodic), straight, given), rest], -1)
+        changed = function(given, jnp.broadcast_to(period, given.shape).astype(z.dtype))
+        turns = jnp.broadcast_to(np.asarray(self.periodic), given.shape)
+        return jnp.concatenate([jnp.where(turns, changed, given), rest], -1)
 
     def deviations(self, x: Float[Array, "n dim"]) -> Float[Array, "dim"]:
         """The standard deviation of points along each axis, on a circle r sqrt(1 - R^2).
@@ -135,14 +136,12 @@ class AbstractDomain(eqx.Module):
         R is the mean resultant length: of few degrees both mean the same.
         """
         found = jnp.std(x, axis=0)
-        if not any(self.periodic):
-            return found
-        turns = np.where(self.periodic, np.subtract(self.high, self.low), 1.0) / (2 * math.pi)
-        radius = jnp.asarray(turns, x.dtype)
-        angles = x[:, : self.dim] / radius
-        spread = jnp.hypot(jnp.std(jnp.cos(angles), axis=0), jnp.std(jnp.sin(angles), axis=0))
-        circles = jnp.where(np.asarray(self.periodic), radius * spread, found[: self.dim])
-        return jnp.concatenate([circles, found[self.dim :]])
+        for k in np.flatnonzero(self.periodic):
+            radius = (self.high[k] - self.low[k]) / (2 * math.pi)
+            angles = x[:, k] / radius
+            spread = jnp.hypot(jnp.std(jnp.cos(angles)), jnp.std(jnp.sin(angles)))
+            found = found.at[k].set(radius * spread)
+        return found
 
     def features(self, x: Float[Array, "dim"]) -> Float[Array, "features"]:
         """Smooth functions of the domain at a point, and the axes beyond it as they are."""
@@ -154,7 +153,9 @@ class AbstractDomain(eqx.Module):
 
     def _mapped(self, x: Float[Array, "dim"], even: bool) -> Float[Array, "features"]:
         found = []
-        for k, (low, high, turns) in enumerate(zip(self.low, self.high, self.periodic, strict=True)):
+        for k, (low, high, turns) in enumerate(
+            zip(self.low, self.high, self.periodic, strict=True)
+        ):
             at, end = x[k], low if math.isfinite(low) else high
             if turns:
                 radius = (high - low) / (2 * math.pi)
@@ -185,12 +186,14 @@ class AbstractDomain(eqx.Module):
 
     def contains(self, x: Points) -> Bool[Array, "..."]:
         """Whether points lie between the ends of all axes, up to rounding."""
-        low, high = (jnp.asarray(ends, x.dtype) for ends in (self.low, self.high))
-        size = jnp.where(jnp.isfinite(low), jnp.abs(low), 0.0)
-        size = jnp.maximum(size, jnp.where(jnp.isfinite(high), jnp.abs(high), 0.0))
-        slack = _ROUNDING * jnp.finfo(x.dtype).eps * size
         given = x[..., : self.dim]
-        return jnp.all((given >= low - slack) & (given <= high + slack), axis=-1)
+        ends = np.asarray([self.low, self.high])
+        size = np.abs(np.where(np.isfinite(ends), ends, 0.0)).max(axis=0)
+        slack = _ROUNDING * float(jnp.finfo(x.dtype).eps) * size
+        low, high = (
+            jnp.broadcast_to(end, given.shape) for end in (ends[0] - slack, ends[1] + slack)
+        )
+        return jnp.all((given >= low) & (given <= high), axis=-1)
 
     def admit(self, owner: str, x: Points) -> Points:
         """Points on the domain, those on circles wrapped.
@@ -203,7 +206,7 @@ class AbstractDomain(eqx.Module):
         folded = self.fold(x)
         if any(self.walled) and not isinstance(x, Tracer):
             walls = np.pad(np.asarray(self.walled), (0, x.shape[-1] - self.dim))
-            off = ~np.asarray(self.contains(jnp.where(walls, x, folded)))
+            off = ~np.asarray(self.contains(jnp.where(jnp.broadcast_to(walls, x.shape), x, folded)))
             if off.any():
                 moved = np.abs(np.asarray(folded - x))[..., walls].max()
                 raise ValueError(

@@ -111,8 +111,13 @@ def _check_seam(domain, axis: int, name: str, function: Callable, points) -> Non
 
 def _points(game: Any, dim: int):
     """Some points of the domain, numbers and not traced."""
-    low, high = (np.pad(ends, (0, dim - game.domain.dim)) for ends in
-                 (np.nan_to_num(game.domain.low, neginf=-1.0), np.nan_to_num(game.domain.high, posinf=1.0)))
+    low, high = (
+        np.pad(ends, (0, dim - game.domain.dim))
+        for ends in (
+            np.nan_to_num(game.domain.low, neginf=-1.0),
+            np.nan_to_num(game.domain.high, posinf=1.0),
+        )
+    )
     points = jnp.asarray(np.random.default_rng(0).uniform(low, np.maximum(high, low), (_LOOK, dim)))
     points = points.astype(float)
     return None if isinstance(points, Tracer) else points

@@ -156,4 +156,3 @@ def _check_costs(game: MFG, dim: int) -> None:
     for place, cost in (("terminal", game.terminal), ("interaction", game.interaction)):
         for function, name in users(cost):
             _check.scalar_valued("MFG", f"a {place} cost `{name}`", function, x)
-

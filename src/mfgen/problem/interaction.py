@@ -92,4 +92,3 @@ class Pairwise(AbstractFunctional):
         padded = jnp.zeros(sizes, mass.dtype).at[tuple(slice(n) for n in lattice.points)].set(mass)
         product = jnp.fft.rfftn(at.reshape(sizes)) * jnp.fft.rfftn(padded)
         return jnp.fft.irfftn(product, s=sizes)[tuple(slice(n) for n in lattice.points)]
-

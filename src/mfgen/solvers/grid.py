@@ -19,7 +19,7 @@ from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.density import grid as grid_density
 from mfgen.density.base import AbstractDensity
 from mfgen.math import domain
-from mfgen.math.lattice import Boundary, Interval, Lattice
+from mfgen.math.lattice import Interval, Lattice
 from mfgen.math.spline import Spline, spline
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.constraint import Prescribed
@@ -32,6 +32,7 @@ from mfgen.solvers.hjb_sweep import Clock
 _CUT = 1e-3  # part of the mass that a box may cut off
 _SEEN = 1e-5  # part that is told of
 _EDGE = 1e-3  # part of the mass that may come to the walls of a box
+_SAME = 1e-6  # relative, of ends that should be equal
 _ROUNDING = 1e-13  # a negative mass that is none, relative to the largest
 _FINER = 4  # steps for one when values diverge
 _COARSE = 0.2  # viscosity that upwinding may add, in units of the game's own
@@ -90,30 +91,29 @@ class Grid(AbstractSolver):
 
     Arguments:
         box: the interval (low, high), or one for each axis. It must hold the particles at all
-            times.
+            times. The game's domain if absent; where that has ends, they are the box's.
         points: cells along an axis, or along each.
         steps: steps in time; four times as many are taken if values diverge.
-        boundary: what happens at the walls: particles are turned back, or come in opposite.
         tolerance: of the coupling and of the values, relative.
         iterations: at most.
 
     Raises (on `solve`):
         ValueError: no initial density, another dimension than the box's, a box that cuts off
-            mass, costs that are not finite on the lattice.
+            mass or is not the game's domain, costs that are not finite on the lattice.
         RuntimeError: a Lagrangian whose control cannot be found.
 
     Reference: Y. Achdou, I. Capuzzo-Dolcetta, SIAM J. Numer. Anal. 48 (2010).
     """
 
-    box: Interval | Sequence[Interval] = eqx.field(static=True)
+    box: Interval | Sequence[Interval] | None = eqx.field(static=True, default=None)
     points: int | Sequence[int] = eqx.field(static=True, default=200)
     steps: int = eqx.field(static=True, default=100)
-    boundary: Boundary = eqx.field(static=True, default="no-flux")
     tolerance: float = eqx.field(static=True, default=1e-9)
     iterations: int = eqx.field(static=True, default=100)
 
     def __check_init__(self):
-        Lattice(self.box, self.points, self.boundary)
+        if self.box is not None:
+            Lattice(self.box, self.points)
         if self.steps < 6:
             raise ValueError(f"`Grid` got steps = {self.steps}, expected at least 6.")
 
@@ -121,7 +121,7 @@ class Grid(AbstractSolver):
         return in_double(self._solve, game)
 
     def _solve(self, game: MFG) -> Solution:
-        lattice = Lattice(self.box, self.points, self.boundary)
+        lattice = lattice_of("Grid", game, self.box, self.points)
         hjb_sweep.check_axes("Grid", game, lattice.dim)
         initial, cuts = initial_masses("Grid", game, lattice)
         problem = Problem(game, lattice, hjb_sweep.clock(game, self.steps), initial)
@@ -148,9 +148,10 @@ class Grid(AbstractSolver):
         steps = len(problem.clock.theta)
         times = np.arange(steps + 1) * game.dynamics.horizon / steps
         degree = 3 if game.dynamics.deterministic else 5
-        lengths = (None, *(b - a if lattice.periodic else None for a, b in lattice.box))
         values, mass = np.asarray(state.u), np.maximum(np.asarray(state.mass), 0.0)
-        through = spline([times, *lattice.axes()], values, degree=degree, lengths=lengths)
+        through = spline(
+            [times, *lattice.axes()], values, degree=degree, lengths=(None, *lattice.lengths)
+        )
         return Solution(
             game,
             GridPotential(
@@ -160,6 +161,38 @@ class Grid(AbstractSolver):
             _remarked(result, stats, lattice, game, self.steps),
             stats,
         )
+
+
+def lattice_of(
+    owner: str,
+    game: MFG,
+    box: Interval | Sequence[Interval] | None,
+    points: int | Sequence[int],
+) -> Lattice:
+    """The cells on which a game is solved: its domain, and the box where that has no ends.
+
+    Raises:
+        ValueError: in the name of `owner`, for a box that is missing or is not the domain.
+    """
+    domain = game.domain
+    if box is None and domain.sides is None:
+        raise ValueError(
+            f"`{owner}` got no box for a game on {domain}, expected one that holds the particles: "
+            f"pass {owner}(box=(-4.0, 4.0)), one interval for each axis."
+        )
+    lattice = Lattice(domain.sides if box is None else box, points)
+    for (low, high), axis in zip(lattice.box, range(domain.dim), strict=False):
+        own, slack = (domain.low[axis], domain.high[axis]), _SAME * (high - low)
+        if any(
+            np.isfinite(o) and abs(o - g) > slack for o, g in zip(own, (low, high), strict=True)
+        ):
+            raise ValueError(
+                f"`{owner}` got the box {lattice.box} for a game on {domain}, expected the "
+                "domain's own ends: leave `box` out, or give those."
+            )
+    rest = (False,) * (lattice.dim - domain.dim)
+    kinds = ["periodic" if turns else "no-flux" for turns in (*domain.periodic, *rest)]
+    return Lattice(lattice.box, points, kinds)
 
 
 def initial_masses(owner: str, game: MFG, lattice: Lattice) -> tuple[jax.Array, dict[str, float]]:
@@ -262,10 +295,17 @@ def _positive_theta(problem: Problem, state) -> jax.Array:
 def _stats(problem: Problem, state) -> dict[str, float]:
     mass, lattice = np.asarray(state.mass), problem.lattice
     edge = 0.0
-    if not lattice.periodic:
-        for axis in range(lattice.dim):
-            ends = np.moveaxis(mass, axis + 1, -1)[..., [0, -1]]
-            edge = max(edge, float(ends.reshape(len(mass), -1).sum(1).max()))
+    domain = problem.game.domain
+    for axis in range(lattice.dim):
+        # Walls and circles of the game are meant to be there.
+        own = axis < domain.dim
+        for end, held in (
+            (0, own and domain.low[axis] > -np.inf),
+            (-1, own and domain.high[axis] < np.inf),
+        ):
+            if not held:
+                there = np.moveaxis(mass, axis + 1, -1)[..., end]
+                edge = max(edge, float(there.reshape(len(mass), -1).sum(1).max()))
     added = fp_sweep.added_viscosity(
         problem.game, lattice, problem.clock, state.played.drift, state.mass
     )
