@@ -94,11 +94,7 @@ class Folded(AbstractEvaluable):
         at = scale * x[None] + shift  # [images, dim]
         images = jax.vmap(self.law.log_density)(at)
         found = images[0] if len(images) == 1 else jax.nn.logsumexp(images)
-        # On a circle every number is a place; beyond a wall there is none.
-        walls = np.pad(np.asarray(self.domain.walled), (0, x.size - self.domain.dim))
-        return jnp.where(
-            self.domain.contains(jnp.where(walls, x, self.domain.fold(x))), found, -jnp.inf
-        )
+        return jnp.where(self.domain.contains(x), found, -jnp.inf)
 
     def _images(self) -> tuple[np.ndarray, np.ndarray]:
         """scale and shift of each preimage scale x + shift, `[images, dim]`."""
@@ -154,7 +150,7 @@ class Uniform(AbstractEvaluable):
         return self.domain.dim
 
     def log_density(self, x: State) -> Scalar:
-        inside = self.domain.contains(x) | all(self.domain.periodic)
+        inside = self.domain.contains(x)
         sizes = np.subtract(self.domain.high, self.domain.low)
         return jnp.where(inside, -jnp.asarray(np.log(sizes).sum(), x.dtype), -jnp.inf)
 
@@ -221,7 +217,9 @@ def _(law: Unnormalised, domain: AbstractDomain):
 @folded.register(Folded)
 @folded.register(FoldedSamples)
 def _(law, domain: AbstractDomain):
-    return law if law.domain == domain else folded(law.law, domain)
+    if law.domain.covers(domain):
+        return law
+    return Folded(law, domain) if isinstance(law, Folded) else FoldedSamples(law, domain)
 
 
 def check_between_walls(owner: str, name: str, law: AbstractDensity, domain: AbstractDomain):
@@ -235,9 +233,7 @@ def check_between_walls(owner: str, name: str, law: AbstractDensity, domain: Abs
     points = law.sample(_LOOK, key=jax.random.key(0))
     if isinstance(points, Tracer):
         return
-    walls = np.pad(np.asarray(domain.walled), (0, points.shape[1] - domain.dim))
-    places = np.where(walls, points, domain.fold(points))
-    outside = 1 - float(jnp.mean(domain.contains(jnp.asarray(places))))
+    outside = 1 - float(jnp.mean(domain.contains(points)))
     if outside > _BEYOND:
         raise ValueError(
             f"`{owner}` got {name} `{type(law).__name__}` with {outside:.1%} of its mass beyond "

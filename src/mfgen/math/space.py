@@ -185,15 +185,21 @@ class AbstractDomain(eqx.Module):
         return factor
 
     def contains(self, x: Points) -> Bool[Array, "..."]:
-        """Whether points lie between the ends of all axes, up to rounding."""
+        """Whether points lie between the walls, up to rounding; on a circle every number does."""
         given = x[..., : self.dim]
-        ends = np.asarray([self.low, self.high])
+        ends = np.where(self.periodic, [[-np.inf], [np.inf]], [self.low, self.high])
         size = np.abs(np.where(np.isfinite(ends), ends, 0.0)).max(axis=0)
         slack = _ROUNDING * float(jnp.finfo(x.dtype).eps) * size
-        low, high = (
-            jnp.broadcast_to(end, given.shape) for end in (ends[0] - slack, ends[1] + slack)
-        )
+        low, high = (jnp.broadcast_to(e, given.shape) for e in (ends[0] - slack, ends[1] + slack))
         return jnp.all((given >= low) & (given <= high), axis=-1)
+
+    def covers(self, other: "AbstractDomain") -> bool:
+        """Whether every circle and wall of another domain is one of this."""
+        mine, its = (
+            [*zip(one.low, one.high, one.periodic, strict=True)] for one in (self, other)
+        )
+        free = (-math.inf, math.inf, False)
+        return all(axis == free or axis in mine[k : k + 1] for k, axis in enumerate(its))
 
     def admit(self, owner: str, x: Points) -> Points:
         """Points on the domain, those on circles wrapped.
@@ -205,13 +211,12 @@ class AbstractDomain(eqx.Module):
             return x
         folded = self.fold(x)
         if any(self.walled) and not isinstance(x, Tracer):
-            walls = np.pad(np.asarray(self.walled), (0, x.shape[-1] - self.dim))
-            off = ~np.asarray(self.contains(jnp.where(jnp.broadcast_to(walls, x.shape), x, folded)))
+            off = ~np.asarray(self.contains(x))
             if off.any():
-                moved = np.abs(np.asarray(folded - x))[..., walls].max()
+                moved = np.abs(np.asarray(folded - x))[off][:, np.flatnonzero(self.walled)].max()
                 raise ValueError(
                     f"`{owner}` got {int(off.sum())} of {off.size} points beyond the walls of "
-                    f"{self}, by up to {moved:.3g}, expected all of them inside: drop them, or "
+                    f"{self}, by up to {moved / 2:.3g}, expected all of them inside: drop them, or "
                     "declare a domain that holds the data."
                 )
         return folded

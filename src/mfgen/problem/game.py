@@ -59,15 +59,16 @@ class MFG(eqx.Module):
         data_at: the end of time at which the particles are data, and so the density that is
             modelled: "end" for games that turn noise into data, "start" for normalizing flows,
             which carry data to a reference and are sampled backward.
-        domain: where particles live, Euclidean space if absent: circles, `Torus(periods)`; reflecting
-            walls, `Box(low, high)`; products of them. Densities are folded onto it, and distances
-            go by the shortest way.
+        domain: where particles live, Euclidean space if absent: circles, `Torus(periods)`;
+            reflecting walls, `Box(low, high)`; products of them. Densities are folded onto it, and
+            distances go by the shortest way.
         discount: the rate r >= 0, per unit of time, at which what is paid later counts less. With
             it value functions are current values.
 
     Raises:
         TypeError: if a part is of the wrong kind.
-        ValueError: if the dynamics' functions do not have the shapes of their interface, such as a
+        ValueError: for a domain that the game does not fit: another number of axes, points beyond
+            walls, a drift or a cost that jumps where a circle closes; if the dynamics' functions do not have the shapes of their interface, such as a
             diffusion that is neither a number nor a matrix; if `data_at` is neither "start" nor
             "end", or "start" in a game with noise, whose particles have no way back; a discount
             that is negative or not
