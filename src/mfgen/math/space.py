@@ -195,9 +195,7 @@ class AbstractDomain(eqx.Module):
 
     def covers(self, other: "AbstractDomain") -> bool:
         """Whether every circle and wall of another domain is one of this."""
-        mine, its = (
-            [*zip(one.low, one.high, one.periodic, strict=True)] for one in (self, other)
-        )
+        mine, its = ([*zip(one.low, one.high, one.periodic, strict=True)] for one in (self, other))
         free = (-math.inf, math.inf, False)
         return all(axis == free or axis in mine[k : k + 1] for k, axis in enumerate(its))
 

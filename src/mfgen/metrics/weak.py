@@ -5,11 +5,11 @@ A path rho is the law of dX = b dt + sigma dW if for every smooth phi and every 
     E_rho(t1) phi - E_rho(t0) phi = int_t0^t1 E_rho(t)[ b.grad phi + (sigma^2/2) lap phi ] dt.
 
 No derivative of rho is taken, in time or space, so rho may be a cloud of particles. The test
-functions are waves phi(x) = cos(w.(x - c) + theta) with random phase, on circles and between walls
-of the domain's features in place of x, with which they are periodic and have no slope at walls; w is normal in units of the
+functions are waves phi(x) = cos(w.(x - c) + theta) with random phase; w is normal in units of the
 spread of the particles, at three lengths: they tell all laws apart, and are bounded by one, so a
-residual is a difference of probabilities. The mean square over waves is a squared maximum mean
-discrepancy.
+residual is a difference of probabilities. On circles and between walls the domain's features take
+the place of x: waves are periodic, and have no slope at walls. The mean square over waves is a
+squared maximum mean discrepancy.
 
 Standard error: of particles that are the nodes of a rule (`mfgen.metrics.blocks`) there is none.
 Otherwise they are a sample: their contributions over an interval, paired by their
@@ -163,7 +163,9 @@ def _flow(functions: Waves, game: MFG, u: Callable, law: AbstractDensity, t: flo
 
 
 def _angles(functions: Waves, x: State) -> Float[Array, "count"]:
-    return functions.frequencies @ (functions.domain.features(x) - functions.centre) + functions.phases
+    return (
+        functions.frequencies @ (functions.domain.features(x) - functions.centre) + functions.phases
+    )
 
 
 @eqx.filter_jit

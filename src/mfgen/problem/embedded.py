@@ -40,34 +40,30 @@ class Embedded(AbstractFunctional):
     """F(phi # rho), with first variation dF/drho at phi(x).
 
     Arguments:
-        functional: F, with a target in the embedding space.
-        target: the law on the domain that it compares the population with.
+        functional: F, with its target on the domain.
         domain: the domain.
     """
 
     functional: AbstractFunctional
-    target: AbstractDensity
     domain: AbstractDomain
 
     @property
-    def goal(self) -> AbstractDensity:
-        return self.target
+    def goal(self) -> AbstractDensity | None:
+        return self.functional.goal
 
     def on(self, domain: AbstractDomain) -> AbstractFunctional:
         return self
 
     def value(self, rho: Population) -> Scalar:
-        law = given(type(self.functional).__name__, rho)
-        return self.functional.value(_Image(law, self.domain))
+        return self._in_the_plane().value(self._image(rho))
 
     def variation(self, rho: Population, x: State) -> Scalar:
-        law = given(type(self.functional).__name__, rho)
-        return self.functional.variation(_Image(law, self.domain), self.domain.embed(x))
+        return self._in_the_plane().variation(self._image(rho), self.domain.embed(x))
 
+    def _image(self, rho: Population) -> AbstractDensity:
+        return _Image(given(type(self.functional).__name__, rho), self.domain)
 
-def embedded(functional: AbstractFunctional, domain: AbstractDomain) -> Embedded:
-    """A functional with a `target` on the domain, by the chords of its circles."""
-    target = functional.goal
-    assert target is not None
-    image = eqx.tree_at(lambda cost: cost.target, functional, _Image(target, domain))
-    return Embedded(image, target, domain)
+    def _in_the_plane(self) -> AbstractFunctional:
+        """F with the image of its target."""
+        image = _Image(given(type(self.functional).__name__, self.goal), self.domain)
+        return eqx.tree_at(lambda cost: cost.target, self.functional, image)

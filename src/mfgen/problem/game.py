@@ -67,12 +67,11 @@ class MFG(eqx.Module):
 
     Raises:
         TypeError: if a part is of the wrong kind.
-        ValueError: for a domain that the game does not fit: another number of axes, points beyond
-            walls, a drift or a cost that jumps where a circle closes; if the dynamics' functions do not have the shapes of their interface, such as a
+        ValueError: if the dynamics' functions do not have the shapes of their interface, such as a
             diffusion that is neither a number nor a matrix; if `data_at` is neither "start" nor
             "end", or "start" in a game with noise, whose particles have no way back; a discount
-            that is negative or not
-            finite.
+            that is negative or not finite; for what does not fit the domain: another number of
+            axes, points beyond walls, a drift or a cost that jumps where a circle closes.
 
     Example:
 

@@ -34,7 +34,7 @@ from mfgen.density.base import AbstractDensity, Weights
 from mfgen.math.sinkhorn import PAIRS, arrived, own_sinkhorn, sinkhorn
 from mfgen.math.space import AbstractDomain
 from mfgen.problem.dynamics import positive
-from mfgen.problem.embedded import embedded
+from mfgen.problem.embedded import Embedded
 from mfgen.problem.functional import AbstractFunctional, Population, given, no_circles
 
 Particles = tuple[Batch, Weights]
@@ -113,7 +113,7 @@ class SinkhornDivergence(AbstractFunctional):
 
     def on(self, domain: AbstractDomain) -> AbstractFunctional:
         bound = AbstractFunctional.on(self, domain)
-        return embedded(bound, domain) if any(domain.periodic) else bound
+        return Embedded(bound, domain) if any(domain.periodic) else bound
 
     def value(self, rho: Population) -> Scalar:
         here, there = given("SinkhornDivergence", rho).particles(), self.target.particles()

@@ -48,6 +48,7 @@ class AbstractWindowTerm(AbstractObjective):
         needs_density: whether log rho is followed along the paths.
     """
 
+    euclidean: ClassVar[bool] = True
     needs_density: ClassVar[bool] = False
     windows: eqx.AbstractVar[Windows]
 

@@ -23,6 +23,7 @@ interpolants" (2023), arXiv 2303.08797.
 
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -81,6 +82,7 @@ class FlowMatching(AbstractObjective):
         width: deviation of noise added to x_t, in units of x.
     """
 
+    euclidean: ClassVar[bool] = True
     coupling: AbstractCoupling = Independent()
     width: float = eqx.field(static=True, default=0.0)
 
@@ -116,6 +118,7 @@ class StochasticInterpolant(AbstractObjective):
         margin: part of the horizon at either end that is left out, with latent noise.
     """
 
+    euclidean: ClassVar[bool] = True
     interpolant: AbstractInterpolant = Trigonometric()
     latent: float = eqx.field(static=True, default=0.1)
     coupling: AbstractCoupling = Independent()

@@ -105,6 +105,7 @@ def fit(
     held_out = None
     if validation is not None:
         held_out = jnp.asarray(check_samples(validation, name="validation"))
+        held_out = game.domain.admit("fit", held_out)
     steps, batch_size, every = _checked_settings(steps, batch_size, average, every)
     for name, samples in (("data", data), ("validation", held_out)):
         _check_dimension(game, name, samples)
@@ -229,7 +230,7 @@ def _check_kinds(game, model, objective, optimiser, checkpoints, key) -> None:
 def _checked_data(game: MFG, objective: AbstractObjective, data: Given | None) -> Batch:
     """The data; where none are needed a single row that nothing looks at."""
     if data is not None:
-        return jnp.asarray(check_samples(data, name="data"))
+        return game.domain.admit("fit", jnp.asarray(check_samples(data, name="data")))
     if objective.needs_data(game):
         raise ValueError(
             "`fit` got no data for an objective that is evaluated on them, expected samples: pass "
