@@ -28,7 +28,8 @@ def boundary_lines(domain: AbstractDomain, form: str) -> list[tuple[str, str]]:
     latex = form == "latex"
     name = lambda k: f"x_{k + 1}" if latex else f"x{k + 1}"
     element = {"latex": r" \in ", "unicode": " ∈ ", "ascii": " in "}[form]
-    rho, d = {"latex": (r"\\rho", r"\\partial"), "unicode": ("ρ", "∂"), "ascii": ("rho", "d")}[form]
+    rho = {"latex": r"\rho", "unicode": "\N{GREEK SMALL LETTER RHO}", "ascii": "rho"}[form]
+    d = {"latex": r"\partial", "unicode": "∂", "ascii": "d"}[form]
     places, circles, walls = [], [], []
     for k, (low, high) in enumerate(zip(domain.low, domain.high, strict=True)):
         if domain.periodic[k]:
@@ -43,7 +44,7 @@ def boundary_lines(domain: AbstractDomain, form: str) -> list[tuple[str, str]]:
             walls.append(end)
     found = [("domain", ", ".join(places))]
     if circles:
-        also = rf"\\text{{likewise }} {rho}" if latex else f"likewise {rho}"
+        also = rf"\text{{likewise }} {rho}" if latex else f"likewise {rho}"
         found.append(("on circles", ", ".join([*circles, also])))
     if walls:
         said = r"\text{no flux of } \rho" if latex else f"no flux of {rho}"

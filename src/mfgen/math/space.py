@@ -80,30 +80,30 @@ class AbstractDomain(eqx.Module):
 
     def fold(self, x: Points) -> Points:
         """The point of the domain where a particle is that has come to x, `[..., dim]`."""
-        return self._folded(x)[0]
+        return self.folded(x)[0]
 
-    def sign(self, x: Points) -> Points:
-        """The derivative of `fold` along each axis: -1 for particles that a wall has turned."""
-        return self._folded(x)[1]
-
-    def _folded(self, x: Points) -> tuple[Points, Points]:
+    def folded(self, x: Points) -> tuple[Points, Points]:
+        """`fold`, and its derivative along each axis: -1 where a wall has turned the particle."""
         if not self.bounded:
             return x, jnp.ones_like(x)
+        if not any(self.walled):
+            wrapped = self._on_circles(x, lambda off, period: off % period, centred=True)
+            return wrapped, jnp.ones_like(x)
         given, rest = x[..., : self.dim], x[..., self.dim :]
         all_of = lambda values: jnp.broadcast_to(np.asarray(values), given.shape)
-        at = lambda values: all_of(np.asarray(values)).astype(x.dtype)
+        at = lambda values: all_of(values).astype(x.dtype)
         low, high = (np.asarray(ends) for ends in (self.low, self.high))
         turns, walls = np.asarray(self.periodic), np.asarray(self.walled)
         both, from_below = walls & np.isfinite(low) & np.isfinite(high), np.isfinite(low)
         base = np.where(from_below, low, np.where(np.isfinite(high), high, 0.0))
-        side = at(np.where(turns | both, high - base, 1.0))
+        side = np.where(turns | both, high - base, 1.0)
         off = given - at(base)
-        way = off % (side * at(np.where(turns, 1.0, 2.0)))
+        way = off % at(np.where(turns, side, 2 * side))
         # Between walls the way back; at a single one the mirror image of what is behind it.
-        back = all_of(both) & (way > side)
+        back = all_of(both) & (way > at(side))
         behind = all_of(walls & ~both) & (off * at(np.where(from_below, 1.0, -1.0)) < 0)
         way = jnp.where(all_of(turns | both), way, off)
-        way = jnp.where(back, 2 * side - way, jnp.where(behind, -off, way))
+        way = jnp.where(back, 2 * at(side) - way, jnp.where(behind, -off, way))
         place = jnp.where(all_of(turns | walls), at(base) + way, given)
         place = jnp.clip(place, at(low), at(high))
         sign = jnp.where(back | behind, -1.0, 1.0).astype(x.dtype)
@@ -111,8 +111,6 @@ class AbstractDomain(eqx.Module):
 
     def shortest(self, z: Points) -> Points:
         """A difference of two points by the shortest way: on a circle at most half a turn."""
-        if not any(self.periodic):
-            return z
         near = lambda given, period: (given + 0.5 * period) % period - 0.5 * period
         return self._on_circles(z, near)
 
@@ -122,13 +120,19 @@ class AbstractDomain(eqx.Module):
             z, lambda given, period: period / math.pi * jnp.sin(math.pi * given / period)
         )
 
-    def _on_circles(self, z: Points, function: Callable) -> Points:
-        """Changes the coordinates on circles by a function of them and of the periods."""
+    def _on_circles(self, z: Points, function: Callable, centred: bool = False) -> Points:
+        """Changes the coordinates on circles by a function of them, from `low`, and of periods."""
         given, rest = z[..., : self.dim], z[..., self.dim :]
-        period = np.where(self.periodic, np.subtract(self.high, self.low), 1.0)
-        changed = function(given, jnp.broadcast_to(period, given.shape).astype(z.dtype))
-        turns = jnp.broadcast_to(np.asarray(self.periodic), given.shape)
-        return jnp.concatenate([jnp.where(turns, changed, given), rest], -1)
+        turns = np.asarray(self.periodic)
+        full = lambda values: jnp.broadcast_to(np.asarray(values), given.shape).astype(z.dtype)
+        period = full(np.where(turns, np.subtract(self.high, self.low), 1.0))
+        low = full(np.where(turns, self.low, 0.0)) if centred else jnp.zeros_like(given)
+        changed = low + function(given - low, period)
+        if centred:
+            changed = jnp.minimum(changed, full(self.high))
+        if not turns.all():
+            changed = jnp.where(jnp.broadcast_to(turns, given.shape), changed, given)
+        return jnp.concatenate([changed, rest], -1) if rest.shape[-1] else changed
 
     def deviations(self, x: Float[Array, "n dim"]) -> Float[Array, "dim"]:
         """The standard deviation of points along each axis, on a circle r sqrt(1 - R^2).

@@ -95,7 +95,7 @@ class FixedFrame(AbstractFrame):
         return jnp.asarray(1.0)
 
     def velocity(self, tau: Time, w: State, b: State) -> State:
-        return self.domain.sign(w) * b
+        return self.domain.folded(w)[1] * b
 
     def divergence(self, tau: Time, dim: int, div_b: Array) -> Array:
         return div_b

@@ -119,7 +119,7 @@ def trajectories(
             directions = moving_directions(game, divergence, start, key=probe_key)
 
         def rates(t: Time, state: _State) -> _State:
-            at, sign = domain.fold(state.x), domain.sign(state.x)
+            at, sign = domain.folded(state.x)
             v = model.control(game, t, at)
             paid = jnp.exp(-game.discount * t) * game.lagrangian(t, at, v)
             if divergence is None:

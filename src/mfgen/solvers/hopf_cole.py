@@ -40,7 +40,7 @@ from mfgen.math.lattice import Interval, Lattice
 from mfgen.math.spline import spline
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.game import MFG
-from mfgen.solvers import bridge
+from mfgen.solvers import bridge, quadratic
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
 from mfgen.solvers.grid import GridPotential, cut_remarks, initial_masses
 from mfgen.solvers.linear_form import LinearForm, linear_form
@@ -85,6 +85,7 @@ class HopfCole(AbstractSolver):
         return in_double(self._solve, game)
 
     def _solve(self, game: MFG) -> Solution:
+        quadratic.check_euclidean(game, owner="HopfCole")
         lattice = Lattice(self.box, self.points)
         mass, cuts = initial_masses("HopfCole", game, lattice)
         times = np.linspace(0.0, game.dynamics.horizon, self.steps + 1)

@@ -43,7 +43,6 @@ def linear_form(game: MFG, times: np.ndarray, dim: int) -> LinearForm:
             "turns r U into phi log phi, which is not linear; solve the game by `Grid`, `Riccati` "
             "or `Neural`."
         )
-    quadratic.check_euclidean(game, owner="HopfCole")
     if game.dynamics.deterministic:
         raise ValueError(
             "`HopfCole` got dynamics without noise, for which there is no linear form: pass "

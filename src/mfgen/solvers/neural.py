@@ -250,12 +250,13 @@ def _paths(
 
     def step(x: Float[Array, "n dim"], now):
         t, key = now
-        at = game.domain.fold(x)
+        at, sign = game.domain.folded(x)
         velocity = jax.vmap(lambda x: drift(game, t, x, value.costate(t, x)))(at)
-        velocity = game.domain.sign(x) * velocity
         sigma = jnp.sqrt(tau) * game.dynamics.diffusion(t)
         kicks = jax.random.normal(key, (len(x), source_size(sigma, x.shape[1])))
-        moved = x + tau * velocity + jax.vmap(lambda z: image(sigma, z))(kicks).astype(x.dtype)
+        moved = (
+            x + tau * sign * velocity + jax.vmap(lambda z: image(sigma, z))(kicks).astype(x.dtype)
+        )
         return moved, moved
 
     times = jnp.arange(solver.stages) * tau

@@ -120,7 +120,7 @@ class Paths(AbstractBundle):
         zero = jnp.zeros((), batch.dtype)
 
         def slope(model: AbstractModel, t: Time, state, directions, density: Scalar):
-            at, sign = game.domain.fold(state[0]), game.domain.sign(state[0])
+            at, sign = game.domain.folded(state[0])
             here = here_at(game, model, self.divergence, uses, t, at, directions)
             here = here._replace(log_density=density - state[1])
             rates = tuple(part.rate(game, here) for part in parts)
