@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.math.space import Torus
+from mfgen.math.axes import Torus
 from mfgen.problem.affine import ControlAffine, Underdamped
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.cost import (

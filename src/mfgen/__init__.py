@@ -51,10 +51,10 @@ from mfgen.derive.residual import terminal as terminal
 from mfgen.math.autodiff import divergence as divergence
 from mfgen.math.autodiff import jet as jet
 from mfgen.math.autodiff import laplacian as laplacian
+from mfgen.math.axes import Box as Box
+from mfgen.math.axes import Torus as Torus
 from mfgen.math.sinkhorn import NotConverged as NotConverged
 from mfgen.math.space import AbstractDomain as AbstractDomain
-from mfgen.math.space import Box as Box
-from mfgen.math.space import Torus as Torus
 from mfgen.models.base import AbstractModel as AbstractModel
 from mfgen.models.base import AbstractPotential as AbstractPotential
 from mfgen.models.base import AbstractVectorField as AbstractVectorField

@@ -7,8 +7,8 @@ import pytest
 
 from mfgen.density.energy import Unnormalised
 from mfgen.density.gaussian import Gaussian
+from mfgen.math.axes import Torus
 from mfgen.math.lattice import Lattice
-from mfgen.math.space import Torus
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.cost import Kinetic, NoCost, WithPotential
 from mfgen.problem.dynamics import Integrator
@@ -17,7 +17,8 @@ from mfgen.problem.game import MFG
 from mfgen.problem.interaction import CrowdAversion
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.solvers import equilibrium, hjb_sweep
-from mfgen.solvers.grid import Grid, cut_remarks, initial_masses
+from mfgen.solvers.box import cut_remarks, initial_masses
+from mfgen.solvers.grid import Grid
 
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -52,6 +52,9 @@ class FoldedSamples(AbstractDensity):
     law: AbstractDensity
     domain: AbstractDomain
 
+    def __init__(self, law: AbstractDensity, domain: AbstractDomain):
+        self.law, self.domain = law, domain
+
     @property
     def dim(self) -> int:
         return self.law.dim
@@ -138,10 +141,11 @@ class Uniform(AbstractEvaluable):
 
     domain: AbstractDomain
 
-    def __check_init__(self):
-        if self.domain.sides is None:
+    def __init__(self, domain: AbstractDomain):
+        self.domain = domain
+        if domain.sides is None:
             raise ValueError(
-                f"`Uniform` got the domain {self.domain}, expected finite sides: pass a "
+                f"`Uniform` got the domain {domain}, expected finite sides: pass a "
                 "`Torus(periods)` or a `Box(low, high)`."
             )
 

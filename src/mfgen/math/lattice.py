@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mfgen.math.axes import Box, Torus
 from mfgen.math.count import count
-from mfgen.math.space import Box, Torus
 
 Boundary = Literal["no-flux", "periodic"]
 Interval = tuple[float | int, float | int]

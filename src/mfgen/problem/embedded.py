@@ -21,6 +21,9 @@ class _Image(AbstractDensity):
     law: AbstractDensity
     domain: AbstractDomain
 
+    def __init__(self, law: AbstractDensity, domain: AbstractDomain):
+        self.law, self.domain = law, domain
+
     @property
     def dim(self) -> int:
         return self.law.dim + sum(self.domain.periodic)

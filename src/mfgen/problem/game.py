@@ -39,8 +39,9 @@ import jax.numpy as jnp
 from mfgen import _check
 from mfgen.density.base import AbstractDensity
 from mfgen.density.labels import LabelledPoints
+from mfgen.math.axes import Euclidean
 from mfgen.math.linear_map import source_size
-from mfgen.math.space import AbstractDomain, Euclidean
+from mfgen.math.space import AbstractDomain
 from mfgen.problem.domain import bound, check_seams, users
 from mfgen.problem.dynamics import AbstractDynamics, check_dynamics, plain
 from mfgen.problem.functional import AbstractFunctional, Zero

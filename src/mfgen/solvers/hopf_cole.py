@@ -43,7 +43,8 @@ from mfgen.problem.constraint import Prescribed
 from mfgen.problem.game import MFG
 from mfgen.solvers import bridge, quadratic
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
-from mfgen.solvers.grid import GridPotential, cut_remarks, initial_masses
+from mfgen.solvers.box import cut_remarks, initial_masses
+from mfgen.solvers.grid import GridPotential
 from mfgen.solvers.linear_form import LinearForm, linear_form
 
 _SAME = 1e-6  # relative, of charges that should be equal

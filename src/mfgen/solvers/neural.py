@@ -39,11 +39,12 @@ from mfgen.density.empirical import Empirical
 from mfgen.density.folded import near
 from mfgen.derive.hamiltonian import drift
 from mfgen.derive.residual import hjb
+from mfgen.math.axes import Euclidean
 from mfgen.math.chunk import chunked_mean
 from mfgen.math.count import count
 from mfgen.math.domain import in_time
 from mfgen.math.linear_map import image, matrix, source_size, square
-from mfgen.math.space import AbstractDomain, Euclidean
+from mfgen.math.space import AbstractDomain
 from mfgen.models.base import AbstractPotential
 from mfgen.models.mlp import MLP
 from mfgen.problem.dynamics import positive

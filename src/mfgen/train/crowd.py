@@ -81,6 +81,9 @@ class Smoothed(AbstractEvaluable):
     width: Scalar
     domain: AbstractDomain
 
+    def __init__(self, points: Batch, width: Scalar, domain: AbstractDomain):
+        self.points, self.width, self.domain = points, width, domain
+
     @property
     def dim(self) -> int:
         return self.points.shape[1]
