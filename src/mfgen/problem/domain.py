@@ -39,7 +39,7 @@ def bound(domain: AbstractDomain, initial: Any, dynamics: Any, costs: dict[str, 
 
 
 def _check_dimension(domain: AbstractDomain, initial: AbstractDensity | None, dynamics) -> None:
-    if dynamics.euclidean:
+    if dynamics.of_points.euclidean:
         raise TypeError(
             f"`MFG` got dynamics `{type(dynamics).__name__}`, a noising of Euclidean space, on "
             f"{domain}, expected none: noise by `Integrator(sigma)` on the domain and train the "

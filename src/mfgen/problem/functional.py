@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, expectation
+from mfgen.density.empirical import Empirical
 from mfgen.density.folded import folded
 from mfgen.density.grid import GridDensity
 from mfgen.math.space import AbstractDomain
@@ -71,7 +72,11 @@ class AbstractFunctional(eqx.Module):
     @property
     def constrains(self) -> bool:
         """Whether F is a constraint, zero or infinite, rather than a cost."""
-        return False
+        return bool(self.separated()[1])
+
+    def separated(self) -> "tuple[AbstractFunctional, tuple[AbstractDensity, ...]]":
+        """The finite part of F, and the densities that it prescribes."""
+        return self, ()
 
     def on(self, domain: AbstractDomain) -> "AbstractFunctional":
         """The same cost of populations on a domain: its own laws are folded onto it.
@@ -140,9 +145,10 @@ class Sum(AbstractFunctional):
     def vanishes(self) -> bool:
         return all(term.vanishes for term in self.terms)
 
-    @property
-    def constrains(self) -> bool:
-        return any(term.constrains for term in self.terms)
+    def separated(self) -> tuple[AbstractFunctional, tuple[AbstractDensity, ...]]:
+        parts = [term.separated() for term in self.terms]
+        costs = tuple(cost for cost, _ in parts if not cost.vanishes)
+        return Sum(costs) if costs else Zero(), sum((goals for _, goals in parts), ())
 
     def value(self, rho: Population) -> Scalar:
         return jnp.asarray(sum(term.value(rho) for term in self.terms))
@@ -185,9 +191,9 @@ class Scaled(AbstractFunctional):
             not isinstance(self.scale, Tracer) and float(self.scale) == 0.0
         )
 
-    @property
-    def constrains(self) -> bool:
-        return self.functional.constrains
+    def separated(self) -> tuple[AbstractFunctional, tuple[AbstractDensity, ...]]:
+        cost, goals = self.functional.separated()
+        return (Zero() if cost.vanishes else Scaled(self.scale, cost)), goals
 
     def value(self, rho: Population) -> Scalar:
         return self.scale * self.functional.value(rho)
@@ -289,6 +295,16 @@ def needs_population(cost: AbstractFunctional, x: State) -> bool:
     """Whether the first variation of a cost depends on the density; x is any point, `[dim]`."""
     try:
         jax.eval_shape(lambda x: cost.variation(None, x), x)
+    except TypeError:
+        return True
+    return False
+
+
+def needs_log_density(cost: AbstractFunctional, dim: int) -> bool:
+    """Whether the first variation of a cost refuses a population known by its particles alone."""
+    points = jax.ShapeDtypeStruct((2, dim), jnp.result_type(float))
+    try:
+        jax.eval_shape(lambda points: cost.variation(Empirical(points), points[0]), points)
     except TypeError:
         return True
     return False

@@ -39,6 +39,7 @@ from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
 from mfgen.simulate.divergence import AbstractDivergence, moving_directions
 from mfgen.simulate.frame import random_frame, smooth_frame
 from mfgen.simulate.integrator import Adaptive, RungeKutta4
+from mfgen.simulate.solved import of_solutions
 
 Method = EulerMaruyama | StochasticHeun | RungeKutta4 | Adaptive
 
@@ -69,6 +70,7 @@ class _State(NamedTuple):
     log_det: Scalar
 
 
+@of_solutions
 def trajectories(
     game: MFG,
     model: AbstractModel,

@@ -30,7 +30,7 @@ from mfgen.density.base import (
     weighted_moments,
 )
 from mfgen.density.empirical import Empirical
-from mfgen.density.folded import near
+from mfgen.density.smoothed import by_kernels
 from mfgen.math.space import AbstractDomain
 from mfgen.problem.functional import AbstractFunctional
 
@@ -68,40 +68,6 @@ class Followed(AbstractEvaluable):
         return _equally(self.points)
 
 
-class Smoothed(AbstractEvaluable):
-    """Particles whose density is their estimate by Gaussian kernels.
-
-    Arguments:
-        points: `[n, dim]`.
-        width: standard deviation of the kernel.
-        domain: where they live; the kernel is folded onto it.
-    """
-
-    points: Batch
-    width: Scalar
-    domain: AbstractDomain
-
-    def __init__(self, points: Batch, width: Scalar, domain: AbstractDomain):
-        self.points, self.width, self.domain = points, width, domain
-
-    @property
-    def dim(self) -> int:
-        return self.points.shape[1]
-
-    def log_density(self, x: State) -> Scalar:
-        law = Empirical(self.points).noised(1.0, self.width)
-        return (near(law, self.domain) if self.domain.bounded else law).log_density(x)
-
-    def sample(self, n: int, *, key: Key) -> Batch:
-        return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return _equally(self.points)
-
-
 Crowd = Callable[[Batch, Float[Array, "n"]], AbstractDensity]
 
 
@@ -116,14 +82,8 @@ def followed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
 
 
 def smoothed(domain: AbstractDomain) -> Crowd:
-    """The particles with their kernel estimate on a domain, of B. W. Silverman's width."""
-
-    def crowd(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
-        count, dim = points.shape
-        spread = jnp.mean(domain.deviations(jax.lax.stop_gradient(points)))
-        return Smoothed(points, spread * (4 / ((dim + 2) * count)) ** (1 / (dim + 4)), domain)
-
-    return crowd
+    """The particles with their kernel estimate on a domain."""
+    return lambda points, logarithms: by_kernels(points, domain)
 
 
 def suits(functional: AbstractFunctional, crowd: Crowd, dim: int, *, varied: bool) -> bool:
