@@ -149,7 +149,7 @@ class Neural(AbstractSolver):
         centre = jnp.mean(starts, axis=0)
         if game.domain.bounded:
             # Of the features where particles will be, which are of another number than coordinates.
-            far = starts + jnp.sqrt(walk) * jax.random.normal(key, starts.shape)
+            far = starts + jnp.sqrt(walk)[None] * jax.random.normal(key, starts.shape)
             features = jax.vmap(game.domain.features)(far)
             centre, scale = jnp.mean(features, axis=0), jnp.std(features, axis=0) + 1e-6
         network = MLP(scale.size, 1, width=self.width, depth=self.depth, frequencies=0, key=key)
