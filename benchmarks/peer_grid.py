@@ -86,11 +86,10 @@ def game(kind: str) -> mg.MFG:
         mg.Linear(lambda x: height * jnp.sum(jnp.cos(2 * jnp.pi * x))),
         interaction=WEIGHT * mg.CrowdAversion(),
         initial=mg.Gaussian([MEAN] * dim, VARIANCE),
+        domain=mg.Box(0.0, 1.0) if kind == "wall" else mg.Torus([1.0] * dim),
     )
 
 
 def grid(kind: str, points: int, steps: int, tolerance: float) -> mg.Grid:
     """The solver on the same cells and steps."""
-    box = ((0.0, 1.0),) * (2 if kind == "plane" else 1)
-    boundary = "no-flux" if kind == "wall" else "periodic"
-    return mg.Grid(box, points, steps=steps, boundary=boundary, tolerance=tolerance)
+    return mg.Grid(points=points, steps=steps, tolerance=tolerance)

@@ -44,7 +44,7 @@ def draw(trained: mg.Solution, grid: mg.Solution, file: str) -> None:
         axis.set(title=f"density at t = {t}", xlabel="x")
         axis.legend()
     for name, style, solution in (("trained", "-", trained), ("grid", "--", grid)):
-        axes[2].plot(x, jax.vmap(lambda x: solution.control(0.5, x))(x), style, label=name)
+        axes[2].plot(x, jax.vmap(solution.control, (None, 0))(0.5, x), style, label=name)
     axes[2].set(title="control at t = 0.5", xlabel="x", xlim=(-2.5, 2.5))
     axes[2].legend()
     figure.savefig(file, dpi=120)

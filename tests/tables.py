@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from mfgen.density.gaussian import Gaussian, GaussianMixture
+from mfgen.math.axes import Torus
 from mfgen.problem.affine import ControlAffine, Underdamped
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.cost import (
@@ -22,6 +23,7 @@ from mfgen.problem.cost import (
     WithPotential,
 )
 from mfgen.problem.dynamics import AbstractDynamics, Integrator
+from mfgen.problem.embedded import Embedded
 from mfgen.problem.fdivergence import AlphaDivergence, ChiSquared, FDivergence, ForwardKL
 from mfgen.problem.forward import Diffusion, LinearNoising
 from mfgen.problem.functional import (
@@ -177,6 +179,9 @@ FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "SinkhornDivergence": lambda: SinkhornDivergence(target(), 0.5, tolerance=1e-10),
     "LipschitzDivergence": lambda: LipschitzDivergence(lambda x: jnp.sin(x[0]), target()),
     "Wasserstein1": lambda: Wasserstein1(lambda x: jnp.sin(x[0]), target()),
+    "Embedded": lambda: Embedded(
+        SinkhornDivergence(target(), 0.5, tolerance=1e-10), Torus(40.0, low=-20.0)
+    ),
     "PorousMedium": PorousMedium,
     "PorousMedium-fast": lambda: PorousMedium(0.8),
 }

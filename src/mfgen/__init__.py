@@ -19,6 +19,8 @@ from mfgen.density.base import AbstractNoisable as AbstractNoisable
 from mfgen.density.cholesky import CholeskyGaussian as CholeskyGaussian
 from mfgen.density.empirical import Empirical as Empirical
 from mfgen.density.energy import Unnormalised as Unnormalised
+from mfgen.density.folded import Folded as Folded
+from mfgen.density.folded import Uniform as Uniform
 from mfgen.density.gaussian import Gaussian as Gaussian
 from mfgen.density.gaussian import GaussianMixture as GaussianMixture
 from mfgen.density.gaussian import mixture20 as mixture20
@@ -49,7 +51,10 @@ from mfgen.derive.residual import terminal as terminal
 from mfgen.math.autodiff import divergence as divergence
 from mfgen.math.autodiff import jet as jet
 from mfgen.math.autodiff import laplacian as laplacian
+from mfgen.math.axes import Box as Box
+from mfgen.math.axes import Torus as Torus
 from mfgen.math.sinkhorn import NotConverged as NotConverged
+from mfgen.math.space import AbstractDomain as AbstractDomain
 from mfgen.models.base import AbstractModel as AbstractModel
 from mfgen.models.base import AbstractPotential as AbstractPotential
 from mfgen.models.base import AbstractVectorField as AbstractVectorField

@@ -7,6 +7,7 @@ import pytest
 
 from mfgen.density.energy import Unnormalised
 from mfgen.density.gaussian import Gaussian
+from mfgen.math.axes import Torus
 from mfgen.math.lattice import Lattice
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.cost import Kinetic, NoCost, WithPotential
@@ -16,7 +17,8 @@ from mfgen.problem.game import MFG
 from mfgen.problem.interaction import CrowdAversion
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.solvers import equilibrium, hjb_sweep
-from mfgen.solvers.grid import Grid, cut_remarks, initial_masses
+from mfgen.solvers.box import cut_remarks, initial_masses
+from mfgen.solvers.grid import Grid
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -129,9 +131,9 @@ def test_a_circle_has_no_seam():
         Kinetic(),
         Linear(lambda x: 0.0 * x[0]),
         initial=Gaussian(jnp.array([0.1]), 0.3),
+        domain=Torus(2 * np.pi),
     )
-    box = (0.0, 2 * np.pi)
-    solution = Grid(box, 100, steps=10, boundary="periodic").solve(game)
+    solution = Grid(points=100, steps=10).solve(game)
     x = solution.value.lattice.nodes()[:, 0]
     for t in (0.0, 0.15, 1.0):
         law = solution.density(t)

@@ -15,8 +15,7 @@ the straight line between neighbours, as near as their second differences are sm
 that no density stands higher there than the cells around it.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -32,18 +31,17 @@ from mfgen.density.base import (
     Weights,
     weighted_moments,
 )
+from mfgen.density.folded import folded
 from mfgen.math.domain import in_time
 from mfgen.math.lattice import Lattice
 from mfgen.math.limited import block_line, near
+from mfgen.math.space import AbstractDomain
 from mfgen.math.spline import Spline, spline
 
 # The logarithm of a density is cut off at this part of the largest.
 _FLOOR = 1e-200
 # What a solver takes for nothing: there a charge by the logarithm stops growing.
 _NOTHING = 1e-12
-# Deviations of a density that are wrapped around a circle, and turns at most.
-_REACH, _TURNS = 9.0, 40
-_TWICE = 1e-3  # mass above one at which images of a density are copies of it
 
 
 class GridDensity(AbstractEvaluable):
@@ -92,6 +90,11 @@ class GridDensity(AbstractEvaluable):
         """Centres and masses of the cells."""
         points = jnp.asarray(self.lattice.nodes(), self.mass.dtype)
         return points.reshape(-1, self.dim), self.mass.reshape(-1)
+
+
+@folded.register
+def _(law: GridDensity, domain: AbstractDomain):
+    return law
 
 
 class GridPath(eqx.Module):
@@ -148,7 +151,7 @@ class _At(eqx.Module):
         low = [side[0] for side in self.lattice.box]
         for axis, h in enumerate(self.lattice.spacing):
             place = (x[axis] - low[axis]) / h - 0.5
-            line, room = block_line(line, place, room, periodic=self.lattice.periodic)
+            line, room = block_line(line, place, room, periodic=self.lattice.periodic[axis])
         return near(self.function(self.t, *x) - self.excess, line, room)
 
 
@@ -171,7 +174,7 @@ class _OnLattice(eqx.Module):
 def grid_path(lattice: Lattice, times: np.ndarray, mass: np.ndarray, degree: int) -> GridPath:
     """The path of densities with the given masses of cells at uniform times, `[n, *points]`."""
     density = np.asarray(mass) / lattice.volume
-    lengths = (None, *(b - a if lattice.periodic else None for a, b in lattice.box))
+    lengths = (None, *lattice.lengths)
     logarithm = np.log(np.maximum(density, _FLOOR * density.max()))
     through = spline([times, *lattice.axes()], logarithm, degree=degree, lengths=lengths)
     at_centres = spline([times], logarithm, degree=degree)
@@ -193,8 +196,9 @@ def cell_masses(lattice: Lattice, density: AbstractDensity) -> tuple[np.ndarray,
     A log-density is taken at the centres; the particles of any other density are shared out between
     the centres next to them. On a circle what lies beyond the ends is wrapped around it.
     """
+    density = folded(density, lattice.circles) if any(lattice.periodic) else density
     if isinstance(density, AbstractEvaluable):
-        mass = _wrapped(lattice, density) if lattice.periodic else _at_centres(lattice, density)
+        mass = _at_centres(lattice, density)
     else:
         mass = _shared_out(lattice, *density.particles())
     total = float(mass.sum())
@@ -206,14 +210,9 @@ def cell_masses(lattice: Lattice, density: AbstractDensity) -> tuple[np.ndarray,
     return mass / total, 1.0 - total
 
 
-def _at_centres(
-    lattice: Lattice, density: AbstractEvaluable, turns: Sequence[int] = ()
-) -> np.ndarray:
-    """The density at the centres, moved by so many turns of each axis, times the cell's volume."""
-    sides = np.asarray([high - low for low, high in lattice.box])
-    nodes = jnp.asarray(lattice.nodes() + sides * np.asarray(turns or (0,) * lattice.dim)).reshape(
-        -1, lattice.dim
-    )
+def _at_centres(lattice: Lattice, density: AbstractEvaluable) -> np.ndarray:
+    """The density at the centres times the cell's volume."""
+    nodes = jnp.asarray(lattice.nodes()).reshape(-1, lattice.dim)
     values = np.asarray(_log_densities(density, nodes), float)
     return np.exp(values).reshape(lattice.points) * lattice.volume
 
@@ -223,31 +222,11 @@ def _log_densities(density: AbstractEvaluable, nodes: Batch) -> Float[Array, "n"
     return jax.lax.map(density.log_density, nodes, batch_size=4096)
 
 
-def _wrapped(lattice: Lattice, density: AbstractEvaluable) -> np.ndarray:
-    """The sum over all images of the circle that hold mass."""
-    once = _at_centres(lattice, density)
-    mean, covariance = (np.asarray(part, float) for part in density.moments())
-    reach = _REACH * np.sqrt(np.diag(covariance))
-    images = [
-        range(
-            max(int(np.floor((m - r - low) / (high - low))), -_TURNS),
-            min(int(np.ceil((m + r - high) / (high - low))), _TURNS) + 1,
-        )
-        for m, r, (low, high) in zip(mean, reach, lattice.box, strict=True)
-    ]
-    rest = [turns for turns in product(*images) if any(turns)]
-    mass = sum((_at_centres(lattice, density, turns) for turns in rest), once)
-    # A function that repeats itself is a density on the circle already.
-    repeats = mass.sum() > 1 + _TWICE and abs(once.sum() - 1) < _TWICE
-    return once if repeats else mass
-
-
 def _shared_out(lattice: Lattice, points: Batch, weights: Weights) -> np.ndarray:
     places, share = np.asarray(points), np.asarray(weights, float)
-    if not lattice.periodic:
-        low, high = np.asarray(lattice.box).T
-        inside = ((places >= low) & (places <= high)).all(axis=1)
-        places, share = places[inside], share[inside]
+    low, high = np.asarray(lattice.box).T
+    inside = ((places >= low) & (places <= high) | np.asarray(lattice.periodic)).all(axis=1)
+    places, share = places[inside], share[inside]
     below, part = (np.asarray(a) for a in jax.vmap(lattice.index)(jnp.asarray(places)))
     mass = np.zeros(lattice.points)
     for corner in np.ndindex(*(2,) * lattice.dim):

@@ -13,6 +13,11 @@ import jax.numpy as jnp
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Weights, weighted_moments
 from mfgen.density.empirical import Empirical
+from mfgen.density.folded import near
+from mfgen.math.axes import Euclidean
+from mfgen.math.space import AbstractDomain
+
+_SPACE = Euclidean()
 
 
 class Smoothed(AbstractEvaluable):
@@ -21,20 +26,23 @@ class Smoothed(AbstractEvaluable):
     Arguments:
         points: `[n, dim]`.
         width: standard deviation of the kernel.
+        domain: where they live, onto which kernels are folded.
     """
 
     points: Batch
     width: Scalar
+    domain: AbstractDomain
 
-    def __init__(self, points: Batch, width: Scalar):
-        self.points, self.width = points, width
+    def __init__(self, points: Batch, width: Scalar, domain: AbstractDomain = _SPACE):
+        self.points, self.width, self.domain = points, width, domain
 
     @property
     def dim(self) -> int:
         return self.points.shape[1]
 
     def log_density(self, x: State) -> Scalar:
-        return Empirical(self.points).noised(1.0, self.width).log_density(x)
+        law = Empirical(self.points).noised(1.0, self.width)
+        return (near(law, self.domain) if self.domain.bounded else law).log_density(x)
 
     def sample(self, n: int, *, key: Key) -> Batch:
         return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
@@ -46,8 +54,8 @@ class Smoothed(AbstractEvaluable):
         return self.points, jnp.full(len(self.points), 1.0 / len(self.points), self.points.dtype)
 
 
-def by_kernels(points: Batch) -> Smoothed:
-    """Particles with their kernel estimate, of Silverman's width."""
+def by_kernels(points: Batch, domain: AbstractDomain = _SPACE) -> Smoothed:
+    """Particles with their kernel estimate on a domain, of Silverman's width."""
     count, dim = points.shape
-    spread = jnp.mean(jnp.std(jax.lax.stop_gradient(points), axis=0))
-    return Smoothed(points, spread * (4 / ((dim + 2) * count)) ** (1 / (dim + 4)))
+    spread = jnp.mean(domain.deviations(jax.lax.stop_gradient(points)))
+    return Smoothed(points, spread * (4 / ((dim + 2) * count)) ** (1 / (dim + 4)), domain)

@@ -21,6 +21,7 @@ import jax
 from mfgen import _check
 from mfgen._types import Key
 from mfgen.density.base import AbstractDensity
+from mfgen.derive.boundary import boundary
 from mfgen.derive.convexity import convexity, growth
 from mfgen.derive.monotonicity import displacement, monotone, pairs, potential
 from mfgen.derive.probe import doubled, laws, probe
@@ -79,6 +80,7 @@ def check(
             smoothness(game, points),
             noise(game, points),
             reach(game, points),
+            *boundary(game, points),
             terminal(game, rho0, keys[2]),
             *[monotone(name, functional, at) for name, functional in costs.items()],
             *[displacement(name, functional, at) for name, functional in costs.items()],

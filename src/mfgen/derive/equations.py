@@ -155,6 +155,7 @@ def _assembled(
         shorthand=shorthand,
         notes=tuple(dict.fromkeys([*notes, *interaction.notes, *terminal.notes])),
         title=_title(game, len(x)),
+        domain=game.domain,
     )
 
 

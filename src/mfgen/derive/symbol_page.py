@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from mfgen.derive.boundary import boundary_lines
 from mfgen.derive.symbol_functional import Reading, has_multiplier
 from mfgen.derive.symbol_number import Expression
 from mfgen.derive.symbol_text import (
@@ -24,6 +25,7 @@ from mfgen.derive.symbol_text import (
     times,
     written,
 )
+from mfgen.math.space import AbstractDomain
 
 _CONTROL = {
     "unicode": ("dX = ", " dt", " dW", " + ", "v*"),
@@ -71,6 +73,7 @@ class Equations:
         brief: the same with names for what is long, which `shorthand` explains.
         notes: what could not be written out, and why.
         title: of the page that is printed.
+        domain: where particles live.
     """
 
     dim: int
@@ -98,6 +101,7 @@ class Equations:
     shorthand: tuple[tuple[sp.Symbol, Expression], ...]
     notes: tuple[str, ...]
     title: str
+    domain: AbstractDomain
 
     @property
     def is_closed(self) -> bool:
@@ -152,6 +156,7 @@ def lines(derived: Equations, form: Form) -> list[tuple[str, str]]:
         ("at the end", _terminal(derived, form)),
         ("Fokker-Planck", _transport(derived, form)),
         ("at the start", " = ".join(write(side) for side in derived.initial.args)),
+        *boundary_lines(derived.domain, form),
         *[("where", f"{written(s, form)} = {written(e, form)}") for s, e in derived.shorthand],
     ]
     return [(title, text) for title, text in found if text]
@@ -167,6 +172,8 @@ def reading(derived: Equations) -> str:
         f"The Hamilton-Jacobi-Bellman equation, of {order} order, runs backwards: the cost to go U "
         "is known at the end, from the terminal cost.",
     ]
+    if derived.domain.bounded:
+        said[0] += f" They live on {derived.domain}."
     if has_multiplier([derived.terminal.rhs]):
         said[1] = (
             f"The Hamilton-Jacobi-Bellman equation, of {order} order, runs backwards from an end "

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mfgen.math.axes import Box, Torus
 from mfgen.math.count import count
 
 Boundary = Literal["no-flux", "periodic"]
@@ -29,7 +30,7 @@ class Lattice(eqx.Module):
     Arguments:
         box: the interval (low, high) of an only axis, or one interval for each axis.
         points: cells along the only axis, or along each.
-        boundary: what happens at the walls, on all axes.
+        boundary: what happens at the ends of all axes, or of each.
 
     Raises:
         ValueError: for an empty box, too few cells, or more than two axes.
@@ -37,19 +38,20 @@ class Lattice(eqx.Module):
 
     box: tuple[Interval, ...] = eqx.field(static=True)
     points: tuple[int, ...] = eqx.field(static=True)
-    boundary: Boundary = eqx.field(static=True)
+    boundary: tuple[Boundary, ...] = eqx.field(static=True)
 
     def __init__(
         self,
         box: Interval | Sequence[Interval],
         points: int | Sequence[int],
-        boundary: Boundary = "no-flux",
+        boundary: Boundary | Sequence[Boundary] = "no-flux",
     ):
         sides = _sides(box)
         self.box = tuple((float(low), float(high)) for low, high in _intervals(sides))
         counts = np.ravel(points).tolist() * (len(self.box) if np.ndim(points) == 0 else 1)
         self.points = tuple(count("Lattice", "points", n) for n in counts)
-        self.boundary = boundary
+        one = isinstance(boundary, str)
+        self.boundary = (boundary,) * len(self.box) if one else tuple(boundary)
         if len(self.points) != len(self.box):
             raise ValueError(
                 f"`Lattice` got {len(self.points)} numbers of points for {len(self.box)} axes, "
@@ -59,9 +61,11 @@ class Lattice(eqx.Module):
             raise ValueError(
                 f"`Lattice` got points = {min(self.points)}, expected at least 8 on an axis."
             )
-        if boundary not in ("no-flux", "periodic"):
+        known = set(self.boundary) <= {"no-flux", "periodic"}
+        if not known or len(self.boundary) != len(self.box):
             raise ValueError(
-                f"`Lattice` got boundary = {boundary!r}, expected 'no-flux' or 'periodic'."
+                f"`Lattice` got boundary = {boundary!r}, expected 'no-flux' or 'periodic', or one "
+                "of them for each axis."
             )
 
     @property
@@ -69,8 +73,20 @@ class Lattice(eqx.Module):
         return len(self.box)
 
     @property
-    def periodic(self) -> bool:
-        return self.boundary == "periodic"
+    def periodic(self) -> tuple[bool, ...]:
+        """Which axes are circles."""
+        return tuple(kind == "periodic" for kind in self.boundary)
+
+    @property
+    def lengths(self) -> tuple[float | None, ...]:
+        """The length of each axis that is a circle."""
+        sides = zip(self.box, self.periodic, strict=True)
+        return tuple(b - a if turns else None for (a, b), turns in sides)
+
+    @property
+    def circles(self) -> Torus:
+        """The domain of the circles, with other axes as lines."""
+        return Torus(self.lengths, [low for low, _ in self.box])
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -95,27 +111,21 @@ class Lattice(eqx.Module):
 
     def contains(self, x: Float[Array, "dim"]) -> Bool[Array, ""]:
         """Whether x lies in the box, up to rounding; on a circle every x does."""
-        if self.periodic:
-            return jnp.asarray(True)
         low, high = self._corners(x)
         slack = 8 * jnp.finfo(low.dtype).eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
-        return jnp.all((x >= low - slack) & (x <= high + slack))
+        inside = (x >= low - slack) & (x <= high + slack)
+        return jnp.all(inside | np.asarray(self.periodic))
 
     def nearest(self, x: Float[Array, "dim"]) -> Float[Array, "dim"]:
         """The point of the box that is nearest to x; on a circle x itself."""
-        if self.periodic:
-            return x
         low, high = self._corners(x)
-        return jnp.where(x < low, low, jnp.where(x > high, high, x))
+        nearest = jnp.where(x < low, low, jnp.where(x > high, high, x))
+        return jnp.where(np.asarray(self.periodic), x, nearest)
 
     def folded(self, x: Float[Array, "dim"]) -> Float[Array, "dim"]:
         """Where a particle is that walls turned back, or that came in at the other end."""
-        low, high = self._corners(x)
-        side = high - low
-        if self.periodic:
-            return low + (x - low) % side
-        way = (x - low) % (2 * side)
-        return low + jnp.where(way > side, 2 * side - way, way)
+        walls = Box(*np.asarray(self.box).T.tolist())
+        return jnp.where(np.asarray(self.periodic), self.circles.fold(x), walls.fold(x))
 
     def _corners(self, x: Float[Array, "dim"]) -> tuple[Float[Array, "dim"], Float[Array, "dim"]]:
         sides = jnp.asarray(self.box, jnp.result_type(float, x))
@@ -129,12 +139,9 @@ class Lattice(eqx.Module):
         low = jnp.asarray([side[0] for side in self.box], x.dtype)
         counts = jnp.asarray(self.points)
         place = (x - low) / jnp.asarray(self.spacing, x.dtype) - 0.5
-        if self.periodic:
-            place = place % counts
-            below = jnp.minimum(jnp.floor(place).astype(int), counts - 1)
-        else:
-            place = jnp.clip(place, 0, counts - 1)
-            below = jnp.clip(jnp.floor(place).astype(int), 0, counts - 2)
+        turns = np.asarray(self.periodic)
+        place = jnp.where(turns, place % counts, jnp.clip(place, 0, counts - 1))
+        below = jnp.clip(jnp.floor(place).astype(int), 0, counts - 2 + turns)
         return below, place - below
 
 

@@ -82,7 +82,7 @@ def _rates(lattice: Lattice, axis: int, drift: Field, diffusivity: Number) -> Ra
     half = 0.5 * drift * h
     spread = jnp.maximum(diffusivity, jnp.abs(half))
     up, down = (spread + half) / h**2, (spread - half) / h**2
-    if not lattice.periodic:
+    if not lattice.periodic[axis]:
         up, down = up.at[..., -1].set(0.0), down.at[..., 0].set(0.0)
     return Rates(up, down)
 
@@ -105,7 +105,7 @@ def gradients(lattice: Lattice, u: Field) -> tuple[Drift, Drift, Drift]:
     sides = ([], [], [])
     for axis, h in enumerate(lattice.spacing):
         line = jnp.moveaxis(u, axis, -1)
-        if lattice.periodic:
+        if lattice.periodic[axis]:
             after, before = jnp.roll(line, -1, -1), jnp.roll(line, 1, -1)
         else:
             after = jnp.concatenate([line[..., 1:], line[..., -1:]], -1)
@@ -141,13 +141,13 @@ def step(
     if discount > 0:
         lost = _shares(hops, u, jnp.full_like(u, discount))
         hops = tuple(one._replace(out=rate) for one, rate in zip(hops, lost, strict=True))
-    one = partial(_step, lattice.periodic)
+    one = tuple(partial(_step, turns) for turns in lattice.periodic)
     return _palindrome(one, hops, u, jnp.asarray(tau), jnp.asarray(theta), _shares(hops, u, paid))
 
 
 def step_transposed(lattice: Lattice, hops: Hops, mass: Field, tau: Number, theta: Number) -> Field:
     """The law after a time tau: one forward step of densities, the exact transpose of `step`."""
-    one = partial(_step_transposed, lattice.periodic)
+    one = tuple(partial(_step_transposed, turns) for turns in lattice.periodic)
     nothing = _shares(hops, mass, None)
     return _palindrome(one, hops, mass, jnp.asarray(tau), jnp.asarray(theta), nothing)
 
@@ -165,7 +165,7 @@ def _shares(hops: Hops, u: Field, paid: Field | None) -> Sources:
 
 
 def _palindrome(
-    one: _Step,
+    one: tuple[_Step, ...],
     hops: Hops,
     u: Field,
     tau: Scalar,
@@ -173,10 +173,10 @@ def _palindrome(
     sources: tuple[Float[Array, "..."], ...],
 ) -> Field:
     if len(hops) == 1:
-        return one(hops[0], u, tau, theta, sources[0])
+        return one[0](hops[0], u, tau, theta, sources[0])
     first, second = hops
-    across = lambda u: one(first, u.T, 0.5 * tau, theta, sources[0]).T
-    return across(one(second, across(u), tau, theta, sources[1]))
+    across = lambda u: one[0](first, u.T, 0.5 * tau, theta, sources[0]).T
+    return across(one[1](second, across(u), tau, theta, sources[1]))
 
 
 def _step(

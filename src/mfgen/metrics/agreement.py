@@ -35,6 +35,7 @@ from mfgen._types import Key, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.derive import action
 from mfgen.math.quadrature import gauss_legendre
+from mfgen.math.space import AbstractDomain
 from mfgen.metrics import blocks, gaps, kinship
 from mfgen.metrics.divergence import line_distance, moment_distance, overlap
 from mfgen.metrics.domain import places
@@ -180,7 +181,8 @@ def _densities(ledger: Ledger, a: Solution, b: Solution, times: int, points: int
         return [overlap(first(t), second(t), points=points, key=key) for t in moments.tolist()]
 
     def transported(key: Key) -> list[Estimate]:
-        return [_w2(first(t), second(t), points, key) for t in moments.tolist()]
+        domain = b.game.domain
+        return [_w2(first(t), second(t), points, domain, key) for t in moments.tolist()]
 
     def moved(_: Key) -> list[Estimate]:
         return [Estimate(moment_distance(first(t), second(t)), 0.0) for t in moments.tolist()]
@@ -206,12 +208,20 @@ def _evaluable(*laws: AbstractDensity) -> bool:
     return all(isinstance(law, AbstractEvaluable) for law in laws)
 
 
-def _w2(first: AbstractDensity, second: AbstractDensity, points: int, key: Key) -> Estimate:
-    line = first.dim == 1
+def _w2(
+    first: AbstractDensity,
+    second: AbstractDensity,
+    points: int,
+    domain: AbstractDomain,
+    key: Key,
+) -> Estimate:
+    # On circles by the chords: a place of theirs has two coordinates.
+    line = first.dim == 1 and not any(domain.periodic)
     if line and isinstance(first, AbstractEvaluable) and isinstance(second, AbstractEvaluable):
         return Estimate(line_distance(first, second), 0.0)
     count = points if line else min(points, _ASSIGNED)
-    return wasserstein2(first.sample(count, key=key), second.sample(count, key=key))
+    clouds = [jax.vmap(domain.embed)(law.sample(count, key=key)) for law in (first, second)]
+    return wasserstein2(*clouds)
 
 
 def _largest(

@@ -65,7 +65,8 @@ def _law(
     ledger: Ledger, solution: Solution, name: str, t: float, prescribed: AbstractDensity
 ) -> None:
     def missed(key: Key) -> Estimate:
-        return law_mismatch(action.path("certify", solution)(t), prescribed, key=key)
+        law = action.path("certify", solution)(t)
+        return law_mismatch(law, prescribed, solution.game.domain, key=key)
 
     found = ledger.tried(name, missed)
     if found is not None:

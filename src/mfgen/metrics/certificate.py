@@ -165,7 +165,7 @@ def certify(
         steps: steps of the paths from which the exploitability is estimated.
         box: one interval (low, high) for each axis: the domain of the suprema in the bounds, and of
             the mass, in one and two dimensions; the places of the HJB check without a density.
-            Without it there are no bounds.
+            Without it there are no bounds. The game's domain if absent, where that has ends.
         best: the exact value function of one particle against the frozen population, if known:
             then the exploitability is not estimated, and the dual value is a lower bound.
         tolerance: the largest fraction that passes.
@@ -179,6 +179,7 @@ def certify(
         _check.a_key("certify", key)
     _check_counts(times, points, steps)
     ledger = Ledger(jax.random.key(0) if key is None else key)
+    box = solution.game.domain.sides if box is None else box
     domain = None if box is None else cover(solution, box)
     rule = gauss_legendre(times, 0.0, solution.game.dynamics.horizon)
     drawn = places(solution.density, domain, points)

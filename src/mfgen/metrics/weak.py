@@ -7,8 +7,9 @@ A path rho is the law of dX = b dt + sigma dW if for every smooth phi and every 
 No derivative of rho is taken, in time or space, so rho may be a cloud of particles. The test
 functions are waves phi(x) = cos(w.(x - c) + theta) with random phase; w is normal in units of the
 spread of the particles, at three lengths: they tell all laws apart, and are bounded by one, so a
-residual is a difference of probabilities. The mean square over waves is a squared maximum mean
-discrepancy.
+residual is a difference of probabilities. On circles and between walls the domain's features take
+the place of x: waves are periodic, and have no slope at walls. The mean square over waves is a
+squared maximum mean discrepancy.
 
 Standard error: of particles that are the nodes of a rule (`mfgen.metrics.blocks`) there is none.
 Otherwise they are a sample: their contributions over an interval, paired by their
@@ -30,11 +31,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.density.base import AbstractDensity, Weights
+from mfgen.density.base import AbstractDensity, Weights, weighted_moments
 from mfgen.derive.hamiltonian import steered
 from mfgen.derive.residual import diffusivity
-from mfgen.math.linear_map import image
+from mfgen.math.linear_map import image, trace
 from mfgen.math.quadrature import panels
+from mfgen.math.space import AbstractDomain
 from mfgen.metrics.blocks import are_sampled
 from mfgen.metrics.estimate import Estimate, Profile
 from mfgen.metrics.strong import Residual
@@ -48,11 +50,12 @@ _NODES = 4  # of the rule in time, in each interval
 
 
 class Waves(eqx.Module):
-    """Test functions cos(w_j.(x - centre) + theta_j)."""
+    """Test functions cos(w_j.(features(x) - centre) + theta_j), in space the point itself."""
 
-    frequencies: Float[Array, "count dim"]
+    frequencies: Float[Array, "count features"]
     phases: Float[Array, "count"]
-    centre: State
+    centre: Float[Array, "features"]
+    domain: AbstractDomain
 
 
 class _Part(NamedTuple):
@@ -62,14 +65,17 @@ class _Part(NamedTuple):
     values: Float[Array, "n count"]
 
 
-def waves(laws: Sequence[AbstractDensity], count: int, *, key: Key) -> Waves:
+def waves(
+    laws: Sequence[AbstractDensity], count: int, domain: AbstractDomain, *, key: Key
+) -> Waves:
     """Random test functions in units of the spread of the laws taken together.
 
     Arguments:
         laws: such as those at the times of a game.
         count: how many functions.
+        domain: where they live.
     """
-    means, covariances = zip(*(law.moments() for law in laws), strict=True)
+    means, covariances = zip(*(_moments(law, domain) for law in laws), strict=True)
     stacked = jnp.stack(means)
     variances = jnp.stack([jnp.diag(covariance) for covariance in covariances])
     spread = jnp.sqrt(jnp.mean(variances, axis=0) + jnp.var(stacked, axis=0))
@@ -79,7 +85,15 @@ def waves(laws: Sequence[AbstractDensity], count: int, *, key: Key) -> Waves:
     lengths = jnp.resize(jnp.asarray(_LENGTHS, spread.dtype), (count,))
     phases = jax.random.uniform(phase_key, (count,), spread.dtype, 0.0, 2 * np.pi)
     frequencies = normals / (lengths[:, None] * spread[None, :])
-    return Waves(frequencies, phases, jnp.mean(stacked, axis=0))
+    return Waves(frequencies, phases, jnp.mean(stacked, axis=0), domain)
+
+
+def _moments(law: AbstractDensity, domain: AbstractDomain):
+    """Mean and covariance of the features."""
+    if not domain.bounded:
+        return law.moments()
+    points, weights = law.particles()
+    return weighted_moments(jax.vmap(domain.features)(points), weights)
 
 
 def weak_residual(
@@ -100,7 +114,7 @@ def weak_residual(
     game, model = solution.game, solution.model
     ends = np.linspace(0.0, game.dynamics.horizon, intervals + 1)
     laws = [density(t) for t in ends.tolist()]
-    functions = waves(laws, count, key=key)
+    functions = waves(laws, count, game.domain, key=key)
     still = [_part(functions, law) for law in laws]
     rows = []
     for (before, after), rule in zip(pairwise(still), panels(ends.tolist(), _NODES), strict=True):
@@ -121,13 +135,18 @@ def weak_residual(
 
 
 def law_mismatch(
-    first: AbstractDensity, second: AbstractDensity, *, count: int = 48, key: Key
+    first: AbstractDensity,
+    second: AbstractDensity,
+    domain: AbstractDomain,
+    *,
+    count: int = 48,
+    key: Key,
 ) -> Estimate:
     """The root mean square of E_first phi - E_second phi over the waves, at most 2.
 
     The error is that of one difference by sampling, as for `weak_residual`.
     """
-    functions = waves([first, second], count, key=key)
+    functions = waves([first, second], count, domain, key=key)
     parts = [_part(functions, law) for law in (first, second)]
     total, noise = _combined([1.0, -1.0], parts, paired=False)
     return Estimate(float(_rms(total)), float(_rms(noise)))
@@ -147,7 +166,9 @@ def _flow(
 
 
 def _angles(functions: Waves, x: State) -> Float[Array, "count"]:
-    return functions.frequencies @ (x - functions.centre) + functions.phases
+    return (
+        functions.frequencies @ (functions.domain.features(x) - functions.centre) + functions.phases
+    )
 
 
 @eqx.filter_jit
@@ -164,9 +185,16 @@ def _generated(
     def single(x: State) -> Float[Array, "count"]:
         angles = _angles(functions, x)
         b = steered(game, t, x, model.control(game, t, x))
-        carried = -jnp.sin(angles) * (functions.frequencies @ b)
-        spread = jax.vmap(lambda k: k @ image(diffusivity(game, t), k))(functions.frequencies)
-        return carried - spread * jnp.cos(angles)
+        d, slopes = diffusivity(game, t), functions.frequencies
+        if functions.domain.bounded:
+            features = functions.domain.features
+            slopes = functions.frequencies @ jax.jacfwd(features)(x)
+            bends = jax.vmap(lambda hessian: trace(d, hessian))(jax.hessian(features)(x))
+            bent = functions.frequencies @ bends
+        else:
+            bent = jnp.zeros_like(angles)
+        spread = jax.vmap(lambda k: k @ image(d, k))(slopes)
+        return -jnp.sin(angles) * (slopes @ b + bent) - spread * jnp.cos(angles)
 
     return jax.lax.map(single, points, batch_size=min(_CHUNK, points.shape[0]))
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from mfgen import _check
 from mfgen._types import Control, Costate, Key, State, Time
 from mfgen.models.base import AbstractModel
+from mfgen.models.domain import FieldOnDomain, feature_count
 from mfgen.models.mlp import MLP
 from mfgen.problem.game import MFG
 
@@ -69,6 +70,8 @@ class ControlField(AbstractModel):
 def control_field(game: MFG, *, key: Key, frequencies: int = 0, **network: Any) -> ControlField:
     """A `ControlField` with a fully connected trunk of x, its label and the normalised time.
 
+    On circles it is periodic, and at walls it does not push into them.
+
     Arguments:
         game: a game with an initial density.
         key: random key for the initial weights.
@@ -86,5 +89,7 @@ def control_field(game: MFG, *, key: Key, frequencies: int = 0, **network: Any) 
             "dimension from: declare `MFG(..., initial=density)`."
         )
     dim, labels = game.initial.dim, game.dynamics.fixed
-    trunk = MLP(dim, dim - labels, frequencies=frequencies, key=key, **network)
-    return ControlField(Timed(trunk, game.dynamics.horizon))
+    inputs = feature_count(game.domain, dim)
+    trunk = MLP(inputs, dim - labels, frequencies=frequencies, key=key, **network)
+    field = Timed(trunk, game.dynamics.horizon)
+    return ControlField(FieldOnDomain(field, game.domain) if game.domain.bounded else field)

@@ -30,6 +30,7 @@ from mfgen.math import entry
 from mfgen.math.autodiff import Jet
 from mfgen.math.count import count
 from mfgen.models.base import AbstractPotential
+from mfgen.models.domain import OnDomain, feature_count
 from mfgen.problem.game import MFG
 
 
@@ -115,8 +116,8 @@ class OTFlowPotential(AbstractPotential):
 
 def ot_flow_potential(
     game: MFG, *, width: int = 32, depth: int = 2, rank: int | None = None, key: Key
-) -> OTFlowPotential:
-    """An `OTFlowPotential` for a game, at random weights.
+) -> OTFlowPotential | OnDomain:
+    """An `OTFlowPotential` for a game, at random weights; on a domain, of its features.
 
     The weights w begin at 1 / width and A is small, so the flow begins near the identity, where a
     few steps of an integrator follow it accurately.
@@ -138,7 +139,7 @@ def ot_flow_potential(
             "`ot_flow_potential` got a game without an initial density, expected one to take the "
             "dimension from: declare `MFG(..., initial=density)`."
         )
-    inputs = game.initial.dim + 1
+    inputs = feature_count(game.domain, game.initial.dim) + 1
     rank = min(10, inputs) if rank is None else rank
     width, depth, rank = (
         count("ot_flow_potential", name, size)
@@ -150,7 +151,7 @@ def ot_flow_potential(
     matrices = [
         _uniform(pair[0], (width, fan), fan**-0.5) for pair, fan in zip(pairs, fans, strict=True)
     ]
-    return OTFlowPotential(
+    potential = OTFlowPotential(
         lift=matrices[0],
         layers=tuple(matrices[1:]),
         shifts=tuple(
@@ -161,6 +162,7 @@ def ot_flow_potential(
         slope=jnp.zeros(inputs),
         constant=jnp.zeros(()),
     )
+    return OnDomain(potential, game.domain) if game.domain.bounded else potential
 
 
 @jax.custom_jvp

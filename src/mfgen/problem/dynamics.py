@@ -87,6 +87,11 @@ class AbstractDynamics(eqx.Module):
         """How many blocks of equal size a state is made of, on which matrices may act."""
         return 1
 
+    @property
+    def euclidean(self) -> bool:
+        """Whether it is dynamics of Euclidean space alone, such as a noising of other data."""
+        return False
+
     @abstractmethod
     def free(self, t: Time, x: State) -> State:
         """The drift a(t, x) without control, shape `[dim]`."""

@@ -26,7 +26,9 @@ from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, expectation
 from mfgen.density.empirical import Empirical
+from mfgen.density.folded import folded
 from mfgen.density.grid import GridDensity
+from mfgen.math.space import AbstractDomain
 
 _WRAP = "wrap a function f(x) as `Linear(f)` and a target density as `KL(target)`"
 
@@ -75,6 +77,19 @@ class AbstractFunctional(eqx.Module):
     def separated(self) -> "tuple[AbstractFunctional, tuple[AbstractDensity, ...]]":
         """The finite part of F, and the densities that it prescribes."""
         return self, ()
+
+    def on(self, domain: AbstractDomain) -> "AbstractFunctional":
+        """The same cost of populations on a domain: its own laws are folded onto it.
+
+        Override it where distances are taken, which go by the shortest way round a circle.
+
+        Raises:
+            TypeError: for a cost that has no meaning on circles.
+        """
+        is_law = lambda leaf: isinstance(leaf, AbstractDensity)
+        return jax.tree.map(
+            lambda leaf: folded(leaf, domain) if is_law(leaf) else leaf, self, is_leaf=is_law
+        )
 
     def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
         """The first variation at the centres of all cells of rho's lattice, `[*points]`.
@@ -141,6 +156,9 @@ class Sum(AbstractFunctional):
     def variation(self, rho: Population, x: State) -> Scalar:
         return jnp.asarray(sum(term.variation(rho, x) for term in self.terms))
 
+    def on(self, domain: AbstractDomain) -> "AbstractFunctional":
+        return Sum(tuple(term.on(domain) for term in self.terms))
+
     def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
         return jnp.asarray(sum(term.on_lattice(rho) for term in self.terms))
 
@@ -182,6 +200,9 @@ class Scaled(AbstractFunctional):
 
     def variation(self, rho: Population, x: State) -> Scalar:
         return self.scale * self.functional.variation(rho, x)
+
+    def on(self, domain: AbstractDomain) -> "AbstractFunctional":
+        return Scaled(self.scale, self.functional.on(domain))
 
     def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
         return self.scale * self.functional.on_lattice(rho)
@@ -262,6 +283,12 @@ class KL(AbstractFunctional):
 
     def _densities(self, rho: Population) -> tuple[AbstractEvaluable, AbstractEvaluable]:
         return evaluable("KL", "population", rho), evaluable("KL", "target", self.target)
+
+
+def no_circles(owner: str, domain: AbstractDomain, why: str) -> None:
+    """Raises a `TypeError` in the name of `owner` on a domain with circles."""
+    if any(domain.periodic):
+        raise TypeError(f"`{owner}` got a game on {domain}, expected one without circles: {why}.")
 
 
 def needs_population(cost: AbstractFunctional, x: State) -> bool:

@@ -11,6 +11,10 @@ Its optimality system, with U the value function (cost to go) and v* = argmax_v 
     HJB   -dt U + H(t, x, grad U) - (sigma^2/2) lap U = dI/drho(rho(t))(x),   U(T) = dM/drho(rho(T))
     FP     dt rho + div( rho (a + g v*) ) = (sigma^2/2) lap rho,              rho(0) = rho_0
 
+On a domain with circles U and rho are periodic along them; at reflecting walls nothing flows out,
+
+    grad U . n = 0,      ( rho (a + g v*) - (sigma^2/2) grad rho ) . n = 0
+
 With a discount r > 0 what is paid at time t counts e^{-r t}: I and E L by it, M by e^{-r T}. The
 value function U is then the current value, in units of the time at which it is taken,
 
@@ -26,7 +30,6 @@ References:
 """
 
 import math
-from collections.abc import Callable, Iterator
 from typing import Literal
 
 import equinox as eqx
@@ -36,9 +39,12 @@ import jax.numpy as jnp
 from mfgen import _check
 from mfgen.density.base import AbstractDensity
 from mfgen.density.labels import LabelledPoints
+from mfgen.math.axes import Euclidean
 from mfgen.math.linear_map import source_size
+from mfgen.math.space import AbstractDomain
+from mfgen.problem.domain import bound, check_seams, users
 from mfgen.problem.dynamics import AbstractDynamics, check_dynamics, plain
-from mfgen.problem.functional import AbstractFunctional, Linear, Scaled, Sum, Zero
+from mfgen.problem.functional import AbstractFunctional, Zero
 from mfgen.problem.lagrangian import AbstractLagrangian
 
 
@@ -54,6 +60,9 @@ class MFG(eqx.Module):
         data_at: the end of time at which the particles are data, and so the density that is
             modelled: "end" for games that turn noise into data, "start" for normalizing flows,
             which carry data to a reference and are sampled backward.
+        domain: where particles live, Euclidean space if absent: circles, `Torus(periods)`;
+            reflecting walls, `Box(low, high)`; products of them. Densities are folded onto it, and
+            distances go by the shortest way.
         discount: the rate r >= 0, per unit of time, at which what is paid later counts less. With
             it value functions are current values.
 
@@ -62,8 +71,8 @@ class MFG(eqx.Module):
         ValueError: if the dynamics' functions do not have the shapes of their interface, such as a
             diffusion that is neither a number nor a matrix; if `data_at` is neither "start" nor
             "end", or "start" in a game with noise, whose particles have no way back; a discount
-            that is negative or not
-            finite.
+            that is negative or not finite; for what does not fit the domain: another number of
+            axes, points beyond walls, a drift or a cost that jumps where a circle closes.
 
     Example:
 
@@ -78,6 +87,17 @@ class MFG(eqx.Module):
     initial: AbstractDensity | None = None
     data_at: Literal["start", "end"] = eqx.field(static=True, default="end")
     discount: float = eqx.field(static=True, default=0.0, converter=plain)
+    domain: AbstractDomain = Euclidean()
+
+    def __post_init__(self):
+        fix = "pass `Torus(periods)` or `Box(low, high)`"
+        _check.of_kind("MFG", "domain", self.domain, AbstractDomain, fix)
+        costs = {"terminal": self.terminal, "interaction": self.interaction}
+        fits = all(isinstance(cost, AbstractFunctional) for cost in costs.values())
+        fits = fits and isinstance(self.initial, AbstractDensity | None)
+        if self.domain.bounded and fits and isinstance(self.dynamics, AbstractDynamics):
+            for name, part in bound(self.domain, self.initial, self.dynamics, costs).items():
+                setattr(self, name, part)
 
     def __check_init__(self):
         of_kind = _check.of_kind
@@ -95,6 +115,8 @@ class MFG(eqx.Module):
         _check.a_number("MFG", "discount", self.discount, "pass the rate per unit of time")
         if dim is not None:
             _check_costs(self, dim)
+            if self.domain.bounded:
+                check_seams(self, dim)
         if self.data_at not in ("start", "end"):
             raise ValueError(
                 f'`MFG` got data_at = {self.data_at!r}, expected "start" or "end": pass "start" '
@@ -133,18 +155,5 @@ def _check_costs(game: MFG, dim: int) -> None:
     lagrangian, name = game.lagrangian, type(game.lagrangian).__name__
     _check.scalar_valued("MFG", f"a lagrangian `{name}`", lagrangian, t, x, v)
     for place, cost in (("terminal", game.terminal), ("interaction", game.interaction)):
-        for function, name in _users(cost):
+        for function, name in users(cost):
             _check.scalar_valued("MFG", f"a {place} cost `{name}`", function, x)
-
-
-def _users(cost: AbstractFunctional) -> Iterator[tuple[Callable, str]]:
-    """The functions of a point in a cost that are the user's own."""
-    if isinstance(cost, Sum):
-        for term in cost.terms:
-            yield from _users(term)
-    elif isinstance(cost, Scaled):
-        yield from _users(cost.functional)
-    elif isinstance(cost, Linear):
-        yield cost.function, f"Linear({getattr(cost.function, '__name__', 'function')})"
-    elif not type(cost).__module__.startswith("mfgen."):
-        yield lambda x: cost.variation(None, x), type(cost).__name__

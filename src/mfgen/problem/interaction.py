@@ -22,8 +22,9 @@ from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import expectation
 from mfgen.density.grid import GridDensity
+from mfgen.math.space import AbstractDomain
 from mfgen.problem.functional import AbstractFunctional, Population, evaluable, given
-from mfgen.problem.kernel import kernel_mean, pair_mean
+from mfgen.problem.kernel import kernel_mean, on_circles, pair_mean
 
 
 class CrowdAversion(AbstractFunctional):
@@ -56,7 +57,8 @@ class Pairwise(AbstractFunctional):
 
     Arguments:
         kernel: k, takes a difference of shape `[dim]`, returns a scalar; k(-z) = k(z), such as
-            `AttractionRepulsion()`. On a circle it is taken at the shortest way round.
+            `AttractionRepulsion()`. On a circle it is taken at the shortest way round, which
+            leaves a periodic kernel such as lambda z: -jnp.cos(z[0]) as it is.
 
     Reference: J.-M. Lasry, P.-L. Lions, "Mean field games", Jpn. J. Math. 2 (2007), section 2.6.
     """
@@ -73,19 +75,20 @@ class Pairwise(AbstractFunctional):
     def variation(self, rho: Population, x: State) -> Scalar:
         return kernel_mean(self.kernel, x, *given("Pairwise", rho).particles())
 
+    def on(self, domain: AbstractDomain) -> AbstractFunctional:
+        return Pairwise(on_circles(self.kernel, domain))
+
     def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
         lattice, mass = rho.lattice, rho.mass
-        if lattice.periodic:
-            shifts = [np.fft.fftfreq(n, 1 / n) * h for n, h in _sides(lattice)]
-        else:  # twice the box, so that what leaves on one side does not come in on the other
-            shifts = [np.fft.fftfreq(2 * n, 1 / (2 * n)) * h for n, h in _sides(lattice)]
+        # Twice the box where it ends, so that what leaves on one side does not come in opposite.
+        shifts = [
+            np.fft.fftfreq(count, 1 / count) * h
+            for n, h, turns in zip(lattice.points, lattice.spacing, lattice.periodic, strict=True)
+            for count in (n if turns else 2 * n,)
+        ]
         differences = np.stack(np.meshgrid(*shifts, indexing="ij"), -1)
         at = jax.vmap(self.kernel)(jnp.asarray(differences, mass.dtype).reshape(-1, lattice.dim))
         sizes = [len(shift) for shift in shifts]
         padded = jnp.zeros(sizes, mass.dtype).at[tuple(slice(n) for n in lattice.points)].set(mass)
         product = jnp.fft.rfftn(at.reshape(sizes)) * jnp.fft.rfftn(padded)
         return jnp.fft.irfftn(product, s=sizes)[tuple(slice(n) for n in lattice.points)]
-
-
-def _sides(lattice) -> list[tuple[int, float]]:
-    return list(zip(lattice.points, lattice.spacing, strict=True))

@@ -29,6 +29,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch, Scalar, State
 from mfgen.density.base import Weights
 from mfgen.math import entry
+from mfgen.math.space import AbstractDomain
 from mfgen.problem.dynamics import positive
 
 Kernel = Callable[[State], Scalar]
@@ -151,6 +152,58 @@ class AttractionRepulsion(eqx.Module):
     def __call__(self, z: State) -> Scalar:
         a, b = self.attraction, self.repulsion
         return _power_of_norm(z, a) / a - _power_of_norm(z, b) / b
+
+
+class ShortestWay(eqx.Module):
+    """A kernel of the difference by the shortest way round each circle.
+
+    Arguments:
+        kernel: k.
+        domain: the domain.
+    """
+
+    kernel: Kernel
+    domain: AbstractDomain
+
+    def __call__(self, z: State) -> Scalar:
+        return self.kernel(self.domain.shortest(z))
+
+
+class Chord(eqx.Module):
+    """A positive definite kernel of distances, by the chords of circles: positive definite there.
+
+    By arcs it would not be: a circle's arcs are no distances of a Hilbert space.
+
+    Arguments:
+        kernel: k, a function of the distance alone.
+        domain: the domain.
+    """
+
+    kernel: Kernel
+    domain: AbstractDomain
+
+    def __call__(self, z: State) -> Scalar:
+        return self.kernel(self.domain.chord(z))
+
+
+_DEFINITE = (GaussianKernel, MeanKernel, InverseMultiquadric, DistanceKernel)
+
+
+def definite_on_circles(kernel: Kernel, domain: AbstractDomain) -> Kernel:
+    """A kernel that is positive definite in space, as one that is so on the domain.
+
+    One's own is taken by the shortest way, which leaves it as it is if it is periodic.
+    """
+    if any(domain.periodic) and isinstance(kernel, _DEFINITE):
+        return Chord(kernel, domain)
+    return kernel if isinstance(kernel, Chord) else on_circles(kernel, domain)
+
+
+def on_circles(kernel: Kernel, domain: AbstractDomain) -> Kernel:
+    """The kernel on a domain, where the shortest way is not the difference itself."""
+    if not any(domain.periodic) or isinstance(kernel, ShortestWay):
+        return kernel
+    return ShortestWay(kernel, domain)
 
 
 def kernel_mean(kernel: Kernel, x: State, points: Batch, weights: Weights) -> Scalar:

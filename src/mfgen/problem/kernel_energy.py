@@ -27,10 +27,18 @@ from jaxtyping import Array, Float
 from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractDensity, expectation
+from mfgen.density.folded import folded
 from mfgen.density.grid import GridDensity
+from mfgen.math.space import AbstractDomain
 from mfgen.problem.functional import AbstractFunctional, Population, evaluable, given
 from mfgen.problem.interaction import Pairwise
-from mfgen.problem.kernel import GaussianKernel, Kernel, kernel_mean, pair_mean
+from mfgen.problem.kernel import (
+    GaussianKernel,
+    Kernel,
+    definite_on_circles,
+    kernel_mean,
+    pair_mean,
+)
 
 
 class MMD(AbstractFunctional):
@@ -39,7 +47,7 @@ class MMD(AbstractFunctional):
     Arguments:
         target: pi, which need only have particles: `Empirical(data)` will do.
         kernel: k, takes a difference of shape `[dim]`, returns a scalar; k(-z) = k(z) and positive
-            definite, such as `GaussianKernel(width)`.
+            definite, such as `GaussianKernel(width)`, which on circles goes by their chords.
     """
 
     target: AbstractDensity
@@ -51,6 +59,9 @@ class MMD(AbstractFunctional):
     @property
     def goal(self) -> AbstractDensity:
         return self.target
+
+    def on(self, domain: AbstractDomain) -> AbstractFunctional:
+        return MMD(folded(self.target, domain), definite_on_circles(self.kernel, domain))
 
     def value(self, rho: Population) -> Scalar:
         here, there = given("MMD", rho).particles(), self.target.particles()

@@ -33,7 +33,8 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractDensity
-from mfgen.problem.functional import AbstractFunctional, Population, given
+from mfgen.math.space import AbstractDomain
+from mfgen.problem.functional import AbstractFunctional, Population, given, no_circles
 from mfgen.problem.generator import AbstractGenerator, Alpha
 
 
@@ -53,6 +54,11 @@ class AbstractDual(AbstractFunctional):
     @property
     def goal(self) -> AbstractDensity:
         return self.target
+
+    def on(self, domain: AbstractDomain) -> AbstractFunctional:
+        why = "a critic of points is no function on a circle; take `SinkhornDivergence` or `MMD`"
+        no_circles(type(self).__name__, domain, why)
+        return self
 
     def value(self, rho: Population) -> Scalar:
         here, share = given(type(self).__name__, rho).particles()

@@ -17,7 +17,13 @@ import jax.numpy as jnp
 
 from mfgen._types import Scalar, State
 from mfgen.math import entry
-from mfgen.problem.functional import AbstractFunctional, Number, Population
+from mfgen.math.space import AbstractDomain
+from mfgen.problem.functional import AbstractFunctional, Number, Population, no_circles
+
+_ON_CIRCLES = (
+    "points of a circle have no mean; attract them by `Pairwise(lambda z: -jnp.cos(z[0]))`, or to "
+    "a place by `Linear(lambda x: -jnp.cos(x[0] - place))`"
+)
 
 
 class MeanAttraction(AbstractFunctional):
@@ -29,6 +35,10 @@ class MeanAttraction(AbstractFunctional):
     """
 
     weight: Number = 1.0
+
+    def on(self, domain: AbstractDomain) -> AbstractFunctional:
+        no_circles("MeanAttraction", domain, _ON_CIRCLES)
+        return self
 
     def value(self, rho: Population) -> Scalar:
         _, covariance = _moments("MeanAttraction", rho)
@@ -49,6 +59,10 @@ class MeanTarget(AbstractFunctional):
 
     target: State
     weight: Number = 1.0
+
+    def on(self, domain: AbstractDomain) -> AbstractFunctional:
+        no_circles("MeanTarget", domain, _ON_CIRCLES)
+        return self
 
     def value(self, rho: Population) -> Scalar:
         return 0.5 * self.weight * jnp.sum(jnp.square(self._away(rho)))

@@ -200,6 +200,10 @@ class TimeReversal(AbstractDynamics):
     def deterministic(self) -> bool:
         return False
 
+    @property
+    def euclidean(self) -> bool:
+        return True
+
     def noising_time(self, t: Time) -> Scalar:
         """The noising time s that belongs to the game time t (and the other way round)."""
         return jnp.asarray(self.noising.horizon - t)

@@ -32,8 +32,10 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch, Scalar, State
 from mfgen.density.base import AbstractDensity, Weights
 from mfgen.math.sinkhorn import PAIRS, arrived, own_sinkhorn, sinkhorn
+from mfgen.math.space import AbstractDomain
 from mfgen.problem.dynamics import positive
-from mfgen.problem.functional import AbstractFunctional, Population, given
+from mfgen.problem.embedded import Embedded
+from mfgen.problem.functional import AbstractFunctional, Population, given, no_circles
 
 Particles = tuple[Batch, Weights]
 Others = tuple[Float[Array, "m dim"], Float[Array, "m"]]
@@ -72,6 +74,11 @@ class Wasserstein2(AbstractFunctional):
     def goal(self) -> AbstractDensity:
         return self.target
 
+    def on(self, domain: AbstractDomain) -> AbstractFunctional:
+        why = "its cost is |x - y|^2 / 2; take `SinkhornDivergence`, which goes by the chords"
+        no_circles("Wasserstein2", domain, why)
+        return AbstractFunctional.on(self, domain)
+
     def value(self, rho: Population) -> Scalar:
         here, there = given("Wasserstein2", rho).particles(), self.target.particles()
         return _Plan("Wasserstein2", here, there, self).value()
@@ -88,7 +95,7 @@ class SinkhornDivergence(AbstractFunctional):
         target: pi, which need only have particles: `Empirical(data)` will do.
         epsilon: strength of the entropy, in the units of |x|^2: small for transport, large for an
             MMD with the kernel -|z|^2 / 2, which sees the mean alone; if absent as of
-            `Wasserstein2`.
+            `Wasserstein2`. On circles distances are those of chords.
         tolerance, iterations: as of `Wasserstein2`, and so is what is raised.
     """
 
@@ -103,6 +110,10 @@ class SinkhornDivergence(AbstractFunctional):
     @property
     def goal(self) -> AbstractDensity:
         return self.target
+
+    def on(self, domain: AbstractDomain) -> AbstractFunctional:
+        bound = AbstractFunctional.on(self, domain)
+        return Embedded(bound, domain) if any(domain.periodic) else bound
 
     def value(self, rho: Population) -> Scalar:
         here, there = given("SinkhornDivergence", rho).particles(), self.target.particles()

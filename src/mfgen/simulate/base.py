@@ -136,7 +136,7 @@ def check_points(owner: str, game: MFG, x: Given) -> Batch:
         )
     if isinstance(game.dynamics.of_points, TimeReversal):
         check_resolved(game.dynamics.of_points.noising, points.dtype, owner)
-    return points
+    return game.domain.admit(owner, points)
 
 
 def map_chunks(function: Callable[[Any], Any], samples: Any, chunk: int) -> Any:

@@ -17,7 +17,8 @@ so the free drift -r x cancels and nothing of VP, VE or sub-VP is left: on the l
 
 with v the control and sigma, g the noise and diffusion of the noising. All rates are of order one
 at every noise level, for Gaussian data of spread c the flow without noise does not move at all,
-and float32 rounding stays relative to a point of unit size. In other games w = x.
+and float32 rounding stays relative to a point of unit size. In other games w = x, unfolded
+where particles live on circles or between walls (`mfgen.math.space`).
 
 References: T. Karras et al. (2022), arXiv 2206.00364; Y. Song et al. (2021), arXiv 2011.13456.
 """
@@ -34,6 +35,7 @@ from mfgen._types import Scalar, State, Time
 from mfgen.derive.score_based import is_score_based as is_score_based
 from mfgen.derive.score_based import score_dynamics as score_dynamics
 from mfgen.math.linear_map import LinearMap
+from mfgen.math.space import AbstractDomain
 from mfgen.models.precondition import data_moments
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import (
@@ -64,6 +66,10 @@ class AbstractFrame(eqx.Module):
     def scale(self, t: Time) -> Scalar:
         """The size of x that is one unit of w at game time t."""
 
+    def place(self, t: Time, w: State) -> State:
+        """The point x with coordinate w at game time t."""
+        return self.centre(t) + self.sizes(t, w.size) * w
+
     def sizes(self, t: Time, dim: int) -> State | Scalar:
         """The size of one unit of each coordinate of w: that of a label is one."""
         return self.scale(t)
@@ -78,13 +84,18 @@ class AbstractFrame(eqx.Module):
 
 
 class FixedFrame(AbstractFrame):
-    """w = x.
+    """x = fold(w), w = x in Euclidean space: w goes on where walls turn x back.
 
     Arguments:
         clock: of the game.
+        domain: where x lives.
     """
 
     clock: AbstractClock
+    domain: AbstractDomain
+
+    def place(self, t: Time, w: State) -> State:
+        return self.domain.fold(w)
 
     def centre(self, t: Time) -> State | Scalar:
         return jnp.asarray(0.0)
@@ -93,7 +104,7 @@ class FixedFrame(AbstractFrame):
         return jnp.asarray(1.0)
 
     def velocity(self, tau: Time, w: State, b: State) -> State:
-        return self.clock.speed(tau) * b
+        return self.clock.speed(tau) * self.domain.folded(w)[1] * b
 
     def divergence(self, tau: Time, dim: int, div_b: Array) -> Array:
         return self.clock.speed(tau) * div_b
@@ -154,7 +165,7 @@ def random_frame(game: MFG) -> AbstractFrame:
     chosen = clock(game.dynamics)
     noising = reversed_noising(game.dynamics)
     if not isinstance(chosen, LogRatioClock) or noising is None:
-        return FixedFrame(chosen)
+        return FixedFrame(chosen, game.domain)
     mean, spread = data_moments(noising, game.initial, labels=game.dynamics.fixed)
     return NoiseFrame(chosen, chosen.dynamics, noising, mean, spread, game.dynamics.fixed)
 
@@ -175,7 +186,7 @@ def to_frame(frame: AbstractFrame, t: Time, x: State) -> State:
 
 def from_frame(frame: AbstractFrame, t: Time, w: State) -> State:
     """The point x with coordinate w at game time t."""
-    return (frame.centre(t) + frame.sizes(t, w.size) * w).astype(w.dtype)
+    return frame.place(t, w).astype(w.dtype)
 
 
 def scaled_field(frame: AbstractFrame, field: Field) -> Field:

@@ -25,8 +25,10 @@ from mfgen.density.base import (
 )
 from mfgen.density.empirical import Empirical
 from mfgen.density.smoothed import by_kernels
+from mfgen.math.axes import Euclidean
 from mfgen.math.domain import in_time
 from mfgen.math.linear_map import matrix, square
+from mfgen.math.space import AbstractDomain
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.simulate.divergence import ExactDivergence, NoDivergence, moving_directions
@@ -44,6 +46,7 @@ class ParticlePath(eqx.Module):
         noise: q, the variance that noise adds to each coordinate from stage to stage,
             `[stages, dim]`.
         smoothed: whether their kernel estimate is meant.
+        domain: where they live: lines between stages go the shortest way round a circle.
     """
 
     horizon: float = eqx.field(static=True)
@@ -51,11 +54,12 @@ class ParticlePath(eqx.Module):
     points: Float[Array, "stages n dim"]
     noise: Float[Array, "steps dim"]
     smoothed: bool = eqx.field(static=True, default=False)
+    domain: AbstractDomain = Euclidean()
 
     def __call__(self, t: Time) -> AbstractDensity:
         """The law at a time; outside of [0, horizon] an error, or nan if t is traced."""
         at = self.at(t)
-        return by_kernels(at) if self.smoothed else Empirical(at)
+        return by_kernels(at, self.domain) if self.smoothed else Empirical(at)
 
     def at(self, t: Time) -> Batch:
         """The particles at a time."""
@@ -124,12 +128,14 @@ class FlowLaw(AbstractEvaluable):
 
         def slope(tau: Time, state: tuple[State, Scalar]) -> tuple[State, Scalar]:
             t, sign = (self.time - tau, -1) if back else (tau, 1)
-            found = method(self.game, self.model, t, state[0], directions)
-            rates = sign * found.velocity, sign * jnp.sum(found.divergence)
+            at, turned = self.game.domain.folded(state[0])
+            found = method(self.game, self.model, t, at, directions)
+            rates = sign * turned * found.velocity, sign * jnp.sum(found.divergence)
             return jax.tree.map(lambda rate: rate.astype(x.dtype), rates)
 
         begin = x, jnp.zeros((), x.dtype)
-        return RungeKutta4(self.steps)(slope, begin, self.time.astype(x.dtype)).value
+        end, spread = RungeKutta4(self.steps)(slope, begin, self.time.astype(x.dtype)).value
+        return self.game.domain.fold(end), spread
 
 
 @eqx.filter_jit
@@ -139,6 +145,8 @@ def _between(path: ParticlePath, t: Scalar) -> Batch:
     k = jnp.searchsorted(times, jax.lax.stop_gradient(t), side="right") - 1
     k = jnp.clip(k, 0, len(times) - 2)
     u = (t - times[k]) / (times[k + 1] - times[k])
+    if path.domain.bounded:  # points of a circle have no mean about which to widen them
+        return path.domain.fold(points[k] + u * path.domain.shortest(points[k + 1] - points[k]))
     line = (1 - u) * points[k] + u * points[k + 1]
     centre = jnp.mean(line, axis=0)
     variance = jnp.mean(jnp.square(line - centre[None]), axis=0)
@@ -165,4 +173,5 @@ def particle_path(game: MFG, found: Trajectories, *, smoothed: bool = False) -> 
     rates = jax.vmap(lambda t: jnp.diag(matrix(square(game.dynamics.diffusion(t)), dim)))(times)
     noise = 0.5 * jnp.diff(times)[:, None] * (rates[1:] + rates[:-1])
     noise = noise.astype(found.points.dtype)
-    return ParticlePath(game.dynamics.horizon, times, found.points, noise, smoothed)
+    horizon = game.dynamics.horizon
+    return ParticlePath(horizon, times, found.points, noise, smoothed, game.domain)

@@ -12,6 +12,9 @@ All are integrated together, from node to node of the game's clock, by the same 
     `RungeKutta4(steps)`       order 4                        without
     `Adaptive(tolerance)`      to a tolerance, at given nodes  without
 
+On circles and between walls a step is one of the extended field (`mfgen.math.space`), folded at its
+end: every node lies on the domain.
+
 A path is differentiated through its steps, each computed again in the reverse pass, so that memory
 grows with the number of nodes only by one point and not by what the model computes there.
 
@@ -105,7 +108,7 @@ def trajectories(
     _check.of_kind("trajectories", "model", model, AbstractModel, fix)
     _check.a_key("trajectories", key)
     x = check_points("trajectories", game, x)
-    noisy = not game.dynamics.deterministic
+    noisy, domain = not game.dynamics.deterministic, game.domain
     method = method or (StochasticHeun(100) if noisy else RungeKutta4(40))
     check_method("trajectories", game, method, divergence is not None)
     steps = (nodes or 16) if isinstance(method, Adaptive) else method.steps
@@ -124,19 +127,21 @@ def trajectories(
             directions = moving_directions(game, divergence, start, key=probe_key)
 
         def rates(t: Time, state: _State) -> _State:
-            v = model.control(game, t, state.x)
-            paid = jnp.exp(-game.discount * t) * game.lagrangian(t, state.x, v)
+            at, sign = domain.folded(state.x)
+            v = model.control(game, t, at)
+            paid = jnp.exp(-game.discount * t) * game.lagrangian(t, at, v)
             if divergence is None:
-                b, spread = steered(game, t, state.x, v), jnp.zeros((), x.dtype)
+                b, spread = sign * steered(game, t, at, v), jnp.zeros((), x.dtype)
             else:
-                slope = divergence(game, model, t, state.x, directions)
-                b, spread = slope.velocity, jnp.mean(slope.divergence)
+                slope = divergence(game, model, t, at, directions)
+                b, spread = sign * slope.velocity, jnp.mean(slope.divergence)
             return jax.tree.map(lambda part: jnp.asarray(part, x.dtype), _State(b, paid, spread))
 
         @jax.checkpoint
         def step(state: _State, row):
             t, after, kick = row
             state = _advanced(game, method, rates, state, t, after, kick)
+            state = state._replace(x=domain.fold(state.x))
             return state, state
 
         zero = jnp.zeros((), x.dtype)

@@ -17,21 +17,18 @@ import numpy as np
 
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.density import grid as grid_density
-from mfgen.density.base import AbstractDensity
 from mfgen.math import domain
 from mfgen.math.count import count
-from mfgen.math.lattice import Boundary, Interval, Lattice
+from mfgen.math.lattice import Interval, Lattice
 from mfgen.math.spline import Spline, spline
 from mfgen.models.base import AbstractPotential
-from mfgen.problem.constraint import Prescribed
 from mfgen.problem.game import MFG
 from mfgen.solvers import fp_sweep, hjb_sweep, outer
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
+from mfgen.solvers.box import cut_remarks, initial_masses, lattice_of
 from mfgen.solvers.equilibrium import Problem
 from mfgen.solvers.hjb_sweep import Clock
 
-_CUT = 1e-3  # part of the mass that a box may cut off
-_SEEN = 1e-5  # part that is told of
 _EDGE = 1e-3  # part of the mass that may come to the walls of a box
 _ROUNDING = 1e-13  # a negative mass that is none, relative to the largest
 _FINER = 4  # steps for one when values diverge
@@ -91,37 +88,36 @@ class Grid(AbstractSolver):
 
     Arguments:
         box: the interval (low, high), or one for each axis. It must hold the particles at all
-            times.
+            times. The game's domain if absent; where that has ends, they are the box's.
         points: cells along an axis, or along each.
         steps: steps in time; four times as many are taken if values diverge.
-        boundary: what happens at the walls: particles are turned back, or come in opposite.
         tolerance: of the coupling and of the values, relative.
         iterations: at most.
 
     Raises (on `solve`):
         ValueError: no initial density, another dimension than the box's, a box that cuts off
-            mass, costs that are not finite on the lattice.
+            mass or is not the game's domain, costs that are not finite on the lattice.
         RuntimeError: a Lagrangian whose control cannot be found.
 
     Reference: Y. Achdou, I. Capuzzo-Dolcetta, SIAM J. Numer. Anal. 48 (2010).
     """
 
-    box: Interval | Sequence[Interval] = eqx.field(static=True)
+    box: Interval | Sequence[Interval] | None = eqx.field(static=True, default=None)
     points: int | Sequence[int] = eqx.field(static=True, default=200)
     steps: int = eqx.field(static=True, default=100)
-    boundary: Boundary = eqx.field(static=True, default="no-flux")
     tolerance: float = eqx.field(static=True, default=1e-9)
     iterations: int = eqx.field(static=True, default=100)
 
     def __check_init__(self):
-        Lattice(self.box, self.points, self.boundary)
+        if self.box is not None:
+            Lattice(self.box, self.points)
         count("Grid", "steps", self.steps, least=6)
 
     def solve(self, game: MFG, *, key: Key | None = None) -> Solution:
         return in_double(self._solve, game)
 
     def _solve(self, game: MFG) -> Solution:
-        lattice = Lattice(self.box, self.points, self.boundary)
+        lattice = lattice_of("Grid", game, self.box, self.points)
         hjb_sweep.check_axes("Grid", game, lattice.dim)
         initial, cuts = initial_masses("Grid", game, lattice)
         problem = Problem(game, lattice, hjb_sweep.clock(game, self.steps), initial)
@@ -148,9 +144,10 @@ class Grid(AbstractSolver):
         steps = len(problem.clock.theta)
         times = np.arange(steps + 1) * game.dynamics.horizon / steps
         degree = 3 if game.dynamics.deterministic else 5
-        lengths = (None, *(b - a if lattice.periodic else None for a, b in lattice.box))
         values, mass = np.asarray(state.u), np.maximum(np.asarray(state.mass), 0.0)
-        through = spline([times, *lattice.axes()], values, degree=degree, lengths=lengths)
+        through = spline(
+            [times, *lattice.axes()], values, degree=degree, lengths=(None, *lattice.lengths)
+        )
         return Solution(
             game,
             GridPotential(
@@ -160,71 +157,6 @@ class Grid(AbstractSolver):
             _remarked(result, stats, lattice, game, self.steps),
             stats,
         )
-
-
-def initial_masses(owner: str, game: MFG, lattice: Lattice) -> tuple[jax.Array, dict[str, float]]:
-    """The mass of the initial density in each cell, and what the box cuts off of both ends.
-
-    Raises, in the name of `owner`:
-        ValueError: no initial density, another dimension than the box's, or an end that it cuts
-            off: the initial density, or the one that is prescribed at the end.
-    """
-    if game.initial is None:
-        raise ValueError(
-            f"`{owner}` got a game without an initial density, expected one: declare "
-            "`MFG(..., initial=density)`."
-        )
-    if game.initial.dim != lattice.dim:
-        raise ValueError(
-            f"`{owner}` got a box with {lattice.dim} axes for a game in dimension "
-            f"{game.initial.dim}: give one interval for each axis, and above two dimensions "
-            "solve by a network, `Neural()`."
-        )
-    mass, cut = grid_density.cell_masses(lattice, game.initial)
-    _check_cut(owner, "initial", game.initial, lattice, cut)
-    cuts = {"initial_cut": max(cut, 0.0)}
-    goal = game.terminal.goal
-    if goal is not None and goal.dim == lattice.dim and _is_normalised(goal):
-        _, cut = grid_density.cell_masses(lattice, goal)
-        if isinstance(game.terminal, Prescribed):
-            _check_cut(owner, "prescribed", goal, lattice, cut)
-        cuts["target_cut"] = max(cut, 0.0)
-    return jnp.asarray(mass), cuts
-
-
-def _is_normalised(density: AbstractDensity) -> bool:
-    """Whether its mass is one; a law known by its energy alone refuses to tell its moments."""
-    try:
-        density.moments()
-    except TypeError:
-        return False
-    return True
-
-
-def _check_cut(
-    owner: str, name: str, density: AbstractDensity, lattice: Lattice, cut: float
-) -> None:
-    if abs(cut) <= _CUT:
-        return
-    mean, covariance = density.moments()
-    reach = 5 * np.sqrt(np.diag(np.asarray(covariance)))
-    fix = [f"({m - r:.3g}, {m + r:.3g})" for m, r in zip(np.asarray(mean), reach, strict=True)]
-    raise ValueError(
-        f"`{owner}` got a box {lattice.box} in which the {name} density has mass "
-        f"{1 - cut:.4f}, expected 1: take a box such as {' x '.join(fix)}, or more points if "
-        "the density is narrower than a cell."
-    )
-
-
-def cut_remarks(stats: dict[str, float]) -> list[str]:
-    """What there is to say about mass that the box cuts off."""
-    names = {"initial_cut": "initial density", "target_cut": "target of the terminal cost"}
-    return [
-        f"The box cuts off {stats[key]:.1e} of the mass of the {name}: take a wider one if that "
-        "is too much."
-        for key, name in names.items()
-        if stats.get(key, 0.0) > _SEEN
-    ]
 
 
 @eqx.filter_jit
@@ -262,10 +194,17 @@ def _positive_theta(problem: Problem, state) -> jax.Array:
 def _stats(problem: Problem, state) -> dict[str, float]:
     mass, lattice = np.asarray(state.mass), problem.lattice
     edge = 0.0
-    if not lattice.periodic:
-        for axis in range(lattice.dim):
-            ends = np.moveaxis(mass, axis + 1, -1)[..., [0, -1]]
-            edge = max(edge, float(ends.reshape(len(mass), -1).sum(1).max()))
+    domain = problem.game.domain
+    for axis in range(lattice.dim):
+        # Walls and circles of the game are meant to be there.
+        own = axis < domain.dim
+        for end, held in (
+            (0, own and domain.low[axis] > -np.inf),
+            (-1, own and domain.high[axis] < np.inf),
+        ):
+            if not held:
+                there = np.moveaxis(mass, axis + 1, -1)[..., end]
+                edge = max(edge, float(there.reshape(len(mass), -1).sum(1).max()))
     added = fp_sweep.added_viscosity(
         problem.game, lattice, problem.clock, state.played.drift, state.mass
     )

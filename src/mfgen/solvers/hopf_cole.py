@@ -42,9 +42,10 @@ from mfgen.math.spline import spline
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
-from mfgen.solvers import bridge
+from mfgen.solvers import bridge, quadratic
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
-from mfgen.solvers.grid import GridPotential, cut_remarks, initial_masses
+from mfgen.solvers.box import cut_remarks, initial_masses
+from mfgen.solvers.grid import GridPotential
 from mfgen.solvers.linear_form import LinearForm, linear_form
 
 _SAME = 1e-6  # relative, of charges that should be equal
@@ -86,6 +87,7 @@ class HopfCole(AbstractSolver):
         return in_double(self._solve, game)
 
     def _solve(self, game: MFG) -> Solution:
+        quadratic.check_euclidean(game, owner="HopfCole")
         lattice = Lattice(self.box, self.points)
         mass, cuts = initial_masses("HopfCole", game, lattice)
         times = np.linspace(0.0, game.dynamics.horizon, self.steps + 1)

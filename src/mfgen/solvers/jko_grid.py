@@ -131,7 +131,7 @@ def jko_grid(
 
 
 def _check(lattice: Lattice, entropy: float) -> None:
-    if lattice.periodic:
+    if any(lattice.periodic):
         raise ValueError(
             "`jko_grid` got a periodic lattice, expected walls: pass boundary='no-flux' and a box "
             "around all mass."

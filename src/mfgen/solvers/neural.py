@@ -35,10 +35,12 @@ from jaxtyping import Array, Float
 from mfgen import _check
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.derive.residual import hjb
+from mfgen.math.axes import Euclidean
 from mfgen.math.chunk import chunked_mean
 from mfgen.math.count import count
 from mfgen.math.domain import in_time
 from mfgen.math.linear_map import matrix, square
+from mfgen.math.space import AbstractDomain
 from mfgen.models.base import AbstractPotential
 from mfgen.models.mlp import MLP
 from mfgen.problem.dynamics import positive
@@ -61,11 +63,14 @@ class NetworkValue(AbstractPotential):
     centre: State
     scale: State
     discount: float = eqx.field(static=True, default=0.0)
+    domain: AbstractDomain = Euclidean()
 
     def __call__(self, t: Time, x: State) -> Scalar:
+        x = self.domain.fold(x)
         known = in_time("Solution.value", t, 0.0, self.horizon)
         left = (self.horizon - jnp.asarray(t, x.dtype) * known) / self.horizon
-        learned = self.network((x - self.centre) / self.scale, 2 * left - 1)[0]
+        z = (self.domain.features(x) - self.centre) / self.scale
+        learned = self.network(z, 2 * left - 1)[0]
         if self.final is None:
             return learned
         if self.discount == 0:
@@ -141,13 +146,17 @@ class Neural(AbstractSolver):
         noise = matrix(square(game.dynamics.diffusion(jnp.zeros(()))), starts.shape[1])
         walk = game.dynamics.horizon * jnp.diag(noise)
         scale = jnp.sqrt(jnp.square(spread) + walk) + 1e-6
-        network = MLP(
-            starts.shape[1], 1, width=self.width, depth=self.depth, frequencies=0, key=key
-        )
+        centre = jnp.mean(starts, axis=0)
+        if game.domain.bounded:
+            # Of the features where particles will be, which are of another number than coordinates.
+            far = starts + jnp.sqrt(walk)[None] * jax.random.normal(key, starts.shape)
+            features = jax.vmap(game.domain.features)(far)
+            centre, scale = jnp.mean(features, axis=0), jnp.std(features, axis=0) + 1e-6
+        network = MLP(scale.size, 1, width=self.width, depth=self.depth, frequencies=0, key=key)
         free = not needs_population(game.terminal, starts[0])
         final = _Final(game.terminal) if free else None
-        centre = jnp.mean(starts, axis=0)
-        return NetworkValue(network, final, game.dynamics.horizon, centre, scale, game.discount)
+        horizon, domain = game.dynamics.horizon, game.domain
+        return NetworkValue(network, final, horizon, centre, scale, game.discount, domain)
 
     def _result(self, residual: float, ending: float) -> Result:
         said = (
@@ -236,7 +245,9 @@ def _residual(solver: Neural, game: MFG, value: NetworkValue, path: ParticlePath
     unit = 1 + game.discount * path.horizon
     wide = _WIDE * (jnp.arange(solver.batch) % 4 == 0)
     noise = jax.random.normal(move_key, (solver.batch, path.points.shape[2]))
-    points = path.points[stage, row] + wide[:, None] * noise * value.scale[None]
+    reach = jnp.std(path.points, axis=(0, 1)) if game.domain.bounded else value.scale
+    points = path.points[stage, row] + wide[:, None] * noise * reach[None]
+    points = game.domain.fold(points)
 
     def at(value: NetworkValue, sample):
         t, x = sample
@@ -263,5 +274,5 @@ def _ending(solver: Neural, game: MFG, value: NetworkValue, path: ParticlePath, 
         wanted = game.terminal.variation(rho, x)
         return jnp.square(value(path.horizon, x) - wanted), jnp.square(wanted)
 
-    mismatch, size = jax.vmap(at)(path.points[-1, rows])
+    mismatch, size = jax.vmap(at)(game.domain.fold(path.points[-1, rows]))
     return jnp.mean(mismatch), jnp.mean(size)

@@ -76,9 +76,23 @@ def check(game: MFG, dim: int) -> None:
     Raises:
         ValueError: names the part that is not.
     """
+    check_euclidean(game, owner="Riccati")
     check_hamiltonian(game, dim, owner="Riccati")
     _check_functional("interaction", game.interaction, dim)
     _check_functional("terminal", game.terminal, dim)
+
+
+def check_euclidean(game: MFG, *, owner: str) -> None:
+    """Refuses, in the name of `owner`, a game on circles or between walls.
+
+    Raises:
+        ValueError: names the domain.
+    """
+    if game.domain.bounded:
+        raise ValueError(
+            f"`{owner}` got a game on {game.domain}, expected one in Euclidean space: a normal law "
+            "does not stay one there; solve it by `Grid()`, whose box is the domain, or `Neural()`."
+        )
 
 
 def check_hamiltonian(game: MFG, dim: int, *, owner: str) -> None:

@@ -26,6 +26,7 @@ References: K. Neklyudov, R. Brekelmans, D. Severo, A. Makhzani, "Action matchin
 arXiv 2210.06662; K. Neklyudov et al., "Wasserstein Lagrangian flows" (2023), arXiv 2310.10649.
 """
 
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -64,6 +65,10 @@ class ActionMatching(AbstractObjective):
     coupling: AbstractCoupling = Independent()
     interpolant: AbstractInterpolant = Straight()
     paired: bool = eqx.field(static=True, default=False)
+
+    @property
+    def euclidean(self) -> bool:
+        return True
 
     def pays(self, game: MFG) -> Pays:
         check_prescribed("ActionMatching", game)

@@ -38,6 +38,7 @@ def check_coverage(game: MFG, objective: AbstractObjective, dim: int) -> None:
             contradicted, and what would pay for it.
     """
     combined = objective if isinstance(objective, Combination) else 1.0 * objective
+    _check_domain(game, combined)
     combined.check(game)
     _check_labels(game)
     _check_critic(game)
@@ -114,6 +115,16 @@ def _check_shares(
             f"{_described(part, game)} as the game does; divide the weight of "
             f"`{payers[base][0]}` by that, or declare the game with the other weight."
         )
+
+
+def _check_domain(game: MFG, combined: Combination) -> None:
+    for name, (_, part) in zip(combined.names, combined.parts, strict=True):
+        if game.domain.bounded and part.euclidean:
+            raise TypeError(
+                f"`fit` got `{name}` for a game on {game.domain}, expected a loss whose paths stay "
+                "there: this one goes straight from point to point; train by `GameCost()`, with "
+                "`MMD` or `SinkhornDivergence` to the data as the terminal cost."
+            )
 
 
 def _check_labels(game: MFG) -> None:

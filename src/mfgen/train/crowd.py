@@ -31,6 +31,7 @@ from mfgen.density.base import (
 )
 from mfgen.density.empirical import Empirical
 from mfgen.density.smoothed import by_kernels
+from mfgen.math.space import AbstractDomain
 from mfgen.problem.functional import AbstractFunctional
 
 
@@ -80,9 +81,9 @@ def followed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
     return Followed(points, logarithms)
 
 
-def smoothed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
-    """The particles with their kernel estimate."""
-    return by_kernels(points)
+def smoothed(domain: AbstractDomain) -> Crowd:
+    """The particles with their kernel estimate on a domain."""
+    return lambda points, logarithms: by_kernels(points, domain)
 
 
 def suits(functional: AbstractFunctional, crowd: Crowd, dim: int, *, varied: bool) -> bool:

@@ -48,6 +48,10 @@ class WeightedDissipation(AbstractObjective):
     needs_density: ClassVar[bool] = False
     windows: Windows = Windows()
 
+    @property
+    def euclidean(self) -> bool:
+        return True
+
     def bundle(self) -> AbstractBundle:
         return self.windows
 

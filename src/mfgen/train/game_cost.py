@@ -180,14 +180,15 @@ def known_of(
     if crowds.suits(functional, crowds.empirical, dim, varied=varied):
         return crowds.empirical
     name = f"`{owner}` got the {said} `{name_of(functional)}`"
-    if not crowds.suits(functional, crowds.smoothed, dim, varied=varied):
+    smoothed = crowds.smoothed(game.domain)
+    if not crowds.suits(functional, smoothed, dim, varied=varied):
         kind, other = ("first variation", "moving") if varied else ("value", "frozen")
         raise TypeError(
             f"{name}, whose {kind} cannot be had of particles, nor of their kernel estimate, "
             f'expected one that can: take GameCost(crowd="{other}"), or another cost.'
         )
     if density == "kernel":
-        return crowds.smoothed
+        return smoothed
     kernel = 'pass density="kernel" for an estimate from the batch'
     if not game.dynamics.deterministic:
         raise TypeError(

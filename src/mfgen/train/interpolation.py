@@ -84,6 +84,10 @@ class FlowMatching(AbstractObjective):
     coupling: AbstractCoupling = Independent()
     width: float = eqx.field(static=True, default=0.0)
 
+    @property
+    def euclidean(self) -> bool:
+        return True
+
     def __check_init__(self):
         _check_noise("FlowMatching", "width", self.width)
 
@@ -120,6 +124,10 @@ class StochasticInterpolant(AbstractObjective):
     latent: float = eqx.field(static=True, default=0.1)
     coupling: AbstractCoupling = Independent()
     margin: float = eqx.field(static=True, default=1e-3)
+
+    @property
+    def euclidean(self) -> bool:
+        return True
 
     def __check_init__(self):
         _check_noise("StochasticInterpolant", "latent", self.latent)

@@ -90,10 +90,11 @@ def fit(
     """
     _check_kinds(game, model, objective, optimiser, checkpoints, key)
     if data is not None:
-        data = jnp.asarray(check_samples(data, name="data"))
+        data = game.domain.admit("fit", jnp.asarray(check_samples(data, name="data")))
     held_out = None
     if validation is not None:
         held_out = jnp.asarray(check_samples(validation, name="validation"))
+        held_out = game.domain.admit("fit", held_out)
     for name, samples in (("data", data), ("validation", held_out)):
         _check_dimension(game, name, samples)
     _check_apart(held_out, data)

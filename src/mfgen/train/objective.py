@@ -39,9 +39,14 @@ class AbstractObjective(eqx.Module):
 
     Attributes:
         regularises: whether it asks for anything else than fit to the data.
+        euclidean: whether it is one of Euclidean space alone, and not of circles and walls.
     """
 
     regularises: ClassVar[bool] = False
+
+    @property
+    def euclidean(self) -> bool:
+        return False
 
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:

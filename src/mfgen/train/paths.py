@@ -122,15 +122,16 @@ class Paths(AbstractPlaces):
         zero = jnp.zeros((), batch.dtype)
 
         def slope(model: AbstractModel, t: Time, state, directions, density: Scalar):
-            here = here_at(game, model, self.divergence, uses, t, state[0], directions)
+            at, sign = game.domain.folded(state[0])
+            here = here_at(game, model, self.divergence, uses, t, at, directions)
             here = here._replace(log_density=density - state[1])
             rates = tuple(part.rate(game, here) for part in parts)
-            found = here.velocity, here.divergence, rates
+            found = sign * here.velocity, here.divergence, rates
             return jax.tree.map(lambda rate: jnp.asarray(rate, batch.dtype), found)
 
         def arrived(model: AbstractModel, start: State, state, reached: Scalar):
             end, log_det, totals = state
-            path = Path(start, end, log_det)
+            path = Path(start, game.domain.fold(end), log_det)
             values = [
                 weight * (total + part.final(game, model, path))
                 for weight, part, total in zip(weights, parts, totals, strict=True)

@@ -48,6 +48,7 @@ class AbstractPlaces(AbstractBundle):
     """
 
     asks: ClassVar[frozenset[str]]
+    euclidean: ClassVar[bool] = False
     prefix: ClassVar[str] = ""
     counts: ClassVar[bool] = False
 

@@ -110,6 +110,7 @@ class Windows(AbstractPlaces):
 
     asks: ClassVar[frozenset[str]] = frozenset({"hjb", "terminal"})
     prefix: ClassVar[str] = "Dissipation"
+    euclidean: ClassVar[bool] = True
     stages: int = eqx.field(static=True, default=40, converter=plain)
     steps: int = eqx.field(static=True, default=12, converter=plain)
     reach: float = eqx.field(static=True, default=4.0)
