@@ -81,6 +81,7 @@ def missed(
     expected, before = jax.lax.scan(add, jnp.zeros_like(end), rows)
     paid = jnp.exp(-game.discount * times[-1]) * end
     if anytime:
-        return jnp.exp(game.discount * times[:-1, None]) * (paid - expected - before)
+        left = (paid - expected)[None] - before
+        return jnp.exp(game.discount * times[:-1, None]) * left
     start = jax.vmap(lambda x: model(times[0], x))(found.points[0])
     return (paid - (expected + start))[None]
