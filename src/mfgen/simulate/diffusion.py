@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from mfgen._types import Key, Scalar, State, Time
+from mfgen._types import Key, Scalar, State
 from mfgen.math.count import plain
 from mfgen.math.linear_map import LinearMap, image, source_size
 from mfgen.models.base import AbstractModel, velocity
@@ -66,7 +66,7 @@ class EulerMaruyama(AbstractSampler, AbstractStep):
         return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
 
     def advance(
-        self, slope: Slope, value: Value, t: Time, after: Time, noise: tuple[Value, Value]
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
     ) -> Value:
         return along(along(value, after - t, slope(t, value)), 1.0, noise[0])
 
@@ -98,7 +98,7 @@ class StochasticHeun(AbstractSampler, AbstractStep):
         return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
 
     def advance(
-        self, slope: Slope, value: Value, t: Time, after: Time, noise: tuple[Value, Value]
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
     ) -> Value:
         h, kick = after - t, along(noise[0], 1.0, noise[1])
         first = slope(t, value)

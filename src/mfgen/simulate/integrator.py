@@ -51,9 +51,9 @@ class AbstractStep(eqx.Module):
 
     @abstractmethod
     def advance(
-        self, slope: Slope, value: Value, t: Time, after: Time, noise: tuple[Value, Value]
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
     ) -> Value:
-        """y at `after`, from `value` at t; `noise` is what is added, by sigma at t and at `after`."""
+        """y at `after` from `value` at t, with the noise by sigma at t and by that at `after`."""
 
     def count(self, nodes: int | None) -> int:
         """How many steps are taken where so many nodes are asked for."""
@@ -125,7 +125,7 @@ class RungeKutta4(AbstractIntegrator):
         return Reached(value, span)
 
     def advance(
-        self, slope: Slope, value: Value, t: Time, after: Time, noise: tuple[Value, Value]
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
     ) -> Value:
         once = RungeKutta4(1, recompute=False, unroll=self.unroll)
         return once(lambda tau, y: slope(t + tau, y), value, after - t).value
@@ -186,7 +186,7 @@ class Adaptive(AbstractIntegrator):
         return Reached(jax.tree.map(lambda leaf: leaf[-1], solution.ys), solution.ts[-1])
 
     def advance(
-        self, slope: Slope, value: Value, t: Time, after: Time, noise: tuple[Value, Value]
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
     ) -> Value:
         return self(lambda tau, y: slope(t + tau, y), value, after - t).value
 
@@ -199,6 +199,6 @@ def positive_count(owner: str, name: str, value: Any) -> int:
     return count(owner, name, value)
 
 
-def along(y: Value, step: Scalar, slope: Value) -> Value:
+def along(y: Value, step: Scalar | float, slope: Value) -> Value:
     """y + step slope."""
     return jax.tree.map(lambda a, b: (a + step * b).astype(a.dtype), y, slope)

@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mfgen._types import Batch, Key, State, Time
+from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.derive.hamiltonian import steered
 from mfgen.math.linear_map import image, source_size
 from mfgen.models.base import AbstractModel
@@ -114,14 +114,14 @@ class Node(NamedTuple):
     """Where all particles are after a step.
 
     Attributes:
-        index: of the node, from 1.
+        number: of the node, from 1.
         time: t.
         state: positions `[n, dim]`, what was paid `[n]` and log |det| `[n]`.
         kick: the increment of W in the step, `[n, noise]`.
     """
 
-    index: Int[Array, ""]
-    time: Time
+    number: Int[Array, ""]
+    time: Scalar
     state: Particles
     kick: Float[Array, "n noise"]
 
@@ -164,7 +164,7 @@ def follow(
         probed = lambda start, key: moving_directions(game, divergence, start, key=key)
         directions = jax.vmap(probed)(x, jax.random.split(probe_key, len(x)))
 
-    def advance(state: Particles, kick: State, directions, t: Time, after: Time) -> Particles:
+    def advance(state: Particles, kick: State, directions, t: Scalar, after: Scalar) -> Particles:
         def rates(t: Time, state: Particles) -> Particles:
             v = model.control(game, t, state.x)
             paid = jnp.exp(-game.discount * t) * game.lagrangian(t, state.x, v)

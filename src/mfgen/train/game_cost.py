@@ -126,13 +126,11 @@ class GameCost(AbstractObjective):
 
         def add(total: Scalar, node: Node) -> tuple[Scalar, None]:
             state = node.state
-            return total + weights[node.index] * rate(state.x, first - state.log_det), None
+            return total + weights[node.number] * rate(state.x, first - state.log_det), None
 
         begin = weights[0] * rate(batch, first)
         exact = ExactDivergence() if follows else None
-        path = follow(
-            game, model, batch, add, begin, key=path_key, method=method, divergence=exact
-        )
+        path = follow(game, model, batch, add, begin, key=path_key, method=method, divergence=exact)
         end, total = path.end, jnp.mean(path.end.paid) + path.total
         if not game.terminal.vanishes:
             paid = self._paid(game.terminal, known[1], end.x, first - end.log_det)

@@ -9,8 +9,8 @@ Without control Z = (X, V) goes to Phi_s Z + N(0, S_s) in the time s, coordinate
     S_s = sigma^2 int_0^s [[e^2, e f], [e f, f^2]] dr,
 
 and S_T is positive. In y_0 = S_T^(-1/2) Phi_T z_0 and y_1 = S_T^(-1/2) z_1 the law of the ends has
-the factor exp(-|y_1 - y_0|^2 / 2) of a plain bridge of unit noise, and so does the bridge: with A, B
-the covariances of y_0 and y_1,
+the factor exp(-|y_1 - y_0|^2 / 2) of a plain bridge of unit noise, and so has the bridge: with the
+covariances A and B of y_0 and y_1,
 
     cov(y_0, y_1) = C = A^(1/2) R A^(-1/2) / 2 - I / 2,      R = (4 A^(1/2) B A^(1/2) + I)^(1/2).
 
@@ -63,7 +63,7 @@ def underdamped_bridge(
         moved = jnp.kron(jnp.array([[1.0, e], [0.0, f]]), eye)
         # A rule of high order: sums of positive parts, without the cancellation of the formula.
         column = jnp.stack(decay(0.5 * s * (1 + rule)))
-        spread = (0.5 * s * sigma**2 * weights * column) @ column.T
+        spread = 0.5 * s * sigma**2 * (column * weights[None]) @ column.T
         return moved, jnp.kron(spread, eye)
 
     index = np.arange(size)
