@@ -75,7 +75,7 @@ def _asks_density(functional: Valued, dim: int) -> bool:
     points = jax.ShapeDtypeStruct((_FEW, dim), jnp.result_type(float))
     try:
         jax.eval_shape(lambda points: functional.value(Empirical(points)), points)
-    except TypeError:
+    except (TypeError, AttributeError):  # refused, or asked for what it has not
         return True
     return False
 

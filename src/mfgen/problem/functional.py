@@ -287,7 +287,7 @@ def needs_population(cost: AbstractFunctional, x: State) -> bool:
     """Whether the first variation of a cost depends on the density; x is any point, `[dim]`."""
     try:
         jax.eval_shape(lambda x: cost.variation(None, x), x)
-    except TypeError:
+    except (TypeError, AttributeError):  # refused, or asked for what nothing has
         return True
     return False
 

@@ -209,7 +209,7 @@ def _needs_density(cost: AbstractFunctional, points: Float[Array, "n dim"]) -> b
     """Whether a cost refuses a population that is known by its particles alone."""
     try:
         jax.eval_shape(lambda points: cost.variation(Empirical(points), points[0]), points)
-    except TypeError:
+    except (TypeError, AttributeError):
         return True
     return False
 
