@@ -48,6 +48,45 @@ class Cost(mg.AbstractLagrangian):
         return self.answer(v)
 
 
+RAW = {
+    "no number of samples": (lambda: LAW.sample(None, key=KEY), "Gaussian.sample"),
+    "half a sample": (lambda: mg.moons().sample(2.5, key=KEY), ".sample"),
+    "samples below none": (lambda: mg.checkerboard().sample(-1, key=KEY), ".sample"),
+    "samples by a seed": (lambda: mg.Empirical(POINTS).sample(3, key=0), "Empirical.sample"),
+    "no energy": (lambda: mg.Unnormalised(None, 2), "Unnormalised"),
+    "numbers as factors": (lambda: mg.Product((1, 2)), "Product"),
+    "text as dimension": (lambda: mg.double_well("a"), "WellProduct"),
+    "an odd product": (lambda: mg.product_of_toys(3), "product_of_toys"),
+    "text with a mode": (lambda: mg.laplace("a"), "laplace"),
+    "text as box": (lambda: mg.Grid("a"), "Lattice"),
+    "no steps of a grid": (lambda: mg.Grid((-1, 1), steps=None), "Grid"),
+    "text as steps": (lambda: mg.Riccati("a"), "Riccati"),
+    "text as width": (lambda: mg.Neural(width="a"), "Neural"),
+    "no width": (lambda: mg.Neural(width=0), "Neural"),
+    "a misspelt width": (lambda: mg.score_field(score_game(), key=KEY, widht=3), "did you mean"),
+    "a misspelt depth": (lambda: mg.control_field(game(), key=KEY, dept=3), "did you mean"),
+    "text as exponent": (lambda: mg.PorousMedium("a"), "PorousMedium"),
+    "text as tolerance": (lambda: mg.Adaptive("a"), "Adaptive"),
+    "text as probes": (lambda: mg.Hutchinson("a"), "Hutchinson"),
+    "text as scale": (lambda: mg.Huber("a"), "Huber"),
+    "text as level": (lambda: mg.LogUniform("a"), "LogUniform"),
+    "text as power": (lambda: mg.RatioPower("a"), "RatioPower"),
+    "a flow of nothing": (lambda: mg.gradient_flow_game(None, LAW), "gradient_flow_game"),
+    "paths of nothing": (lambda: mg.trajectories(game(), None, POINTS, key=KEY), "trajectories"),
+    "paths from text": (lambda: mg.trajectories(game(), MODEL, "a", key=KEY), "trajectories"),
+    "paths without a key": (lambda: mg.trajectories(game(), MODEL, POINTS, key=1), "trajectories"),
+}
+
+
+@pytest.mark.parametrize("case", RAW)
+def test_what_is_no_number_or_law_is_refused(case):
+    act, named = RAW[case]
+    with pytest.raises((TypeError, ValueError), match=named) as error:
+        act()
+    assert str(error.value).startswith("`")
+    assert "expected" in str(error.value)
+
+
 KINDS = {
     "a density as noising": (lambda: mg.score_based(LAW, LAW), "score_based", "noising of type"),
     "a class as noising": (lambda: mg.score_based(mg.VP, LAW), "score_based", "the class `VP`"),

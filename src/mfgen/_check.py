@@ -6,9 +6,11 @@ that is compiled.
 """
 
 import contextlib
+import difflib
+import inspect
 import math
-import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from numbers import Real
 from typing import Any
 
 import jax
@@ -60,9 +62,29 @@ def a_number(owner: str, name: str, value: Any, fix: str = "") -> None:
         raise ValueError(
             f"`{owner}` got {name} of shape {list(shape)}, expected a number: {advice}."
         )
-    if not isinstance(value, numbers.Real | Tracer | jax.Array | np.ndarray):
+    if not isinstance(value, Real | Tracer | jax.Array | np.ndarray):
         raise ValueError(
             f"`{owner}` got {name} of type `{type(value).__name__}`, expected a number: {advice}."
+        )
+
+
+def numbers(part: object, *names: str) -> None:
+    """Raises a `ValueError` unless the fields of a part of the library are numbers, or absent."""
+    for name in names:
+        if getattr(part, name) is not None:
+            a_number(type(part).__name__, name, getattr(part, name))
+
+
+def options(owner: str, constructor: Callable, given: Iterable[str]) -> None:
+    """Raises a `TypeError` for options that a constructor does not have, with the nearest name."""
+    known = inspect.signature(constructor).parameters
+    for name in given:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        fix = f"did you mean {near[0]}?" if near else "leave it out."
+        raise TypeError(
+            f"`{owner}` got the option {name}, expected those of `{constructor.__name__}`: {fix}"
         )
 
 

@@ -13,6 +13,7 @@ Integrals against a density are sums over its `particles()`: points and weights 
 where a good one exists, a sample drawn with a fixed key otherwise.
 """
 
+import functools
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,7 +23,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Inexact, Num, PyTree
 
+from mfgen import _check
 from mfgen._types import Batch, Given, Key, Scalar, State
+from mfgen.math.count import count
 
 Matrix = Float[Array, "dim dim"]
 Weights = Float[Array, "n"]
@@ -41,6 +44,12 @@ class AbstractDensity(eqx.Module):
 
     dim: eqx.AbstractVar[int]
 
+    def __init_subclass__(cls, **keywords):
+        # Draws of every law, a user's own too, are asked for at one door.
+        super().__init_subclass__(**keywords)
+        if "sample" in vars(cls) and not getattr(cls.sample, "__isabstractmethod__", False):
+            cls.sample = _checked(cls.sample)
+
     @abstractmethod
     def sample(self, n: int, *, key: Key) -> Batch:
         """Draw `n` independent points, `[n, dim]`; `n` is static under `jax.jit`."""
@@ -52,6 +61,19 @@ class AbstractDensity(eqx.Module):
     @abstractmethod
     def particles(self) -> tuple[Batch, Weights]:
         """Return points `[n, dim]` and weights `[n]` that sum to one: E f(X) ~ sum_i w_i f(x_i)."""
+
+
+def _checked(sample: Callable) -> Callable:
+    """The method `sample`, with its number of points and its key looked at first."""
+
+    @functools.wraps(sample)
+    def checked(self: AbstractDensity, n: int, *, key: Key) -> Batch:
+        owner = f"{type(self).__name__}.sample"
+        n = count(owner, "n", n, least=0)
+        _check.a_key(owner, key)
+        return sample(self, n, key=key)
+
+    return checked
 
 
 class AbstractEvaluable(AbstractDensity):

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Count, Given, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Number, Weights
 from mfgen.math import entry
@@ -59,6 +60,9 @@ class Unnormalised(AbstractEvaluable):
 
     def __init__(self, energy: Callable[[State], Scalar], dim: Count, log_normaliser: Number = 0.0):
         dim = count("Unnormalised", "dim", dim, wanted="at least 1")
+        takes = "a point x of shape [dim], such as lambda x: 0.5 * x @ x"
+        _check.a_function("Unnormalised", "energy", energy, takes)
+        _check.a_number("Unnormalised", "log_normaliser", log_normaliser)
         point = jax.ShapeDtypeStruct((dim,), jnp.result_type(float))
         shape = jnp.shape(eqx.filter_eval_shape(energy, point))
         if shape != ():

@@ -15,6 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractEvaluable
 from mfgen.density.gaussian import Gaussian
@@ -36,6 +37,8 @@ def laplace(target: AbstractEvaluable, start: State | None = None) -> Gaussian:
 
     **Raises:** `ValueError` if no mode is found, or the log density is flat or not concave there.
     """
+    fix = "pass a law such as `Unnormalised(energy, dim)`"
+    _check.of_kind("laplace", "target", target, AbstractEvaluable, fix)
     x = jnp.zeros(target.dim) if start is None else entry.point("laplace", start, target.dim)
     steps, height = 0, float("inf")
     while not height < _HEIGHT and steps < _STEPS:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from mfgen import _check
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density import toy
 from mfgen.density.affine import Affine
@@ -26,6 +27,7 @@ from mfgen.density.base import (
     sampled_particles,
 )
 from mfgen.math import entry
+from mfgen.math.count import count
 
 # Of the board's edges: a density that is zero outside would be missed there by rounding.
 _BLUR = 0.1
@@ -51,6 +53,9 @@ class Product(AbstractNoisable):
         if not factors:
             raise ValueError("`Product` got no factors, expected at least one: pass some laws.")
         self.factors = tuple(factors)
+        for factor in self.factors:
+            fix = "pass laws such as `Gaussian(mean, covariance)`"
+            _check.of_kind("Product", "a factor", factor, AbstractEvaluable, fix)
         dim = sum(factor.dim for factor in factors)
         given = jnp.eye(dim) if rotation is None else rotation
         (self.rotation,) = entry.floating("Product", rotation=given)
@@ -108,10 +113,10 @@ def product_of_toys(dim: int = 8, seed: int = 0) -> Product:
 
     **Raises:** `ValueError` for a dimension that is odd or below 2.
     """
-    if dim < 2 or dim % 2:
+    if count("product_of_toys", "dim", dim) % 2:
         raise ValueError(
             f"`product_of_toys` got dim = {dim}, expected an even number of at least 2: pass "
-            f"dim={max(2, dim + 1)}."
+            f"dim={dim + 1}."
         )
     cycle = (toy.checkerboard().noised(1.0, _BLUR), toy.rings(), toy.moons())
     factors = tuple(_standard(cycle[k % len(cycle)]) for k in range(dim // 2))

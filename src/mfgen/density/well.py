@@ -28,9 +28,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractEvaluable, Matrix, Weights, sampled_particles
 from mfgen.math import entry
+from mfgen.math.count import count
 
 # Cells on each side of zero, nodes in each; beyond V = min V + 60 there is no mass in float64.
 _CELLS, _NODES, _HEIGHT = 2048, 6, 60.0
@@ -69,6 +71,9 @@ class WellProduct(AbstractEvaluable):
         quadratic: float = -6.0,
         linear: float = -0.5,
     ):
+        dim = count("WellProduct", "dim", dim)
+        for name, value in (("quartic", quartic), ("quadratic", quadratic), ("linear", linear)):
+            _check.a_number("WellProduct", name, value)
         if not wells or len(set(wells)) < len(wells) or not set(wells) <= set(range(dim)):
             raise ValueError(
                 f"`WellProduct` got the wells {wells} in dimension {dim}, expected at least one, "
@@ -132,10 +137,10 @@ def many_wells(dim: int = 32) -> WellProduct:
 
     **Raises:** `ValueError` for a dimension that is odd or below 2.
     """
-    if dim < 2 or dim % 2:
+    if count("many_wells", "dim", dim) % 2:
         raise ValueError(
             f"`many_wells` got dim = {dim}, expected an even number of at least 2: pass "
-            f"dim={max(2, dim + 1)}."
+            f"dim={dim + 1}."
         )
     return WellProduct(dim, tuple(range(0, dim, 2)))
 

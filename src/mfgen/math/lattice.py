@@ -45,8 +45,7 @@ class Lattice(eqx.Module):
         points: int | Sequence[int],
         boundary: Boundary = "no-flux",
     ):
-        sides = np.asarray(box, float)
-        sides = sides[None] if sides.ndim == 1 else sides
+        sides = _sides(box)
         self.box = tuple((float(low), float(high)) for low, high in _intervals(sides))
         counts = np.ravel(points).tolist() * (len(self.box) if np.ndim(points) == 0 else 1)
         self.points = tuple(count("Lattice", "points", n) for n in counts)
@@ -137,6 +136,17 @@ class Lattice(eqx.Module):
             place = jnp.clip(place, 0, counts - 1)
             below = jnp.clip(jnp.floor(place).astype(int), 0, counts - 2)
         return below, place - below
+
+
+def _sides(box: Interval | Sequence[Interval]) -> np.ndarray:
+    try:
+        sides = np.asarray(box, float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`Lattice` got box = {box!r}, expected an interval (low, high) for each axis: pass "
+            "box=(-4, 4), or box=((-4, 4), (-4, 4))."
+        ) from None
+    return sides[None] if sides.ndim == 1 else sides
 
 
 def _intervals(sides: np.ndarray) -> np.ndarray:

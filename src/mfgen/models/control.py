@@ -78,6 +78,7 @@ def control_field(game: MFG, *, key: Key, frequencies: int = 0, **network: Any) 
     Raises:
         ValueError: for a game without an initial density.
     """
+    _check.options("control_field", MLP, network)
     _check.of_kind("control_field", "game", game, MFG, "pass MFG(..., initial=density)")
     if game.initial is None:
         raise ValueError(

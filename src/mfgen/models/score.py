@@ -20,6 +20,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.models.base import AbstractNormalised, AbstractPotential, AbstractVectorField
 from mfgen.models.mlp import MLP, InnerProduct
@@ -94,6 +95,7 @@ def score_potential(
             correction is zero to begin with. The Gaussian of the data's moments if absent.
         network: options of `MLP` (`width`, `depth`, `frequencies`, `scale`, `activation`).
     """
+    _check.options("score_potential", MLP, network)
     scaling = precondition(game)
     dim = len(scaling.mean)
     trunk = _trunk(dim, dim + 1 if inner else 1, reference, key, network)
@@ -106,6 +108,7 @@ def score_field(
     game: MFG, *, key: Key, reference: AbstractNormalised | None = None, **network: Any
 ) -> ScoreField:
     """A `ScoreField` with a fully connected trunk; arguments as for `score_potential`."""
+    _check.options("score_field", MLP, network)
     scaling = precondition(game)
     dim = len(scaling.mean)
     trunk = _trunk(dim, dim, reference, key, network)

@@ -82,6 +82,7 @@ class PorousMedium(AbstractFunctional):
     exponent: float = eqx.field(static=True, default=2.0)
 
     def __check_init__(self):
+        _check.numbers(self, "exponent")
         if not (self.exponent > 0 and self.exponent != 1):
             raise ValueError(
                 f"`PorousMedium` got exponent = {self.exponent}, expected a positive number other "

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from mfgen import _check
 from mfgen._types import Scalar, Time
 from mfgen.math.count import count, plain
 
@@ -151,6 +152,7 @@ class Adaptive(AbstractIntegrator):
 
     def __check_init__(self):
         positive_count("Adaptive", "max_steps", self.max_steps)
+        _check.numbers(self, "tolerance")
         if not 0 < self.tolerance < 1:
             raise ValueError(
                 f"`Adaptive` got tolerance = {self.tolerance}, expected a number between 0 and 1: "

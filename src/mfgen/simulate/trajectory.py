@@ -28,11 +28,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mfgen import _check
 from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.derive.hamiltonian import steered
 from mfgen.math.linear_map import image, source_size
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
+from mfgen.simulate.base import check_points
 from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.divergence import AbstractDivergence, moving_directions
 from mfgen.simulate.frame import random_frame, smooth_frame
@@ -99,6 +101,11 @@ def trajectories(
         found = trajectories(game, solution.value, game.initial.sample(1000, key=key), key=key)
         jnp.mean(found.paid[-1])        # the running cost
     """
+    fix = "pass a model such as `control_field(game, key=key)`, or the `value` of a solution"
+    _check.of_kind("trajectories", "game", game, MFG, "pass the game first, then what plays it")
+    _check.of_kind("trajectories", "model", model, AbstractModel, fix)
+    _check.a_key("trajectories", key)
+    x = check_points("trajectories", game, x)
     noisy = not game.dynamics.deterministic
     method = method or (StochasticHeun(100) if noisy else RungeKutta4(40))
     check_method("trajectories", game, method, divergence is not None)

@@ -19,6 +19,7 @@ from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.density import grid as grid_density
 from mfgen.density.base import AbstractDensity
 from mfgen.math import domain
+from mfgen.math.count import count
 from mfgen.math.lattice import Boundary, Interval, Lattice
 from mfgen.math.spline import Spline, spline
 from mfgen.models.base import AbstractPotential
@@ -114,8 +115,7 @@ class Grid(AbstractSolver):
 
     def __check_init__(self):
         Lattice(self.box, self.points, self.boundary)
-        if self.steps < 6:
-            raise ValueError(f"`Grid` got steps = {self.steps}, expected at least 6.")
+        count("Grid", "steps", self.steps, least=6)
 
     def solve(self, game: MFG, *, key: Key | None = None) -> Solution:
         return in_double(self._solve, game)

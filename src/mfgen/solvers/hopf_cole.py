@@ -35,6 +35,7 @@ from mfgen._types import Key
 from mfgen.density import grid as grid_density
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.gaussian import Gaussian
+from mfgen.math.count import count
 from mfgen.math.heat import smooth, spread
 from mfgen.math.lattice import Interval, Lattice
 from mfgen.math.spline import spline
@@ -78,8 +79,7 @@ class HopfCole(AbstractSolver):
 
     def __check_init__(self):
         Lattice(self.box, self.points)
-        if self.steps < 6:
-            raise ValueError(f"`HopfCole` got steps = {self.steps}, expected at least 6.")
+        count("HopfCole", "steps", self.steps, least=6)
 
     def solve(self, game: MFG, *, key: Key | None = None) -> Solution:
         return in_double(self._solve, game)

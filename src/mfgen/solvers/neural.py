@@ -32,16 +32,19 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.density.empirical import Empirical
 from mfgen.derive.hamiltonian import drift
 from mfgen.derive.residual import hjb
 from mfgen.math.chunk import chunked_mean
+from mfgen.math.count import count
 from mfgen.math.domain import in_time
 from mfgen.math.linear_map import image, matrix, source_size, square
 from mfgen.models.base import AbstractPotential
 from mfgen.models.mlp import MLP
+from mfgen.problem.dynamics import positive
 from mfgen.problem.functional import AbstractFunctional, needs_population
 from mfgen.problem.game import MFG
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status
@@ -147,6 +150,14 @@ class Neural(AbstractSolver):
     refresh: int = eqx.field(static=True, default=100)
     terminal_weight: float = eqx.field(static=True, default=1.0)
     tolerance: float = eqx.field(static=True, default=0.03)
+
+    def __check_init__(self):
+        sizes = ("width", "depth", "steps", "batch", "particles", "stages", "refresh")
+        for name in sizes:
+            count("Neural", name, getattr(self, name))
+        for name in ("learning_rate", "tolerance"):
+            positive("Neural", name, getattr(self, name))
+        _check.numbers(self, "terminal_weight")
 
     def solve(self, game: MFG, *, key: Key | None = None) -> Solution:
         if game.initial is None or key is None:

@@ -42,11 +42,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from mfgen import _check
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.density.base import AbstractDensity, Matrix
 from mfgen.density.cholesky import CholeskyGaussian
 from mfgen.density.gaussian import Gaussian
 from mfgen.derive.residual import diffusivity
+from mfgen.math.count import count
 from mfgen.math.hermite import Hermite
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
@@ -117,7 +119,8 @@ class Riccati(AbstractSolver):
     tolerance: float = eqx.field(static=True, default=1e-4)
 
     def __check_init__(self):
-        if self.steps < 2 or self.steps % 2:
+        _check.numbers(self, "tolerance")
+        if count("Riccati", "steps", self.steps) % 2:
             raise ValueError(
                 f"`Riccati` got steps = {self.steps}, expected an even number >= 2: half as many "
                 "steps tell the error."

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.derive.residual import game_jet, hjb_from_jet
 from mfgen.math.autodiff import HeatJet, probes, stochastic_jet
-from mfgen.math.count import plain
+from mfgen.math.count import count, plain
 from mfgen.math.linear_map import image, source_size
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
@@ -69,7 +69,7 @@ class Hutchinson(AbstractLaplacian):
     count: int = eqx.field(static=True, default=2, converter=plain)
 
     def __check_init__(self):
-        if self.count < 2:
+        if count("Hutchinson", "count", self.count) < 2:
             raise ValueError(
                 f"`Hutchinson` got count = {self.count}, expected at least 2: the square of a "
                 "single estimate is biased by its variance."

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Key
 from mfgen.derive.score_based import score_dynamics
 from mfgen.models.base import AbstractModel
@@ -53,6 +54,7 @@ class LogUniform(AbstractNoiseLaw):
     high: float | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
+        _check.numbers(self, "low", "high")
         if self.low is not None and self.high is not None and not 0 < self.low < self.high:
             raise ValueError(
                 f"`LogUniform` got low = {self.low} and high = {self.high}, expected 0 < low < "

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Scalar
 
 Residual = Float[Array, "*shape"]
@@ -46,6 +47,7 @@ class Huber(AbstractPenalty):
     delta: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self):
+        _check.numbers(self, "delta")
         if not self.delta > 0:
             raise ValueError(
                 f"`Huber` got delta = {self.delta}, expected a positive number: pass delta=1.0."

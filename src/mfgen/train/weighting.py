@@ -15,6 +15,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax.numpy as jnp
 
+from mfgen import _check
 from mfgen._types import Scalar, Time
 from mfgen.problem.game import MFG
 from mfgen.train.noised import process_of
@@ -46,6 +47,9 @@ class RatioPower(AbstractWeighting):
     """
 
     exponent: float = eqx.field(static=True)
+
+    def __check_init__(self):
+        _check.numbers(self, "exponent")
 
     def __call__(self, game: MFG, t: Time) -> Scalar:
         noising = process_of(game, "RatioPower")

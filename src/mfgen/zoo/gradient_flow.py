@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
 from mfgen.models.base import AbstractModel
@@ -69,6 +70,8 @@ def gradient_flow_game(
         game = gradient_flow_game(KL(target), start, epsilon=0.05, horizon=2.0)
         solution = solve(game, Grid(box=(-5, 5)))
     """
+    fix = "pass one such as `KL(target)`"
+    _check.of_kind("gradient_flow_game", "functional", functional, AbstractFunctional, fix)
     positive("gradient_flow_game", "epsilon", epsilon)
     return MFG(
         Integrator(horizon=horizon),
