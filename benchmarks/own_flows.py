@@ -20,9 +20,10 @@ from benchmarks.peer_potential import Arrays, ot_flow_weights
 from benchmarks.timing import Steps
 from mfgen.models.potential import OTFlowPotential
 from mfgen.train.coupling import Independent, OptimalTransport
+from mfgen.train.gradient import Gradient
 from mfgen.train.interpolation import FlowMatching
 from mfgen.train.objective import AbstractObjective, Combination
-from mfgen.train.step import Plan, compiled, default_optimiser, initial
+from mfgen.train.trainer import Carry, Problem, advance
 from mfgen.zoo.flows import bridge_game, flow_game
 
 Loss = tuple[float, Mapping[str, np.ndarray]]
@@ -70,10 +71,11 @@ def own_training(iterations: int, seed: int) -> list[Record]:
     points, fresh = _gaussians(1_000_000, seed), jnp.asarray(_gaussians(FRESH, seed + 100))
     game = flow_game(mg.Empirical(points[:1000]), mg.Kinetic(), weight=_LIKELIHOOD)
     model = mg.ot_flow_potential(game, key=jax.random.key(seed))
-    parameters, static = eqx.partition(model, eqx.is_inexact_array)
-    optimiser = default_optimiser(TRAINING_RATE, iterations, 1e6)
-    plan = Plan(game, ot_flow_objective(), static, optimiser, TRAINING_BATCH, 0.99)
-    state, data, key = initial(parameters, optimiser), jnp.asarray(points), jax.random.key(seed)
+    static, key = eqx.filter(model, eqx.is_inexact_array, inverse=True), jax.random.key(seed)
+    trainer = Gradient(
+        model, ot_flow_objective(), TRAINING_RATE, batch_size=TRAINING_BATCH, average=0.99, clip=1e6
+    )
+    go = _advancing(trainer, Problem(game, jnp.asarray(points)), iterations, key)
     marks = jax.jit(
         lambda held: [
             term(game, eqx.combine(held, static), fresh, key=key)
@@ -81,12 +83,12 @@ def own_training(iterations: int, seed: int) -> list[Record]:
         ]
     )
     begun = time.process_time()
-    advance = compiled(plan, state, data, key)
+    go(0)
     training, records, every = time.process_time() - begun, [], 50
     truth = surprise(torch.from_numpy(np.array(fresh)))
     for i in range(every, iterations + 1, every):
         begun = time.process_time()
-        state = jax.block_until_ready(advance(plan, state, data, key, jnp.asarray(every))[0])
+        state = go(every)
         training += time.process_time() - begun
         likelihood, cost, hjb = map(float, marks(state.average))
         records.append(Record(i, training, 0.0, likelihood, cost, hjb, truth))
@@ -179,17 +181,24 @@ def _steps(
     batch: int,
     rate: float = RATE,
 ) -> Steps:
-    parameters, static = eqx.partition(model, eqx.is_inexact_array)
-    optimiser = default_optimiser(rate, 10**9, 1e6)
-    plan = Plan(game, 1.0 * objective, static, optimiser, batch, 0.999)
-    state, data, key = initial(parameters, optimiser), jnp.asarray(points), jax.random.key(0)
-    advance = compiled(plan, state, data, key)
-
-    def steps(count: int) -> None:
-        nonlocal state
-        state = jax.block_until_ready(advance(plan, state, data, key, jnp.asarray(count))[0])
-
+    trainer = Gradient(model, objective, rate, batch_size=batch, clip=1e6)
+    steps = _advancing(trainer, Problem(game, jnp.asarray(points)), 10**9, jax.random.key(0))
+    steps(0)
     return steps
+
+
+def _advancing(trainer: Gradient, problem: Problem, steps: int, key) -> Callable:
+    """Takes so many steps more, and returns the state."""
+    trainer = trainer.prepared(problem, steps, key=key)
+    carry = Carry(trainer.init(problem, key=key), jnp.asarray(0, jnp.int32))
+
+    def go(count: int):
+        nonlocal carry
+        count = jnp.asarray(count)
+        carry = jax.block_until_ready(advance(trainer, problem, carry, key, count))[0]
+        return carry.state
+
+    return go
 
 
 def _with_gradients(loss: Callable, weights: Arrays, batch) -> Loss:

@@ -12,7 +12,6 @@ on the same noised points.
 
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,9 +20,9 @@ import torch
 
 import mfgen as mg
 from benchmarks.timing import Steps
-from mfgen.train import step
+from mfgen.train.gradient import Gradient
 from mfgen.train.noised import noised
-from mfgen.train.step import Plan
+from mfgen.train.trainer import Carry, Problem, advance
 
 RATE, AVERAGE = 1e-3, 0.999
 TOLERANCE = 1e-4
@@ -69,21 +68,24 @@ def loop(game, model, objective, data, *, batch: int) -> Steps:
         batch: samples in a step.
     """
     key = jax.random.key(2)
-    parameters, static = eqx.partition(model, eqx.is_inexact_array)
-    optimiser = optax.adam(RATE)
-    plan = Plan(game, 1.0 * objective, static, optimiser, batch, AVERAGE)
-    state = step.initial(parameters, optimiser)
-    advance = step.compiled(plan, state, data, key)
+    trainer = Gradient(
+        model, objective, optimiser=optax.adam(RATE), batch_size=batch, average=AVERAGE
+    )
+    problem = Problem(game, data)
+    trainer = trainer.prepared(problem, 1, key=key)
+    carry = Carry(trainer.init(problem, key=key), jnp.asarray(0, jnp.int32))
 
     def steps(count: int) -> None:
-        nonlocal state
-        due = int(state.step) + count
-        state, _, finite = jax.block_until_ready(
-            advance(plan, state, data, key, jnp.asarray(count))
+        nonlocal carry
+        due = int(carry.step) + count
+        carry, _, finite = jax.block_until_ready(
+            advance(trainer, problem, carry, key, jnp.asarray(count))
         )
         # The loop stops by itself where a number is not finite, which would look fast.
-        if int(state.step) != due or not all(map(bool, finite.values())):
-            raise FloatingPointError(f"training stopped at step {int(state.step)}")
+        if int(carry.step) != due or not all(map(bool, finite.values())):
+            raise FloatingPointError(f"training stopped at step {int(carry.step)}")
+
+    steps(0)
 
     return steps
 

@@ -77,12 +77,12 @@ def trained(dim: int, seed: int, kind: str, steps: int) -> Outcome:
     options = COMMON | KINDS[kind]
     data = embedded(dim, 5000, 10 + seed)
     try:
-        game, duel = w1w2_flow(data, key=jax.random.key(seed), steps=steps, **options)
-        drawn = sample(game, duel.model, DRAWN, key=jax.random.key(1000 + seed))
+        game, found = w1w2_flow(data, key=jax.random.key(seed), steps=steps, **options)
+        drawn = sample(game, found.solution, DRAWN, key=jax.random.key(1000 + seed))
     except (NonFiniteError, RuntimeError) as error:
         return Outcome(float("nan"), float("nan"), getattr(error, "step", steps))
     start = mg.Gaussian(jnp.zeros(dim), jnp.ones(dim)).sample(DRAWN, key=jax.random.key(3))
-    paid = TransportCost(Paths(RungeKutta4(20)))(game, duel.model, start, key=jax.random.key(0))
+    paid = TransportCost(Paths(RungeKutta4(20)))(game, found.solution, start, key=jax.random.key(0))
     return Outcome(distance(drawn, embedded(dim, DRAWN, 500 + seed)), float(paid), None)
 
 

@@ -23,6 +23,7 @@ from mfgen.problem.cost import (
 )
 from mfgen.problem.dynamics import AbstractDynamics, Integrator
 from mfgen.problem.fdivergence import AlphaDivergence, ChiSquared, FDivergence, ForwardKL
+from mfgen.problem.forward import Diffusion, LinearNoising
 from mfgen.problem.functional import (
     KL,
     AbstractFunctional,
@@ -41,6 +42,7 @@ from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.problem.lipschitz import LipschitzDivergence, Wasserstein1
 from mfgen.problem.mean import MeanAttraction, MeanTarget
 from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
+from mfgen.problem.schedule import Noising
 from mfgen.problem.transport import SinkhornDivergence, Wasserstein2
 
 DIM = 3
@@ -133,6 +135,10 @@ DYNAMICS: dict[str, Callable[[], AbstractDynamics]] = {
     "VP": VP,
     "VE": VE,
     "SubVP": SubVP,
+    "Noising": lambda: Noising(lambda s: jnp.exp(-2 * s), lambda s: 2 * s),
+    "LinearNoising": lambda: LinearNoising(metric(jnp.zeros(DIM)), 0.7),
+    "Diffusion": lambda: Diffusion(turning),
+    "TimeReversal-of-a-diffusion": lambda: TimeReversal(Diffusion(turning)),
     "TimeReversal": lambda: REVERSAL,
 }
 

@@ -90,7 +90,7 @@ def test_what_is_no_number_or_law_is_refused(case):
 KINDS = {
     "a density as noising": (lambda: mg.score_based(LAW, LAW), "score_based", "noising of type"),
     "a class as noising": (lambda: mg.score_based(mg.VP, LAW), "score_based", "the class `VP`"),
-    "a function as noising": (lambda: mg.TimeReversal(len), "TimeReversal", "AbstractNoising"),
+    "a function as noising": (lambda: mg.TimeReversal(len), "TimeReversal", "AbstractForward"),
     "data as target": (lambda: mg.score_based(mg.VP(), POINTS), "score_based", "Empirical"),
     "data in a cost": (lambda: mg.KL(POINTS), "KL", "target of type `ndarray`"),
     "a function in a cost": (lambda: mg.MMD(len), "MMD", "target of type"),
@@ -120,6 +120,9 @@ KINDS = {
     "a model, certified": (lambda: mg.certify(MODEL), "certify", "expected a `Solution`"),
     "a game, certified": (lambda: mg.certify(game()), "certify", "solution of type `MFG`"),
     "a model, compared": (lambda: mg.compare(SOLUTION, MODEL), "compare", "b of type `Potential`"),
+    "no model, solved": (lambda: mg.solution(game(), LAW, key=KEY), "solution", "model of type"),
+    "no game, solved": (lambda: mg.solution(MODEL, MODEL, key=KEY), "solution", "game of type"),
+    "no key, solved": (lambda: mg.solution(game(), MODEL, key=0), "solution", "jax.random.key"),
     "a key of old": (lambda: mg.compare(SOLUTION, SOLUTION, key=0), "compare", "jax.random.key"),
     "a name as solver": (lambda: mg.solve(game(), "grid"), "solve", "solver of type `str`"),
     "a model, solved": (lambda: mg.solve(MODEL, mg.Riccati()), "solve", "game of type"),

@@ -61,6 +61,7 @@ from mfgen.models.control import ControlField as ControlField
 from mfgen.models.control import control_field as control_field
 from mfgen.models.critic import LipschitzCritic as LipschitzCritic
 from mfgen.models.critic import lipschitz_critic as lipschitz_critic
+from mfgen.models.guided import Guided as Guided
 from mfgen.models.kernel import KernelPotential as KernelPotential
 from mfgen.models.kernel import kernel_potential as kernel_potential
 from mfgen.models.potential import OTFlowPotential as OTFlowPotential
@@ -86,6 +87,8 @@ from mfgen.problem.fdivergence import AlphaDivergence as AlphaDivergence
 from mfgen.problem.fdivergence import ChiSquared as ChiSquared
 from mfgen.problem.fdivergence import FDivergence as FDivergence
 from mfgen.problem.fdivergence import ForwardKL as ForwardKL
+from mfgen.problem.forward import Diffusion as Diffusion
+from mfgen.problem.forward import LinearNoising as LinearNoising
 from mfgen.problem.functional import KL as KL
 from mfgen.problem.functional import AbstractFunctional as AbstractFunctional
 from mfgen.problem.functional import CrossEntropy as CrossEntropy
@@ -106,6 +109,7 @@ from mfgen.problem.kernel_energy import MMD as MMD
 from mfgen.problem.kernel_energy import PorousMedium as PorousMedium
 from mfgen.problem.labels import OfPoints as OfPoints
 from mfgen.problem.labels import WithLabels as WithLabels
+from mfgen.problem.labels import with_labels as with_labels
 from mfgen.problem.lagrangian import AbstractLagrangian as AbstractLagrangian
 from mfgen.problem.lipschitz import LipschitzDivergence as LipschitzDivergence
 from mfgen.problem.lipschitz import Wasserstein1 as Wasserstein1
@@ -116,6 +120,7 @@ from mfgen.problem.noising import VP as VP
 from mfgen.problem.noising import AbstractNoising as AbstractNoising
 from mfgen.problem.noising import SubVP as SubVP
 from mfgen.problem.noising import TimeReversal as TimeReversal
+from mfgen.problem.schedule import Noising as Noising
 from mfgen.problem.transport import SinkhornDivergence as SinkhornDivergence
 from mfgen.problem.transport import Wasserstein2 as Wasserstein2
 from mfgen.simulate.base import Unfinished as Unfinished
@@ -149,17 +154,26 @@ if _TYPE_CHECKING:
     from mfgen.models.estimate import kernel_estimate as kernel_estimate
     from mfgen.models.estimate import mixture_estimate as mixture_estimate
     from mfgen.models.proximal_kernel import proximal_kernel as proximal_kernel
+    from mfgen.planning.planner import Plan as Plan
+    from mfgen.planning.planner import plan as plan
+    from mfgen.planning.training import train as train
+    from mfgen.simulate.solution import Solution as Solution
+    from mfgen.simulate.solution import solution as solution
     from mfgen.solvers.base import AbstractSolver as AbstractSolver
-    from mfgen.solvers.base import Solution as Solution
     from mfgen.solvers.base import solve as solve
     from mfgen.solvers.grid import Grid as Grid
     from mfgen.solvers.hopf_cole import HopfCole as HopfCole
     from mfgen.solvers.neural import Neural as Neural
+    from mfgen.solvers.particle import AbstractParticleFlow as AbstractParticleFlow
+    from mfgen.solvers.particle import Particles as Particles
     from mfgen.solvers.riccati import Riccati as Riccati
     from mfgen.train.action import ActionMatching as ActionMatching
     from mfgen.train.adversarial import CriticFit as CriticFit
     from mfgen.train.adversarial import GradientPenalty as GradientPenalty
     from mfgen.train.adversarial import fit_critic as fit_critic
+    from mfgen.train.alternating import Alternating as Alternating
+    from mfgen.train.alternating import Ascent as Ascent
+    from mfgen.train.augmented import Augmented as Augmented
     from mfgen.train.collocation import NoisedData as NoisedData
     from mfgen.train.collocation import SpreadData as SpreadData
     from mfgen.train.collocation import UniformTime as UniformTime
@@ -167,8 +181,6 @@ if _TYPE_CHECKING:
     from mfgen.train.coupling import ExactTransport as ExactTransport
     from mfgen.train.coupling import Independent as Independent
     from mfgen.train.coupling import OptimalTransport as OptimalTransport
-    from mfgen.train.duel import Duel as Duel
-    from mfgen.train.duel import fit_duel as fit_duel
     from mfgen.train.ending import PathCost as PathCost
     from mfgen.train.ending import PathCostate as PathCostate
     from mfgen.train.failure import NonFiniteError as NonFiniteError
@@ -179,6 +191,7 @@ if _TYPE_CHECKING:
     from mfgen.train.flow import ReverseKL as ReverseKL
     from mfgen.train.flow import TransportCost as TransportCost
     from mfgen.train.game_cost import GameCost as GameCost
+    from mfgen.train.gradient import Gradient as Gradient
     from mfgen.train.interpolation import FlowMatching as FlowMatching
     from mfgen.train.interpolation import StochasticInterpolant as StochasticInterpolant
     from mfgen.train.interpolation import Straight as Straight
@@ -201,8 +214,13 @@ if _TYPE_CHECKING:
     from mfgen.train.penalty import Squared as Squared
     from mfgen.train.physics import HJB as HJB
     from mfgen.train.physics import ScoreHJB as ScoreHJB
+    from mfgen.train.simulated import SimulatedScoreMatching as SimulatedScoreMatching
     from mfgen.train.state import CheckpointError as CheckpointError
     from mfgen.train.state import Checkpoints as Checkpoints
+    from mfgen.train.trainer import AbstractTrainer as AbstractTrainer
+    from mfgen.train.trainer import Problem as Problem
+    from mfgen.train.trainer import Run as Run
+    from mfgen.train.trainer import run as run
     from mfgen.train.weighting import Flat as Flat
     from mfgen.train.weighting import RatioPower as RatioPower
     from mfgen.zoo.gradient_flow import gradient_flow_game as gradient_flow_game
@@ -216,13 +234,19 @@ _LATER = {
     "mfgen.metrics.importance": ("effective_sample_size", "log_normaliser", "log_weights"),
     "mfgen.models.estimate": ("kernel_estimate", "mixture_estimate"),
     "mfgen.models.proximal_kernel": ("proximal_kernel",),
-    "mfgen.solvers.base": ("AbstractSolver", "Solution", "solve"),
+    "mfgen.simulate.solution": ("Solution", "solution"),
+    "mfgen.planning.planner": ("Plan", "plan"),
+    "mfgen.planning.training": ("train",),
+    "mfgen.solvers.base": ("AbstractSolver", "solve"),
     "mfgen.solvers.grid": ("Grid",),
     "mfgen.solvers.hopf_cole": ("HopfCole",),
     "mfgen.solvers.neural": ("Neural",),
+    "mfgen.solvers.particle": ("AbstractParticleFlow", "Particles"),
     "mfgen.solvers.riccati": ("Riccati",),
     "mfgen.train.action": ("ActionMatching",),
     "mfgen.train.adversarial": ("CriticFit", "GradientPenalty", "fit_critic"),
+    "mfgen.train.alternating": ("Alternating", "Ascent"),
+    "mfgen.train.augmented": ("Augmented",),
     "mfgen.train.collocation": ("NoisedData", "SpreadData", "UniformTime"),
     "mfgen.train.coupling": (
         "EntropicTransport",
@@ -230,11 +254,11 @@ _LATER = {
         "Independent",
         "OptimalTransport",
     ),
-    "mfgen.train.duel": ("Duel", "fit_duel"),
     "mfgen.train.ending": ("PathCost", "PathCostate"),
     "mfgen.train.game_cost": ("GameCost",),
     "mfgen.train.martingale": ("Martingale",),
     "mfgen.train.failure": ("NonFiniteError",),
+    "mfgen.train.gradient": ("Gradient",),
     "mfgen.train.flow": (
         "JacobianPenalty",
         "PathHJB",
@@ -263,7 +287,10 @@ _LATER = {
     "mfgen.train.payment": ("Pays",),
     "mfgen.train.penalty": ("Absolute", "Huber", "Squared"),
     "mfgen.train.physics": ("HJB", "ScoreHJB"),
+    "mfgen.train.simulated": ("SimulatedScoreMatching",),
     "mfgen.train.state": ("CheckpointError", "Checkpoints"),
+    "mfgen.train.gradient": ("Gradient",),
+    "mfgen.train.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
     "mfgen.train.weighting": ("Flat", "RatioPower"),
     "mfgen.zoo.gradient_flow": ("gradient_flow_game",),
     "mfgen.derive.equations": ("equations",),

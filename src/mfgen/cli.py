@@ -203,17 +203,39 @@ class Sample:
 
 @dataclass(frozen=True)
 class Compare:
-    """Print the measures of finished runs side by side."""
+    """Print the measures of finished runs side by side, or hold a run against a solver."""
 
     runs: Runs
     """Folders of finished runs."""
+    solver: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """Solve the game of one run (grid, hopf-cole, riccati or neural) and compare with its model."""
+    box: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    """Half the width of the solver's box around the origin (default: holds the particles)."""
+    points: Number = None
+    """Cells along an axis (default: 400, or 64 in the plane)."""
+    steps: Number = None
+    """Steps of the grid in time, or of the network's training."""
+    out: Folder = None
+    """The folder of table and figure (default: compare-SOLVER in the folder of the run)."""
+    allow_import: bool = False
+    """Allow the run to use code of its own."""
     json: bool = False
     """Print JSON."""
 
     def __call__(self, console: Console) -> Answer:
-        from mfgen.lab import commands
+        from mfgen.lab import commands, solving
 
-        return commands.compare(self.runs)
+        if self.solver is None:
+            return commands.compare(self.runs)
+        if len(self.runs) != 1:
+            raise ValueError(
+                f"`compare` got {len(self.runs)} runs with --solver, expected one: name one folder."
+            )
+        settings = solving.Settings(self.solver, box=self.box, points=self.points, steps=self.steps)
+        with console.status(f"solving the game of {self.runs[0]}"):
+            return commands.against(
+                self.runs[0], settings, out=self.out, allow_import=self.allow_import
+            )
 
 
 @dataclass(frozen=True)

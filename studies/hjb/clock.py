@@ -20,8 +20,8 @@ from mfgen.lab.case import Case, assemble
 from mfgen.models.estimate import mixture_estimate
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.likelihood import FlowLikelihood, OneShot, log_prob
-from mfgen.train.objective import Combination
-from mfgen.train.step import Plan, compiled, default_optimiser, initial
+from mfgen.train.gradient import Gradient
+from mfgen.train.trainer import Carry, Problem, advance
 from studies.hjb.cost import Costs
 from studies.hjb.whole import timed_methods
 
@@ -80,25 +80,25 @@ def _likelihoods(case: Case) -> float:
 
 
 def _stepper(case: Case) -> Steps:
-    parameters, static = eqx.partition(case.model, eqx.is_inexact_array)
-    training = case.experiment.training
-    optimiser = default_optimiser(float(training.learning_rate or 1e-3), 1000, training.clip)
-    plan = Plan(
-        case.game,
-        Combination(case.objective.parts),
-        static,
-        optimiser,
-        training.batch_size,
-        training.average,
+    training, key = case.experiment.training, jax.random.key(2)
+    trainer = Gradient(
+        case.model,
+        case.objective,
+        float(training.learning_rate or 1e-3),
+        batch_size=training.batch_size,
+        average=training.average,
+        clip=training.clip,
     )
-    data, key = jnp.asarray(case.samples.train), jax.random.key(2)
-    state = initial(parameters, optimiser)
-    advance = compiled(plan, state, data, key)
+    problem = Problem(case.game, jnp.asarray(case.samples.train))
+    trainer = trainer.prepared(problem, 1000, key=key)
+    carry = Carry(trainer.init(problem, key=key), jnp.asarray(0, jnp.int32))
 
     def steps(count: int) -> None:
-        nonlocal state
-        state, _, _ = jax.block_until_ready(advance(plan, state, data, key, jnp.asarray(count)))
+        nonlocal carry
+        count = jnp.asarray(count)
+        carry, _, _ = jax.block_until_ready(advance(trainer, problem, carry, key, count))
 
+    steps(0)
     return steps
 
 

@@ -4,6 +4,8 @@ import hashlib
 import math
 import re
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -75,6 +77,34 @@ def test_a_recipe_is_a_run(name, tmp_path):
     drawn = run.sample(run.load(tmp_path / "run"), 20, seed=1)
     assert drawn.shape == (20, 2)
     assert np.isfinite(drawn).all()
+
+
+@pytest.mark.parametrize("name", ["langevin", "generative-particles", "jko"])
+def test_a_run_that_is_stopped_goes_on_where_it_was_saved(name, tmp_path):
+    experiment = tiny(name, metrics=())
+    training = spec.replace(experiment.training, steps=8, every=2, checkpoint_every=3)
+    experiment = spec.replace(experiment, training=training)
+    whole = run.run(experiment, tmp_path / "whole")
+
+    class Interrupt(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step == 8:
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        run.run(experiment, tmp_path / "cut", watcher=run.Watcher(record=stop))
+    heard = []
+    watcher = run.Watcher(record=lambda progress: heard.append(progress.step))
+    cut = run.run(experiment, tmp_path / "cut", resume=True, watcher=watcher)
+    assert heard == [8]
+    assert [record["step"] for record in cut.folder.records()] == [2, 4, 6, 8]
+    leaves = [jax.tree.leaves(eqx.filter(made.case.model, eqx.is_array)) for made in (whole, cut)]
+    for one, other in zip(*leaves, strict=True):
+        np.testing.assert_array_equal(one, other)
+    energies = [made.folder.arrays("descent.npz")["energies"] for made in (whole, cut)]
+    np.testing.assert_array_equal(*energies)
 
 
 def test_the_critic_of_a_flow_is_kept_with_its_game(tmp_path):

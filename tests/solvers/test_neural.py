@@ -12,9 +12,10 @@ from mfgen.problem.dynamics import Integrator
 from mfgen.problem.functional import Linear
 from mfgen.problem.game import MFG
 from mfgen.problem.interaction import Pairwise
+from mfgen.simulate.particle_path import ParticlePath
 from mfgen.solvers.base import Solution, Status
 from mfgen.solvers.grid import Grid
-from mfgen.solvers.neural import Neural, ParticlePath
+from mfgen.solvers.neural import Neural
 from mfgen.zoo.oracles.control import linear_quadratic
 
 SMALL = Neural(width=32, steps=1000, particles=512, stages=32)
@@ -67,7 +68,8 @@ def test_particles_between_their_stages(key):
     start = 0.5 * jax.random.normal(start_key, (1, n, 1))
     steps = 0.25 + 0.5 * jax.random.normal(noise_key, (stages, n, 1))
     points = jnp.concatenate([start, start + jnp.cumsum(steps, axis=0)])
-    path = ParticlePath(1.0, points, False, jnp.full((stages, 1), 0.25))
+    times = jnp.linspace(0.0, 1.0, stages + 1)
+    path = ParticlePath(1.0, times, points, jnp.full((stages, 1), 0.25))
     for t in (0.0, 0.125, 0.55, 1.0):
         mean, covariance = path(t).moments()
         assert abs(float(mean[0]) - t) < 4 * np.sqrt((0.25 + t) / n)

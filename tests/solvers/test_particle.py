@@ -9,11 +9,17 @@ from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
 from mfgen.density.toy import checkerboard
 from mfgen.metrics.discrepancy import energy_distance
+from mfgen.problem.cost import Kinetic
+from mfgen.problem.dynamics import Integrator
+from mfgen.problem.functional import KL
+from mfgen.problem.game import MFG
 from mfgen.problem.kernel import DistanceKernel, GaussianKernel
 from mfgen.problem.kernel_energy import MMD
 from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow, blob_energy
 from mfgen.solvers.mmd_flow import MMDFlow
-from mfgen.solvers.particle import descend
+from mfgen.solvers.particle import Particles, descend
+from mfgen.train.state import CheckpointError, Checkpoints
+from mfgen.train.trainer import Problem, run
 
 KEY = jax.random.key(0)
 TARGET = Gaussian(jnp.array([0.5, -0.5]), jnp.array([1.0, 0.5]))
@@ -130,7 +136,7 @@ def test_what_cannot_be_is_refused(points):
         descend(SteinFlow(checkerboard()), points, steps=1, step=0.1, key=KEY)
     with pytest.raises(ValueError, match="`descend` got step"):
         descend(LangevinFlow(TARGET), points, steps=1, step=0.0, key=KEY)
-    with pytest.raises(FloatingPointError, match=r"`descend` got particles .* after 50 steps"):
+    with pytest.raises(FloatingPointError, match=r"`descend` got particles .* after 9 steps"):
         descend(LangevinFlow(TARGET), points, steps=50, step=1e4, key=KEY)
 
 
@@ -165,3 +171,40 @@ def test_the_width_of_stein_is_that_of_the_particles_that_are_apart(points):
         rtol=1e-3,
         atol=1e-4,
     )
+
+
+class Interrupt(Exception):
+    pass
+
+
+def test_particles_that_are_stopped_go_on_to_the_bit(points, tmp_path):
+    """Half-way between two records, and with the energies that were recorded before."""
+    settings = {"steps": 30, "step": 0.05, "key": KEY, "every": 10}
+    move = lambda **more: descend(LangevinFlow(TARGET), points, **settings, **more)
+    whole = move(checkpoints=Checkpoints(tmp_path / "whole", every=7))
+
+    def stop(done, energy):
+        if done == 20:
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        move(checkpoints=Checkpoints(tmp_path / "cut", every=7), callback=stop)
+    found = move(checkpoints=Checkpoints(tmp_path / "cut", every=7), resume=True)
+    for name in ("points", "times", "energies", "standard_errors"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    with pytest.raises(CheckpointError, match=r"`descend` got step_size = 0.04 for a run"):
+        descend(
+            LangevinFlow(TARGET), points, **(settings | {"step": 0.04}), resume=True,
+            checkpoints=Checkpoints(tmp_path / "cut", every=7),
+        )  # fmt: skip
+
+
+def test_particles_may_be_drawn_of_the_initial_density():
+    start = Gaussian(jnp.array([3.0, 0.0]), jnp.array([0.01, 0.01]))
+    problem = Problem(MFG(Integrator(), Kinetic(), KL(TARGET), initial=start))
+    moved = run(Particles(LangevinFlow(TARGET), 60, 0.05), problem, steps=10, key=KEY)
+    assert moved.solution.shape == (60, 2)
+    assert moved.history.records[0].step == 0
+    assert moved.history.records[-1].terms["Energy"] < moved.history.records[0].terms["Energy"]
+    with pytest.raises(ValueError, match="`Particles` got start = 5 and a problem without"):
+        run(Particles(LangevinFlow(TARGET), 5, 0.05), Problem(), steps=1, key=KEY)

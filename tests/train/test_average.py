@@ -8,11 +8,11 @@ import optax
 import pytest
 
 from mfgen.train.failure import NonFiniteError
+from mfgen.train.gradient import default_optimiser
 from mfgen.train.loop import fit
 from mfgen.train.matching import DenoisingScoreMatching
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.state import Checkpoints
-from mfgen.train.step import default_optimiser
 from mfgen.train.validation import VALIDATION
 
 LOSS = DenoisingScoreMatching()

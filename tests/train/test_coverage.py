@@ -135,7 +135,7 @@ REFUSED = {
     "a critic": (
         to_energy(10 * mg.Wasserstein1(CRITIC, DATA)),
         PathCost() + mg.TransportCost(),
-        r"`10 \* Wasserstein1`, whose critic it would leave .* `fit_duel`",
+        r"`10 \* Wasserstein1`, whose critic it would leave .* `run\(Alternating",
     ),
     "residual without end": (
         from_data(30 * mg.KL(NORMAL)),

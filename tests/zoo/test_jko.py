@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mfgen.density.gaussian import Gaussian
+from mfgen.train.state import Checkpoints
 from mfgen.zoo.jko import jko_chain
 
 TARGET = Gaussian(jnp.zeros(1), jnp.ones(1))
@@ -41,6 +42,28 @@ def test_densities_are_carried_along(chain):
     found = jnp.mean(chain.log_densities[-1] - jax.vmap(known.log_density)(chain.points[-1]))
     assert abs(float(found)) < 0.02
     assert jnp.all(jnp.diff(chain.divergences) < 0)
+
+
+def test_a_chain_that_is_stopped_goes_on_in_its_step(tmp_path):
+    settings = {"step": 1.0, "steps": 2, "particles": 64, "iterations": 6, "batch_size": 16}
+    settings |= {"width": 8, "key": jax.random.key(0), "every": 2}
+    whole = jko_chain(TARGET, START, **settings)
+
+    class Interrupt(Exception):
+        pass
+
+    def stop(block, progress):
+        if (block, progress.step) == (1, 4):
+            raise Interrupt
+
+    told, saved = [], lambda: Checkpoints(tmp_path, every=3)
+    with pytest.raises(Interrupt):
+        jko_chain(TARGET, START, **settings, checkpoints=saved(), record=stop)
+    note = lambda block, progress: told.append((block, progress.step))
+    found = jko_chain(TARGET, START, **settings, checkpoints=saved(), resume=True, record=note)
+    assert told == [(1, 4), (1, 6)]
+    np.testing.assert_array_equal(found.points, whole.points)
+    np.testing.assert_array_equal(found.log_densities, whole.log_densities)
 
 
 def test_settings_are_checked():

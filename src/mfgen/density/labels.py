@@ -18,6 +18,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Count, Key, Scalar, State
 from mfgen.density.base import (
     AbstractDensity,
@@ -40,10 +41,13 @@ class LabelledPoints(AbstractDensity):
     Arguments:
         points: `[n, dim]`.
         labels: their labels, `[n, labels]`, such as `one_hot(classes, 10)`.
+        unlabelled: a share of rows, in addition to the labelled ones, whose label is zeros: from
+            them a model learns the law of all points, which guidance needs (`sample_given`).
 
     Raises:
-        ValueError: for other shapes, numbers that are not finite, or a label coordinate that is
-            the same for all points, such as that of a class without any.
+        ValueError: for a share outside [0, 1), or with it a label of zeros; for other shapes,
+            numbers that are not finite, or a label coordinate that is the same for all points, such
+            as that of a class without any.
 
     Example:
 
@@ -55,9 +59,11 @@ class LabelledPoints(AbstractDensity):
     rows: Batch
     labels: Rows
 
-    def __init__(self, points: Values, labels: Values):
+    def __init__(self, points: Values, labels: Values, unlabelled: float = 0.0):
         self.labels = _matrix("LabelledPoints", "labels", labels)
         self.rows = labelled(_matrix("LabelledPoints", "points", points), self.labels)
+        if unlabelled:
+            self._add_unlabelled(unlabelled)
         if not isinstance(self.labels, Tracer) and self.labels.shape[0] > 1:
             values = np.asarray(self.labels)
             still = np.flatnonzero(values.min(axis=0) == values.max(axis=0))
@@ -67,6 +73,29 @@ class LabelledPoints(AbstractDensity):
                     "points, expected it to vary: leave out a class that has no points, or has "
                     "them all."
                 )
+
+    def _add_unlabelled(self, share: float) -> None:
+        advice = "pass unlabelled=0.1"
+        _check.a_number("LabelledPoints", "unlabelled", share, advice)
+        if not 0 < share < 1:
+            raise ValueError(
+                f"`LabelledPoints` got unlabelled = {share:g}, expected a share in [0, 1): "
+                f"{advice}."
+            )
+        sizes = np.abs(np.asarray(self.labels)).max(axis=1)
+        if sizes.min() <= 1e-3 * sizes.max():
+            raise ValueError(
+                f"`LabelledPoints` got unlabelled = {share:g} with a label of zeros in row "
+                f"{int(np.argmin(sizes))}, expected none, as zeros stand for no label: pass "
+                "classes by `one_hot`, and numbers moved away from zero."
+            )
+        count = len(self.rows)
+        # In a fixed order at random: rows may come sorted by their labels.
+        order = jax.random.permutation(jax.random.key(0), count)
+        chosen = order[jnp.arange(round(count * share / (1 - share))) % count]
+        width = self.labels.shape[1]
+        self.rows = jnp.concatenate([self.rows, self.rows[chosen].at[:, -width:].set(0.0)])
+        self.labels = jnp.pad(self.labels, ((0, len(chosen)), (0, 0)))
 
     @property
     def dim(self) -> int:

@@ -65,9 +65,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Scalar, State, Time
+from mfgen._types import Batch, Control, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
-from mfgen.derive.hamiltonian import optimal_control
 from mfgen.derive.residual import hjb, terminal
 from mfgen.math.quadrature import Rule, gauss_exponential
 from mfgen.problem.constraint import Prescribed
@@ -78,14 +77,23 @@ _CHUNK = 256
 
 
 @runtime_checkable
+class Steers(Protocol):
+    """What plays a control v(t, x) in a game, by its value function U if it has one."""
+
+    def control(self, game: MFG, t: Time, x: State) -> Control: ...
+
+    def valued(self) -> Callable[[Time, State], Scalar]: ...
+
+
+@runtime_checkable
 class Candidate(Protocol):
-    """What has a cost: a game, a value function U(t, x), and a density path t -> rho(t)."""
+    """What has a cost: a game, what plays in it, and a density path t -> rho(t)."""
 
     @property
     def game(self) -> MFG: ...
 
     @property
-    def value(self) -> Callable[[Time, State], Scalar]: ...
+    def model(self) -> Steers: ...
 
     @property
     def density(self) -> Callable[[Time], AbstractDensity] | None: ...
@@ -152,7 +160,7 @@ def cost(solution: Candidate, *, times: int = 16) -> Action:
     rule, last = times_of(game, times)
     for t, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
         law = rho(t)
-        running += weight * _mean(_running, game, solution.value, law, t)
+        running += weight * _mean(_running, game, solution.model, law, t)
         interaction += weight * _value(game.interaction, law)
     return Action(running, interaction, last * _value(game.terminal, rho(game.dynamics.horizon)))
 
@@ -160,9 +168,10 @@ def cost(solution: Candidate, *, times: int = 16) -> Action:
 def frozen(solution: Candidate, *, times: int = 16) -> Frozen:
     """What one particle pays that plays v* against the frozen population, in two ways.
 
-    Arguments, errors: as for `cost`; games without values of I and M (no potential) are welcome.
+    Arguments, errors: as for `cost`; games without values of I and M (no potential) are welcome,
+    controls without a value function are not.
     """
-    game, u, rho = solution.game, solution.value, path("frozen", solution)
+    game, u, rho = solution.game, solution.model.valued(), path("frozen", solution)
     horizon = game.dynamics.horizon
     last = rho(horizon)
     rule, end = times_of(game, times)
@@ -176,6 +185,19 @@ def frozen(solution: Candidate, *, times: int = 16) -> Frozen:
         total, residual = total + weight * paid, residual + weight * missed
     start = _mean(_start, game, u, rho(0.0), 0.0)
     return Frozen(total, start, residual, end * _mean(_mismatch, game, u, last, horizon), price)
+
+
+def frozen_cost(solution: Candidate, *, times: int = 16) -> Scalar:
+    """The first number of `frozen`, E_rho int (L + f) dt + E_rho(T) g, for any control.
+
+    Arguments, errors: as for `cost`; a prescribed end has no price without a value function.
+    """
+    game, model, rho = solution.game, solution.model, path("frozen_cost", solution)
+    rule, end = times_of(game, times)
+    total = end * _mean(_price, game, model, rho(game.dynamics.horizon), game.dynamics.horizon)
+    for t, weight in zip(rule.nodes.tolist(), rule.weights.tolist(), strict=True):
+        total += weight * _mean(_paid_rate, game, model, rho(t), t)
+    return total
 
 
 def exploitability_bound(solution: Candidate, points: Batch, *, times: int = 16) -> Scalar:
@@ -197,7 +219,7 @@ def suprema(solution: Candidate, points: Batch, *, times: int = 16) -> Scalar:
 
     Arguments, errors: as for `exploitability_bound`.
     """
-    game, u, rho = solution.game, solution.value, path("exploitability_bound", solution)
+    game, u, rho = solution.game, solution.model.valued(), path("exploitability_bound", solution)
     horizon = game.dynamics.horizon
     rule, end = times_of(game, times)
     highest = end * jnp.max(_at(_mismatch, game, u, rho(horizon), horizon, points))
@@ -250,16 +272,23 @@ def path(owner: str, solution: Candidate) -> Callable[[Time], AbstractDensity]:
 
 
 def _running(game, u, law, t, x):
-    return game.lagrangian(t, x, optimal_control(game, t, x, jax.grad(u, argnums=1)(t, x)))
+    return game.lagrangian(t, x, u.control(game, t, x))
 
 
 def _residual(game, u, law, t, x):
     return hjb(game, u, lambda _: law, t, x)
 
 
+def _paid_rate(game, model, law, t, x):
+    return _running(game, model, law, t, x) + game.interaction.variation(law, x)
+
+
 def _frozen_rate(game, u, law, t, x):
-    paid = _running(game, u, law, t, x) + game.interaction.variation(law, x)
-    return paid, _residual(game, u, law, t, x)
+    return _paid_rate(game, u, law, t, x), _residual(game, u, law, t, x)
+
+
+def _price(game, model, law, t, x):
+    return game.terminal.variation(law, x)
 
 
 def _final(game, u, law, t, x):
@@ -276,19 +305,19 @@ def _start(game, u, law, t, x):
     return u(t, x)
 
 
-def _mean(f: Callable, game: MFG, u: Callable, law: AbstractDensity, t: float):
+def _mean(f: Callable, game: MFG, u, law: AbstractDensity, t: float):
     points, weights = law.particles()
     values = _at(f, game, u, law, t, points)
     return jax.tree.map(lambda value: jnp.vdot(weights, value), values)
 
 
 @eqx.filter_jit
-def _compiled(f: Callable, game: MFG, u: Callable, law: AbstractDensity, t: Array, points: Batch):
+def _compiled(f: Callable, game: MFG, u, law: AbstractDensity, t: Array, points: Batch):
     single = lambda x: f(game, u, law, t, x)
     return jax.lax.map(single, points, batch_size=min(_CHUNK, points.shape[0]))
 
 
-def _at(f: Callable, game: MFG, u: Callable, law: AbstractDensity, t: float, points: Batch):
+def _at(f: Callable, game: MFG, u, law: AbstractDensity, t: float, points: Batch):
     time: Float[Array, ""] = jnp.asarray(t, points.dtype)
     return _compiled(f, game, u, law, time, points)
 

@@ -74,7 +74,18 @@ def _heat(game: MFG, u: Value, t: Time, x: State, sign: float) -> HeatJet:
         t = jnp.asarray(t, x.dtype)
         value, (time, gradient) = jax.value_and_grad(u, argnums=(0, 1))(t, x)
         return HeatJet(value, time, gradient)
-    spread = sign * diffusivity(game, t)
+    fixed = game.dynamics.fixed
+    if fixed:
+        # Nothing moves along a label: there is no second derivative, and no use of the first.
+        point, label = x[:-fixed], x[-fixed:]
+        of_points = lambda t, point: u(t, jnp.concatenate([point, label]))
+        sigma = game.dynamics.of_points.diffusion(t)
+        jet = _heat_jet(of_points, t, point, sign * 0.5 * square(sigma))
+        return jet._replace(gradient=jnp.pad(jet.gradient, (0, fixed)))
+    return _heat_jet(u, t, x, sign * diffusivity(game, t))
+
+
+def _heat_jet(u: Value, t: Time, x: State, spread: LinearMap) -> HeatJet:
     return heat_jet(u)(t, x, spread if spread.ndim == 0 else matrix(spread, x.size))
 
 
@@ -92,12 +103,15 @@ def fokker_planck(game: MFG, u: Value, rho: Path, t: Time, x: State) -> Scalar:
     """
     _check_parts("fokker_planck", game, u)
     _check.a_function("fokker_planck", "rho", rho, "t that returns a density")
+    return continuity(game, lambda x: drift(game, t, x, jax.grad(u, argnums=1)(t, x)), rho, t, x)
+
+
+def continuity(
+    game: MFG, velocity: Callable[[State], State], rho: Path, t: Time, x: State
+) -> Scalar:
+    """The residual `fokker_planck` of particles with a given drift at time t."""
     log_density = _heat(game, lambda t, x: _evaluable(rho(t)).log_density(x), t, x, -1.0)
     slope = log_density.gradient
-
-    def velocity(x: State) -> State:
-        return drift(game, t, x, jax.grad(u, argnums=1)(t, x))
-
     residual = log_density.heat + jnp.vdot(velocity(x), slope) + divergence(velocity)(x)
     if game.dynamics.deterministic:
         return residual

@@ -13,9 +13,14 @@ of a noising at s = S - t:
     interaction   none, and no discount: r U would be -r log rho
     end           U(T) = -log pi for the density pi of the data, whatever the population
 
-A change in any of them changes the solution and leaves the types of the others as they are. The
-parts of the library are known; any other, subclasses among them, is compared with these formulas at
-points drawn once, in double precision on the host. What is being traced there cannot be looked at,
+For a forward process dY = f ds + g dW with any drift it is the same with -f for -r X, and
+
+    H = f.p + |g^T p|^2 / 2 - div f.
+
+Labels beside the points take no part in it. A change in any of them changes the solution and leaves
+the types of the others as they are. The parts of the library are known; any other, subclasses among
+them, is compared with these formulas at points drawn once, in double precision on the host. What is
+being traced there cannot be looked at,
 and passes: whoever traces it asks before (`check` of a sampler or a likelihood).
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2.
@@ -31,7 +36,9 @@ from jax.core import Tracer
 
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.derive.hamiltonian import hamiltonian
+from mfgen.math.autodiff import divergence
 from mfgen.math.host import in_double
+from mfgen.math.linear_map import adjoint
 from mfgen.problem.cost import ScoreLagrangian
 from mfgen.problem.dynamics import AbstractDynamics
 from mfgen.problem.functional import (
@@ -43,7 +50,7 @@ from mfgen.problem.functional import (
     Zero,
 )
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import TimeReversal
+from mfgen.problem.noising import AbstractNoising, TimeReversal
 
 _SAME = 1e-5  # relative, of what should be equal; a maximum found by Newton's method is better
 _PLACES = 12  # points at which parts are compared
@@ -70,14 +77,30 @@ def score_dynamics(owner: str, game: MFG, *, named: bool = False) -> TimeReversa
     Raises:
         TypeError: in the name of `owner`, if the game is of another kind; it names the part.
     """
-    fault = misfit(game, named=named)
-    if fault is None and isinstance(game.dynamics, TimeReversal):
-        return game.dynamics
+    fault, dynamics = misfit(game, named=named), game.dynamics.of_points
+    if fault is None and isinstance(dynamics, TimeReversal):
+        return dynamics
     parts = ", ".join(f"`{_name(part)}`" for part in (game.dynamics, game.lagrangian))
     raise TypeError(
         f"`{owner}` got a game of {parts} with {fault}; expected a score-based one, where "
         "grad log rho = -grad U: build it with `score_based`, or follow the game's own control by "
-        "`EulerMaruyama` or `StochasticHeun` and solve it by `Grid`, `Riccati` or `Neural`."
+        "`EulerMaruyama` or `StochasticHeun`, trained by `GameCost()` or solved by `Grid`, "
+        "`Riccati` or `Neural`."
+    )
+
+
+def score_noising(owner: str, game: MFG, *, named: bool = False) -> AbstractNoising:
+    """The noising of a score-based game whose kernel is signal x + noise eps.
+
+    Raises:
+        TypeError: in the name of `owner`, if the game is of another kind.
+    """
+    process = score_dynamics(owner, game, named=named).noising
+    if isinstance(process, AbstractNoising):
+        return process
+    raise TypeError(
+        f"`{owner}` got a score-based game of `{_name(process)}`, expected a noising "
+        "signal x + noise eps, such as `VP()` or `Noising(signal, noise)`: it reads both."
     )
 
 
@@ -88,34 +111,31 @@ def target(game: MFG) -> AbstractDensity:
 
 def misfit(game: MFG, *, named: bool = False) -> str | None:
     """The part of the game that is not as in a score-based one, and why; `None` if all are."""
-    if not isinstance(game.dynamics, TimeReversal):
+    dynamics = game.dynamics.of_points
+    if not isinstance(dynamics, TimeReversal):
+        return f"dynamics `{_name(dynamics)}`, expected `TimeReversal` of a noising such as `VP()`"
+    if not reverses(dynamics, steered=True):
         return (
-            f"dynamics `{_name(game.dynamics)}`, expected `TimeReversal` of a noising such as "
-            "`VP()`"
-        )
-    if not reverses(game.dynamics, steered=True):
-        return (
-            f"dynamics `{_name(game.dynamics)}`, which are not dX = [-r X + g v] dt + g dW with "
+            f"dynamics `{_name(dynamics)}`, which are not dX = [-r X + g v] dt + g dW with "
             "the rate r and the diffusion g of their noising, expected `TimeReversal(noising)`"
         )
     if game.discount > 0:
         return f"discount = {game.discount:g}, expected 0: with it exp(-U) is no density"
-    fault = _cost_misfit(game, game.dynamics) or _interaction_misfit(game)
+    fault = _cost_misfit(game, dynamics) or _interaction_misfit(game)
     return fault or _end_misfit(game, named)
 
 
 def reverses(dynamics: AbstractDynamics, *, steered: bool = False) -> bool:
-    """Whether the dynamics are those of their noising run backwards, whatever type they have.
+    """Whether the dynamics of the points are those of their noising run backwards.
 
     Arguments:
         dynamics: any.
         steered: whether the gain has to be the diffusion, too.
     """
-    if type(dynamics) is TimeReversal:
+    points = dynamics.of_points
+    if type(points) is TimeReversal:
         return True
-    return isinstance(dynamics, TimeReversal) and _holds(
-        _reversal_gap, (dynamics,), (dynamics, steered)
-    )
+    return isinstance(points, TimeReversal) and _holds(_reversal_gap, (points,), (points, steered))
 
 
 def _reversal_gap(dynamics: TimeReversal, steered: bool) -> float:
@@ -137,12 +157,12 @@ def _reversal_gap(dynamics: TimeReversal, steered: bool) -> float:
 
 
 def _cost_misfit(game: MFG, dynamics: TimeReversal) -> str | None:
-    cost = game.lagrangian
+    cost = game.lagrangian.of_points
     if type(cost) is ScoreLagrangian and type(dynamics) is TimeReversal:
         same = eqx.tree_equal(cost.dynamics, dynamics)
         if isinstance(same, Tracer) or bool(same):
             return None
-    if _holds(_hamiltonian_gap, (cost, dynamics), (game, dynamics)):
+    if _holds(_hamiltonian_gap, (cost, dynamics), (game,)):
         return None
     return (
         f"the Lagrangian `{_name(cost)}`, whose Hamiltonian is not r x.p + g^2 |p|^2 / 2 - r dim "
@@ -151,13 +171,13 @@ def _cost_misfit(game: MFG, dynamics: TimeReversal) -> str | None:
     )
 
 
-def _hamiltonian_gap(game: MFG, dynamics: TimeReversal) -> float:
-    t, x, p = _probes(dynamics, _dimension(game))
+def _hamiltonian_gap(game: MFG) -> float:
+    t, x, p = _probes(game.dynamics, _dimension(game))
 
     def terms(t, x, p):
-        s = dynamics.noising_time(t)
-        rate, diffusion = dynamics.noising.rate(s), dynamics.noising.diffusion(s)
-        wanted = rate * x @ p, 0.5 * jnp.square(diffusion) * p @ p, -rate * x.size
+        free = lambda x: game.dynamics.free(t, x)
+        played = adjoint(game.dynamics.diffusion(t), p)
+        wanted = -free(x) @ p, 0.5 * played @ played, divergence(free)(x)
         return hamiltonian(game, t, x, p), jnp.stack([jnp.asarray(part) for part in wanted])
 
     found, wanted = jax.jit(jax.vmap(terms))(t, x, p)
@@ -249,8 +269,8 @@ def _probes(dynamics: AbstractDynamics, dim: int) -> tuple[jax.Array, jax.Array,
     """Times `[n]`, half of them by the noise ratio, places and costates `[n, dim]`."""
     rng = np.random.default_rng(20_304)
     shares = rng.uniform(0.0, 1.0, _PLACES)
-    if isinstance(dynamics, TimeReversal):
-        noising = dynamics.noising
+    if isinstance(dynamics.of_points, TimeReversal):
+        noising = dynamics.of_points.noising
         low, high = (float(noising.ratio(s)) for s in (noising.start, noising.horizon))
         by_ratio = [
             (noising.horizon - float(noising.time(low * (high / low) ** share)))

@@ -19,6 +19,7 @@ from mfgen.lab import (
     monitor,
     recipes,
     report,
+    solving,
     spec,
     toml,
     wording,
@@ -90,6 +91,15 @@ def compare(folders: Sequence[Path]) -> Answer:
         tables.append(_titled(group.label, headings, lines))
         tables += [escape(str(reading)) for reading in wording.reading(group)]
     return Answer({"groups": [_group(group) for group in groups]}, stack(*tables))
+
+
+def against(folder: Path, settings: solving.Settings, *, out: Path | None, allow_import: bool):
+    """What a run trained, held against a solver of the same game; writes a table and a figure."""
+    _keep_compiled()
+    imports = Imports([folder / "custom", Path.cwd()], allowed=allow_import)
+    with imports.blamed():
+        done = running.load(folder, imports)
+        return solving.against(done.case.game, done.case.model, folder, settings, out=out)
 
 
 def report_runs(folders: Sequence[Path], *, out: Path | None) -> Answer:
@@ -218,6 +228,8 @@ def _finished(run: running.Run) -> Answer:
         parts.append(escape(wording.weights(summary["weights"])))
     if summary["descent"]:
         parts.append(escape(wording.descent(summary["descent"])))
+    if summary.get("certificate"):
+        parts.append(escape(f"certificate: {summary['certificate']}"))
     if left_out:
         parts.append(escape(f"left out: {left_out}"))
     parts += [escape(f"warning: {line}.") for line in summary["warnings"]]

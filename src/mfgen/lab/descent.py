@@ -3,35 +3,35 @@
     descent.npz     times, energies and their standard errors, the largest rise, the functional
     model.eqx       the particles at last
 
-There are no checkpoints: a run that was stopped on its way starts anew when it is resumed; one
-whose particles have arrived is judged again.
+A run that was stopped on its way goes on from its last checkpoint when it is resumed; one whose
+particles have arrived is judged again.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mfgen._types import Batch, Key
 from mfgen.density.base import AbstractDensity
 from mfgen.lab import build, spec_particles
 from mfgen.lab.case import Case, Watcher
 from mfgen.lab.cloud import Cloud
 from mfgen.lab.custom import Imports
 from mfgen.lab.store import RunFolder
+from mfgen.lab.training import checkpoints_of
 from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow
-from mfgen.solvers.generative_particles import generative_particles
+from mfgen.solvers.generative_particles import CriticFlow, critic_flow
 from mfgen.solvers.mmd_flow import MMDFlow
-from mfgen.solvers.particle import AbstractParticleFlow, Descent, Energy, descend
+from mfgen.solvers.particle import AbstractParticleFlow, Descent, Particles, descended
 from mfgen.train.history import History, Progress
+from mfgen.train.trainer import Problem, run
 
 _KEPT = "descent.npz"
 _CHEAP = 20_000  # training samples that the critic's value is averaged over at each record
-
-Heard = Callable[[int, Energy], None]
 
 
 def move(folder: RunFolder, case: Case, imports: Imports, watcher: Watcher) -> tuple[Case, History]:
@@ -41,21 +41,27 @@ def move(folder: RunFolder, case: Case, imports: Imports, watcher: Watcher) -> t
         FloatingPointError: if particles or what they go down are not finite any more, with the
             steps taken; the records up to there are kept.
     """
-    del imports
     if folder.arrays(_KEPT) and folder.model.is_file():
         arrived = folder.read_leaves("model.eqx", case.model)
         return case._replace(model=arrived), remembered(folder)
-    folder.rewind(0)
-    way = _WAYS[type(case.experiment.game)]
-    heard = recorder(folder, case, watcher)
-    found = way.moved(
-        case,
-        cast(Cloud, case.model).points,
-        build.keys(case.experiment.seed)["training"],
-        lambda done, energy: heard(done, {"Energy": float(energy.value)}),
-    )
-    keep(folder, found, way.functional)
-    cloud = Cloud(found.points)
+    flow, functional = _FLOWS[type(case.experiment.game)]
+    part, settings = cast(Any, case.experiment.game), case.experiment.training
+    heard, checkpoints = recorder(folder, case, watcher), checkpoints_of(folder, case, imports)
+    try:
+        found = run(
+            Particles(flow(part, case), cast(Cloud, case.model).points, part.step),
+            Problem(),
+            steps=settings.steps,
+            key=build.keys(case.experiment.seed)["training"],
+            every=settings.every,
+            callback=lambda progress: heard(progress.step, progress.terms),
+            checkpoints=checkpoints,
+            resume=True,
+        )
+    finally:
+        checkpoints.close()
+    keep(folder, descended(found.solution, found.history, part.step), functional)
+    cloud = Cloud(found.solution)
     folder.write_leaves("model.eqx", cloud)
     return case._replace(model=cloud), remembered(folder)
 
@@ -70,8 +76,12 @@ def keep(folder: RunFolder, found: Descent, functional: str) -> None:
 def recorder(
     folder: RunFolder, case: Case, watcher: Watcher
 ) -> Callable[[int, dict[str, float]], None]:
-    """Writes the terms after so many steps as a record of the run, and tells the watcher."""
+    """Writes the terms after so many steps as a record of the run, and tells the watcher.
+
+    The first one takes the place of those that were written after the last checkpoint.
+    """
     began = last = time.perf_counter()
+    heard: list[int] = []
     before, steps = 0, case.experiment.training.steps
 
     def record(done: int, terms: dict[str, float]) -> None:
@@ -80,6 +90,9 @@ def recorder(
         rate = 1e3 * (now - last) / (done - before)
         progress = Progress(done, steps, terms, None, now - began, rate)
         last, before = now, done
+        if not heard:
+            folder.rewind(done - 1)
+        heard.append(done)
         folder.append(asdict(progress))
         watcher.record(progress)
 
@@ -106,46 +119,16 @@ def told(folder: RunFolder) -> dict[str, Any] | None:
     }
 
 
-class _Way(NamedTuple):
-    """How particles are moved, and what they go down, in words."""
-
-    moved: Callable[[Case, Batch, Key, Heard], Descent]
-    functional: str
-
-
-def _down(make: Callable[[Any, Case], AbstractParticleFlow]) -> Callable[..., Descent]:
-    def moved(case: Case, start: Batch, key: Key, heard: Heard) -> Descent:
-        part, settings = cast(spec_particles.Flow, case.experiment.game), case.experiment.training
-        return descend(
-            make(part, case),
-            start,
-            steps=settings.steps,
-            step=part.step,
-            key=key,
-            every=settings.every,
-            callback=heard,
-        )
-
-    return moved
-
-
-def _after_a_critic(case: Case, start: Batch, key: Key, heard: Heard) -> Descent:
-    part = cast(spec_particles.GenerativeParticles, case.experiment.game)
-    settings = case.experiment.training
-    return generative_particles(
+def _after_a_critic(part: spec_particles.GenerativeParticles, case: Case) -> CriticFlow:
+    return critic_flow(
         case.samples.train[:_CHEAP],
-        start,
-        steps=settings.steps,
-        step=part.step,
-        key=key,
+        key=jax.random.fold_in(build.keys(case.experiment.seed)["training"], 1),
         critic_steps=part.critic.steps,
         first_steps=part.first,
         lipschitz=part.lipschitz,
         critic={"width": part.critic.width, "depth": part.critic.depth},
         learning_rate=part.critic.rate,
-        batch_size=settings.batch_size,
-        every=settings.every,
-        callback=heard,
+        batch_size=case.experiment.training.batch_size,
     )
 
 
@@ -172,10 +155,10 @@ def _discrepancy(part: spec_particles.Discrepancy, case: Case) -> AbstractPartic
 
 
 _KL = "KL(rho || pi), smoothed"
-_WAYS: dict[type, _Way] = {
-    spec_particles.Langevin: _Way(_down(_langevin), _KL),
-    spec_particles.Blob: _Way(_down(_blob), _KL),
-    spec_particles.Stein: _Way(_down(_stein), _KL),
-    spec_particles.Discrepancy: _Way(_down(_discrepancy), "MMD^2(rho, data) / 2"),
-    spec_particles.GenerativeParticles: _Way(_after_a_critic, "Lipschitz KL(rho || data)"),
+_FLOWS: dict[type, tuple[Callable[[Any, Case], AbstractParticleFlow], str]] = {
+    spec_particles.Langevin: (_langevin, _KL),
+    spec_particles.Blob: (_blob, _KL),
+    spec_particles.Stein: (_stein, _KL),
+    spec_particles.Discrepancy: (_discrepancy, "MMD^2(rho, data) / 2"),
+    spec_particles.GenerativeParticles: (_after_a_critic, "Lipschitz KL(rho || data)"),
 }

@@ -3,57 +3,71 @@
     model.eqx       the flow's potential
     game.eqx        the game with the critic that its terminal cost ends with
 
-There are no checkpoints: a run that was stopped on its way starts anew when it is resumed.
+A resumed training begins at its last checkpoint, as that of any other model.
 """
 
+from dataclasses import asdict
 from typing import cast
 
 import jax
 
-from mfgen.lab import build, build_particles, spec_particles
+from mfgen.lab import build, build_particles, spec_particles, training
 from mfgen.lab.case import Case, Watcher
 from mfgen.lab.custom import Imports
-from mfgen.lab.descent import recorder, remembered
+from mfgen.lab.descent import remembered
 from mfgen.lab.store import RunFolder
 from mfgen.models.base import AbstractModel
 from mfgen.problem.lipschitz import LipschitzDivergence
-from mfgen.train.duel import fit_duel
-from mfgen.train.history import History
+from mfgen.train.alternating import Ascent
+from mfgen.train.history import History, Progress
+from mfgen.train.trainer import Problem, run
+from mfgen.zoo.proximal import proximal_trainer
 
 
 def duel(folder: RunFolder, case: Case, imports: Imports, watcher: Watcher) -> tuple[Case, History]:
     """Trains the flow of a case and its critic; both are kept in the folder and returned.
 
     Raises:
+        CheckpointError: for checkpoints of another run, or damaged ones.
         NonFiniteError: if the training meets a value that is not finite.
     """
-    del imports
     if folder.model.is_file() and (folder.path / "game.eqx").is_file():
         model = folder.read_leaves("model.eqx", case.model)
         game = folder.read_leaves("game.eqx", case.game)
         return case._replace(model=model, game=game), remembered(folder)
-    folder.rewind(0)
+    checkpoints = training.checkpoints_of(folder, case, imports)
+    folder.rewind(checkpoints.latest or 0)
     part, settings = cast(spec_particles.Proximal, case.experiment.game), case.experiment.training
-    keys = build.keys(case.experiment.seed)
-    target = case.game.terminal.goal
+    keys, target = build.keys(case.experiment.seed), case.game.terminal.goal
     assert target is not None
     critic = build_particles.critic(part, target, key=jax.random.fold_in(keys["model"], 1))
-    game_of = build_particles.proximal_game(part, target.dim)
-    found = fit_duel(
-        game_of,
-        LipschitzDivergence(critic, target),
+    dual = LipschitzDivergence(critic, target)
+    problem = Problem(build_particles.proximal_game(part, target.dim)(dual))
+    trainer = proximal_trainer(
         cast(AbstractModel, case.model),
         case.objective,
-        steps=settings.steps,
-        key=keys["training"],
-        critic_steps=part.critic.steps,
-        batch_size=settings.batch_size,
-        learning_rate=cast(float, settings.learning_rate),
-        critic_rate=part.critic.rate,
-        every=settings.every,
-        callback=recorder(folder, case, watcher),
+        Ascent(part.critic.steps, part.critic.rate, batch_size=settings.batch_size),
+        (cast(float, settings.learning_rate), settings.steps),
     )
-    trained = case._replace(model=found.model, game=game_of(found.dual))
+
+    def record(progress: Progress) -> None:
+        folder.append(asdict(progress))
+        watcher.record(progress)
+
+    try:
+        found = run(
+            trainer,
+            problem,
+            steps=settings.steps,
+            key=keys["training"],
+            every=settings.every,
+            callback=record,
+            checkpoints=checkpoints,
+            resume=True,
+        )
+    finally:
+        checkpoints.close()
+    trained = case._replace(model=found.solution, game=trainer.game(problem, found.state))
     folder.write_leaves("game.eqx", trained.game)
     folder.write_leaves("model.eqx", trained.model)
-    return trained, remembered(folder)
+    return trained, found.history

@@ -19,7 +19,7 @@ from mfgen.lab.cloud import Cloud
 from mfgen.lab.samples import Samples
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import AbstractNoising, TimeReversal
+from mfgen.problem.noising import AbstractNoising, reversed_noising
 from mfgen.simulate.base import Unfinished
 from mfgen.simulate.likelihood import OneShot, log_prob
 from mfgen.simulate.sampler import sample
@@ -160,9 +160,10 @@ class Case:
 
     def require_noising(self) -> AbstractNoising:
         """The noising that the game reverses."""
-        if not isinstance(self.game.dynamics, TimeReversal):
-            raise NotApplicable("the game has no noising")
-        return self.game.dynamics.noising
+        noising = reversed_noising(self.game.dynamics)
+        if noising is None or self.game.dynamics.fixed:
+            raise NotApplicable("the game has no noising of points alone")
+        return noising
 
     def require_score(self) -> AbstractNoising:
         """The noising of a game whose control is the score's."""

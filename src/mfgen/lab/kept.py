@@ -64,6 +64,7 @@ class Summary(msgspec.Struct):
     skipped: dict[str, str]
     best_step: int | None = None
     weights: Weights | None = None
+    certificate: str | None = None
     warnings: list[str] = []
     descent: Descent | None = None
 

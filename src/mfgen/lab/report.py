@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mfgen.lab import comparison, figures, style, toml, wording
+from mfgen.lab import certified, comparison, figures, style, toml, wording
 from mfgen.lab.catalogue import DATA
 from mfgen.lab.comparison import Entry, Group
 from mfgen.lab.store import write_whole
@@ -139,6 +139,8 @@ def _origin(entry: Entry) -> dict[str, Any]:
     return {
         "title": f"{entry.experiment.name} on {entry.experiment.data.name}, seed "
         f"{entry.experiment.seed}",
+        "verdict": entry.summary.get("certificate"),
+        "checks": certified.rows(entry.folder.path),
         "spec": toml.write(entry.experiment),
         "versions": ", ".join(f"{name} {value}" for name, value in versions.items()),
     }

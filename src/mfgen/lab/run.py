@@ -1,6 +1,6 @@
 """Runs an experiment into a folder: data, training, evaluation, figures.
 
-    prepare data -> claim the folder -> train with checkpoints -> judge -> draw -> summary.json
+    prepare data -> claim the folder -> train with checkpoints -> judge, certify -> draw -> summary
 
 Particles are moved in the place of a training (`mfgen.lab.trainers`).
 
@@ -19,7 +19,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from mfgen.lab import arrays, build, descent, evaluation, figures, ranges, spec
+from mfgen.lab import arrays, build, certified, descent, evaluation, figures, ranges, spec
 from mfgen.lab.case import Case, Watcher, assemble
 from mfgen.lab.custom import Imports, components
 from mfgen.lab.store import RunFolder
@@ -118,6 +118,10 @@ def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) ->
         if values is not None:
             points[name] = values
     folder.write_arrays("points.npz", points)
+    verdict = None
+    if case.experiment.evaluation.metrics is None:
+        watcher.stage("certificate")
+        verdict = certified.keep(folder, case.game, case.model, _said(case), key=judged.key)
     if case.experiment.evaluation.figures:
         watcher.stage("figures")
         arrays.keep(folder, judged)
@@ -136,10 +140,16 @@ def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) ->
         "descent": descent.told(folder),
         "metrics": metrics,
         "skipped": skipped,
+        "certificate": verdict,
         "warnings": ranges.warnings(case.samples),
     }
     folder.write_json("summary.json", summary)
     return Run(folder, case, summary)
+
+
+def _said(case: Case) -> str:
+    experiment = case.experiment
+    return f"{experiment.name}, trained {experiment.training.steps} steps."
 
 
 def _weights(history: History) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.lab import style
 from mfgen.metrics.agreement import Agreement
 from mfgen.metrics.certificate import Certificate
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 _MOMENTS = 4  # times at which a solution is shown
 _POINTS = {1: 241, 2: 61}  # places along an axis

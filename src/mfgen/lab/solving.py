@@ -16,14 +16,16 @@ from rich.markup import escape
 from rich.text import Text
 
 from mfgen.density.grid import GridPath
-from mfgen.lab import oracles
+from mfgen.lab import certified, oracles
 from mfgen.lab.answer import Answer, stack
 from mfgen.lab.checked import declared
+from mfgen.lab.cloud import Cloud
 from mfgen.lab.custom import Imports
 from mfgen.lab.oracles import ORACLES
 from mfgen.lab.solution_plots import plot_agreement, plot_certificate
 from mfgen.metrics.agreement import compare
 from mfgen.metrics.certificate import certify
+from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.solvers.base import AbstractSolver, Solution, solve
 from mfgen.solvers.grid import Grid, GridPotential
@@ -101,6 +103,41 @@ def solved(
         "stats": dict(found.stats),
         "certificate": certificate.to_dict(),
         "agreement": agreement.to_dict() if agreement else None,
+        "folder": str(folder),
+    }
+    return Answer(_plain(document), stack(*parts))
+
+
+def against(
+    game: MFG, model: AbstractModel | Cloud, run: Path, settings: Settings, *, out: Path | None
+) -> Answer:
+    """What was trained beside what a solver finds in the same game, in standard units.
+
+    Raises:
+        ValueError, TypeError: particles without a control, or a game the solver does not cover.
+    """
+    key = jax.random.key(settings.seed)
+    mine = certified.solved(game, model, f"the model of {run}", key=key, particles=2048)
+    assert mine.density is not None
+    times = np.linspace(0.0, game.dynamics.horizon, 5).tolist()
+    reach = max(float(np.abs(mine.density(t).particles()[0]).max()) for t in times)
+    found = solve(game, _solver(settings, game, settings.box or _MARGIN * reach), key=key)
+    agreement = compare(mine, found)
+    folder = out or run / f"compare-{settings.solver}"
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "agreement.json", agreement.to_dict())
+    parts: list[RenderableType] = [escape(f"{settings.solver}: {found.result.message}")]
+    parts.append(Text(f"The model against it\n{agreement}"))
+    if isinstance(mine.model, AbstractPotential):
+        labels = ("trained", settings.solver)
+        plot_agreement(mine, found, folder / "agreement.png", labels=labels, agreement=agreement)
+    parts.append(escape(f"Table and figure: {folder}"))
+    document = {
+        "run": str(run),
+        "solver": settings.solver,
+        "status": found.result.status.value,
+        "message": found.result.message,
+        "agreement": agreement.to_dict(),
         "folder": str(folder),
     }
     return Answer(_plain(document), stack(*parts))

@@ -324,10 +324,10 @@ Sampler = EulerMaruyama | StochasticHeun | ProbabilityFlow | PredictorCorrector
 class Evaluation(Part, frozen=True):
     """How the trained model is judged, on `samples` of it and at `points` of the data.
 
-    `metrics` names the measures wanted, all that apply if absent; without `figures` nothing is
-    kept to draw from. `against`: log-densities are compared with those of the data, or with those
-    at the end of the game, where the data still carry the smallest noise (toys with known noised
-    laws); the first includes what that noise blurs, the second is the error of the model alone.
+    `metrics` names the measures wanted, if absent all and a certificate; without `figures` nothing
+    is kept to draw from. `against`: log-densities are compared with those of the data, or with
+    those at the end of the game, where the data still carry the smallest noise (toys with known
+    noised laws); the first includes what that noise blurs, the second is the error of the model.
     """
 
     samples: Annotated[int, Meta(ge=10, le=2**31 - 1)] = 2000

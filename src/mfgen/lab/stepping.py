@@ -3,8 +3,8 @@
     model.eqx       the potentials of all steps, as one in time
     descent.npz     the divergence from N(0, I) after each step, up to the entropy of the data
 
-The steps of the training are shared out evenly. There are no checkpoints: a run that was stopped on
-its way starts anew when it is resumed.
+The steps of the training are shared out evenly. Each has checkpoints of its own: a run that was
+stopped goes on in the step where it was.
 """
 
 from typing import cast
@@ -19,6 +19,7 @@ from mfgen.lab.case import Case, Watcher
 from mfgen.lab.custom import Imports
 from mfgen.lab.descent import keep, recorder, remembered
 from mfgen.lab.store import RunFolder
+from mfgen.lab.training import checkpoints_of
 from mfgen.solvers.particle import Descent
 from mfgen.train.history import History, Progress
 from mfgen.zoo.jko import jko_chain
@@ -32,10 +33,8 @@ def move(folder: RunFolder, case: Case, imports: Imports, watcher: Watcher) -> t
     Raises:
         NonFiniteError: if a training meets a value that is not finite.
     """
-    del imports
     if folder.model.is_file():
         return case._replace(model=folder.read_leaves("model.eqx", case.model)), remembered(folder)
-    folder.rewind(0)
     experiment = case.experiment
     part, settings = cast(spec_particles.Movement, experiment.game), experiment.training
     network = cast(spec.OTFlowModel, experiment.model)
@@ -45,21 +44,27 @@ def move(folder: RunFolder, case: Case, imports: Imports, watcher: Watcher) -> t
     def record(block: int, progress: Progress) -> None:
         heard(block * each + progress.step, progress.terms)
 
-    chain = jko_chain(
-        cast(AbstractEvaluable, case.game.terminal.goal),
-        Empirical(jnp.asarray(case.samples.train)),
-        step=part.step,
-        steps=part.blocks,
-        iterations=each,
-        key=build.keys(experiment.seed)["training"],
-        learning_rate=cast(float, settings.learning_rate),
-        batch_size=settings.batch_size,
-        objective=case.objective,
-        record=record,
-        every=settings.every,
-        width=network.width,
-        depth=network.depth,
-    )
+    checkpoints = checkpoints_of(folder, case, imports)
+    try:
+        chain = jko_chain(
+            cast(AbstractEvaluable, case.game.terminal.goal),
+            Empirical(jnp.asarray(case.samples.train)),
+            step=part.step,
+            steps=part.blocks,
+            iterations=each,
+            key=build.keys(experiment.seed)["training"],
+            learning_rate=cast(float, settings.learning_rate),
+            batch_size=settings.batch_size,
+            objective=case.objective,
+            record=record,
+            every=settings.every,
+            width=network.width,
+            depth=network.depth,
+            checkpoints=checkpoints,
+            resume=True,
+        )
+    finally:
+        checkpoints.close()
     energies, errors = np.asarray(chain.divergences), np.asarray(chain.standard_errors)
     times = part.step * np.arange(part.blocks + 1)
     keep(folder, Descent(chain.points[-1], times, energies, errors, 0.0), _FUNCTIONAL)

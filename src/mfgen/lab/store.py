@@ -10,6 +10,7 @@
     descent.npz     what particles went down: its estimates against time
     points.npz      measures that are means over points, at each point
     samples.npz     samples of the model, in original units
+    certificate.json  how well the model solves its game
     summary.json    the measures, each with its standard error; written last: the run is finished
     figures/        pictures
     custom/         copies of the user's own components

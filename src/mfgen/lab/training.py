@@ -30,11 +30,7 @@ def train(
         NonFiniteError: if the training meets a value that is not finite.
     """
     settings = case.experiment.training
-    checkpoints = Checkpoints(
-        folder.checkpoints,
-        every=settings.checkpoint_every,
-        fingerprint=fingerprint(case.experiment, *_dependencies(case, imports)),
-    )
+    checkpoints = checkpoints_of(folder, case, imports)
     select = build.selection(case.experiment.objective, case.objective)
     if select is None:
         folder.rewind(checkpoints.latest or 0)
@@ -74,6 +70,15 @@ def train(
         folder.write_records([asdict(record) for record in history.records])
     folder.write_leaves("model.eqx", trained)
     return trained, history
+
+
+def checkpoints_of(folder: RunFolder, case: Case, imports: Imports) -> Checkpoints:
+    """The checkpoints of a run, known by its experiment, data and components."""
+    return Checkpoints(
+        folder.checkpoints,
+        every=case.experiment.training.checkpoint_every,
+        fingerprint=fingerprint(case.experiment, *_dependencies(case, imports)),
+    )
 
 
 def _append(folder: RunFolder, progress: Progress, *, first: bool) -> None:

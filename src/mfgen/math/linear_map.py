@@ -36,6 +36,11 @@ def square(a: LinearMap) -> LinearMap:
     return jnp.square(a) if a.ndim == 0 else a @ a.T
 
 
+def mean_square(a: LinearMap) -> Float[Array, ""]:
+    """tr(A A^T) / dim."""
+    return jnp.square(a) if a.ndim == 0 else jnp.sum(jnp.square(a)) / a.shape[0]
+
+
 def matrix(a: LinearMap, dim: int) -> Float[Array, "dim n"]:
     """A as a matrix on a state of `dim` coordinates."""
     if a.ndim == 0:

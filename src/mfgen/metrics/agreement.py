@@ -35,17 +35,22 @@ from mfgen._types import Key, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.derive import action
 from mfgen.math.quadrature import gauss_legendre
-from mfgen.metrics import blocks, kinship
+from mfgen.metrics import blocks, gaps, kinship
 from mfgen.metrics.divergence import line_distance, moment_distance, overlap
 from mfgen.metrics.domain import places
 from mfgen.metrics.estimate import Estimate, Profile, mean_number
-from mfgen.metrics.gaps import Gap, field_gaps
+from mfgen.metrics.gaps import Gap, field_gap
 from mfgen.metrics.ledger import Check, Ledger, percent, plain_profiles, shown, table
 from mfgen.metrics.transport import wasserstein2
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 _MATCHED = "above W2 of the laws; error of the samples"
 _CLOUDS = "between the clouds; no error is known"
+_FIELDS = {
+    "value, up to a constant": (gaps.value, "cost"),
+    "gradient": (gaps.gradient, "cost per length"),
+    "control": (gaps.control, "control"),
+}
 _ASSIGNED = 256  # points of an exact assignment; on a line sorting takes them all
 
 
@@ -147,12 +152,12 @@ def compare(
     ledger = Ledger(jax.random.key(0) if key is None else key)
     rule = gauss_legendre(times, 0.0, b.game.dynamics.horizon)
     drawn = places(reference, None, points)
-    gaps = ledger.tried("value", lambda key: field_gaps(a, b, rule, drawn, key=key))
-    if gaps is not None:
-        _keep(ledger, "value, up to a constant", gaps.value, "cost")
-        ledger.add("constant", gaps.constant, "cost")
-        _keep(ledger, "gradient", gaps.gradient, "cost per length")
-        _keep(ledger, "control", gaps.control, "control")
+    for name, (field, unit) in _FIELDS.items():
+        found = ledger.tried(name, lambda key: field_gap(field, a, b, rule, drawn, key=key))  # noqa: B023
+        if found is not None:
+            _keep(ledger, name, found[0], unit)
+            if field is gaps.value:
+                ledger.add("constant", found[1], "cost")
     _densities(ledger, a, b, times, points)
     _costs(ledger, a, b, times)
     return Agreement(a, b, ledger.checks, ledger.missing, ledger.profiles)

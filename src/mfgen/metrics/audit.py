@@ -19,7 +19,10 @@ from mfgen.metrics.strong import (
 )
 from mfgen.metrics.weak import law_mismatch, weak_residual
 from mfgen.problem.constraint import Prescribed
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
+
+# What adding a function of time to U does not change.
+UP_TO_TIME = "HJB, up to a function of time"
 
 
 def equations(ledger: Ledger, solution: Solution, places: Places, rule: Rule) -> None:
@@ -38,6 +41,8 @@ def equations(ledger: Ledger, solution: Solution, places: Places, rule: Rule) ->
         if residual is not None:
             ledger.add(name, residual.overall, unit, residual.scale)
             ledger.profiles[name] = residual.profile
+            if name == "HJB" and residual.around is not None:
+                ledger.add(UP_TO_TIME, residual.around, unit, residual.scale)
 
 
 def ends(ledger: Ledger, solution: Solution, places: Places) -> None:

@@ -15,6 +15,7 @@ in time, and the bias of order 1/n of costs that are not linear in the populatio
 Reference: A. B. Owen, "Monte Carlo theory, methods and examples" (2013), chapter 2, on batches.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -25,7 +26,7 @@ from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, Matrix, Weights
 from mfgen.density.empirical import Empirical
 from mfgen.problem.constraint import Prescribed
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 _BLOCKS = 24
 _LEAST = 8  # particles of a block
@@ -93,7 +94,9 @@ def of_blocks(
     count = min(_BLOCKS, size // _LEAST)
     if count < 2:
         return np.full((2, len(figures(solution))), np.nan)
-    rows = [figures(_part(solution, density, number, count)) for number in range(count)]
+    # All blocks are asked for at the same times, which are numbers.
+    known = functools.cache(density)  # pyright: ignore[reportArgumentType]
+    rows = [figures(_part(solution, known, number, count)) for number in range(count)]
     return np.array(rows, np.float64)
 
 
@@ -110,7 +113,7 @@ def _part(
         target = _restricted(game.terminal.target, number, count)
         game = eqx.tree_at(lambda game: game.terminal.target, game, target)
     path = lambda t: _restricted(density(t), number, count)
-    return Solution(game, solution.value, path, solution.result)
+    return Solution(game, solution.model, path, solution.result)
 
 
 def _restricted(law: AbstractDensity, number: int, count: int) -> AbstractDensity:

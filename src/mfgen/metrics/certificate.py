@@ -3,6 +3,7 @@
 | check | zero if | what it sees |
 |---|---|---|
 | HJB | -dt U + r U + H - (sigma^2/2) lap U = dI/drho | a wrong U, sigma, cost; a time term in U |
+| HJB, up to a function of time | the same less its mean over rho(t) | a wrong gradient of U |
 | Fokker-Planck, strong, weak | rho is the law of v* at grad U | a wrong drift, sigma, rho |
 | initial | rho(0) is the game's | a path that starts elsewhere |
 | terminal, up to a constant | U(T) = dM/drho + c, or rho(T) = pi | a wrong end |
@@ -23,7 +24,8 @@ an equilibrium. The last column says what each number rests on, and what its err
 
 Each check is also stated as a fraction, of the size of the terms that should cancel; the verdict
 compares fractions, less two standard errors, with one tolerance. What cannot be computed is listed
-with the reason, not passed over.
+with the reason, not passed over. A control that has no value function U is judged by what one
+particle gains against it, in the place of the HJB equation.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 """
@@ -42,7 +44,13 @@ from mfgen.metrics.domain import Box, cover, places
 from mfgen.metrics.estimate import Estimate, Profile
 from mfgen.metrics.ledger import Check, Ledger, percent, plain_profiles, shown, table
 from mfgen.models.base import AbstractPotential
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
+
+_FREE = (
+    " U is right up to a function of time, which moves no particle: `mg.solution(game, model, "
+    "key=key)` ties it."
+)
+_NO_VALUE = "No particle gains by another control than this one, and the density follows it,"
 
 
 class Certificate(eqx.Module):
@@ -82,7 +90,7 @@ class Certificate(eqx.Module):
 
     @property
     def holds(self) -> bool:
-        """Whether both equations were checked, and every check passes."""
+        """Whether both equations were checked (of a control, its gain), and every check passes."""
         return not self.failures and not self._unseen()
 
     @property
@@ -90,14 +98,17 @@ class Certificate(eqx.Module):
         """The certificate in a sentence."""
         if self.failures:
             said = ", ".join(f"{name} {percent(self._fraction(name))}" for name in self.failures)
-            return f"Not a solution within {percent(self.tolerance)}; left over: {said}."
+            said = f"Not a solution within {percent(self.tolerance)}; left over: {said}."
+            free = "HJB" in self.failures and audit.UP_TO_TIME not in self.failures
+            return f"{said}{_FREE}" if free else said
         if self._unseen():
             why = "; ".join(f"{name}: {self.missing[name]}" for name in self._unseen())
             return f"Not decided: what could be checked holds, but {why}"
         judged = [name for name, check in self.checks.items() if check.fraction is not None]
         worst = max(judged, key=self._fraction)
+        holds = "The equations hold" if "HJB" in self.checks else _NO_VALUE
         return (
-            f"The equations hold within {percent(self.tolerance)}: the largest of "
+            f"{holds} within {percent(self.tolerance)}: the largest of "
             f"{len(judged)} parts left over is that of {worst}, {percent(self._fraction(worst))}."
         )
 
@@ -126,8 +137,10 @@ class Certificate(eqx.Module):
         return -math.inf if fraction is None else float(fraction.value)
 
     def _unseen(self) -> list[str]:
-        """Equations of which nothing is known."""
+        """Equations of which nothing is known; a control has no HJB equation of its own."""
         sides = [("HJB",), ("Fokker-Planck, weak", "Fokker-Planck, strong")]
+        if not isinstance(self.solution.model, AbstractPotential):
+            sides[0] = ("exploitability", "exploitability, estimated")
         return [side[0] for side in sides if not any(name in self.checks for name in side)]
 
 

@@ -14,7 +14,7 @@ from mfgen._types import Batch, Key, Time
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.math.quadrature import Rule, box_rule
 from mfgen.metrics.strong import Places
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 Box = Sequence[tuple[float, float]]
 

@@ -51,7 +51,7 @@ from mfgen.metrics.ledger import QUADRATURE, Ledger
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.functional import Zero, needs_population
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 _OUTSIDE = 1e-2  # of the particles may be outside the box of a bound
 _PARTICLES = "error of the particles"
@@ -97,6 +97,7 @@ _PRIMAL = _row(primal=1)
 _DEFECT = _row(cost=1, start=-1, residual=1, mismatch=1)
 _APART = _DEFECT + _row(price=1)  # what a gap has besides the gain
 _POLICY = _row(start=1, residual=-1, mismatch=-1, best=-1)  # a gain: less E U^(0)
+_SPENT = _row(cost=1, best=-1)  # the same of a control without a value function
 _MEANS = _row(residual=-1, mismatch=-1)  # a gain, at most: added to the suprema
 
 
@@ -140,6 +141,7 @@ def costs(
     sheet = ledger.tried("exploitability", lambda _: _sheet(solution, each))
     if sheet is None:
         return
+    valued = isinstance(solution.model, AbstractPotential)
     ways, limit = [], np.inf
     if domain is not None:
         highest = ledger.tried(
@@ -149,28 +151,31 @@ def costs(
             ways.append(_Way(", at least", ", at most", _BOUND, _MEANS, highest))
             limit = max(float(sheet.total(_MEANS, highest).value), 0.0)
     if gains.best is not None:
-        ways.append(_Way("", "", _GIVEN, _POLICY))
+        ways.append(_Way("", "", _GIVEN, _POLICY if valued else _SPENT))
     else:
         gain = _newton(ledger, solution, times, gains, limit)
         if gain is not None:
             value, error = float(gain.value), float(gain.standard_error)
             ways.append(_Way(_NAMED, _NAMED, _NEWTON, 0 * _POLICY, value, error))
-    size = max(abs(sheet.figures.cost), _spread(solution))
+    size = max(abs(sheet.figures.cost), _spread(solution) if valued else 0.0)
     for way in ways:
         gain = sheet.total(way.factors, way.more, way.wide)
         scale = None if way.basis == _BOUND else size
         ledger.add("exploitability" + way.above, gain, "cost", scale, basis=way.basis)
-    ledger.add("defect", sheet.total(_DEFECT), "cost", basis=sheet.basis)
+    if valued:
+        ledger.add("defect", sheet.total(_DEFECT), "cost", basis=sheet.basis)
     if primal is not None:
         ledger.add("primal cost", sheet.total(_PRIMAL), "cost", basis=sheet.basis)
-        _enclose(ledger, solution, sheet, ways)
+        _enclose(ledger, solution, sheet, ways, _APART if valued else 0 * _APART)
 
 
-def _enclose(ledger: Ledger, solution: Solution, sheet: _Sheet, ways: list[_Way]) -> None:
+def _enclose(
+    ledger: Ledger, solution: Solution, sheet: _Sheet, ways: list[_Way], apart: Row
+) -> None:
     """Dual values and gaps, or why there are none."""
     unbounded = _unbounded(solution) if ways else None
     for way in ways:
-        gap, names = _APART + way.factors, ("dual value" + way.below, "gap" + way.above)
+        gap, names = apart + way.factors, ("dual value" + way.below, "gap" + way.above)
         if unbounded is not None:
             ledger.missing.update(dict.fromkeys(names, unbounded))
             continue
@@ -189,7 +194,10 @@ def _figures(
     solution: Solution, times: int, best: AbstractPotential | None, potential: bool
 ) -> _Figures:
     primal = action.cost(solution, times=times).total if potential else np.nan
-    found = action.frozen(solution, times=times)
+    if isinstance(solution.model, AbstractPotential):
+        found = action.frozen(solution, times=times)
+    else:
+        found = (action.frozen_cost(solution, times=times), *[np.nan] * 3, 0.0)
     start = 0.0 if best is None else _mean_start(action.path("certify", solution)(0.0), best)
     return _Figures(*map(float, (primal, *found, start)))
 

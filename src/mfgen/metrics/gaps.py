@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State
-from mfgen.derive.hamiltonian import optimal_control
+from mfgen._types import Batch, Control, Costate, Key, Scalar, State, Time
 from mfgen.math.quadrature import Rule
 from mfgen.metrics.estimate import Estimate, Profile, mean_estimate, mean_of_rows, root
 from mfgen.metrics.strong import Places
+from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 _CHUNK = 256
 
@@ -32,56 +32,52 @@ class Gap(NamedTuple):
     scale: float
 
 
-class FieldGaps(NamedTuple):
-    """Differences of the fields of two solutions.
-
-    Attributes:
-        value: of U_a - U_b - constant, relative to the spread of U_b.
-        constant: the mean of U_a - U_b.
-        gradient: of the costates.
-        control: of the controls v*.
-    """
-
-    value: Gap
-    constant: Estimate
-    gradient: Gap
-    control: Gap
+Field = Callable[[MFG, AbstractModel, Time, State], Float[Array, "_"]]
 
 
-class _Row(NamedTuple):
-    # At one point.
-    value: Scalar
-    reference: Scalar
-    gradient: Scalar
-    gradient_size: Scalar
-    control: Scalar
-    control_size: Scalar
-
-
-def field_gaps(a: Solution, b: Solution, rule: Rule, places: Places, *, key: Key) -> FieldGaps:
-    """Differences at the nodes of a rule in time, and at the places drawn there.
+def field_gap(
+    field: Field, a: Solution, b: Solution, rule: Rule, places: Places, *, key: Key
+) -> tuple[Gap, Estimate]:
+    """The difference of a field of two solutions, and the mean of it that is left out.
 
     Arguments:
-        a, b: the solutions; controls are those of the game of b.
+        field: `value`, `gradient` or `control`; of the first a constant is left out.
+        a, b: the solutions, whose fields are those in the game of b.
         rule: nodes and weights in time.
         places: (t, key) -> points `[n, dim]`.
+
+    Raises:
+        TypeError: if one of them has no such field.
     """
     rows = []
     for t, time_key in zip(
         rule.nodes.tolist(), jax.random.split(key, len(rule.nodes)), strict=True
     ):
         x = places(t, time_key)
-        rows.append(_rows(b.game, a.value, b.value, jnp.asarray(t, x.dtype), x))
-    table = _Row(*(jnp.stack(column) for column in zip(*rows, strict=True)))
-    share = jnp.asarray(rule.weights / rule.weights.sum(), table.value.dtype)
-    constant, level = (mean_of_rows(share, values) for values in (table.value, table.reference))
-    centred, around = table.value - constant.value, table.reference - level.value
-    return FieldGaps(
-        _gap(rule, share, jnp.square(centred), jnp.square(around)),
-        constant,
-        _gap(rule, share, table.gradient, table.gradient_size),
-        _gap(rule, share, table.control, table.control_size),
-    )
+        rows.append(_rows(field, b.game, a.model, b.model, jnp.asarray(t, x.dtype), x))
+    first, second = (jnp.stack(column) for column in zip(*rows, strict=True))
+    share = jnp.asarray(rule.weights / rule.weights.sum(), first.dtype)
+    gaps, sizes, offset = first - second, second, Estimate(0.0, 0.0)
+    if field is value:
+        offset = mean_of_rows(share, gaps[..., 0])
+        gaps, sizes = gaps - offset.value, sizes - mean_of_rows(share, sizes[..., 0]).value
+    squares = [jnp.sum(jnp.square(part), axis=-1) for part in (gaps, sizes)]
+    return _gap(rule, share, *squares), offset
+
+
+def value(game: MFG, model: AbstractModel, t: Time, x: State) -> Float[Array, "1"]:
+    """U."""
+    return model.valued()(t, x)[None]
+
+
+def gradient(game: MFG, model: AbstractModel, t: Time, x: State) -> Costate:
+    """grad U."""
+    return model.costate(t, x)
+
+
+def control(game: MFG, model: AbstractModel, t: Time, x: State) -> Control:
+    """The control that is played."""
+    return model.control(game, t, x)
 
 
 def _gap(rule: Rule, share: Array, squares: Float[Array, "m n"], sizes: Float[Array, "m n"]) -> Gap:
@@ -92,13 +88,6 @@ def _gap(rule: Rule, share: Array, squares: Float[Array, "m n"], sizes: Float[Ar
 
 
 @eqx.filter_jit
-def _rows(game: MFG, u: Callable, reference: Callable, t: Scalar, x: Batch) -> _Row:
-    def single(x: State) -> _Row:
-        (value, p), (known, q) = (
-            jax.value_and_grad(each, argnums=1)(t, x) for each in (u, reference)
-        )
-        v, w = optimal_control(game, t, x, p), optimal_control(game, t, x, q)
-        square = lambda vector: jnp.vdot(vector, vector)
-        return _Row(value - known, known, square(p - q), square(q), square(v - w), square(w))
-
-    return jax.lax.map(single, x, batch_size=min(_CHUNK, x.shape[0]))
+def _rows(field: Field, game: MFG, a: AbstractModel, b: AbstractModel, t: Scalar, x: Batch):
+    both = lambda x: (field(game, a, t, x), field(game, b, t, x))
+    return jax.lax.map(both, x, batch_size=min(_CHUNK, x.shape[0]))

@@ -12,10 +12,9 @@ import numpy as np
 
 from mfgen._types import Batch, Time
 from mfgen.density.base import AbstractDensity
-from mfgen.derive.hamiltonian import optimal_control
 from mfgen.math.linear_map import matrix, square
 from mfgen.problem.game import MFG
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 _POINTS = 16
 _TOLERANCE = 1e-3  # relative: targets that were fitted or tabulated differ a little
@@ -53,7 +52,7 @@ def check(a: Solution, b: Solution, density: Callable[[Time], AbstractDensity]) 
 def _parts(
     b: Solution, t: float, law: AbstractDensity, end: AbstractDensity
 ) -> dict[str, Callable[[MFG, Batch], jax.Array]]:
-    v = lambda x: optimal_control(b.game, t, x, b.costate(t, x))
+    v = lambda x: b.control(t, x)
     at = lambda f: eqx.filter_jit(lambda game, x: jax.vmap(lambda x: f(game, x))(x))
     return {
         "diffusions": lambda game, x: matrix(square(game.dynamics.diffusion(t)), x.shape[1]),

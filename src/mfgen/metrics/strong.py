@@ -25,12 +25,13 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.density.base import AbstractDensity
-from mfgen.derive.hamiltonian import hamiltonian
-from mfgen.derive.residual import Path, fokker_planck, game_jet, hjb_from_jet, terminal
+from mfgen.derive.hamiltonian import hamiltonian, steered
+from mfgen.derive.residual import Path, continuity, game_jet, hjb_from_jet, terminal
 from mfgen.math.quadrature import Rule
 from mfgen.metrics.estimate import Estimate, Profile, mean_estimate, mean_of_rows, root
+from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 _CHUNK = 256
 
@@ -46,11 +47,13 @@ class Residual(NamedTuple):
         overall: its root mean square.
         profile: the same at each time.
         scale: the root mean square of the terms that should cancel.
+        around: as `overall`, of the residual less its mean at each time.
     """
 
     overall: Estimate
     profile: Profile
     scale: float
+    around: Estimate | None = None
 
 
 class Mismatch(NamedTuple):
@@ -72,9 +75,11 @@ class Mismatch(NamedTuple):
 def hjb_residual(solution: Solution, rule: Rule, places: Places, *, key: Key) -> Residual:
     """The HJB residual at the nodes of a rule in time and at the places drawn there."""
 
+    u = solution.value
+
     def at(t: float, x: Batch) -> Pair:
         law = None if solution.density is None else solution.density(t)
-        return _hjb(solution.game, solution.value, law, jnp.asarray(t, x.dtype), x)
+        return _hjb(solution.game, u, law, jnp.asarray(t, x.dtype), x)
 
     return _over_time(at, rule, places, key)
 
@@ -87,8 +92,8 @@ def fokker_planck_residual(
     Raises:
         TypeError: the densities have no logarithm, or the path takes no traced time.
     """
-    game, u = solution.game, solution.value
-    at = lambda t, x: _fokker_planck(game, u, density, jnp.asarray(t, x.dtype), x)
+    game, model = solution.game, solution.model
+    at = lambda t, x: _fokker_planck(game, model, density, jnp.asarray(t, x.dtype), x)
     found = _over_time(at, rule, places, key)
     return found._replace(scale=found.scale + 1 / game.dynamics.horizon)
 
@@ -110,14 +115,17 @@ def _over_time(at: Callable[[float, Batch], Pair], rule: Rule, places: Places, k
     rows, scales = [], []
     for t, time_key in zip(rule.nodes.tolist(), keys, strict=True):
         residual, size = at(t, places(t, time_key))
-        rows.append(jnp.square(residual))
+        rows.append(residual)
         scales.append(float(jnp.mean(jnp.square(size))))
-    squares = jnp.stack(rows)
+    table = jnp.stack(rows)
+    squares = jnp.square(table)
     share = jnp.asarray(rule.weights / rule.weights.sum(), squares.dtype)
     overall = root(mean_of_rows(share, squares))
+    centred = jnp.square(table - jnp.mean(table, axis=1, keepdims=True))
     roots = map(jnp.asarray, root(Estimate(*jax.vmap(mean_estimate)(squares))))
     profile = Profile(jnp.asarray(rule.nodes, squares.dtype), *roots)
-    return Residual(overall, profile, float(np.sqrt(np.asarray(share) @ np.asarray(scales))))
+    scale = float(np.sqrt(np.asarray(share) @ np.asarray(scales)))
+    return Residual(overall, profile, scale, root(mean_of_rows(share, centred)))
 
 
 def _map(single: Callable, x: Batch) -> Pair:
@@ -141,9 +149,12 @@ def _hjb(game: MFG, u: Callable, law: AbstractDensity | None, t: Scalar, x: Batc
 
 
 @eqx.filter_jit
-def _fokker_planck(game: MFG, u: Callable, density: Callable, t: Scalar, x: Batch) -> Pair:
+def _fokker_planck(game: MFG, model: AbstractModel, density: Callable, t: Scalar, x: Batch) -> Pair:
+    def velocity(x: State) -> State:
+        return steered(game, t, x, model.control(game, t, x))
+
     def single(x: State) -> tuple[Scalar, Scalar]:
-        residual = fokker_planck(game, u, density, t, x)
+        residual = continuity(game, velocity, density, t, x)
         log_density = lambda t: density(t).log_density(x)
         slope = jax.jvp(log_density, (t,), (jnp.ones_like(t),))[1]
         return residual, jnp.abs(slope) + jnp.abs(residual - slope)

@@ -31,15 +31,16 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractDensity, Weights
-from mfgen.derive.hamiltonian import drift
+from mfgen.derive.hamiltonian import steered
 from mfgen.derive.residual import diffusivity
 from mfgen.math.linear_map import image
 from mfgen.math.quadrature import panels
 from mfgen.metrics.blocks import are_sampled
 from mfgen.metrics.estimate import Estimate, Profile
 from mfgen.metrics.strong import Residual
+from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
-from mfgen.solvers.base import Solution
+from mfgen.simulate.solution import Solution
 
 _CHUNK = 256
 _LENGTHS = (0.5, 1.0, 2.0)
@@ -96,14 +97,14 @@ def weak_residual(
         Root mean square over functions and intervals, with the error of one residual by sampling;
         the profile at the middle of each interval; the scale of both sides before they cancel.
     """
-    game, u = solution.game, solution.value
+    game, model = solution.game, solution.model
     ends = np.linspace(0.0, game.dynamics.horizon, intervals + 1)
     laws = [density(t) for t in ends.tolist()]
     functions = waves(laws, count, key=key)
     still = [_part(functions, law) for law in laws]
     rows = []
     for (before, after), rule in zip(pairwise(still), panels(ends.tolist(), _NODES), strict=True):
-        flows = [_flow(functions, game, u, density(t), t) for t in rule.nodes.tolist()]
+        flows = [_flow(functions, game, model, density(t), t) for t in rule.nodes.tolist()]
         factors = [1.0, -1.0, *(-weight for weight in rule.weights.tolist())]
         residual, noise = _combined(factors, [after, before, *flows])
         change, _ = _combined([1.0, -1.0], [after, before])
@@ -137,9 +138,11 @@ def _part(functions: Waves, law: AbstractDensity) -> _Part:
     return _Part(are_sampled(law, points, weights), weights, _values(functions, points))
 
 
-def _flow(functions: Waves, game: MFG, u: Callable, law: AbstractDensity, t: float) -> _Part:
+def _flow(
+    functions: Waves, game: MFG, model: AbstractModel, law: AbstractDensity, t: float
+) -> _Part:
     points, weights = law.particles()
-    values = _generated(functions, game, u, jnp.asarray(t, points.dtype), points)
+    values = _generated(functions, game, model, jnp.asarray(t, points.dtype), points)
     return _Part(are_sampled(law, points, weights), weights, values)
 
 
@@ -154,13 +157,13 @@ def _values(functions: Waves, points: Batch) -> Float[Array, "n count"]:
 
 @eqx.filter_jit
 def _generated(
-    functions: Waves, game: MFG, u: Callable, t: Scalar, points: Batch
+    functions: Waves, game: MFG, model: AbstractModel, t: Scalar, points: Batch
 ) -> Float[Array, "n count"]:
     """b.grad phi + tr(D Hess phi) for each point and test function."""
 
     def single(x: State) -> Float[Array, "count"]:
         angles = _angles(functions, x)
-        b = drift(game, t, x, jax.grad(u, argnums=1)(t, x))
+        b = steered(game, t, x, model.control(game, t, x))
         carried = -jnp.sin(angles) * (functions.frequencies @ b)
         spread = jax.vmap(lambda k: k @ image(diffusivity(game, t), k))(functions.frequencies)
         return carried - spread * jnp.cos(angles)

@@ -18,6 +18,7 @@ Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534.
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -28,6 +29,7 @@ from mfgen._types import Control, Costate, Scalar, State, Time
 from mfgen.derive.hamiltonian import drift, optimal_control, steered
 from mfgen.math import autodiff
 from mfgen.math.autodiff import Jet
+from mfgen.math.linear_map import image, square
 from mfgen.problem.game import MFG
 
 
@@ -36,7 +38,13 @@ class AbstractModel(eqx.Module):
 
     To add one, subclass `AbstractPotential` and give `__call__(t, x)`, the value U, or subclass
     `AbstractVectorField` and give `costate(t, x)`, its gradient.
+
+    Attributes:
+        has_density: whether its particles follow a density of the game, as those of one control of
+            one game do.
     """
+
+    has_density: ClassVar[bool] = True
 
     @abstractmethod
     def costate(self, t: Time, x: State) -> Costate:
@@ -45,6 +53,18 @@ class AbstractModel(eqx.Module):
     def control(self, game: MFG, t: Time, x: State) -> Control:
         """The control that is played, the optimal one at the costate, shape `[control]`."""
         return optimal_control(game, t, x, self.costate(t, x))
+
+    def inside(self, x: State) -> State:
+        """Where a particle stands that has come to x: there, unless walls turned it back."""
+        return x
+
+    def valued(self) -> "AbstractPotential":
+        """The model as a value function U(t, x).
+
+        Raises:
+            TypeError: if it is a control or a costate alone.
+        """
+        raise TypeError(f"the model is a control, `{type(self).__name__}`, not a value")
 
 
 class AbstractPotential(AbstractModel):
@@ -57,9 +77,8 @@ class AbstractPotential(AbstractModel):
     def costate(self, t: Time, x: State) -> Costate:
         return jax.grad(self, argnums=1)(t, x)
 
-    def inside(self, x: State) -> State:
-        """Where a particle stands that has come to x: there, unless walls turned it back."""
-        return x
+    def valued(self) -> "AbstractPotential":
+        return self
 
     def jet(self, t: Time, x: State, fixed: int = 0) -> Jet:
         """U, dt U, grad U and lap U; potentials that know a closed form override it.
@@ -140,10 +159,10 @@ def velocity(game: MFG, model: AbstractModel, t: Time, x: State) -> State:
 
 
 def probability_flow(game: MFG, model: AbstractModel, t: Time, x: State) -> State:
-    """The velocity b* + (sigma^2 / 2) p of the deterministic flow of a score-based game.
+    """The velocity b* + sigma sigma^T p / 2 of the deterministic flow of a score-based game.
 
     Holds for games in which grad log rho = -p (Y. Song et al. 2021, arXiv 2011.13456, eq. 13).
     """
     costate = model.costate(t, x)
-    half_variance = 0.5 * jnp.square(game.dynamics.diffusion(t))
-    return drift(game, t, x, costate) + half_variance * costate
+    half_variance = 0.5 * square(game.dynamics.diffusion(t))
+    return drift(game, t, x, costate) + image(half_variance, costate)

@@ -5,9 +5,10 @@ In game time t = S - s, with eta(s, .) the noised data,
     ScorePotential   U(t, x) = -Phi(s, x),   Phi a network for log eta(s, x)
     ScoreField       p(t, x) = -F(s, x),     F a network for grad log eta(s, x)
 
-Both are preconditioned by the noise level (`mfgen.models.precondition`). The reference at the
-noisy end is wired into the potential; with a small Hamilton-Jacobi-Bellman residual Phi is then a
-normalised log-density at every time, read off in one evaluation.
+Beside a point its label may stand, of which the network is a function, and along which the score
+has no component. Both are preconditioned by the noise level (`mfgen.models.precondition`). The
+reference at the noisy end is wired into the potential; with a small Hamilton-Jacobi-Bellman
+residual Phi is then a normalised log-density at every time, read off in one evaluation.
 
 References: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2 (U = -log eta);
 T. Salimans, J. Ho, "Should EBMs model the energy or the score?" (2021) (potentials as scores).
@@ -19,13 +20,15 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from mfgen import _check
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.models.base import AbstractNormalised, AbstractPotential, AbstractVectorField
 from mfgen.models.mlp import MLP, InnerProduct
-from mfgen.models.precondition import Precondition, precondition
-from mfgen.models.reference import AbstractReference, Fixed, Moments
+from mfgen.models.precondition import AbstractScaling
+from mfgen.models.precondition import scaling as scaling_of
+from mfgen.models.reference import AbstractReference, Drifted, Fixed, Moments
 from mfgen.problem.game import MFG
 
 
@@ -33,18 +36,18 @@ class ScorePotential(AbstractPotential):
     """A scalar network for the value function U = -log eta of a score-based game.
 
     Arguments:
-        precondition: noise-aware scaling, see `precondition(game)`.
-        trunk: takes a point `[dim]` and a level, returns shape `[1]`.
+        precondition: noise-aware scaling, see `scaling(game)`.
+        trunk: takes a point `[dim]`, its label beside it, and a level, returns shape `[1]`.
         reference: what the trunk corrects.
     """
 
-    precondition: Precondition
+    precondition: AbstractScaling
     trunk: Callable
     reference: AbstractReference
 
     def log_density(self, s: Time, y: State) -> Scalar:
         """Phi(s, y), the model's log-density of the data noised up to time s."""
-        z = self.precondition.point(s, y)
+        z = self.precondition.inputs(s, y)
         correction = self.trunk(z, self.precondition.level(s))[0]
         return self.reference.log_density(s, y) + self.precondition.amplitude(s) * correction
 
@@ -56,24 +59,24 @@ class ScoreField(AbstractVectorField):
     """A vector network for the score grad log eta of a score-based game.
 
     Arguments:
-        precondition: noise-aware scaling, see `precondition(game)`.
-        trunk: takes a point `[dim]` and a level, returns shape `[dim]`.
+        precondition: noise-aware scaling, see `scaling(game)`.
+        trunk: takes a point `[dim]`, its label beside it, and a level, returns shape `[dim]`.
         reference: what the trunk corrects.
     """
 
-    precondition: Precondition
+    precondition: AbstractScaling
     trunk: Callable
     reference: AbstractReference
 
-    def score(self, s: Time, y: State) -> State:
-        """The model's grad log eta(s, y), shape `[dim]`."""
+    def score(self, s: Time, y: State) -> Array:
+        """The model's grad log eta(s, y) along the point, shape `[dim]`."""
         scaling = self.precondition
-        gain = scaling.spread / scaling.noising.ratio(s) / scaling.width(s)
-        correction = self.trunk(scaling.point(s, y), scaling.level(s))
-        return self.reference.score(s, y) + gain * correction
+        correction = self.trunk(scaling.inputs(s, y), scaling.level(s))
+        return self.reference.score(s, y) + scaling.gain(s) * correction
 
     def costate(self, t: Time, x: State) -> Costate:
-        return -self.score(self.precondition.noising.horizon - t, x)
+        found = -self.score(self.precondition.noising.horizon - t, x)
+        return jnp.pad(found, (0, x.size - found.size))
 
 
 def score_potential(
@@ -96,8 +99,8 @@ def score_potential(
         network: options of `MLP` (`width`, `depth`, `frequencies`, `scale`, `activation`).
     """
     _check.options("score_potential", MLP, network)
-    scaling = precondition(game)
-    dim = len(scaling.mean)
+    scaling = scaling_of(game)
+    dim = scaling.dim + scaling.labels
     trunk = _trunk(dim, dim + 1 if inner else 1, reference, key, network)
     return ScorePotential(
         scaling, InnerProduct(trunk) if inner else trunk, _reference(scaling, reference)
@@ -109,9 +112,11 @@ def score_field(
 ) -> ScoreField:
     """A `ScoreField` with a fully connected trunk; arguments as for `score_potential`."""
     _check.options("score_field", MLP, network)
-    scaling = precondition(game)
-    dim = len(scaling.mean)
-    trunk = _trunk(dim, dim, reference, key, network)
+    scaling = scaling_of(game)
+    dim = scaling.dim
+    trunk = _trunk(dim + scaling.labels, dim, reference, key, network)
+    if reference is None and not scaling.noising.closed:
+        return ScoreField(scaling, trunk, Drifted(scaling))
     return ScoreField(scaling, trunk, _reference(scaling, reference))
 
 
@@ -126,7 +131,7 @@ def _trunk(
     return eqx.tree_at(lambda t: t.layers[-1], trunk, silent)
 
 
-def _reference(scaling: Precondition, potential: AbstractNormalised | None) -> AbstractReference:
+def _reference(scaling: AbstractScaling, potential: AbstractNormalised | None) -> AbstractReference:
     if potential is None:
         return Moments(scaling)
-    return Fixed(potential.untrained(), scaling.noising.horizon)
+    return Fixed(potential.untrained(), scaling.noising.horizon, scaling.labels)

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Scalar, State
-from mfgen.density.base import AbstractDensity, AbstractEvaluable
+from mfgen.density.base import AbstractDensity
 from mfgen.density.grid import GridDensity
-from mfgen.problem.functional import AbstractFunctional, Population
+from mfgen.problem.functional import AbstractFunctional, Population, Zero, evaluable
 
 
 class Prescribed(AbstractFunctional):
@@ -25,18 +25,18 @@ class Prescribed(AbstractFunctional):
     Its value counts zero: what a candidate misses is told by its terminal mismatch.
 
     Arguments:
-        target: pi, with a log-density.
+        target: pi; samples, `Empirical(points)`, where particles are trained to arrive there, a
+            law with a log-density for solvers on a grid.
     """
 
-    target: AbstractEvaluable
+    target: AbstractDensity
 
     @property
     def goal(self) -> AbstractDensity:
         return self.target
 
-    @property
-    def constrains(self) -> bool:
-        return True
+    def separated(self) -> tuple[AbstractFunctional, tuple[AbstractDensity, ...]]:
+        return Zero(), (self.target,)
 
     def value(self, rho: Population) -> Scalar:
         return jnp.asarray(0.0)
@@ -49,11 +49,12 @@ class Prescribed(AbstractFunctional):
         """
         raise TypeError(
             "`Prescribed` has no first variation: U(T, x) is a free multiplier, found by a solver "
-            "such as `Grid`; for a soft condition take `KL(target)`."
+            "such as `Grid` or the trainer `Augmented`; for a soft condition take `KL(target)`."
         )
 
     def lack(self, u: Float[Array, "*points"], rho: GridDensity) -> Float[Array, "*points"]:
         """log rho - log pi on rho's lattice: raises the price where there are too many."""
         nodes = jnp.asarray(rho.lattice.nodes(), rho.mass.dtype).reshape(-1, rho.dim)
-        there = jax.vmap(lambda x: rho.log_density(x) - self.target.log_density(x))(nodes)
+        target = evaluable("Prescribed", "target", self.target)
+        there = jax.vmap(lambda x: rho.log_density(x) - target.log_density(x))(nodes)
         return there.reshape(rho.lattice.points)

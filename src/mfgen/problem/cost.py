@@ -209,8 +209,8 @@ class WithPotential(AbstractLagrangian):
 class ScoreLagrangian(AbstractLagrangian):
     """L = |v|^2 / 2 - div f, with f the free drift of a reversed noising process.
 
-    f(t, x) = -r(s) x at noising time s, so -div f = r(s) dim. With it U = -log eta solves the HJB
-    equation exactly (Hopf-Cole).
+    For a noising of rate r(s), f(t, x) = -r(s) x and -div f = r(s) dim. With it U = -log eta solves
+    the HJB equation exactly (Hopf-Cole).
 
     Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2.
 
@@ -225,8 +225,8 @@ class ScoreLagrangian(AbstractLagrangian):
         _check.of_kind("ScoreLagrangian", "dynamics", self.dynamics, TimeReversal, fix)
 
     def __call__(self, t: Time, x: State, v: Control) -> Scalar:
-        divergence = -self.dynamics.noising.rate(self.dynamics.noising_time(t)) * x.size
-        return 0.5 * jnp.vdot(v, v) - divergence
+        divergence = self.dynamics.noising.divergence(self.dynamics.noising_time(t), x)
+        return 0.5 * jnp.vdot(v, v) + divergence
 
     def argmax(self, t: Time, x: State, q: Control) -> Control:
         return q

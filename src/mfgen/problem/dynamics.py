@@ -35,7 +35,11 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Tracer) or not isinstance(value, jax.Array | np.ndarray | np.generic):
         return value
-    return value.item() if value.ndim == 0 else tuple(np.asarray(value).tolist())
+    return _nested(np.asarray(value).tolist())
+
+
+def _nested(value: Any) -> Any:
+    return tuple(map(_nested, value)) if isinstance(value, list) else value
 
 
 def positive(owner: str, name: str, value: float) -> None:
@@ -72,6 +76,11 @@ class AbstractDynamics(eqx.Module):
     def fixed(self) -> int:
         """How many coordinates, the last ones, never move: those of a label."""
         return 0
+
+    @property
+    def of_points(self) -> "AbstractDynamics":
+        """How points move without their labels."""
+        return self
 
     @property
     def blocks(self) -> int:

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 from mfgen import _check
 from mfgen._types import Scalar, State
 from mfgen.density.base import AbstractDensity, AbstractEvaluable, expectation
+from mfgen.density.empirical import Empirical
 from mfgen.density.grid import GridDensity
 from mfgen.problem.first_variation import first_variation, lattice_variation
 
@@ -92,7 +93,11 @@ class AbstractFunctional(eqx.Module):
     @property
     def constrains(self) -> bool:
         """Whether F is a constraint, zero or infinite, rather than a cost."""
-        return False
+        return bool(self.separated()[1])
+
+    def separated(self) -> "tuple[AbstractFunctional, tuple[AbstractDensity, ...]]":
+        """The finite part of F, and the densities that it prescribes."""
+        return self, ()
 
     def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
         """The first variation at the centres of all cells of rho's lattice, `[*points]`.
@@ -150,9 +155,10 @@ class Sum(AbstractFunctional):
     def vanishes(self) -> bool:
         return all(term.vanishes for term in self.terms)
 
-    @property
-    def constrains(self) -> bool:
-        return any(term.constrains for term in self.terms)
+    def separated(self) -> tuple[AbstractFunctional, tuple[AbstractDensity, ...]]:
+        parts = [term.separated() for term in self.terms]
+        costs = tuple(cost for cost, _ in parts if not cost.vanishes)
+        return Sum(costs) if costs else Zero(), sum((goals for _, goals in parts), ())
 
     def value(self, rho: Population) -> Scalar:
         return jnp.asarray(sum(term.value(rho) for term in self.terms))
@@ -192,9 +198,9 @@ class Scaled(AbstractFunctional):
             not isinstance(self.scale, Tracer) and float(self.scale) == 0.0
         )
 
-    @property
-    def constrains(self) -> bool:
-        return self.functional.constrains
+    def separated(self) -> tuple[AbstractFunctional, tuple[AbstractDensity, ...]]:
+        cost, goals = self.functional.separated()
+        return (Zero() if cost.vanishes else Scaled(self.scale, cost)), goals
 
     def value(self, rho: Population) -> Scalar:
         return self.scale * self.functional.value(rho)
@@ -288,6 +294,16 @@ def needs_population(cost: AbstractFunctional, x: State) -> bool:
     try:
         jax.eval_shape(lambda x: cost.variation(None, x), x)
     except (TypeError, AttributeError):  # refused, or asked for what nothing has
+        return True
+    return False
+
+
+def needs_log_density(cost: AbstractFunctional, dim: int) -> bool:
+    """Whether the first variation of a cost refuses a population known by its particles alone."""
+    points = jax.ShapeDtypeStruct((2, dim), jnp.result_type(float))
+    try:
+        jax.eval_shape(lambda points: cost.variation(Empirical(points), points[0]), points)
+    except (TypeError, AttributeError):
         return True
     return False
 

@@ -1,4 +1,4 @@
-"""Labels in a game: coordinates of the state that do not move, and that no cost depends on.
+"""Labels in a game: coordinates of the state that do not move, and that no control is paid for.
 
     z = (x, y),      dX = [a(t, X) + g(t) v] dt + sigma(t) dW,   dY = 0,   L(t, z, v) = L(t, x, v)
 
@@ -10,7 +10,9 @@ labels' own law, so
 
     KL(rho(T) || reference) = E_y KL(rho(T, . | y) || pi),
 
-and a game of labelled points is a game for each label, solved by one model.
+and a flow of labelled points is a flow for each label, solved by one model. In a game that ends at
+data the reference is its first density. There the interaction and the terminal cost are of rows
+(x, y), and may well depend on labels: populations that repel each other, an `MMD` to labelled data.
 """
 
 import dataclasses
@@ -62,6 +64,10 @@ class WithLabels(AbstractDynamics):
     def fixed(self) -> int:
         return self.labels
 
+    @property
+    def of_points(self) -> AbstractDynamics:
+        return self.dynamics.of_points
+
     def free(self, t: Time, x: State) -> State:
         return jnp.pad(self.dynamics.free(t, x[: self.dim]), (0, self.labels))
 
@@ -99,6 +105,10 @@ class OfPoints(AbstractLagrangian):
     def argmax(self, t: Time, x: State, q: Control) -> Control:
         return self.lagrangian.argmax(t, x[: -self.labels], q)
 
+    @property
+    def of_points(self) -> AbstractLagrangian:
+        return self.lagrangian.of_points
+
     def mobility(self, t: Time) -> Scalar | None:
         return self.lagrangian.mobility(t)
 
@@ -107,24 +117,35 @@ class OfPoints(AbstractLagrangian):
 
 
 def with_labels(game: MFG) -> MFG:
-    """The game of points in which the labels of its data take part as coordinates at rest.
+    """The game of points in which their labels take part as coordinates at rest.
 
     Arguments:
-        game: a flow from data, declared for points without labels; unchanged unless `initial` is
-            `LabelledPoints`.
+        game: declared for points without labels; unchanged unless `initial` has labels, as
+            `LabelledPoints` for a flow from data, or `Labelled` for a game that ends at data. Its
+            terminal and interaction costs are of rows (x, y), such as an `MMD` to labelled samples;
+            a flow's is of points, `KL(reference)`, and gets the labels.
 
     Raises:
-        TypeError: if the terminal cost has no goal, which the labels are added to.
+        TypeError: if the terminal cost of a flow has no goal, which the labels are added to.
+
+    Example:
+
+        game = with_labels(MFG(Integrator(0.5), Kinetic(), 50 * MMD(labelled(x, y)),
+                               initial=Labelled(Gaussian(jnp.zeros(2), jnp.eye(2)), y)))
+        threes = sample_given(game, model, one_hot(3, 10), 100, key=key)
     """
     data = game.initial
-    if not isinstance(data, LabelledPoints):
+    if not isinstance(data, LabelledPoints | Labelled) or game.dynamics.fixed:
         return game
     labels = data.labels.shape[1]
+    terminal = game.terminal
+    if game.data_at == "start":
+        terminal = _regoaled(terminal, data.labels)
     return dataclasses.replace(
         game,
         dynamics=WithLabels(game.dynamics, data.dim - labels, labels),
         lagrangian=OfPoints(game.lagrangian, labels),
-        terminal=_regoaled(game.terminal, data.labels),
+        terminal=terminal,
     )
 
 
@@ -135,21 +156,35 @@ def at_label(game: MFG, label: State) -> MFG:
         TypeError: for a game without labels.
         ValueError: for a label of another shape, or not finite.
     """
-    goal = game.terminal.goal
-    if not isinstance(goal, Labelled):
-        raise TypeError(
-            "`at_label` got a game whose points have no labels, expected a conditional one: "
-            "declare it with `LabelledPoints(points, labels)` as its data."
-        )
-    wanted = goal.labels.shape[1:]
+    law = _law(game)
+    wanted = law.labels.shape[1:]
     if label.shape != wanted:
         raise ValueError(
             f"`at_label` got a label of shape {label.shape}, expected {wanted}: pass one row of "
             "the labels, such as `one_hot(3, 10)`."
         )
-    fixed = Labelled(goal.law, label[None].astype(goal.labels.dtype))
+    fixed = Labelled(law.law, label[None].astype(law.labels.dtype))
+    if game.data_at == "end":
+        return dataclasses.replace(game, initial=fixed)
     terminal = eqx.tree_at(lambda cost: cost.goal, game.terminal, fixed)
     return eqx.tree_at(lambda game: game.terminal, game, terminal)
+
+
+def labels_of(game: MFG) -> Rows:
+    """The labels of a game's reference, `[n, labels]`."""
+    return _law(game).labels
+
+
+def _law(game: MFG) -> Labelled:
+    """The reference of a game with labels."""
+    law = game.initial if game.data_at == "end" else game.terminal.goal
+    if isinstance(law, Labelled):
+        return law
+    raise TypeError(
+        "`at_label` got a game whose points have no labels, expected a conditional one: declare "
+        "it with `LabelledPoints(points, labels)` as its data, or, where it is not data that it "
+        "starts from, `with_labels(MFG(..., initial=Labelled(law, labels)))`."
+    )
 
 
 def point_dim(data: AbstractDensity) -> int:

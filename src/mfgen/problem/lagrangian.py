@@ -47,6 +47,11 @@ class AbstractLagrangian(eqx.Module):
         v, found = maximiser(lambda v: self(t, x, v), q)
         return eqx.error_if(v, ~found, _unattained(type(self).__name__))
 
+    @property
+    def of_points(self) -> "AbstractLagrangian":
+        """The cost of points without their labels."""
+        return self
+
     def mobility(self, t: Time) -> Scalar | None:
         """The factor m(t) of argmax(q) = m q, where it has this form at all places, else `None`.
 

@@ -94,3 +94,9 @@ class Wasserstein1(AbstractDual):
 
     def expected(self, values: Float[Array, "n"], weights: Float[Array, "n"]) -> Scalar:
         return weights @ values
+
+
+def duals(cost: AbstractFunctional) -> list[AbstractDual]:
+    """The duals that a functional holds, in the order of its leaves."""
+    is_dual = lambda part: isinstance(part, AbstractDual)
+    return [part for part in jax.tree.leaves(cost, is_leaf=is_dual) if is_dual(part)]

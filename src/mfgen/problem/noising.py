@@ -33,7 +33,9 @@ from mfgen import _check
 from mfgen._types import Scalar, State, Time
 from mfgen.math.linear_map import LinearMap
 from mfgen.problem.dynamics import AbstractDynamics, plain, positive
+from mfgen.problem.noising_base import AbstractForward as AbstractForward
 from mfgen.problem.noising_base import AbstractNoising as AbstractNoising
+from mfgen.problem.noising_base import log_ratio_speed as log_ratio_speed
 from mfgen.problem.noising_check import check_consistent, check_resolved
 
 
@@ -167,10 +169,10 @@ class VE(AbstractNoising):
 
 
 class TimeReversal(AbstractDynamics):
-    """The game's dynamics of a score-based model: a noising process run from noise to data.
+    """The game's dynamics of a score-based model: a forward process run from noise to data.
 
-    dX = [-r(s) X + g(s) v] dt + g(s) dW with s = noising.horizon - t, for t from 0 to
-    noising.horizon - noising.start.
+    dX = [-f(s, X) + g(s) v] dt + g(s) dW with s = noising.horizon - t, for t from 0 to
+    noising.horizon - noising.start; f(s, x) = r(s) x for a noising such as `VP()`.
 
     Arguments:
         noising: the process to reverse.
@@ -181,11 +183,11 @@ class TimeReversal(AbstractDynamics):
             noise ratio that the numbers in use cannot resolve: near the data s = S - t is rounded.
     """
 
-    noising: AbstractNoising
+    noising: AbstractForward
 
-    def __init__(self, noising: AbstractNoising):
-        _check.of_kind("TimeReversal", "noising", noising, AbstractNoising, "pass `VP()` or `VE()`")
-        if type(noising) not in (VP, SubVP, VE):
+    def __init__(self, noising: AbstractForward):
+        _check.of_kind("TimeReversal", "noising", noising, AbstractForward, "pass `VP()` or `VE()`")
+        if isinstance(noising, AbstractNoising) and type(noising) not in (VP, SubVP, VE):
             check_consistent(noising)
         check_resolved(noising, jnp.zeros(()).dtype, "TimeReversal")
         self.noising = noising
@@ -203,18 +205,23 @@ class TimeReversal(AbstractDynamics):
         return jnp.asarray(self.noising.horizon - t)
 
     def free(self, t: Time, x: State) -> State:
-        return -self.noising.rate(self.noising_time(t)) * x
+        return -self.noising.free(self.noising_time(t), x)
 
     def gain(self, t: Time) -> LinearMap:
-        return self.noising.diffusion(self.noising_time(t))
+        return self.diffusion(t)
 
-    def diffusion(self, t: Time) -> Scalar:
-        return self.noising.diffusion(self.noising_time(t))
+    def diffusion(self, t: Time) -> LinearMap:
+        return jnp.asarray(self.noising.diffusion(self.noising_time(t)))
 
 
-def log_ratio_speed(noising: AbstractNoising, s: Time) -> Scalar:
-    """d(log kappa)/ds = g^2 / (2 sigma^2): how fast the log noise ratio grows with s."""
-    return 0.5 * jnp.square(noising.diffusion(s) / noising.noise(s))
+def reversed_noising(dynamics: AbstractDynamics) -> AbstractNoising | None:
+    """The noising `signal y + noise eps` that dynamics run backwards, beside labels or without.
+
+    `None` for other dynamics, and for forward processes that are not of that form.
+    """
+    points = dynamics.of_points
+    noising = points.noising if isinstance(points, TimeReversal) else None
+    return noising if isinstance(noising, AbstractNoising) else None
 
 
 def _beta(noising: VP | SubVP, s: Time) -> Scalar:

@@ -24,7 +24,7 @@ import numpy as np
 from jax.core import Tracer
 
 from mfgen.math.host import in_double
-from mfgen.problem.noising_base import AbstractNoising
+from mfgen.problem.noising_base import AbstractForward, AbstractNoising, log_ratio_speed
 
 _SAME = 1e-4  # relative, of two ways to give one process
 _LEVELS = 9  # noise levels at which they are compared
@@ -89,7 +89,7 @@ def _compared(noising: AbstractNoising, levels: jax.Array) -> dict[str, jax.Arra
     return {name: jnp.moveaxis(values, 0, 1) for name, values in found.items()}
 
 
-def check_resolved(noising: AbstractNoising, dtype: np.dtype, owner: str) -> None:
+def check_resolved(noising: AbstractForward, dtype: np.dtype, owner: str) -> None:
     """Refuses, in the name of `owner`, a noise level below what numbers of this type resolve.
 
     Raises:
@@ -115,11 +115,11 @@ def check_resolved(noising: AbstractNoising, dtype: np.dtype, owner: str) -> Non
 
 
 @functools.lru_cache(maxsize=64)
-def _known(noising: AbstractNoising, dtype: np.dtype) -> tuple[float, float] | None:
+def _known(noising: AbstractForward, dtype: np.dtype) -> tuple[float, float] | None:
     return in_double(_carried, noising, dtype)
 
 
-def _carried(noising: AbstractNoising, dtype: np.dtype) -> tuple[float, float] | None:
+def _carried(noising: AbstractForward, dtype: np.dtype) -> tuple[float, float] | None:
     """The smallest ratio, and the logarithm of the least one that is resolved; `None` if it is."""
     ends = noising.start, noising.horizon
     smallest, largest = (float(noising.ratio(jnp.asarray(s))) for s in ends)
@@ -133,18 +133,18 @@ def _carried(noising: AbstractNoising, dtype: np.dtype) -> tuple[float, float] |
     return smallest, high
 
 
-def _blur(noising: AbstractNoising, ratio: float, dtype: np.dtype) -> float:
+def _blur(noising: AbstractForward, ratio: float, dtype: np.dtype) -> float:
     """The error of log kappa where it is log `ratio`, by rounding the game time."""
     s = jnp.asarray(noising.time(jnp.asarray(ratio)))
-    speed = 0.5 * float(jnp.square(noising.diffusion(s) / noising.noise(s)))
+    speed = float(log_ratio_speed(noising, s))
     # Half the distance of two numbers next to the horizon.
     last = float(noising.horizon)
     return speed * 0.5 * float(jnp.finfo(dtype).eps) * 2.0 ** (math.ceil(math.log2(last)) - 1)
 
 
-def _traced(noising: AbstractNoising) -> bool:
+def _traced(noising: AbstractForward) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(noising))
 
 
-def _name(noising: AbstractNoising) -> str:
+def _name(noising: AbstractForward) -> str:
     return type(noising).__name__

@@ -134,8 +134,8 @@ def check_points(owner: str, game: MFG, x: Given) -> Batch:
             f"`{owner}` got {rows.sum()} of {rows.size} points with nan or infinite entries, "
             f"expected finite numbers: drop row {int(np.argmax(rows))}."
         )
-    if isinstance(game.dynamics, TimeReversal):
-        check_resolved(game.dynamics.noising, points.dtype, owner)
+    if isinstance(game.dynamics.of_points, TimeReversal):
+        check_resolved(game.dynamics.of_points.noising, points.dtype, owner)
     return points
 
 

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Scalar, Time
 from mfgen.derive.score_based import reverses
 from mfgen.problem.dynamics import AbstractDynamics
-from mfgen.problem.noising import AbstractNoising, TimeReversal, log_ratio_speed
+from mfgen.problem.noising import AbstractForward, TimeReversal, log_ratio_speed
 
 
 class AbstractClock(eqx.Module):
@@ -115,16 +115,16 @@ class SaturatingClock(AbstractClock):
         return _pin(self, self.dynamics, tau, ratio)
 
     def speed(self, tau: Time) -> Scalar:
-        noising = self.dynamics.noising
         s = self.dynamics.noising_time(self.time(tau))
-        stretch = jnp.sqrt(1 + jnp.square(noising.ratio(s) / self.spread))
-        return stretch / log_ratio_speed(noising, s)
+        stretch = jnp.sqrt(1 + jnp.square(self.dynamics.noising.ratio(s) / self.spread))
+        return stretch / log_ratio_speed(self.dynamics.noising, s)
 
 
 def clock(dynamics: AbstractDynamics) -> AbstractClock:
     """The clock of a dynamics: by log noise ratio for a reversed noising, uniform for others."""
-    if isinstance(dynamics, TimeReversal) and reverses(dynamics):
-        return LogRatioClock(dynamics)
+    points = dynamics.of_points
+    if isinstance(points, TimeReversal) and reverses(points):
+        return LogRatioClock(points)
     return UniformClock(dynamics.horizon)
 
 
@@ -142,7 +142,7 @@ def time_grid(dynamics: AbstractDynamics, steps: int) -> Float[Array, "nodes"]:
     return jax.vmap(chosen.time)(chosen.span * fractions)
 
 
-def _ratios(noising: AbstractNoising) -> tuple[Scalar, Scalar]:
+def _ratios(noising: AbstractForward) -> tuple[Scalar, Scalar]:
     return noising.ratio(noising.horizon), noising.ratio(noising.start)
 
 

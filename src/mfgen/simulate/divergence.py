@@ -8,7 +8,9 @@ the mobility m (v = -m g p) of a game without noise, and with noising rate r and
 score-based one,
 
     b = a - g^2 m p,                                           div b = div a - g^2 m lap U,
-    b = -r x - g^2 p + (g^2 / 2) p = -r x - (g^2 / 2) p,       div b = -r d - (g^2 / 2) lap U.
+    b = a - g^2 p + (g^2 / 2) p = a - (g^2 / 2) p,             div b = div a - (g^2 / 2) lap U,
+
+where a = -r x and div a = -r d for a noising of rate r.
 
 `Hutchinson` averages z . (Db z) over random signs z, E[z z^T] = I. The probes are drawn once and
 kept for the whole path: the integrand is then a smooth function of time. An estimate for each probe
@@ -32,6 +34,7 @@ from mfgen.derive.hamiltonian import drift
 from mfgen.derive.score_based import is_score_based, score_dynamics
 from mfgen.math.autodiff import divergence
 from mfgen.math.count import plain
+from mfgen.math.linear_map import image, square
 from mfgen.models.base import AbstractModel, AbstractPotential, probability_flow, velocity
 from mfgen.problem.game import MFG
 from mfgen.simulate.integrator import positive_count
@@ -120,7 +123,7 @@ class ExactDivergence(AbstractDivergence):
         self, game: MFG, model: AbstractModel, t: Time, x: State, directions: Directions
     ) -> Slope:
         if isinstance(model, AbstractPotential):
-            if is_score_based(game):
+            if is_score_based(game) and game.dynamics.of_points.diffusion(t).ndim == 0:
                 return _laplacian_slope(game, model, t, x)
             mobility, gain = game.lagrangian.mobility(t), game.dynamics.uniform_gain(t)
             if game.dynamics.deterministic and mobility is not None and gain is not None:
@@ -215,9 +218,10 @@ def _gradient_slope(
 
 
 def _laplacian_slope(game: MFG, model: AbstractPotential, t: Time, x: State) -> Slope:
-    dynamics = score_dynamics("ExactDivergence", game)
-    potential = model.jet(t, x)
-    half_variance = 0.5 * jnp.square(dynamics.diffusion(t))
-    b = drift(game, t, x, potential.gradient) + half_variance * potential.gradient
-    rate = dynamics.noising.rate(dynamics.noising_time(t))
-    return Slope(b, (-rate * x.size - half_variance * potential.laplacian)[None])
+    dynamics, fixed = score_dynamics("ExactDivergence", game), game.dynamics.fixed
+    potential = model.jet(t, x, fixed)
+    half_variance = 0.5 * square(game.dynamics.diffusion(t))
+    b = drift(game, t, x, potential.gradient) + image(half_variance, potential.gradient)
+    spread = 0.5 * jnp.square(dynamics.diffusion(t))
+    free = -dynamics.noising.divergence(dynamics.noising_time(t), x[: x.size - fixed])
+    return Slope(b, (free - spread * potential.laplacian)[None])

@@ -110,7 +110,7 @@ def transport(
         TypeError: for games with diffusion that are not score-based.
     """
     frame = smooth_frame(game)
-    span = frame.clock.span
+    span, moving = frame.clock.span, x.size - game.dynamics.fixed
     directions = moving_directions(game, divergence, x, key=key)
 
     def slope(tau: Time, state: Value) -> Value:
@@ -119,7 +119,7 @@ def transport(
         w, _ = state
         t = frame.clock.time(tau).astype(x.dtype)
         b, div_b = divergence(game, model, t, from_frame(frame, t, w), directions)
-        rates = frame.velocity(tau, w, b), frame.divergence(tau, x.size, div_b)
+        rates = frame.velocity(tau, w, b), frame.divergence(tau, moving, div_b)
         return jax.tree.map(lambda rate: (sign * rate).astype(x.dtype), rates)
 
     ends = jnp.zeros_like(span), jnp.asarray(game.dynamics.horizon)
@@ -129,7 +129,7 @@ def transport(
     time = frame.clock.time(span - tau if reverse else tau)
     # An unfinished path is told where it is, not where it would end.
     there = jnp.where(tau < span, time, end)
-    log_scale = x.size * jnp.log(frame.scale(there) / frame.scale(begin))
+    log_scale = moving * jnp.log(frame.scale(there) / frame.scale(begin))
     return Transported(from_frame(frame, there, w), log_det + log_scale.astype(x.dtype), time)
 
 

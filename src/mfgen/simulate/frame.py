@@ -22,6 +22,7 @@ and float32 rounding stays relative to a point of unit size. In other games w = 
 References: T. Karras et al. (2022), arXiv 2206.00364; Y. Song et al. (2021), arXiv 2011.13456.
 """
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -31,13 +32,17 @@ from jaxtyping import Array
 
 from mfgen._types import Scalar, State, Time
 from mfgen.derive.score_based import is_score_based as is_score_based
-from mfgen.derive.score_based import reverses
 from mfgen.derive.score_based import score_dynamics as score_dynamics
 from mfgen.math.linear_map import LinearMap
 from mfgen.models.precondition import data_moments
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import TimeReversal, log_ratio_speed
-from mfgen.simulate.clock import AbstractClock, LogRatioClock, SaturatingClock, UniformClock
+from mfgen.problem.noising import (
+    AbstractNoising,
+    TimeReversal,
+    log_ratio_speed,
+    reversed_noising,
+)
+from mfgen.simulate.clock import AbstractClock, LogRatioClock, SaturatingClock, clock
 
 Field = Callable[[Time, State], State]
 
@@ -59,6 +64,10 @@ class AbstractFrame(eqx.Module):
     def scale(self, t: Time) -> Scalar:
         """The size of x that is one unit of w at game time t."""
 
+    def sizes(self, t: Time, dim: int) -> State | Scalar:
+        """The size of one unit of each coordinate of w: that of a label is one."""
+        return self.scale(t)
+
     @abstractmethod
     def velocity(self, tau: Time, w: State, b: State) -> State:
         """dw/dtau at tau of a particle at w that moves with dx/dt = b."""
@@ -69,13 +78,13 @@ class AbstractFrame(eqx.Module):
 
 
 class FixedFrame(AbstractFrame):
-    """w = x and tau = t.
+    """w = x.
 
     Arguments:
-        clock: the uniform clock of the game.
+        clock: of the game.
     """
 
-    clock: UniformClock
+    clock: AbstractClock
 
     def centre(self, t: Time) -> State | Scalar:
         return jnp.asarray(0.0)
@@ -84,10 +93,10 @@ class FixedFrame(AbstractFrame):
         return jnp.asarray(1.0)
 
     def velocity(self, tau: Time, w: State, b: State) -> State:
-        return b
+        return self.clock.speed(tau) * b
 
     def divergence(self, tau: Time, dim: int, div_b: Array) -> Array:
-        return div_b
+        return self.clock.speed(tau) * div_b
 
 
 class NoiseFrame(AbstractFrame):
@@ -97,63 +106,76 @@ class NoiseFrame(AbstractFrame):
         clock: a clock by noise ratio.
         dynamics: the reversed noising.
         mean, spread: mean m of the data, and their standard deviation c per coordinate.
+        fixed: how many coordinates beside the point are labels, which stay as they are.
     """
 
     clock: LogRatioClock | SaturatingClock
     dynamics: TimeReversal
+    noising: AbstractNoising
     mean: State | Scalar
     spread: Scalar
+    fixed: int = eqx.field(static=True, default=0)
 
     def centre(self, t: Time) -> State | Scalar:
-        return self.dynamics.noising.signal(self.dynamics.noising_time(t)) * self.mean
+        centre = self.noising.signal(self.dynamics.noising_time(t)) * self.mean
+        return jnp.pad(centre, (0, self.fixed)) if jnp.ndim(centre) else centre
 
     def scale(self, t: Time) -> Scalar:
-        noising, s = self.dynamics.noising, self.dynamics.noising_time(t)
+        noising, s = self.noising, self.dynamics.noising_time(t)
         return jnp.hypot(noising.signal(s) * self.spread, noising.noise(s))
+
+    def sizes(self, t: Time, dim: int) -> State | Scalar:
+        scale = self.scale(t)
+        if not self.fixed:
+            return scale
+        return jnp.concatenate([jnp.full(dim - self.fixed, scale), jnp.ones(self.fixed)])
 
     def velocity(self, tau: Time, w: State, b: State) -> State:
         t = self.clock.time(tau)
-        scale = self.scale(t)
+        sizes, point = self.sizes(t, w.size), w
+        if self.fixed:
+            point = w.at[-self.fixed :].set(0.0)
         # The free drift moves the centre as it moves x, so both leave the same rest.
-        steered = (b - self.dynamics.free(t, self.centre(t) + scale * w)) / scale
-        return self.clock.speed(tau) * (steered + self._growth(t) * w)
+        free = self.noising.rate(self.dynamics.noising_time(t)) * (self.centre(t) + sizes * point)
+        return self.clock.speed(tau) * ((b + free) / sizes + self._growth(t) * point)
 
     def divergence(self, tau: Time, dim: int, div_b: Array) -> Array:
         t = self.clock.time(tau)
-        rate = self.dynamics.noising.rate(self.dynamics.noising_time(t))
+        rate = self.noising.rate(self.dynamics.noising_time(t))
         return self.clock.speed(tau) * (div_b + dim * (rate + self._growth(t)))
 
     def _growth(self, t: Time) -> Scalar:
-        noising, s = self.dynamics.noising, self.dynamics.noising_time(t)
-        return jnp.square(noising.noise(s) / self.scale(t)) * log_ratio_speed(noising, s)
+        s = self.dynamics.noising_time(t)
+        return jnp.square(self.noising.noise(s) / self.scale(t)) * log_ratio_speed(self.noising, s)
 
 
 def random_frame(game: MFG) -> AbstractFrame:
     """The frame for random paths: the log-ratio clock for a reversed noising."""
-    dynamics = game.dynamics
-    if not (isinstance(dynamics, TimeReversal) and reverses(dynamics)):
-        return FixedFrame(UniformClock(dynamics.horizon))
-    mean, spread = data_moments(dynamics.noising, game.initial)
-    return NoiseFrame(LogRatioClock(dynamics), dynamics, mean, spread)
+    chosen = clock(game.dynamics)
+    noising = reversed_noising(game.dynamics)
+    if not isinstance(chosen, LogRatioClock) or noising is None:
+        return FixedFrame(chosen)
+    mean, spread = data_moments(noising, game.initial, labels=game.dynamics.fixed)
+    return NoiseFrame(chosen, chosen.dynamics, noising, mean, spread, game.dynamics.fixed)
 
 
 def smooth_frame(game: MFG) -> AbstractFrame:
     """The frame for paths without noise: the saturating clock for a reversed noising."""
-    dynamics = game.dynamics
-    if not (isinstance(dynamics, TimeReversal) and reverses(dynamics)):
-        return FixedFrame(UniformClock(dynamics.horizon))
-    mean, spread = data_moments(dynamics.noising, game.initial)
-    return NoiseFrame(SaturatingClock(dynamics, spread), dynamics, mean, spread)
+    frame = random_frame(game)
+    if not isinstance(frame, NoiseFrame):
+        return frame
+    chosen = SaturatingClock(frame.dynamics, frame.spread)
+    return dataclasses.replace(frame, clock=chosen)
 
 
 def to_frame(frame: AbstractFrame, t: Time, x: State) -> State:
     """The coordinate w of the point x at game time t."""
-    return ((x - frame.centre(t)) / frame.scale(t)).astype(x.dtype)
+    return ((x - frame.centre(t)) / frame.sizes(t, x.size)).astype(x.dtype)
 
 
 def from_frame(frame: AbstractFrame, t: Time, w: State) -> State:
     """The point x with coordinate w at game time t."""
-    return (frame.centre(t) + frame.scale(t) * w).astype(w.dtype)
+    return (frame.centre(t) + frame.sizes(t, w.size) * w).astype(w.dtype)
 
 
 def scaled_field(frame: AbstractFrame, field: Field) -> Field:

@@ -58,17 +58,22 @@ class PredictorCorrector(AbstractSampler):
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
         dynamics = score_dynamics("PredictorCorrector", game)
+        noising = dynamics.noising
         frame = random_frame(game)
         field = steered_field(frame, game, model)
+        fixed = game.dynamics.fixed
+
+        def correct(t: Scalar, x: State, step: Scalar, key: Key) -> State:
+            return diffuse(model, t, x, step, self.corrections, key, fixed)
 
         def advance(w: State, tau: Scalar, after: Scalar, key: Key) -> State:
             predict_key, correct_key = jax.random.split(key)
             w = euler(game, frame, field, w, tau, after, predict_key)
             t = frame.clock.time(after)
-            noise = dynamics.noising.noise(dynamics.noising_time(t))
+            noise = noising.noise(dynamics.noising_time(t))
             step = 2 * jnp.square(self.signal_to_noise * noise)
             x = from_frame(frame, t, w)
-            return to_frame(frame, t, diffuse(model, t, x, step, self.corrections, correct_key))
+            return to_frame(frame, t, correct(t, x, step, correct_key))
 
         return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
 
@@ -99,19 +104,28 @@ class Langevin(AbstractSampler):
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
         score_dynamics("Langevin", game)
         step = jnp.asarray(self.step)
-        return Arrival(diffuse(model, end_time(game), x, step, self.steps, key), end_time(game))
+        end, fixed = end_time(game), game.dynamics.fixed
+        return Arrival(diffuse(model, end, x, step, self.steps, key, fixed), end)
 
     def check(self, game: MFG) -> None:
         score_dynamics("Langevin", game)
 
 
-def diffuse(model: AbstractModel, t: Time, x: State, step: Scalar, count: int, key: Key) -> State:
-    """`count` Langevin steps in the density whose score the model gives at time t."""
+def diffuse(
+    model: AbstractModel, t: Time, x: State, step: Scalar, count: int, key: Key, fixed: int = 0
+) -> State:
+    """`count` Langevin steps in the density whose score the model gives at time t.
+
+    The last `fixed` entries, a label, stay: it is the density of the point given its label.
+    """
     t, step = jnp.asarray(t, x.dtype), step.astype(x.dtype)
+    label = x[x.size - fixed :]
 
     @jax.checkpoint
     def body(x: State, index: Array) -> tuple[State, None]:
         kick = jax.random.normal(jax.random.fold_in(key, index), x.shape, x.dtype)
-        return x + step * score(model, t, x) + jnp.sqrt(2 * step) * kick, None
+        slope = score(model, t, jnp.concatenate([x, label]))[: x.size]
+        return x + step * slope + jnp.sqrt(2 * step) * kick, None
 
-    return jax.lax.scan(body, x, jnp.arange(count))[0]
+    point = jax.lax.scan(body, x[: x.size - label.size], jnp.arange(count))[0]
+    return jnp.concatenate([point, label])

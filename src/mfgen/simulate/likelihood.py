@@ -41,6 +41,7 @@ from mfgen.simulate.divergence import AbstractDivergence, ExactDivergence, check
 from mfgen.simulate.ends import evaluable_reference
 from mfgen.simulate.flow import transport
 from mfgen.simulate.integrator import AbstractIntegrator, RungeKutta4, positive_count
+from mfgen.simulate.solved import of_solutions
 
 
 class LogDensity(NamedTuple):
@@ -136,6 +137,7 @@ _NAMED: dict[str, AbstractLikelihood] = {"flow": FlowLikelihood(), "one_shot": O
 Method = AbstractLikelihood | str
 
 
+@of_solutions
 def log_prob(
     game: MFG,
     model: AbstractModel,
@@ -198,6 +200,11 @@ def _evaluate(
     chunk: Count,
 ) -> LogDensity:
     check_played(owner, game, model)
+    if not model.has_density:
+        raise TypeError(
+            f"`{owner}` got a `{type(model).__name__}` model, whose samples follow no density of "
+            "the game, expected a model of the game: pass the model without guidance."
+        )
     if isinstance(method, str):
         method = _named(owner, method)
     _check.of_kind(owner, "method", method, AbstractLikelihood, "pass `FlowLikelihood()`")

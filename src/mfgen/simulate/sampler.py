@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from mfgen import _check
 from mfgen._types import Batch, Count, Key, State
 from mfgen.density.base import AbstractDensity
-from mfgen.derive.score_based import score_dynamics
+from mfgen.derive.score_based import score_noising
 from mfgen.math.count import count
 from mfgen.models.base import AbstractModel, score
 from mfgen.problem.game import MFG
@@ -38,8 +38,10 @@ from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.ends import reference
 from mfgen.simulate.flow import ProbabilityFlow
 from mfgen.simulate.integrator import positive_count
+from mfgen.simulate.solved import of_solutions
 
 
+@of_solutions
 def sample(
     game: MFG,
     model: AbstractModel,
@@ -92,7 +94,7 @@ def sample(
     start = reference("sample", game)
     method.check(game)
     if denoise:
-        score_dynamics("denoised", game)
+        score_noising("denoised", game)
     _check_resolved(game, start)
     with at_points("sample", game, model, start.dim):
         points, times = _sample(game, model, n, key, method, denoise, chunk)
@@ -103,22 +105,25 @@ def sample(
 
 def _check_resolved(game: MFG, start: AbstractDensity) -> None:
     """Samples have the numbers of their start, which must resolve the times near the data."""
-    if isinstance(game.dynamics, TimeReversal):
+    dynamics = game.dynamics.of_points
+    if isinstance(dynamics, TimeReversal):
         kinds = [leaf.dtype for leaf in jax.tree.leaves(start) if eqx.is_inexact_array(leaf)]
-        check_resolved(game.dynamics.noising, jnp.result_type(*(kinds or [float])), "sample")
+        check_resolved(dynamics.noising, jnp.result_type(*(kinds or [float])), "sample")
 
 
 def denoised(game: MFG, model: AbstractModel, y: State) -> State:
     """E[x_0 | y], the mean of the clean data given a sample y of a score-based game, `[dim]`.
 
+    A label beside the point stays as it is.
+
     Raises:
         TypeError: if the game is not score-based.
     """
-    noising = score_dynamics("denoised", game).noising
+    noising, dim = score_noising("denoised", game), y.size - game.dynamics.fixed
     t, s = jnp.asarray(game.dynamics.horizon, y.dtype), noising.start
     signal, noise = noising.signal(s), noising.noise(s)
     clean = (y + jnp.square(noise) * score(model, t, y)) / signal
-    return clean.astype(y.dtype)
+    return jnp.concatenate([clean[:dim], y[dim:]]).astype(y.dtype)
 
 
 @eqx.filter_jit

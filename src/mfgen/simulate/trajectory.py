@@ -39,7 +39,9 @@ from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.divergence import AbstractDivergence, moving_directions
 from mfgen.simulate.frame import random_frame, smooth_frame
 from mfgen.simulate.integrator import AbstractStep, RungeKutta4
+from mfgen.simulate.solved import of_solutions
 
+Method = AbstractStep
 _SHORT = 32  # steps that are not laid out in blocks
 
 
@@ -69,6 +71,7 @@ class Particles(NamedTuple):
     log_det: Float[Array, "*n"]
 
 
+@of_solutions
 def trajectories(
     game: MFG,
     model: AbstractModel,

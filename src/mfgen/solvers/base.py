@@ -9,72 +9,18 @@ kept.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from enum import Enum
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from mfgen import _check
-from mfgen._types import Costate, Key, State, Time
-from mfgen.density.base import AbstractDensity
-from mfgen.derive.hamiltonian import drift
-from mfgen.models.base import AbstractPotential
+from mfgen._types import Key
 from mfgen.problem.game import MFG
-
-
-class Status(Enum):
-    """How a solver ended."""
-
-    CONVERGED = "converged"
-    STALLED = "stalled"
-    DIVERGED = "diverged"
-
-
-class Result(eqx.Module):
-    """How a solver ended, in a word and in a sentence.
-
-    Attributes:
-        status: converged, stalled or diverged.
-        message: a sentence with the figures behind the word, and the fix where one is known.
-    """
-
-    status: Status = eqx.field(static=True)
-    message: str = eqx.field(static=True)
-
-    @property
-    def converged(self) -> bool:
-        return self.status is Status.CONVERGED
-
-
-class Solution(eqx.Module):
-    """A solution of a game, or a solver's attempt at one.
-
-    It is known from time 0 to the horizon and, where it was found on a lattice, in its box: beyond
-    are no particles, and a value is refused (nan where time or place are traced).
-
-    Attributes:
-        game: the game.
-        value: U(t, x), a potential.
-        density: the path t -> rho(t); `None` where the solver finds the value function alone.
-        result: how the solver ended.
-        stats: figures of the solver by name, such as its iterations.
-    """
-
-    game: MFG
-    value: AbstractPotential
-    density: Callable[[Time], AbstractDensity] | None
-    result: Result
-    stats: Mapping[str, float] = eqx.field(default_factory=dict)
-
-    def costate(self, t: Time, x: State) -> Costate:
-        """grad U(t, x), shape `[dim]`."""
-        return self.value.costate(t, x)
-
-    def velocity(self, t: Time, x: State) -> State:
-        """The drift a + g v* of a particle, shape `[dim]`."""
-        return drift(self.game, t, x, self.costate(t, x))
+from mfgen.simulate.solution import Result as Result
+from mfgen.simulate.solution import Solution as Solution
+from mfgen.simulate.solution import Status as Status
 
 
 class AbstractSolver(eqx.Module):
@@ -95,7 +41,7 @@ def in_double(solve: Callable[[MFG], Solution], game: MFG) -> Solution:
     with jax.enable_x64(True):
         solution = solve(game)
     cast = lambda leaf: leaf.astype(wanted) if eqx.is_inexact_array(leaf) else leaf
-    value, density = jax.tree.map(cast, (solution.value, solution.density))
+    value, density = jax.tree.map(cast, (solution.model, solution.density))
     return Solution(game, value, density, solution.result, solution.stats)
 
 

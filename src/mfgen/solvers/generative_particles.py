@@ -14,27 +14,33 @@ gradient flows and generative particle algorithms for high-dimensional scarce da
 2210.17230.
 """
 
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
-from mfgen._types import Batch, Given, Key, Scalar
-from mfgen.data.validate import check_points, check_samples
+from mfgen._types import Batch, Given, Key
+from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
 from mfgen.math.count import count
 from mfgen.models.critic import lipschitz_critic
 from mfgen.problem.dynamics import positive
 from mfgen.problem.generator import AbstractGenerator, Alpha
 from mfgen.problem.lipschitz import LipschitzDivergence
-from mfgen.solvers.particle import Descent, Energy, followed, variance_of_mean
+from mfgen.solvers.particle import (
+    AbstractParticleFlow,
+    Descent,
+    Energy,
+    Particles,
+    descent,
+    variance_of_mean,
+)
 from mfgen.train.adversarial import fit_critic
+from mfgen.train.state import Checkpoints
 
 _KL = Alpha(1.0)
 
@@ -55,6 +61,8 @@ def generative_particles(
     batch_size: int | None = None,
     every: int = 50,
     callback: Callable[[int, Energy], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
 ) -> Descent:
     """Moves particles to data by the slope of a critic that is trained on the way.
 
@@ -72,6 +80,7 @@ def generative_particles(
         batch_size: points of each law in a step of the critic; all of them if not given.
         every: steps from record to record.
         callback: called with the steps taken and the dual's value at each record.
+        checkpoints, resume: as in `run`.
 
     Returns:
         The `Descent`. Its energies are the dual at the critic of the time, on all points: lower
@@ -87,100 +96,106 @@ def generative_particles(
         found = generative_particles(data, start, steps=300, step=0.1, key=key)
         found.points, found.rise
     """
-    data = jnp.asarray(check_samples(data, name="data"))
-    points = jnp.asarray(check_points(start, name="start"), data.dtype)
-    if points.shape[1] != data.shape[1]:
-        raise ValueError(
-            f"`generative_particles` got start of dimension {points.shape[1]} for data of "
-            f"dimension {data.shape[1]}, expected the same: start where the data live."
-        )
-    counts = {"steps": steps, "critic_steps": critic_steps, "every": every}
-    for name, number in counts.items():
-        count("generative_particles", name, number)
-    if batch_size is not None:
-        count("generative_particles", "batch_size", batch_size)
-    advice = "pass 0 for a critic that starts with the particles"
-    count("generative_particles", "first_steps", first_steps, least=0, advice=advice)
-    positive("generative_particles", "step", step)
-    positive("generative_particles", "learning_rate", learning_rate)
-    critic_key, first_key, key = jax.random.split(key, 3)
-    options = {"lipschitz": lipschitz, "around": Empirical(data)} | (critic or {})
-    made = lipschitz_critic(data.shape[1], key=critic_key, **options)
-    plan = _Plan(_adam(float(learning_rate)), critic_steps, batch_size)
-    dual = LipschitzDivergence(made, Empirical(data), generator)
-    state = plan.optimiser.init(eqx.filter(made, eqx.is_inexact_array))
-    if first_steps:
-        fit = plan.fit(dual, points, state, first_steps, first_key)
-        dual, state = _with(dual, fit.dual.critic), fit.state
-    h = jnp.asarray(step, points.dtype)
-
-    def advance(state: _State, done: Array, count: int) -> _State:
-        return _advance(plan, state, h, key, done, count)
-
-    measured = lambda state, done: _measured(state.dual, state.points, done)
-    return followed(
-        _State(points, dual, state),
-        advance,
-        measured,
-        lambda state: state.points,
-        steps,
-        step,
-        every,
-        callback,
+    critic_key, key = jax.random.split(key)
+    flow = critic_flow(
+        data,
+        key=critic_key,
+        critic_steps=critic_steps,
+        first_steps=first_steps,
+        lipschitz=lipschitz,
+        generator=generator,
+        critic=critic,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
     )
+    count("generative_particles", "steps", steps)
+    saved = {"checkpoints": checkpoints, "resume": resume}
+    particles = Particles(flow, start, step)
+    return descent(particles, steps=steps, key=key, every=every, callback=callback, **saved)
 
 
-@functools.cache  # the same one for the same rate, so that steps are not compiled again
-def _adam(rate: float) -> optax.GradientTransformation:
-    return optax.adam(rate)
+def critic_flow(
+    data: Given,
+    *,
+    key: Key,
+    critic_steps: int = 5,
+    first_steps: int = 200,
+    lipschitz: float = 1.0,
+    generator: AbstractGenerator = _KL,
+    critic: dict[str, Any] | None = None,
+    learning_rate: float = 2e-3,
+    batch_size: int | None = None,
+) -> "CriticFlow":
+    """The flow of `generative_particles`, for `Particles`; arguments as there."""
+    owner = "generative_particles"
+    target = Empirical(jnp.asarray(check_samples(data, name="data")))
+    count(owner, "critic_steps", critic_steps)
+    if batch_size is not None:
+        count(owner, "batch_size", batch_size)
+    advice = "pass 0 for a critic that starts with the particles"
+    count(owner, "first_steps", first_steps, least=0, advice=advice)
+    positive(owner, "learning_rate", learning_rate)
+    options = {"lipschitz": lipschitz, "around": target} | (critic or {})
+    made = lipschitz_critic(target.dim, key=key, **options)
+    dual = LipschitzDivergence(made, target, generator)
+    return CriticFlow(dual, critic_steps, first_steps, float(learning_rate), batch_size)
 
 
-class _State(NamedTuple):
-    """The particles, the divergence with its critic, and the critic's optimiser."""
+class CriticFlow(AbstractParticleFlow):
+    """Particles along the slope of a critic that is trained on the way.
 
-    points: Batch
+    Arguments:
+        dual: the divergence with an untrained critic; its target is the data.
+        steps, first_steps: of the critic before each step, and before the first one.
+        learning_rate: of the critic (Adam).
+        batch_size: points of each law in a step of the critic; all of them if `None`.
+    """
+
+    owner: ClassVar[str] = "generative_particles"
+    advice: ClassVar[str] = "lower the learning rate of the critic"
+
     dual: LipschitzDivergence
-    optimiser: PyTree
-
-
-class _Plan(eqx.Module):
-    """How the critic is trained."""
-
-    optimiser: optax.GradientTransformation = eqx.field(static=True)
     steps: int = eqx.field(static=True)
-    batch_size: int | None = eqx.field(static=True)
+    first_steps: int = eqx.field(static=True)
+    learning_rate: float = eqx.field(static=True)
+    batch_size: int | None = eqx.field(static=True, default=None)
 
-    def fit(self, dual: LipschitzDivergence, points: Batch, state: PyTree, steps: int, key: Key):
-        return fit_critic(
-            dual,
+    def check(self, points: Batch) -> None:
+        if points.shape[1] != self.dual.target.dim:
+            raise ValueError(
+                f"`generative_particles` got start of dimension {points.shape[1]} for data of "
+                f"dimension {self.dual.target.dim}, expected the same: start where the data live."
+            )
+
+    def velocity(self, points: Batch, *, key: Key) -> Batch:
+        return -jax.vmap(jax.grad(self.dual.critic))(points)
+
+    def energy(self, points: Batch) -> Energy:
+        return _energy(self.dual, points)
+
+    def first_memory(self, points: Batch, *, key: Key) -> PyTree:
+        moving = eqx.filter(self.dual.critic, eqx.is_inexact_array)
+        first = moving, optax.adam(self.learning_rate).init(moving)
+        return self._trained(points, first, self.first_steps, key) if self.first_steps else first
+
+    def learn(self, points: Batch, memory: PyTree, *, key: Key) -> PyTree:
+        return self._trained(points, memory, self.steps, key)
+
+    def at(self, memory: PyTree) -> "CriticFlow":
+        critic = eqx.combine(memory[0], self.dual.critic)
+        return eqx.tree_at(lambda flow: flow.dual.critic, self, critic)
+
+    def _trained(self, points: Batch, memory: PyTree, steps: int, key: Key) -> PyTree:
+        fit = fit_critic(
+            self.at(memory).dual,
             Empirical(points),
             steps=steps,
             key=key,
-            optimiser=self.optimiser,
+            learning_rate=self.learning_rate,
             batch_size=self.batch_size,
-            state=state,
+            state=memory[1],
         )
-
-
-def _with(dual: LipschitzDivergence, critic: Callable) -> LipschitzDivergence:
-    return eqx.tree_at(lambda dual: dual.critic, dual, critic)
-
-
-@eqx.filter_jit
-def _advance(plan: _Plan, state: _State, step: Scalar, key: Key, done: Array, count: int) -> _State:
-    moving, fixed = eqx.partition(state.dual.critic, eqx.is_inexact_array)
-
-    def move(carry, index: Array):
-        points, moving, optimiser = carry
-        seen = _with(state.dual, eqx.combine(moving, fixed))
-        fit = plan.fit(seen, points, optimiser, plan.steps, jax.random.fold_in(key, index))
-        critic = fit.dual.critic
-        points = points - step * jax.vmap(jax.grad(critic))(points)
-        return (points, eqx.filter(critic, eqx.is_inexact_array), fit.state), None
-
-    carry = state.points, moving, state.optimiser
-    (points, moving, optimiser), _ = jax.lax.scan(move, carry, done + jnp.arange(count))
-    return _State(points, _with(state.dual, eqx.combine(moving, fixed)), optimiser)
+        return eqx.filter(fit.dual.critic, eqx.is_inexact_array), fit.state
 
 
 @eqx.filter_jit
@@ -192,15 +207,3 @@ def _energy(dual: LipschitzDivergence, points: Batch) -> Energy:
     # By the delta method: g is the influence of a particle, f*(g - nu) that of a data point.
     spread = variance_of_mean(here) + jnp.var(influence, ddof=1) / there.size
     return Energy(jnp.mean(here) - expected, jnp.sqrt(spread))
-
-
-def _measured(dual: LipschitzDivergence, points: Batch, done: int) -> Energy:
-    found = Energy(jnp.asarray(jnp.nan), jnp.asarray(jnp.nan))
-    if bool(jnp.all(jnp.isfinite(points))):
-        found = _energy(dual, points)
-    if not np.isfinite(float(found.value)):
-        raise FloatingPointError(
-            f"`generative_particles` got particles or a dual that are not finite after {done} "
-            "steps, expected finite ones: lower the learning rate of the critic."
-        )
-    return found

@@ -40,6 +40,7 @@ from mfgen.math.heat import smooth, spread
 from mfgen.math.lattice import Interval, Lattice
 from mfgen.math.spline import spline
 from mfgen.problem.constraint import Prescribed
+from mfgen.problem.functional import evaluable
 from mfgen.problem.game import MFG
 from mfgen.solvers import bridge
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status, in_double
@@ -115,7 +116,8 @@ class HopfCole(AbstractSolver):
     def _end(self, game, lattice, form, start, mass) -> bridge.Ends:
         """log phi at the end, from the terminal cost or from the density prescribed there."""
         if isinstance(game.terminal, Prescribed):
-            end = _logarithm(game.terminal.target, lattice)
+            target = evaluable("HopfCole", "prescribed density", game.terminal.target)
+            end = _logarithm(target, lattice)
             _check_finite("target", end)
             whole = float(form.factor[0]), float(form.variance[0])
             found = bridge.multiplier(lattice, start, end, *whole, self.tolerance, self.iterations)

@@ -34,23 +34,22 @@ from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Key, Scalar, State, Time
-from mfgen.density.base import AbstractDensity
-from mfgen.density.empirical import Empirical
-from mfgen.derive.hamiltonian import drift
 from mfgen.derive.residual import hjb
 from mfgen.math.chunk import chunked_mean
 from mfgen.math.count import count
 from mfgen.math.domain import in_time
-from mfgen.math.linear_map import image, matrix, source_size, square
+from mfgen.math.linear_map import matrix, square
 from mfgen.models.base import AbstractPotential
 from mfgen.models.mlp import MLP
 from mfgen.problem.dynamics import positive
-from mfgen.problem.functional import AbstractFunctional, needs_population
+from mfgen.problem.functional import AbstractFunctional, needs_log_density, needs_population
 from mfgen.problem.game import MFG
+from mfgen.simulate.diffusion import EulerMaruyama
+from mfgen.simulate.particle_path import ParticlePath, particle_path
+from mfgen.simulate.trajectory import trajectories
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status
 
 _WIDE = 0.5  # how far every fourth point is moved off its particle, in deviations
-_CENTRES = 256  # of a kernel estimate
 
 
 class NetworkValue(AbstractPotential):
@@ -73,51 +72,6 @@ class NetworkValue(AbstractPotential):
             return self.final(x) + self.horizon * left * learned
         gone = -jnp.expm1(-self.discount * self.horizon * left)
         return (1 - gone) * self.final(x) + (self.horizon + 1 / self.discount) * gone * learned
-
-
-class ParticlePath(eqx.Module):
-    """The law of particles over time: t -> their places, or a kernel estimate.
-
-    Between two stages particles are on the straight line, which leaves out what noise of variance q
-    adds on the way, q u (1 - u) at the part u of it; by that the cloud is widened about its mean.
-
-    Attributes:
-        horizon: the final time.
-        points: `[stages + 1, n, dim]` at uniform times.
-        smoothed: whether their kernel estimate is meant.
-        noise: q, the variance that noise adds to each coordinate from stage to stage,
-            `[stages, dim]`.
-    """
-
-    horizon: float = eqx.field(static=True)
-    points: Float[Array, "stages n dim"]
-    smoothed: bool = eqx.field(static=True)
-    noise: Float[Array, "steps dim"]
-
-    def __call__(self, t: Time) -> AbstractDensity:
-        """The law at a time; outside of [0, horizon] an error, or nan if t is traced."""
-        known = in_time("Solution.density", t, 0.0, self.horizon)
-        at = self._at(jnp.asarray(t, self.points.dtype) * known)
-        if not self.smoothed:
-            return Empirical(at)
-        few = at[: min(_CENTRES, at.shape[0])]
-        count, dim = few.shape
-        # Silverman's rule, for the mean deviation of a coordinate.
-        width = jnp.mean(jnp.std(at, axis=0)) * (4 / ((dim + 2) * count)) ** (1 / (dim + 4))
-        return Empirical(few).noised(1.0, width)
-
-    def _at(self, t: Scalar) -> Float[Array, "n dim"]:
-        stages = self.points.shape[0] - 1
-        place = t / self.horizon * stages
-        below = jnp.clip(jnp.floor(jax.lax.stop_gradient(place)), 0, stages - 1)
-        u, k = place - below, below.astype(int)
-        line = (1 - u) * self.points[k] + u * self.points[k + 1]
-        centre = jnp.mean(line, axis=0)
-        variance = jnp.mean(jnp.square(line - centre[None]), axis=0)
-        spread = variance > 0
-        left_out = self.noise[k] * u * (1 - u) / jnp.where(spread, variance, 1.0)
-        wider = jnp.sqrt(1 + jnp.where(spread, left_out, 0.0))
-        return centre[None] + wider[None] * (line - centre[None])
 
 
 class Neural(AbstractSolver):
@@ -167,7 +121,8 @@ class Neural(AbstractSolver):
             )
         start_key, network_key, train_key = jax.random.split(key, 3)
         starts = game.initial.sample(self.particles, key=start_key)
-        smoothed = any(_needs_density(cost, starts) for cost in (game.interaction, game.terminal))
+        dim = starts.shape[1]
+        smoothed = any(needs_log_density(cost, dim) for cost in (game.interaction, game.terminal))
         value = self._untrained(game, starts, key=network_key)
         optimiser = _optimiser(self.learning_rate, self.steps)
         state = optimiser.init(eqx.filter(value.network, eqx.is_inexact_array))
@@ -183,7 +138,8 @@ class Neural(AbstractSolver):
 
     def _untrained(self, game: MFG, starts: Float[Array, "n dim"], *, key: Key) -> NetworkValue:
         spread = jnp.std(starts, axis=0)
-        walk = game.dynamics.horizon * _variances(game, jnp.zeros(()), starts.shape[1])
+        noise = matrix(square(game.dynamics.diffusion(jnp.zeros(()))), starts.shape[1])
+        walk = game.dynamics.horizon * jnp.diag(noise)
         scale = jnp.sqrt(jnp.square(spread) + walk) + 1e-6
         network = MLP(
             starts.shape[1], 1, width=self.width, depth=self.depth, frequencies=0, key=key
@@ -216,23 +172,9 @@ class _Final(eqx.Module):
         return self.terminal.variation(None, x)
 
 
-def _needs_density(cost: AbstractFunctional, points: Float[Array, "n dim"]) -> bool:
-    """Whether a cost refuses a population that is known by its particles alone."""
-    try:
-        jax.eval_shape(lambda points: cost.variation(Empirical(points), points[0]), points)
-    except (TypeError, AttributeError):
-        return True
-    return False
-
-
 @functools.cache  # the same one for the same settings, so that rounds are not compiled again
 def _optimiser(rate: float, steps: int) -> optax.GradientTransformation:
     return optax.adam(optax.cosine_decay_schedule(rate, steps))
-
-
-def _variances(game: MFG, t: Scalar, dim: int) -> Float[Array, "dim"]:
-    """What noise adds to the variance of each coordinate per unit of time."""
-    return jnp.diag(matrix(square(game.dynamics.diffusion(t)), dim))
 
 
 @eqx.filter_jit
@@ -243,22 +185,9 @@ def _paths(
     assert game.initial is not None
     start_key, noise_key = jax.random.split(key)
     start = game.initial.sample(solver.particles, key=start_key)
-    tau = game.dynamics.horizon / solver.stages
-
-    def step(x: Float[Array, "n dim"], now):
-        t, key = now
-        velocity = jax.vmap(lambda x: drift(game, t, x, value.costate(t, x)))(x)
-        sigma = jnp.sqrt(tau) * game.dynamics.diffusion(t)
-        kicks = jax.random.normal(key, (len(x), source_size(sigma, x.shape[1])))
-        moved = x + tau * velocity + jax.vmap(lambda z: image(sigma, z))(kicks).astype(x.dtype)
-        return moved, moved
-
-    times = jnp.arange(solver.stages) * tau
-    _, later = jax.lax.scan(step, start, (times, jax.random.split(noise_key, solver.stages)))
-    points = jnp.concatenate([start[None], later])
-    noise = tau * jax.vmap(lambda t: _variances(game, t, start.shape[1]))(times)
-    noise = noise.astype(points.dtype)
-    return ParticlePath(game.dynamics.horizon, points, smoothed, noise)
+    method = EulerMaruyama(solver.stages)
+    found = trajectories(game, value, start, key=noise_key, method=method)
+    return particle_path(game, found, smoothed=smoothed)
 
 
 @eqx.filter_jit
@@ -299,11 +228,11 @@ def _round(
 def _residual(solver: Neural, game: MFG, value: NetworkValue, path: ParticlePath, key: Key):
     """Mean square of the HJB residual, and of the time derivative dt U - r U it is made of."""
     stage_key, row_key, time_key, move_key = jax.random.split(key, 4)
-    stages = path.points.shape[0] - 1
+    stages = len(path.times) - 1
     stage = jax.random.randint(stage_key, (solver.batch,), 0, stages + 1)
     row = jax.random.randint(row_key, (solver.batch,), 0, path.points.shape[1])
     shift = jax.random.uniform(time_key, (solver.batch,), minval=-0.5, maxval=0.5)
-    times = jnp.clip((stage + shift) / stages, 0.0, 1.0) * path.horizon
+    times = jnp.interp(stage + shift, jnp.arange(stages + 1), path.times)
     unit = 1 + game.discount * path.horizon
     wide = _WIDE * (jnp.arange(solver.batch) % 4 == 0)
     noise = jax.random.normal(move_key, (solver.batch, path.points.shape[2]))

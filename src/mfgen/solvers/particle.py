@@ -8,30 +8,33 @@ W2, where v - (sigma^2/2) grad log rho = -grad dF/drho, and F does not increase:
 
     dF/dt = -E |grad dF/drho|^2 <= 0
 
-`descend` watches F, as each flow estimates it from its particles; what it should never do is rise
-by more than its standard error.
+`Particles` is the trainer that moves them, so that they are recorded, saved and resumed as any
+training is; `descend` is a run of it. It watches F, as each flow estimates it from its particles;
+what it should never do is rise by more than its standard error.
 
 Reference: R. Jordan, D. Kinderlehrer, F. Otto (1998), "The variational formulation of the
 Fokker-Planck equation".
 """
 
-import time
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from mfgen._types import Batch, Count, Given, Key, Scalar
 from mfgen.data.validate import check_points
 from mfgen.problem.dynamics import positive
 from mfgen.simulate.integrator import positive_count
+from mfgen.train.history import History, Progress
+from mfgen.train.state import Checkpoints
+from mfgen.train.trainer import AbstractTrainer, Measures, Problem, Terms, run
 
-State = TypeVar("State")
+FIRST = 2**32 - 3  # the keys of what is drawn before the first step
 
 
 class Energy(NamedTuple):
@@ -50,8 +53,12 @@ class Energy(NamedTuple):
 class AbstractParticleFlow(eqx.Module):
     """A velocity of particles by which a functional of their law decreases.
 
-    To add one, give `velocity(points, key=key)` and `energy(points)`, and `sigma` for noise.
+    To add one, give `velocity(points, key=key)` and `energy(points)`, and `sigma` for noise. One
+    that learns on the way has a memory besides: `first_memory`, `learn` and `at`.
     """
+
+    owner: ClassVar[str] = "descend"  # the public name that errors speak of
+    advice: ClassVar[str] = "take a smaller step, or start nearer"
 
     def check(self, points: Batch) -> None:
         """Raises a `ValueError` for points from which it cannot go down."""
@@ -68,6 +75,108 @@ class AbstractParticleFlow(eqx.Module):
     @abstractmethod
     def energy(self, points: Batch) -> Energy:
         """F at the law of the particles."""
+
+    def first_memory(self, points: Batch, *, key: Key) -> PyTree:
+        """What it knows before the first step: arrays, as a rule none."""
+        return ()
+
+    def learn(self, points: Batch, memory: PyTree, *, key: Key) -> PyTree:
+        """What it knows when it has seen the particles of a step, before they move."""
+        return memory
+
+    def at(self, memory: PyTree) -> "AbstractParticleFlow":
+        """The flow with that knowledge."""
+        return self
+
+
+class Cloud(NamedTuple):
+    """The state of `Particles`: where they are, and what their flow has learnt."""
+
+    points: Batch
+    memory: PyTree
+
+
+class Particles(AbstractTrainer):
+    """Moves particles by a flow, a trainer for `run`.
+
+    Arguments:
+        flow: such as `LangevinFlow(target)`, `SteinFlow(target)` or `MMDFlow(data)`.
+        start: first points, `[n, dim]`, or how many to draw of the game's initial density.
+        step: h, in units of the flow's time.
+
+    Raises (on `run`):
+        ValueError: for points that are not finite, or where the target's log-density is not.
+        FloatingPointError: if particles or F are not finite any more, with the steps taken.
+
+    Example:
+
+        moved = run(Particles(LangevinFlow(target), 500, step=0.01), Problem(game), steps=500,
+                    key=key)
+        moved.solution          # the particles
+    """
+
+    watched: ClassVar[tuple[str, ...]] = ("particles",)
+    measures_start: ClassVar[bool] = True
+
+    flow: AbstractParticleFlow
+    start: Batch | int
+    step_size: Scalar | float
+
+    def __init__(self, flow: AbstractParticleFlow, start: Given | int, step: Scalar | float):
+        self.flow, self.step_size = flow, step
+        many = isinstance(start, int)
+        self.start = start if many else jnp.asarray(check_points(start, name="start"))
+        positive(flow.owner, "step", cast(float, step))
+
+    @property
+    def owner(self) -> str:
+        return self.flow.owner
+
+    def prepared(self, problem: Problem, steps: int, *, key: Key) -> "Particles":
+        return eqx.tree_at(lambda self: self.step_size, self, jnp.asarray(self.step_size))
+
+    def init(self, problem: Problem, *, key: Key) -> Cloud:
+        points = self.start
+        if isinstance(points, int):
+            if problem.game is None or problem.game.initial is None:
+                raise ValueError(
+                    f"`Particles` got start = {points} and a problem without an initial density, "
+                    "expected one to draw them of: pass points [n, dim], or a game with one."
+                )
+            points = problem.game.initial.sample(points, key=jax.random.fold_in(key, FIRST))
+        self.flow.check(points)
+        memory = self.flow.first_memory(points, key=jax.random.fold_in(key, FIRST + 1))
+        return Cloud(points, memory)
+
+    def step(self, problem: Problem, state: Cloud, *, key: Key) -> tuple[Cloud, Terms]:
+        flow_key, noise_key, learn_key = jax.random.split(key, 3)
+        points = state.points
+        memory = self.flow.learn(points, state.memory, key=learn_key)
+        flow, h = self.flow.at(memory), jnp.asarray(self.step_size, points.dtype)
+        moved = points + h * flow.velocity(points, key=flow_key)
+        if flow.sigma:
+            kick = jax.random.normal(noise_key, points.shape, points.dtype)
+            moved = moved + flow.sigma * jnp.sqrt(h) * kick
+        return Cloud(moved, memory), {
+            "particles": jnp.sum(jnp.where(jnp.isfinite(moved), 0, moved))
+        }
+
+    def measured(self, problem: Problem, state: Cloud) -> tuple[Cloud, Measures]:
+        value, error = map(float, _energy(self.flow, state))
+        return state, Measures({"Energy": value}, {"Energy": error})
+
+    def solution(self, problem: Problem, state: Cloud) -> Batch:
+        return state.points
+
+    def not_finite(
+        self, problem: Problem, step: int, term: str, checkpoint: str | None
+    ) -> FloatingPointError:
+        step += term == "particles"  # a step that is not taken since it would end so
+        kept = f" (the last good checkpoint is {checkpoint})" if checkpoint else ""
+        return FloatingPointError(
+            f"`{self.owner}` got particles or an energy of `{type(self.flow).__name__}` that are "
+            f"not finite after {step} steps{kept}, expected finite ones: {self.flow.advice}."
+        )
 
 
 class Descent(NamedTuple):
@@ -103,6 +212,8 @@ def descend(
     key: Key,
     every: Count = 50,
     callback: Callable[[int, Energy], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
 ) -> Descent:
     """Moves particles by a flow.
 
@@ -114,6 +225,7 @@ def descend(
         key: random key.
         every: steps from record to record.
         callback: called with the steps taken and F at each record.
+        checkpoints, resume: as in `run`.
 
     Raises:
         ValueError: for points that are not finite, or where the target's log-density is not, or
@@ -125,84 +237,46 @@ def descend(
         found = descend(LangevinFlow(target), start, steps=500, step=0.01, key=key)
         found.points, found.energies
     """
-    points = jnp.asarray(check_points(start, name="start"))
-    steps, every = (
-        positive_count("descend", name, value)
-        for name, value in (("steps", steps), ("every", every))
-    )
-    positive("descend", "step", step)
-    flow.check(points)
-    h = jnp.asarray(step, points.dtype)
-
-    def advance(points: Batch, done: Array, count: int) -> Batch:
-        return _advance(flow, points, h, key, done, count)
-
-    measured = lambda points, done: _measured(flow, points, done)
-    return followed(points, advance, measured, lambda points: points, steps, step, every, callback)
+    positive_count("descend", "steps", steps)
+    settings = {"key": key, "every": every, "checkpoints": checkpoints, "resume": resume}
+    return descent(Particles(flow, start, step), steps=steps, callback=callback, **settings)
 
 
-def followed(
-    state: State,
-    advance: Callable[[State, Array, int], State],
-    measured: Callable[[State, int], Energy],
-    points: Callable[[State], Batch],
-    steps: int,
-    step: float,
-    every: int,
-    callback: Callable[[int, Energy], None] | None,
+def descent(
+    particles: Particles,
+    *,
+    steps: Count,
+    key: Key,
+    every: Count,
+    callback: Callable[[int, Energy], None] | None = None,
+    **settings: Any,
 ) -> Descent:
-    """Advances a state of particles from record to record and measures F at each.
+    """A run of particles that bring their first points, as a `Descent`; settings as in `run`."""
 
-    Arguments:
-        state: the particles, and what else moves with them.
-        advance: (state, steps taken, how many more) -> state.
-        measured: (state, steps taken) -> F; raises if it is not finite.
-        points: the particles of a state.
-        steps, step, every, callback: as in `descend`.
-    """
-    began, done = time.perf_counter(), 0
-    records, times = [measured(state, done)], [0.0]
-    while done < steps:
-        count = min(every, steps - done)
-        state = advance(state, jnp.asarray(done), count)
-        done += count
-        records.append(measured(state, done))
-        times.append(done * step)
-        if callback is not None:
-            callback(done, records[-1])
-    values, errors = np.asarray(records, float).T
-    seconds = time.perf_counter() - began
-    return Descent(points(state), np.asarray(times), values, errors, seconds)
-
-
-@eqx.filter_jit
-def _advance(
-    flow: AbstractParticleFlow, points: Batch, step: Scalar, key: Key, done: Array, count: int
-) -> Batch:
-    def move(points: Batch, index: Array) -> tuple[Batch, None]:
-        flow_key, noise_key = jax.random.split(jax.random.fold_in(key, index))
-        moved = points + step * flow.velocity(points, key=flow_key)
-        if flow.sigma:
-            kick = jax.random.normal(noise_key, points.shape, points.dtype)
-            moved = moved + flow.sigma * jnp.sqrt(step) * kick
-        return moved, None
-
-    return jax.lax.scan(move, points, done + jnp.arange(count))[0]
-
-
-@eqx.filter_jit
-def _energy(flow: AbstractParticleFlow, points: Batch) -> Energy:
-    return flow.energy(points)
-
-
-def _measured(flow: AbstractParticleFlow, points: Batch, done: int) -> Energy:
-    found = _energy(flow, points)
-    if not (bool(jnp.all(jnp.isfinite(points))) and np.isfinite(float(found.value))):
-        raise FloatingPointError(
-            f"`descend` got particles or an energy of `{type(flow).__name__}` that are not finite "
-            f"after {done} steps, expected finite ones: take a smaller step, or start nearer."
+    def told(progress: Progress) -> None:
+        assert callback is not None
+        energy = Energy(
+            jnp.asarray(progress.terms["Energy"]), jnp.asarray(progress.errors["Energy"])
         )
-    return found
+        callback(progress.step, energy)
+
+    heard = None if callback is None else told
+    done = run(particles, Problem(), steps=steps, key=key, every=every, callback=heard, **settings)
+    return descended(done.solution, done.history, float(particles.step_size))
+
+
+def descended(points: Batch, history: History, step: float) -> Descent:
+    """What particles went down, from the records of their run."""
+    records = history.records
+    times = step * np.asarray([record.step for record in records], float)
+    energies = np.asarray([record.terms["Energy"] for record in records])
+    errors = np.asarray([record.errors["Energy"] for record in records])
+    return Descent(points, times, energies, errors, records[-1].seconds)
+
+
+@eqx.filter_jit
+def _energy(flow: AbstractParticleFlow, cloud: Cloud) -> Energy:
+    return flow.at(cloud.memory).energy(cloud.points)
 
 
 def mean_energy(values: Float[Array, "n"]) -> Energy:

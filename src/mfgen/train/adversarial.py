@@ -17,6 +17,7 @@ A. Courville, "Improved training of Wasserstein GANs" (2017), arXiv 1704.00028 (
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -26,7 +27,7 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
-from mfgen._types import Key, Scalar
+from mfgen._types import Key, Scalar, State
 from mfgen.density.base import AbstractDensity
 from mfgen.density.empirical import Empirical
 from mfgen.math.count import count
@@ -140,27 +141,42 @@ def _ascend(
     batch_size: int | None,
 ) -> CriticFit:
     moving, fixed = eqx.partition(dual.critic, eqx.is_inexact_array)
-    with_critic = lambda dual, moving: eqx.tree_at(
-        lambda d: d.critic, dual, eqx.combine(moving, fixed)
-    )
+    with_critic = lambda moving: eqx.tree_at(lambda d: d.critic, dual, eqx.combine(moving, fixed))
 
-    def loss(moving, key: Key) -> tuple[Scalar, Scalar]:
+    def step(carry, key: Key):
+        moving, state = carry
         here_key, there_key, penalty_key = jax.random.split(key, 3)
-        seen, rho = with_critic(dual, moving), population
+        seen, rho = with_critic(moving), population
         if batch_size is not None:
             rho = Empirical(rho.sample(batch_size, key=here_key))
             drawn = Empirical(dual.target.sample(batch_size, key=there_key))
             seen = eqx.tree_at(lambda d: d.target, seen, drawn)
-        value = seen.value(rho)
-        paid = 0.0 if penalty is None else penalty(seen, rho, key=penalty_key)
-        return paid - value, value
-
-    def step(carry, key: Key):
-        moving, state = carry
-        gradient, value = jax.grad(loss, has_aux=True)(moving, key)
-        updates, state = optimiser.update(gradient, state, moving)
-        return (optax.apply_updates(moving, updates), state), value
+        critic, state, value = ascended(seen, rho, optimiser, state, penalty, key=penalty_key)
+        return (eqx.filter(critic, eqx.is_inexact_array), state), value
 
     keys = jax.random.split(key, steps)
     (moving, state), values = jax.lax.scan(step, (moving, state), keys)
-    return CriticFit(with_critic(dual, moving), values, state)
+    return CriticFit(with_critic(moving), values, state)
+
+
+def ascended(
+    dual: AbstractDual,
+    rho: AbstractDensity,
+    optimiser: optax.GradientTransformation,
+    state: PyTree,
+    penalty: GradientPenalty | None = None,
+    *,
+    key: Key,
+) -> tuple[Callable[[State], Scalar], PyTree, Scalar]:
+    """The critic and the optimiser's state after a step, and the value before it."""
+    moving, fixed = eqx.partition(dual.critic, eqx.is_inexact_array)
+
+    def loss(moving: PyTree) -> tuple[Scalar, Scalar]:
+        seen = eqx.tree_at(lambda d: d.critic, dual, eqx.combine(moving, fixed))
+        value = seen.value(rho)
+        paid = 0.0 if penalty is None else penalty(seen, rho, key=key)
+        return paid - value, value
+
+    gradient, value = jax.grad(loss, has_aux=True)(moving)
+    updates, state = optimiser.update(gradient, state, moving)
+    return eqx.combine(optax.apply_updates(moving, updates), fixed), state, value

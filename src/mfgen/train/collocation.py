@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int
 
 from mfgen._types import Batch, Key, Scalar, Time
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import AbstractNoising, log_ratio_speed
+from mfgen.problem.noising import AbstractForward, AbstractNoising, log_ratio_speed
 from mfgen.train.noised import AbstractNoiseLaw, LogUniform, Noised, noised, process_of
 
 
@@ -60,7 +60,8 @@ class NoisedData(AbstractCollocation):
     law: AbstractNoiseLaw = LogUniform()
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
-        everything = noised(process_of(game, "NoisedData"), self.law, batch, key=key)
+        process, fixed = process_of(game, "NoisedData"), game.dynamics.fixed
+        everything = noised(process, self.law, batch, key=key, fixed=fixed)
         chosen = _subset(everything, points, key)
         return Collocation(chosen.t, chosen.y, _factor(game, chosen))
 
@@ -77,12 +78,20 @@ class SpreadData(AbstractCollocation):
     law: AbstractNoiseLaw = LogUniform()
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
-        noising = process_of(game, "SpreadData")
-        chosen = _subset(noised(noising, self.law, batch, key=key), points, key)
+        noising, fixed = process_of(game, "SpreadData"), game.dynamics.fixed
+        if not isinstance(noising, AbstractNoising):
+            raise TypeError(
+                f"`SpreadData` got a game of `{type(noising).__name__}`, expected a noising "
+                "signal x + noise eps, such as `VP()`: take `NoisedData()`."
+            )
+        everything = noised(noising, self.law, batch, key=key, fixed=fixed)
+        chosen = _subset(everything, points, key)
         ratio, signal = jax.vmap(noising.ratio)(chosen.s), jax.vmap(noising.signal)(chosen.s)
         width = signal * jnp.sqrt(jnp.square(ratio) + self.extra**2)
-        move = jax.random.normal(jax.random.fold_in(key, 2), chosen.y.shape, chosen.y.dtype)
-        return Collocation(chosen.t, chosen.y + width[:, None] * move, _factor(game, chosen))
+        shape = (len(chosen.s), chosen.y.shape[1] - fixed)
+        move = jax.random.normal(jax.random.fold_in(key, 2), shape, chosen.y.dtype)
+        move = jnp.pad(width[:, None] * move, ((0, 0), (0, fixed)))
+        return Collocation(chosen.t, chosen.y + move, _factor(game, chosen))
 
 
 class UniformTime(AbstractCollocation):
@@ -116,7 +125,7 @@ def others(n: int, chosen: Int[Array, "count"]) -> Int[Array, "rest"]:
     return jnp.flatnonzero(left, size=n - len(chosen))
 
 
-def log_ratio_factor(noising: AbstractNoising, s: Time) -> Scalar:
+def log_ratio_factor(noising: AbstractForward, s: Time) -> Scalar:
     """2 sigma^2 / g^2, which makes a rate in time one per unit of log kappa."""
     return 1 / log_ratio_speed(noising, s)
 

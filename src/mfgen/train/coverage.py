@@ -15,12 +15,10 @@ A loss of one's own that states nothing is taken at its word: then nothing is co
 
 from collections.abc import Mapping
 
-import jax
-
 from mfgen.density.labels import Labelled, LabelledPoints
 from mfgen.problem.functional import AbstractFunctional
 from mfgen.problem.game import MFG
-from mfgen.problem.lipschitz import AbstractDual
+from mfgen.problem.lipschitz import duals
 from mfgen.train.objective import AbstractObjective, Combination
 from mfgen.train.payment import Pays, kinetic_weight, name_of, remedy
 
@@ -131,13 +129,13 @@ def _check_labels(game: MFG) -> None:
 
 
 def _check_critic(game: MFG) -> None:
-    is_dual = lambda part: isinstance(part, AbstractDual)
     for name, cost in (("terminal", game.terminal), ("interaction", game.interaction)):
-        if any(map(is_dual, jax.tree.leaves(cost, is_leaf=is_dual))):
+        if duals(cost):
             raise TypeError(
                 f"`fit` got a game with the {name} cost `{name_of(cost)}`, whose critic it would "
-                "leave as it is: train flow and critic in turn by `fit_duel` (`w1w2_flow` does), "
-                "or, if the critic is to stay, declare the linear cost `Linear(critic)`."
+                "leave as it is: train flow and critic in turn, `run(Alternating(Ascent(), "
+                "Gradient(model, objective)), Problem(game), ...)`, or, if the critic is to stay, "
+                "declare the linear cost `Linear(critic)`."
             )
 
 

@@ -17,7 +17,6 @@ Reference: M. H. Quenouille, "Notes on bias in estimation", Biometrika 43 (1956)
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -31,29 +30,11 @@ from mfgen.density.base import (
     weighted_moments,
 )
 from mfgen.density.empirical import Empirical
+from mfgen.density.smoothed import by_kernels
 from mfgen.problem.functional import AbstractFunctional
 
 
-class _Particles(AbstractEvaluable):
-    """Equally weighted particles that know something of their density."""
-
-    points: eqx.AbstractVar[Batch]
-
-    @property
-    def dim(self) -> int:
-        return self.points.shape[1]
-
-    def sample(self, n: int, *, key: Key) -> Batch:
-        return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return self.points, jnp.full(len(self.points), 1.0 / len(self.points), self.points.dtype)
-
-
-class Followed(_Particles):
+class Followed(AbstractEvaluable):
     """Particles with the logarithm of the density at each, and nowhere else.
 
     Arguments:
@@ -67,28 +48,23 @@ class Followed(_Particles):
     def __init__(self, points: Batch, logarithms: Float[Array, "n"]):
         self.points, self.logarithms = points, logarithms
 
+    @property
+    def dim(self) -> int:
+        return self.points.shape[1]
+
     def log_density(self, x: State) -> Scalar:
         """That of the particle at x. Derivatives go along the paths, none to other places."""
         gaps = jnp.sum(jnp.square(jax.lax.stop_gradient(self.points - x[None])), axis=1)
         return self.logarithms[jnp.argmin(gaps)]
 
+    def sample(self, n: int, *, key: Key) -> Batch:
+        return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
 
-class Smoothed(_Particles):
-    """Particles whose density is their estimate by Gaussian kernels.
+    def moments(self) -> tuple[State, Matrix]:
+        return weighted_moments(*self.particles())
 
-    Arguments:
-        points: `[n, dim]`.
-        width: standard deviation of the kernel.
-    """
-
-    points: Batch
-    width: Scalar
-
-    def __init__(self, points: Batch, width: Scalar):
-        self.points, self.width = points, width
-
-    def log_density(self, x: State) -> Scalar:
-        return Empirical(self.points).noised(1.0, self.width).log_density(x)
+    def particles(self) -> tuple[Batch, Weights]:
+        return _equally(self.points)
 
 
 Crowd = Callable[[Batch, Float[Array, "n"]], AbstractDensity]
@@ -105,10 +81,8 @@ def followed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
 
 
 def smoothed(points: Batch, logarithms: Float[Array, "n"]) -> AbstractDensity:
-    """The particles with their kernel estimate, of B. W. Silverman's width."""
-    count, dim = points.shape
-    spread = jnp.mean(jnp.std(jax.lax.stop_gradient(points), axis=0))
-    return Smoothed(points, spread * (4 / ((dim + 2) * count)) ** (1 / (dim + 4)))
+    """The particles with their kernel estimate."""
+    return by_kernels(points)
 
 
 def suits(functional: AbstractFunctional, crowd: Crowd, dim: int, *, varied: bool) -> bool:
@@ -160,3 +134,7 @@ def prices(
     if len(points) < 2:
         return paid(first, first)
     return jnp.concatenate([paid(first, second), paid(second, first)])
+
+
+def _equally(points: Batch) -> tuple[Batch, Weights]:
+    return points, jnp.full(len(points), 1.0 / len(points), points.dtype)

@@ -8,7 +8,13 @@ class NonFiniteError(FloatingPointError):
     """
 
     def __init__(
-        self, step: int, term: str, checkpoint: str | None, tried: str = "", advice: str = ""
+        self,
+        step: int,
+        term: str,
+        checkpoint: str | None,
+        tried: str = "",
+        advice: str = "",
+        owner: str = "fit",
     ):
         self.step, self.term, self.checkpoint, self.advice = step, term, checkpoint, advice
         kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint kept"
@@ -18,6 +24,6 @@ class NonFiniteError(FloatingPointError):
         if advice:
             fix = f"{advice}; or {fix}"
         super().__init__(
-            f"`fit` got a value that is not finite in term {term!r} at step {step}{tried}, "
+            f"`{owner}` got a value that is not finite in term {term!r} at step {step}{tried}, "
             f"expected finite losses and gradients ({kept}): {fix}."
         )

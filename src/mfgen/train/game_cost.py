@@ -96,8 +96,8 @@ class GameCost(AbstractObjective):
         if game.terminal.constrains:
             raise ValueError(
                 f"`GameCost` got the terminal cost `{name_of(game.terminal)}`, which is zero or "
-                "infinite, expected a finite cost: declare a soft end such as `weight * "
-                "SinkhornDivergence(samples)`, or solve the bridge by `HopfCole`."
+                "infinite, expected a finite cost: train it by `Augmented(Gradient(model, "
+                "GameCost()))`, which puts a divergence whose weight rises in its place."
             )
         self._known(game)
 
@@ -146,9 +146,12 @@ class GameCost(AbstractObjective):
         return [known_of("GameCost", game, part, self.density, varied=varied) for part in range(2)]
 
     def _method(self, game: MFG) -> AbstractStep:
-        if self.method is not None:
-            return self.method
-        return RungeKutta4(16) if game.dynamics.deterministic else StochasticHeun(32)
+        return default_method(game) if self.method is None else self.method
+
+
+def default_method(game: MFG) -> AbstractStep:
+    """How paths are followed in training where nothing is said."""
+    return RungeKutta4(16) if game.dynamics.deterministic else StochasticHeun(32)
 
 
 def known_of(owner: str, game: MFG, part: int, density: str, *, varied: bool) -> Crowd:

@@ -4,8 +4,9 @@ A record is the mean of each term over the steps since the record before.
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Progress:
-    """One record of a run, handed to the callback of `fit`.
+    """One record of a run, handed to the callback of `fit` or `run`.
 
     Attributes:
         step, steps: steps done and steps in all.
-        terms: mean of each weighted loss term since the last record.
+        terms: mean of each weighted loss term since the last record; of what is measured at
+            records alone, as the energy of particles, the value.
         validation: the fit to the validation data, regularisers left out, or `None`.
         seconds: wall-clock time since the run began (compilation included).
         milliseconds_per_step: of the steps since the last record (compilation excluded).
         trial: which training of a selection this is, or `None` if there is one training alone.
+        errors: standard errors of those terms that are estimates.
     """
 
     step: int
@@ -43,6 +46,7 @@ class Progress:
     seconds: float
     milliseconds_per_step: float
     trial: Trial | None = None
+    errors: dict[str, float] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
@@ -117,14 +121,23 @@ class History:
     selection: tuple[Candidate, ...] = ()
     pending: Sums = field(default_factory=Sums)
 
-    def record(self, step: int, steps: int, validation: float | None, seconds: float) -> Progress:
+    def record(
+        self,
+        step: int,
+        steps: int,
+        validation: float | None,
+        seconds: float,
+        measured: Mapping[str, float] = MappingProxyType({}),
+        errors: Mapping[str, float] = MappingProxyType({}),
+    ) -> Progress:
         """Ends the pending steps with a record, and returns it."""
-        count = step - (self.records[-1].step if self.records else 0)
-        means = {name: value / count for name, value in self.pending.terms.items()}
-        milliseconds = self.pending.milliseconds / count
-        self.records.append(Progress(step, steps, means, validation, seconds, milliseconds))
+        count = max(1, step - (self.records[-1].step if self.records else 0))
+        terms = {name: value / count for name, value in self.pending.terms.items()} | dict(measured)
+        rate = self.pending.milliseconds / count
+        record = Progress(step, steps, terms, validation, seconds, rate, errors=dict(errors))
+        self.records.append(record)
         self.pending = Sums()
-        return self.records[-1]
+        return record
 
     def to_document(self) -> dict:
         """The history of one training as plain dictionaries, lists and numbers."""

@@ -17,7 +17,7 @@ from mfgen.problem.game import MFG
 from mfgen.train.collocation import log_ratio_factor, others, subset_index
 from mfgen.train.laplacian import AbstractLaplacian, probe_keys
 from mfgen.train.matching import denoising_error
-from mfgen.train.noised import AbstractNoiseLaw, noised, noising_of
+from mfgen.train.noised import AbstractNoiseLaw, forward_of, moving, noised
 from mfgen.train.objective import AbstractPair, Weighted
 from mfgen.train.penalty import AbstractPenalty, penalise
 from mfgen.train.weighting import AbstractWeighting
@@ -46,8 +46,8 @@ class ScoreAndResidual(AbstractPair):
         *,
         key: Key,
     ) -> Weighted:
-        noising = noising_of(game, "ScoreAndResidual")
-        everything = noised(noising, self.law, batch, key=key)
+        noising = forward_of(game, "ScoreAndResidual")
+        everything = noised(noising, self.law, batch, key=key, fixed=game.dynamics.fixed)
         n = batch.shape[0]
         shared = subset_index(n, self.points, key=key)
         apart = others(n, shared)
@@ -57,14 +57,14 @@ class ScoreAndResidual(AbstractPair):
         def both(model, sample) -> tuple[Scalar, tuple[Scalar, Scalar]]:
             point, key = sample
             residuals = self.laplacian.residuals(game, model, point.t, point.y, key=key)
-            error = denoising_error(noising, residuals.costate, point)
+            error = denoising_error(noising, moving(game, residuals.costate), point)
             values = log_ratio_factor(noising, point.s) * residuals.values
             penalty = self.weighting(game, point.t) * penalise(self.penalty, values)
             terms = score_weight * share * error, residual_weight * penalty
             return terms[0] + terms[1], terms
 
         def score(point) -> Scalar:
-            return denoising_error(noising, model.costate(point.t, point.y), point)
+            return denoising_error(noising, moving(game, model.costate(point.t, point.y)), point)
 
         chosen = jax.tree.map(lambda leaf: leaf[shared], everything)
         keys = probe_keys(key, len(shared))

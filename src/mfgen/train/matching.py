@@ -10,6 +10,11 @@ which is the forward path-KL measured per unit of log kappa, since g^2 ds = 2 si
     implicit    E sigma^2 ( |s_theta|^2 + 2 div s_theta )          = denoising - dim
     sliced      the same with div s_theta = E_v v.(grad s_theta) v (random probes)
 
+For a noising with a kernel N(M y_0, R R^T) the first is E | R^T s_theta(y) + eps |^2. The others
+ask for points of eta alone, so that they hold for any forward process, its points being simulated.
+Of a point with its label only the point is noised, and div is taken along it: then eta is the law
+of the point given the label.
+
 References: P. Vincent (2011), "A connection between score matching and denoising autoencoders";
 A. Hyvarinen (2005), "Estimation of non-normalized statistical models by score matching";
 Y. Song et al., "Sliced score matching" (2019), arXiv 1905.07088.
@@ -19,19 +24,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mfgen._types import Batch, Costate, Key, Scalar
+from mfgen._types import Batch, Costate, Key, Scalar, State
 from mfgen.math.autodiff import divergence, probes
 from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import AbstractNoising
+from mfgen.problem.noising import AbstractForward
 from mfgen.train.noised import (
     AbstractNoiseLaw,
     LogUniform,
     Noised,
+    forward_of,
+    moving,
     noised,
-    noising_of,
-    scaled_score,
 )
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.payment import WHOLE, Pays
@@ -42,22 +47,31 @@ class DenoisingScoreMatching(AbstractObjective):
 
     Arguments:
         law: the law of the noise level.
+
+    Raises:
+        TypeError: for a game whose forward process has no kernel in closed form.
     """
 
     law: AbstractNoiseLaw = LogUniform()
 
     def check(self, game: MFG) -> None:
-        noising_of(game, "DenoisingScoreMatching")
+        process = forward_of(game, "DenoisingScoreMatching")
+        if not process.closed:
+            raise TypeError(
+                f"`DenoisingScoreMatching` got a game of `{type(process).__name__}`, whose law of "
+                "Y_s given Y_0 is not known, expected a noising in closed form: train by "
+                "`SimulatedScoreMatching()`."
+            )
 
     def pays(self, game: MFG) -> Pays:
         return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
-        noising = noising_of(game, "DenoisingScoreMatching")
-        points = noised(noising, self.law, batch, key=key)
+        noising = forward_of(game, "DenoisingScoreMatching")
+        points = noised(noising, self.law, batch, key=key, fixed=game.dynamics.fixed)
 
         def loss(point: Noised) -> Scalar:
-            return denoising_error(noising, model.costate(point.t, point.y), point)
+            return denoising_error(noising, moving(game, model.costate(point.t, point.y)), point)
 
         return jnp.mean(jax.vmap(loss)(points))
 
@@ -72,18 +86,18 @@ class ImplicitScoreMatching(AbstractObjective):
     law: AbstractNoiseLaw = LogUniform()
 
     def check(self, game: MFG) -> None:
-        noising_of(game, "ImplicitScoreMatching")
+        forward_of(game, "ImplicitScoreMatching")
 
     def pays(self, game: MFG) -> Pays:
         return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
-        noising = noising_of(game, "ImplicitScoreMatching")
-        points = noised(noising, self.law, batch, key=key)
+        noising = forward_of(game, "ImplicitScoreMatching")
+        points = noised(noising, self.law, batch, key=key, fixed=game.dynamics.fixed)
 
         def loss(point: Noised) -> Scalar:
-            slope = divergence(lambda y: _scaled_score_at(model, noising, point, y))(point.y)
-            return _implicit(model, noising, point, slope)
+            field, y = _score(game, model, point)
+            return _implicit(noising, point.s, field(y), divergence(field)(y))
 
         return jnp.mean(jax.vmap(loss)(points))
 
@@ -107,34 +121,40 @@ class SlicedScoreMatching(AbstractObjective):
             )
 
     def check(self, game: MFG) -> None:
-        noising_of(game, "SlicedScoreMatching")
+        forward_of(game, "SlicedScoreMatching")
 
     def pays(self, game: MFG) -> Pays:
         return WHOLE
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
-        noising = noising_of(game, "SlicedScoreMatching")
-        points = noised(noising, self.law, batch, key=key)
+        noising = forward_of(game, "SlicedScoreMatching")
+        points = noised(noising, self.law, batch, key=key, fixed=game.dynamics.fixed)
         keys = jax.random.split(jax.random.fold_in(key, 1), batch.shape[0])
 
         def loss(point: Noised, key: Key) -> Scalar:
-            field = lambda y: _scaled_score_at(model, noising, point, y)
-            directions = probes(key, self.slices, point.y.size)
-            slope = lambda v: v @ jax.jvp(field, (point.y,), (v,))[1]
-            return _implicit(model, noising, point, jnp.mean(jax.vmap(slope)(directions)))
+            field, y = _score(game, model, point)
+            slope = lambda v: v @ jax.jvp(field, (y,), (v,))[1]
+            slopes = jax.vmap(slope)(probes(key, self.slices, y.size))
+            return _implicit(noising, point.s, field(y), jnp.mean(slopes))
 
         return jnp.mean(jax.vmap(loss)(points, keys))
 
 
-def denoising_error(noising: AbstractNoising, costate: Costate, point: Noised) -> Scalar:
+def denoising_error(noising: AbstractForward, costate: Costate, point: Noised) -> Scalar:
     """|sigma s + eps|^2 at one noised point, with the score s = -costate there."""
-    return jnp.sum(jnp.square(point.eps - noising.noise(point.s) * costate))
+    return jnp.sum(jnp.square(point.eps - noising.whitened(point.s, costate)))
 
 
-def _scaled_score_at(model: AbstractModel, noising: AbstractNoising, point: Noised, y):
-    return scaled_score(model, noising, point._replace(y=y))
+def _score(game: MFG, model: AbstractModel, point: Noised):
+    """The model's score at one noised time as a function of the point alone, and the point."""
+    y = moving(game, point.y)
+    label = point.y[y.size :]
+
+    def field(y: State) -> State:
+        return -moving(game, model.costate(point.t, jnp.concatenate([y, label])))
+
+    return field, y
 
 
-def _implicit(model: AbstractModel, noising: AbstractNoising, point: Noised, slope) -> Scalar:
-    square = jnp.sum(jnp.square(scaled_score(model, noising, point)))
-    return square + 2 * noising.noise(point.s) * slope
+def _implicit(noising: AbstractForward, s: Scalar, score: State, slope: Scalar) -> Scalar:
+    return jnp.square(noising.noise(s)) * (score @ score + 2 * slope)

@@ -17,29 +17,35 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen import _check
-from mfgen._types import Batch, Key
-from mfgen.derive.score_based import score_dynamics
-from mfgen.models.base import AbstractModel
+from mfgen._types import Batch, Costate, Key
+from mfgen.derive.score_based import score_dynamics, score_noising
 from mfgen.problem.game import MFG
-from mfgen.problem.noising import AbstractNoising, TimeReversal
+from mfgen.problem.noising import AbstractForward, AbstractNoising, TimeReversal
 
 Times = Float[Array, "n"]
 
 
 class Noised(NamedTuple):
-    """Noised data: noising times `[n]`, game times `[n]`, points `[n, dim]`, noise `[n, dim]`."""
+    """Noised data at times of their own.
+
+    Attributes:
+        s, t: noising times and game times, `[n]`.
+        y: the noised points beside their labels, `[n, dim + labels]`.
+        eps: the standard normal vectors that they were noised by, `[n, dim]`, or along simulated
+            paths `[n, draws, dim]`.
+    """
 
     s: Times
     t: Times
     y: Batch
-    eps: Batch
+    eps: Array
 
 
 class AbstractNoiseLaw(eqx.Module):
     """The law of the noise level in training. To add one, give `ratios(noising, n, key=)`."""
 
     @abstractmethod
-    def ratios(self, noising: AbstractNoising, n: int, *, key: Key) -> Times:
+    def ratios(self, noising: AbstractForward, n: int, *, key: Key) -> Times:
         """n noise ratios kappa, stratified and in increasing order of strata."""
 
 
@@ -61,7 +67,7 @@ class LogUniform(AbstractNoiseLaw):
                 "high: exchange or change them."
             )
 
-    def ratios(self, noising: AbstractNoising, n: int, *, key: Key) -> Times:
+    def ratios(self, noising: AbstractForward, n: int, *, key: Key) -> Times:
         low = noising.ratio(noising.start) if self.low is None else jnp.asarray(self.low)
         high = noising.ratio(noising.horizon) if self.high is None else jnp.asarray(self.high)
         _check_ratios("LogUniform", noising, [r for r in (self.low, self.high) if r is not None])
@@ -78,14 +84,14 @@ class Levels(AbstractNoiseLaw):
 
     levels: tuple[float, ...] = eqx.field(static=True)
 
-    def ratios(self, noising: AbstractNoising, n: int, *, key: Key) -> Times:
+    def ratios(self, noising: AbstractForward, n: int, *, key: Key) -> Times:
         _check_ratios("Levels", noising, self.levels)
         shift = jax.random.uniform(key)
         index = jnp.floor((jnp.arange(n) + shift) * len(self.levels) / n).astype(int)
         return jnp.asarray(self.levels)[jnp.minimum(index, len(self.levels) - 1)]
 
 
-def _check_ratios(owner: str, noising: AbstractNoising, ratios: Sequence[float]) -> None:
+def _check_ratios(owner: str, noising: AbstractForward, ratios: Sequence[float]) -> None:
     with jax.ensure_compile_time_eval():
         ends = [float(noising.ratio(s)) for s in (noising.start, noising.horizon)]
     # The ends of the interval may be rounded.
@@ -97,26 +103,38 @@ def _check_ratios(owner: str, noising: AbstractNoising, ratios: Sequence[float])
         )
 
 
-def noised(noising: AbstractNoising, law: AbstractNoiseLaw, batch: Batch, *, key: Key) -> Noised:
-    """Noises each row of a batch `[n, dim]` to a level of its own."""
+def noised(
+    noising: AbstractForward, law: AbstractNoiseLaw, batch: Batch, *, key: Key, fixed: int = 0
+) -> Noised:
+    """Noises each row of a batch `[n, dim]`, but for its last `fixed` entries, to its own level."""
+    s, t, eps = levels(noising, law, batch, key=key, fixed=fixed)
+    points, labels = jnp.split(batch, [batch.shape[1] - fixed], axis=1)
+    y = jax.vmap(noising.moved)(s, points, eps)
+    return Noised(s, t, jnp.concatenate([y, labels], axis=1), eps)
+
+
+def levels(
+    noising: AbstractForward, law: AbstractNoiseLaw, batch: Batch, *, key: Key, fixed: int
+) -> tuple[Times, Times, Array]:
+    """Noising times, game times and normal vectors of the rows of a batch."""
     level_key, noise_key = jax.random.split(key)
     s = jax.vmap(noising.time)(law.ratios(noising, batch.shape[0], key=level_key))
     # The model is called at the game time, which is rounded: noise to the time that it will see.
     t = noising.horizon - s
     s = noising.horizon - t
-    eps = jax.random.normal(noise_key, batch.shape, batch.dtype)
-    signal, noise = jax.vmap(noising.signal)(s), jax.vmap(noising.noise)(s)
-    return Noised(s, t, signal[:, None] * batch + noise[:, None] * eps, eps)
+    count, dim = batch.shape[0], batch.shape[1] - fixed
+    shape = (count, dim) if noising.draws == 1 else (count, noising.draws, dim)
+    return s, t, jax.random.normal(noise_key, shape, batch.dtype)
 
 
-def noising_of(game: MFG, owner: str) -> AbstractNoising:
-    """The noising process of a score-based game.
+def forward_of(game: MFG, owner: str) -> AbstractForward:
+    """The forward process of a score-based game, with labels or without.
 
     Raises:
         TypeError: in the name of `owner` if the game is not score-based, or names no data.
         ValueError: if it has a discount, with which -U is no log-density.
     """
-    if isinstance(game.dynamics, TimeReversal) and game.discount > 0:
+    if isinstance(game.dynamics.of_points, TimeReversal) and game.discount > 0:
         raise ValueError(
             f"`{owner}` got a score-based game with discount = {game.discount:g}, expected 0: only "
             "without it is exp(-U) a density; leave `discount` out."
@@ -124,7 +142,23 @@ def noising_of(game: MFG, owner: str) -> AbstractNoising:
     return score_dynamics(owner, game, named=True).noising
 
 
-def process_of(game: MFG, owner: str) -> AbstractNoising:
+def noising_of(game: MFG, owner: str) -> AbstractNoising:
+    """The noising signal x + noise eps of a score-based game of points alone.
+
+    Raises:
+        TypeError, ValueError: as `forward_of`, for another forward process, and for labels.
+    """
+    forward_of(game, owner)
+    noising = score_noising(owner, game, named=True)
+    if game.dynamics.fixed:
+        raise TypeError(
+            f"`{owner}` got a score-based game with labels, expected one of points alone: measure "
+            "it for each label by `log_prob` of rows (x, y), or samples of `sample_given`."
+        )
+    return noising
+
+
+def process_of(game: MFG, owner: str) -> AbstractForward:
     """The noising that the dynamics of a game run backwards, whatever its costs are.
 
     It tells where points of its particles lie and how times are counted, which is all that the
@@ -133,14 +167,15 @@ def process_of(game: MFG, owner: str) -> AbstractNoising:
     Raises:
         TypeError: in the name of `owner` for other dynamics.
     """
-    if not isinstance(game.dynamics, TimeReversal):
+    dynamics = game.dynamics.of_points
+    if not isinstance(dynamics, TimeReversal):
         raise TypeError(
-            f"`{owner}` got a game with dynamics `{type(game.dynamics).__name__}`, expected "
+            f"`{owner}` got a game with dynamics `{type(dynamics).__name__}`, expected "
             "`TimeReversal` of a noising such as `VP()`: take `UniformTime()` for other games."
         )
-    return game.dynamics.noising
+    return dynamics.noising
 
 
-def scaled_score(model: AbstractModel, noising: AbstractNoising, point: Noised) -> Array:
-    """sigma(s) times the model's score at one noised point, shape `[dim]`."""
-    return -noising.noise(point.s) * model.costate(point.t, point.y)
+def moving(game: MFG, of: Costate) -> Array:
+    """The components of a costate along the point, without those along its label, `[dim]`."""
+    return of[: of.size - game.dynamics.fixed]

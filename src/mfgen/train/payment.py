@@ -113,8 +113,9 @@ def remedy(terminal: AbstractFunctional) -> str:
     """What trains a game with a terminal cost that a loss does not pay for."""
     if terminal.constrains:
         return (
-            "a prescribed end is paid for by `FlowMatching`, `StochasticInterpolant` or "
-            "`ActionMatching`; for a soft one declare `terminal=weight * KL(goal)`"
+            "a prescribed end is trained by `Augmented(Gradient(model, GameCost()))`, or paid for "
+            "by `FlowMatching`, `StochasticInterpolant` or `ActionMatching`; for a soft one "
+            "declare `terminal=weight * KL(goal)`"
         )
     return (
         "train by `GameCost()`, declare `terminal=weight * KL(goal)`, or solve the game as it is "

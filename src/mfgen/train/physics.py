@@ -31,7 +31,7 @@ from mfgen.train.collocation import AbstractCollocation, NoisedData
 from mfgen.train.joint import ScoreAndResidual
 from mfgen.train.laplacian import AbstractLaplacian, Exact, Hutchinson, probe_keys
 from mfgen.train.matching import DenoisingScoreMatching
-from mfgen.train.noised import process_of
+from mfgen.train.noised import moving, process_of
 from mfgen.train.objective import AbstractObjective, AbstractPair
 from mfgen.train.payment import Pays
 from mfgen.train.penalty import AbstractPenalty, Squared, penalise
@@ -147,7 +147,7 @@ class ScoreHJB(AbstractObjective):
         def penalised(model: AbstractModel, sample) -> Scalar:
             t, x, factor = sample
             scale = factor * noising.noise(noising.horizon - t)
-            residual = scale * hjb_gradient(game, model.costate, None, t, x)
+            residual = scale * moving(game, hjb_gradient(game, model.costate, None, t, x))
             return self.weighting(game, t) * jnp.sum(jnp.square(residual))
 
         return chunked_mean(penalised, model, tuple(points))

@@ -20,7 +20,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -33,6 +33,8 @@ from mfgen.train import seal
 from mfgen.train.history import History
 from mfgen.train.quiet import quiet
 from mfgen.train.settings import first_change
+
+State = TypeVar("State", bound=Any)  # any pytree of arrays with a `step`
 
 
 class TrainState(eqx.Module):
@@ -75,6 +77,7 @@ class Checkpoints:
         self.every, self.keep = every, keep
         self.fingerprint = fingerprint
         self.settings: Mapping[str, Any] = {}
+        self.owner = "fit"  # the public name that errors about the run speak of
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             seal.try_place(self.directory)
@@ -99,8 +102,8 @@ class Checkpoints:
             fingerprint=f"{self.fingerprint}/{name}",
         )
 
-    def save(self, state: TrainState, history: History) -> None:
-        """Writes a checkpoint, whole or not at all.
+    def save(self, state: Any, history: History) -> None:
+        """Writes a checkpoint, whole or not at all, of a pytree of arrays with a `step`.
 
         Raises:
             CheckpointError: if it cannot be written.
@@ -130,7 +133,7 @@ class Checkpoints:
                     shutil.rmtree(partial, ignore_errors=True)
             raise self._refused(error) from None
 
-    def restore(self, template: TrainState) -> tuple[TrainState, History]:
+    def restore(self, template: State) -> tuple[State, History]:
         """The latest checkpoint, in the structure of `template`.
 
         Raises:
@@ -156,7 +159,7 @@ class Checkpoints:
         if change is not None:
             name, now, before = change
             raise CheckpointError(
-                f"`fit` got {name} = {now} for a run that was begun with {before} "
+                f"`{self.owner}` got {name} = {now} for a run that was begun with {before} "
                 f"({self.directory}), expected the same: pass what the run was begun with, or "
                 "begin anew in another folder."
             )
@@ -211,12 +214,13 @@ def _manager(directory: Path, keep: int) -> tuple[Any, Any]:
 
 def begin(
     checkpoints: Checkpoints,
-    state: TrainState,
+    state: State,
     history: History,
     resume: bool,
     steps: int,
     settings: Mapping[str, Any],
-) -> tuple[TrainState, History]:
+    owner: str = "fit",
+) -> tuple[State, History]:
     """Where a run begins: at the latest checkpoint if it is resumed, else at what is given.
 
     Arguments:
@@ -225,24 +229,25 @@ def begin(
         resume: whether it is to be resumed.
         steps: the number of steps the run is to have.
         settings: what it depends on (`mfgen.train.settings`), kept with its checkpoints.
+        owner: the public name that errors speak of.
 
     Raises:
         CheckpointError: if there is a checkpoint and the run is not resumed, or it is of no use:
             damaged, of a run with other settings, or of one that has gone further.
     """
-    checkpoints.settings = settings
+    checkpoints.settings, checkpoints.owner = settings, owner
     if checkpoints.latest is None:
         return state, history
     if not resume:
         raise CheckpointError(
-            f"`fit` got a folder that holds a run already ({checkpoints.directory}, step "
+            f"`{owner}` got a folder that holds a run already ({checkpoints.directory}, step "
             f"{checkpoints.latest}), expected an empty one: pass resume=True to continue it, or "
             "choose another folder."
         )
     state, history = checkpoints.restore(state)
     if state.step > steps:
         raise CheckpointError(
-            f"`fit` got steps = {steps} for a run that has done {state.step} already "
+            f"`{owner}` got steps = {steps} for a run that has done {state.step} already "
             f"({checkpoints.directory}), expected at least as many: pass steps={state.step}, or "
             "begin anew in another folder."
         )

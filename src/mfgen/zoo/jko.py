@@ -17,9 +17,8 @@ References: C. Xu, X. Cheng, Y. Xie, "Normalizing flow neural networks by JKO sc
 2212.14424; R. Jordan, D. Kinderlehrer, F. Otto (1998).
 """
 
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,18 +31,19 @@ from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.models.blocks import Blocks, blocks
 from mfgen.models.potential import ot_flow_potential
 from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator, positive
+from mfgen.problem.dynamics import Integrator
 from mfgen.problem.game import MFG
 from mfgen.simulate.divergence import ExactDivergence
-from mfgen.simulate.integrator import RungeKutta4, positive_count
+from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.trajectory import follow
 from mfgen.train.flow import PathLikelihood, TransportCost
+from mfgen.train.gradient import Gradient
 from mfgen.train.history import Progress
-from mfgen.train.loop import fit
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.paths import Paths
+from mfgen.train.state import Checkpoints
 from mfgen.zoo.flows import flow_game
-from mfgen.zoo.movement import all_laws, first_law, next_law
+from mfgen.zoo.movement import Settings, first_law, move
 
 _PATHS = Paths(RungeKutta4(8, unroll=True))
 _FINE = RungeKutta4(20)
@@ -114,6 +114,8 @@ def jko_chain(
     callback: Callable[[int, float], Any] | None = None,
     record: Callable[[int, Progress], Any] | None = None,
     every: int | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
     **network: Any,
 ) -> Chain:
     """JKO steps of KL(. || target) by networks.
@@ -130,46 +132,30 @@ def jko_chain(
         objective: of each step; the likelihood and the transport cost if absent.
         callback: called with the steps taken and the divergence.
         record: called with a step's index and each record of its training, one every `every`.
+        checkpoints: where to save the trainings of all steps, each in a folder of its own inside.
+        resume: continue from them; steps that were trained are not trained again.
         network: options of `ot_flow_potential`.
 
     Raises:
         ValueError: for settings out of range.
         NonFiniteError: if a training breaks down.
     """
-    positive("jko_chain", "step", step)
-    counts = {"steps": steps, "particles": particles, "iterations": iterations}
-    for name, count in counts.items():
-        positive_count("jko_chain", name, count)
     draw_key, model_key, key = jax.random.split(key, 3)
-    laws = [first_law(target, start, particles, key=draw_key)]
-    points = laws[0].points
-    game = flow_game(Empirical(points), Kinetic(1 / step), reference=target)
-    model: AbstractPotential = ot_flow_potential(game, key=model_key, **network)
-    if objective is None:
-        objective = PathLikelihood(_PATHS) + TransportCost(_PATHS)
-    models: list[AbstractPotential] = []
-    for index in range(steps):
-        at = eqx.tree_at(lambda game: game.initial, game, Empirical(points))
-        trained, _ = fit(
-            at,
-            model,
-            objective,
-            points,
-            steps=iterations,
-            key=jax.random.fold_in(key, index),
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            average=0.99,
-            every=every or iterations,
-            callback=None if record is None else functools.partial(record, index),
-        )
-        model = cast(AbstractPotential, trained)
-        points, gone = _carried(at, model, points)
-        models.append(model)
-        laws.append(next_law(target, laws[-1], points, gone))
-        if callback is not None:
-            callback(index + 1, float(laws[-1].divergence.value))
-    return Chain(game, step, tuple(models), *all_laws(laws))
+    settings = Settings(
+        step, steps, particles, iterations, key, callback, record, every, checkpoints, resume
+    )
+    settings.check("jko_chain")
+    law = first_law(target, start, particles, key=draw_key)
+    game = flow_game(Empirical(law.points), Kinetic(1 / step), reference=target)
+    first = ot_flow_potential(game, key=model_key, **network)
+    term = PathLikelihood(_PATHS) + TransportCost(_PATHS) if objective is None else objective
+
+    def block(model: AbstractModel | None, points: Batch, key: Key) -> tuple[Gradient, Key]:
+        begun = first if model is None else model
+        return Gradient(begun, term, learning_rate, batch_size=batch_size, average=0.99), key
+
+    models, laws = move(game, target, law, block, _carried, settings)
+    return Chain(game, step, models, *laws)
 
 
 @eqx.filter_jit

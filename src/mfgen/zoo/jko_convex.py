@@ -17,7 +17,7 @@ References:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,16 +28,15 @@ from mfgen._types import Batch, Key, Scalar, State
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.empirical import Empirical
 from mfgen.models.base import AbstractModel
-from mfgen.models.convex import InputConvex, Transport, input_convex
+from mfgen.models.convex import Transport, input_convex
 from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
-from mfgen.simulate.integrator import positive_count
-from mfgen.train.loop import fit
+from mfgen.train.gradient import Gradient
 from mfgen.train.objective import AbstractObjective
 from mfgen.train.payment import WHOLE, Pays
+from mfgen.train.state import Checkpoints
 from mfgen.zoo.flows import flow_game
-from mfgen.zoo.movement import all_laws, first_law, next_law
+from mfgen.zoo.movement import Settings, first_law, move
 
 
 class ConvexChain(NamedTuple):
@@ -104,6 +103,8 @@ def convex_jko_chain(
     batch_size: int = 1024,
     average: float = 0.99,
     callback: Callable[[int, float], Any] | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
     **network: Any,
 ) -> ConvexChain:
     """JKO steps of KL(. || target) by input-convex networks.
@@ -118,6 +119,7 @@ def convex_jko_chain(
         key: random key.
         learning_rate, batch_size, average: of the training, as in `fit`.
         callback: called with the steps taken and the divergence.
+        checkpoints, resume: as in `jko_chain`.
         network: `width` and `depth` of `input_convex`.
 
     Raises:
@@ -126,39 +128,24 @@ def convex_jko_chain(
 
     Source: P. Mokrov et al. (2021), arXiv 2106.00736, with the exact determinant.
     """
-    positive("convex_jko_chain", "step", step)
-    counts = {"steps": steps, "particles": particles, "iterations": iterations}
-    for name, count in counts.items():
-        positive_count("convex_jko_chain", name, count)
     draw_key, key = jax.random.split(key)
-    laws = [first_law(target, start, particles, key=draw_key)]
-    points = laws[0].points
-    game = flow_game(Empirical(points), Kinetic(1 / step), reference=target)
-    models: list[Transport] = []
-    for index in range(steps):
-        here = Empirical(points)
-        model_key, fit_key = jax.random.split(jax.random.fold_in(key, index))
-        convex = input_convex(points.shape[1], key=model_key, around=here, **network)
-        trained, _ = fit(
-            eqx.tree_at(lambda game: game.initial, game, here),
-            Transport(convex, step),
-            ConvexStep(target),
-            points,
-            steps=iterations,
-            key=fit_key,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            average=average,
-            every=iterations,
-        )
-        models.append(cast(Transport, trained))
-        points, growth = _carried(models[-1].potential, points)
-        laws.append(next_law(target, laws[-1], points, growth))
-        if callback is not None:
-            callback(index + 1, float(laws[-1].divergence.value))
-    return ConvexChain(game, step, tuple(models), *all_laws(laws))
+    settings = Settings(
+        step, steps, particles, iterations, key, callback, None, None, checkpoints, resume
+    )
+    settings.check("convex_jko_chain")
+    law = first_law(target, start, particles, key=draw_key)
+    game = flow_game(Empirical(law.points), Kinetic(1 / step), reference=target)
+
+    def block(_: AbstractModel | None, points: Batch, key: Key) -> tuple[Gradient, Key]:
+        model_key, key = jax.random.split(key)
+        convex = input_convex(points.shape[1], key=model_key, around=Empirical(points), **network)
+        sizes = Transport(convex, step), ConvexStep(target), learning_rate
+        return Gradient(*sizes, batch_size=batch_size, average=average), key
+
+    models, laws = move(game, target, law, block, _carried, settings)
+    return ConvexChain(game, step, models, *laws)
 
 
 @eqx.filter_jit
-def _carried(potential: InputConvex, points: Batch) -> tuple[Batch, Float[Array, "n"]]:
-    return jax.lax.map(potential.stretched, points, batch_size=256)
+def _carried(game: MFG, model: Transport, points: Batch) -> tuple[Batch, Float[Array, "n"]]:
+    return jax.lax.map(model.potential.stretched, points, batch_size=256)

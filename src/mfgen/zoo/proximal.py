@@ -25,6 +25,7 @@ from mfgen._types import Given, Key
 from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import isotropic
+from mfgen.models.base import AbstractModel
 from mfgen.models.critic import lipschitz_critic
 from mfgen.models.potential import ot_flow_potential
 from mfgen.problem.cost import Kinetic
@@ -32,10 +33,13 @@ from mfgen.problem.dynamics import Integrator
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import AbstractDual, LipschitzDivergence
 from mfgen.simulate.integrator import RungeKutta4
-from mfgen.train.duel import Duel, fit_duel
+from mfgen.train.alternating import Alternating, Ascent, adversarial_optimiser
 from mfgen.train.ending import PathCost, PathCostate
 from mfgen.train.flow import PathHJB, TransportCost
+from mfgen.train.gradient import Gradient
+from mfgen.train.objective import AbstractObjective
 from mfgen.train.paths import Paths
+from mfgen.train.trainer import Problem, Run, run
 
 _FRESH = Paths(RungeKutta4(8, unroll=True), starts="initial")
 
@@ -75,8 +79,12 @@ def w1w2_flow(
     width: int = 64,
     depth: int = 2,
     critic: dict[str, Any] | None = None,
+    critic_steps: int = 2,
+    critic_rate: float = 2e-3,
+    learning_rate: float = 5e-3,
+    batch_size: int = 256,
     **settings: Any,
-) -> tuple[MFG, Duel]:
+) -> tuple[MFG, Run]:
     """Trains a W1 + W2 proximal flow.
 
     Arguments:
@@ -93,18 +101,20 @@ def w1w2_flow(
         transport: whether the kinetic energy is paid; without it there is no HJB equation either.
         width, depth: of the potential.
         critic: options of `lipschitz_critic`.
-        settings: options of `fit_duel`.
+        critic_steps, critic_rate: of its ascent before each step of the flow.
+        learning_rate, batch_size: of the flow, and of both.
+        settings: options of `run`.
 
     Returns:
-        The game with the trained critic in its terminal cost, and the `Duel`.
+        The game with the trained critic in its terminal cost, and the `Run`.
     """
     points = jnp.asarray(check_samples(data, name="data"))
     dim = points.shape[1]
     flow_key, critic_key, fit_key = jax.random.split(key, 3)
     options = {"lipschitz": lipschitz, "around": Empirical(points)} | (critic or {})
     dual = LipschitzDivergence(lipschitz_critic(dim, key=critic_key, **options), Empirical(points))
-    game_of = ProximalGame(dim, cost, weight, spread)
-    model = ot_flow_potential(game_of(dual), width=width, depth=depth, key=flow_key)
+    game = ProximalGame(dim, cost, weight, spread)(dual)
+    model = ot_flow_potential(game, width=width, depth=depth, key=flow_key)
     objective = 1.0 * PathCost(_FRESH)
     if transport:
         objective = objective + TransportCost(_FRESH)
@@ -112,5 +122,36 @@ def w1w2_flow(
             objective = objective + residual * PathHJB(paths=_FRESH)
         if terminal:
             objective = objective + terminal * PathCostate(_FRESH)
-    duel = fit_duel(game_of, dual, model, objective, steps=steps, key=fit_key, **settings)
-    return game_of(duel.dual), duel
+    ascent = Ascent(critic_steps, critic_rate, batch_size=batch_size)
+    rates = learning_rate, steps
+    trainer = proximal_trainer(model, objective, ascent, rates, checked=transport)
+    found = run(trainer, Problem(game), steps=steps, key=fit_key, **settings)
+    return trainer.game(Problem(game), found.state), found
+
+
+def proximal_trainer(
+    model: AbstractModel,
+    objective: AbstractObjective,
+    ascent: Ascent,
+    rates: tuple[float, int],
+    *,
+    checked: bool = True,
+) -> Alternating:
+    """The trainer of a proximal flow, with the parameters of the last step as its result.
+
+    Arguments:
+        model, objective: of the flow.
+        ascent: of the critic, whose batches have the size of the flow's.
+        rates: the flow's learning rate, and the steps over which it decays.
+        checked: whether the objective has to pay for all of the game.
+    """
+    optimiser = adversarial_optimiser(float(rates[0]), rates[1])
+    flow = Gradient(
+        model,
+        objective,
+        optimiser=optimiser,
+        batch_size=ascent.batch_size,
+        average=0.0,
+        checked=checked,
+    )
+    return Alternating(ascent, flow, RungeKutta4(8))

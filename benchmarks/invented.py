@@ -1,0 +1,251 @@
+"""Games that no recipe has, each declared in a few lines, as a user would who changes a cost.
+
+Every function returns a game; `ROWS` names them with the law of their data, what is said to `train`
+and the bound that they are held to (`benchmarks.inventions` measures them).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import mfgen as mg
+
+KEY = jax.random.key(7)
+NORMAL = mg.Gaussian(jnp.zeros(2), 1.0)
+
+
+def points(law: mg.AbstractDensity, n: int = 1000) -> mg.Empirical:
+    return mg.Empirical(law.sample(n, key=KEY))
+
+
+def hill(t, x):
+    """A hill of height 5 in the middle."""
+    return 5.0 * jnp.exp(-2.0 * x @ x)
+
+
+class Cosh(mg.AbstractLagrangian):
+    """L = sum cosh(v_i) - 1, known by its formula alone, and a hill in the way."""
+
+    def __call__(self, t, x, v):
+        return jnp.sum(jnp.cosh(v) - 1) + hill(t, x)
+
+
+def noisy(terminal: mg.AbstractFunctional, interaction=None, law=NORMAL) -> mg.MFG:
+    """dX = v dt + dW / 2 with the kinetic cost."""
+    extra = {} if interaction is None else {"interaction": interaction}
+    return mg.MFG(mg.Integrator(sigma=0.5), mg.Kinetic(), terminal, initial=law, **extra)
+
+
+def mmd(weight: float = 100.0) -> mg.AbstractFunctional:
+    return weight * mg.MMD(points(mg.eight_gaussians()), mg.DistanceKernel())
+
+
+def sinkhorn(weight: float = 20.0) -> mg.AbstractFunctional:
+    return weight * mg.SinkhornDivergence(points(mg.eight_gaussians(), 512))
+
+
+def with_mmd() -> mg.MFG:
+    return noisy(mmd())
+
+
+def with_sinkhorn() -> mg.MFG:
+    return noisy(sinkhorn())
+
+
+def with_repulsion() -> mg.MFG:
+    return noisy(mmd(), 2.0 * mg.Pairwise(mg.GaussianKernel(0.5)))
+
+
+def with_crowd() -> mg.MFG:
+    return noisy(mmd(), mg.CrowdAversion())
+
+
+def cosh(interaction=None) -> mg.MFG:
+    extra = {} if interaction is None else {"interaction": interaction}
+    end, start = 30.0 * mg.KL(NORMAL), points(mg.moons())
+    return mg.MFG(mg.Integrator(), Cosh(), end, initial=start, data_at="start", **extra)
+
+
+def cosh_entropy() -> mg.MFG:
+    # The data of a flow with an interaction of log rho must have a density.
+    end = 30.0 * mg.KL(NORMAL)
+    return mg.MFG(
+        mg.Integrator(),
+        Cosh(),
+        end,
+        initial=mg.moons(),
+        interaction=mg.Entropy(),
+        data_at="start",
+    )
+
+
+def cosh_pairwise() -> mg.MFG:
+    return cosh(mg.Pairwise(mg.GaussianKernel(0.5)))
+
+
+def flow_to_mixture() -> mg.MFG:
+    goal = mg.GaussianMixture(
+        jnp.full(2, 0.5), jnp.asarray([[-2.0, 0.0], [2.0, 0.0]]), jnp.full(2, 0.5)
+    )
+    start = points(mg.moons())
+    return mg.MFG(mg.Integrator(), mg.Kinetic(), 30.0 * mg.KL(goal), initial=start, data_at="start")
+
+
+def flow_with_linear() -> mg.MFG:
+    end = 30.0 * mg.KL(NORMAL) + mg.Linear(lambda x: 0.5 * x @ x)
+    start = points(mg.moons())
+    return mg.MFG(mg.Integrator(), mg.Kinetic(), end, initial=start, data_at="start")
+
+
+def kinetic(sigma: float = 0.0) -> mg.MFG:
+    """Second order: positions from N(0, I) to the data, velocities from and to N(0, I)."""
+    data = mg.eight_gaussians().sample(1000, key=KEY)
+    joint = jnp.concatenate([data, jax.random.normal(KEY, data.shape)], axis=1)
+    end = 100.0 * mg.MMD(mg.Empirical(joint), mg.DistanceKernel())
+    start = mg.Gaussian(jnp.zeros(4), 1.0)
+    return mg.MFG(mg.Underdamped(sigma), mg.Kinetic(0.1), end, initial=start)
+
+
+def second_order() -> mg.MFG:
+    return kinetic(0.0)
+
+
+def second_order_noisy() -> mg.MFG:
+    return kinetic(0.5)
+
+
+def path_integral(spread: float) -> mg.MFG:
+    """The path-integral sampler: the cost of the end is log N(x; 0, spread + 1) + V(x)."""
+    wells, start = mg.double_well(2), mg.Gaussian(jnp.zeros(2), spread)
+    alone = mg.Gaussian(jnp.zeros(2), 1.0 + spread)
+    end = mg.Linear(lambda x: alone.log_density(x) + wells.energy(x))
+    return mg.MFG(mg.Integrator(sigma=1.0), mg.Kinetic(), end, initial=start)
+
+
+def wells_from_point() -> mg.MFG:
+    return path_integral(1e-6)
+
+
+def wells_from_cloud() -> mg.MFG:
+    return path_integral(0.05)
+
+
+def bridge(dim: int) -> mg.MFG:
+    """From moons to 8 Gaussians, with noise and a hill; further axes stay standard normal."""
+    wide = lambda law: mg.Product((law, mg.Gaussian(jnp.zeros(dim - 2), 1.0))) if dim > 2 else law
+    start, end = points(wide(mg.moons())), points(wide(mg.eight_gaussians()))
+    lagrangian = mg.WithPotential(mg.Kinetic(), lambda t, x: hill(t, x[:2]))
+    return mg.MFG(mg.Integrator(sigma=0.5), lagrangian, mg.Prescribed(end), initial=start)
+
+
+def bridge_plane() -> mg.MFG:
+    return bridge(2)
+
+
+def bridge_five() -> mg.MFG:
+    return bridge(5)
+
+
+def w1w2() -> mg.MFG:
+    critic = mg.lipschitz_critic(2, key=KEY)
+    end = 20.0 * mg.Wasserstein1(critic, points(mg.eight_gaussians()))
+    return mg.MFG(mg.Integrator(), mg.Relativistic(6.0), end, initial=NORMAL)
+
+
+def alpha() -> mg.MFG:
+    critic = mg.lipschitz_critic(2, key=KEY)
+    end = 20.0 * mg.LipschitzDivergence(critic, points(mg.eight_gaussians()), mg.Alpha(2.0))
+    return mg.MFG(mg.Integrator(), mg.Kinetic(), end, initial=NORMAL)
+
+
+def discounted(functional: mg.AbstractFunctional) -> mg.MFG:
+    return mg.gradient_flow_game(functional, NORMAL, epsilon=0.1, horizon=2.0)
+
+
+def discounted_mmd() -> mg.MFG:
+    return discounted(mmd(4.0))
+
+
+def discounted_porous() -> mg.MFG:
+    return discounted(mg.PorousMedium(2.0) + mg.Linear(lambda x: 0.5 * x @ x))
+
+
+def discounted_chi() -> mg.MFG:
+    return discounted(mg.ChiSquared(mg.Gaussian(jnp.ones(2), 1.0)))
+
+
+class Chase(mg.AbstractFunctional):
+    """f(x, rho) = E k(x - Y) with k(z) = tanh(z_1): a coupling that is no first variation."""
+
+    def variation(self, rho, x):
+        places, weights = rho.particles()
+        return weights @ jnp.tanh(x[0] - places[:, 0])
+
+
+def chase(dim: int) -> mg.MFG:
+    start = mg.Gaussian(jnp.zeros(dim), 0.5)
+    end = mg.Linear(lambda x: 0.5 * x @ x)
+    return mg.MFG(mg.Integrator(sigma=0.5), mg.Kinetic(), end, 2.0 * Chase(), start)
+
+
+def chase_line() -> mg.MFG:
+    return chase(1)
+
+
+def chase_plane() -> mg.MFG:
+    return chase(2)
+
+
+def chase_ten() -> mg.MFG:
+    return chase(10)
+
+
+class Row(NamedTuple):
+    """A row of the page.
+
+    Attributes:
+        number: of the game in the list.
+        title: what it is.
+        game: declares it.
+        fresh: the law of its data, if samples are compared with it.
+        bound: of the energy distance.
+        options: what is said to `train`.
+    """
+
+    number: int
+    title: str
+    game: Callable[[], mg.MFG]
+    fresh: mg.AbstractDensity | None
+    bound: float | None
+    options: Mapping[str, Any] = {}
+
+
+_EIGHT, _MOONS = mg.eight_gaussians(), mg.moons()
+
+ROWS: dict[str, Row] = {
+    "mmd": Row(1, "noise, M = 100 MMD", with_mmd, _EIGHT, 0.01),
+    "sinkhorn": Row(1, "noise, M = 20 Sinkhorn divergence", with_sinkhorn, _EIGHT, 0.01),
+    "repulsion": Row(2, "the first with pairwise repulsion", with_repulsion, _EIGHT, 0.015),
+    "crowd": Row(2, "the first with crowd aversion", with_crowd, _EIGHT, 0.015),
+    "cosh": Row(3, "flow, L = cosh and a hill, M = KL", cosh, _MOONS, None),
+    "cosh-entropy": Row(3, "the same, I = entropy", cosh_entropy, _MOONS, None),
+    "cosh-pairwise": Row(3, "the same, I = pairwise", cosh_pairwise, _MOONS, None),
+    "mixture": Row(4, "flow to a mixture", flow_to_mixture, _MOONS, 0.02),
+    "linear": Row(4, "flow, M = KL + linear", flow_with_linear, _MOONS, 0.02),
+    "kinetic": Row(7, "second order", second_order, _EIGHT, 0.03),
+    "kinetic-noisy": Row(7, "second order, noise on velocities", second_order_noisy, _EIGHT, 0.03),
+    "wells-point": Row(8, "path-integral sampler from a point", wells_from_point, None, None),
+    "wells-cloud": Row(8, "the same from N(0, .05)", wells_from_cloud, None, None),
+    "bridge": Row(9, "bridge of samples, with a hill", bridge_plane, _EIGHT, 0.01),
+    "bridge-five": Row(9, "the same in five dimensions", bridge_five, None, 0.01),
+    "w1w2": Row(10, "W1 + W2, relativistic", w1w2, _EIGHT, 0.012),
+    "alpha": Row(10, "alpha = 2 with Lipschitz bound", alpha, _EIGHT, 0.012),
+    "discounted-mmd": Row(11, "discounted flow of an MMD", discounted_mmd, _EIGHT, 0.03),
+    "discounted-porous": Row(11, "of a porous medium", discounted_porous, None, None),
+    "discounted-chi": Row(11, "of chi squared", discounted_chi, None, None),
+    "chase": Row(12, "no first variation, d = 1", chase_line, None, None),
+    "chase-plane": Row(12, "d = 2", chase_plane, None, None),
+    "chase-ten": Row(12, "d = 10", chase_ten, None, None),
+}

@@ -1,0 +1,95 @@
+"""What is measured of an invented game beside the energy distance of its samples."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import mfgen as mg
+from benchmarks import invented
+from mfgen.metrics.discrepancy import energy_distance
+
+Measure = Callable[[mg.Solution, jax.Array], dict[str, float]]
+_PATHS = 4000
+
+
+def interaction(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """What the crowd pays on the way, beside what it would without the interaction."""
+    game = solution.game
+    path = solution.trajectories(game.initial.sample(1000, key=key), key=key)
+    cost = lambda points: game.interaction.value(mg.Empirical(points))
+    return {"interaction": float(jnp.mean(jax.lax.map(cost, path.points[::10])))}
+
+
+def likelihood(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """The mean of -log rho over fresh moons; their own is 2.38 nats."""
+    x = mg.moons().sample(2000, key=key)
+    return {"NLL": float(-jnp.mean(solution.log_prob(x)))}
+
+
+def wells(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """log Z by the weights of paths, and the mass of the upper well, off the exact ones."""
+    law, game = mg.double_well(2), solution.game
+    x = solution.sample(_PATHS, key=key)
+    exact = float(jnp.mean(law.sample(200_000, key=key)[:, 0] > 0))
+    share = float(jnp.mean(x[:, 0] > 0))
+    start_key, path_key = jax.random.split(key)
+    path = solution.trajectories(game.initial.sample(_PATHS, key=start_key), key=path_key)
+    drawn = jax.vmap(jax.vmap(lambda t, x: solution.control(t, x), (None, 0)))(
+        path.times[:-1], path.points[:-1]
+    )
+    ito = jnp.sum(drawn * path.noise, axis=(0, 2))
+    ends = jax.vmap(lambda x: game.terminal.variation(None, x))(path.points[-1])
+    log_weights = -(path.paid[-1] + ito + ends)
+    log_z = float(jax.scipy.special.logsumexp(log_weights) - np.log(_PATHS))
+    return {"log Z off by": log_z - law.log_normaliser, "upper well off by": share - exact}
+
+
+def end(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """The energy distance to the prescribed end, and what the hill costs on the way."""
+    game = solution.game
+    path = solution.trajectories(game.initial.sample(2000, key=key), key=key)
+    goal = game.terminal.goal.points
+    paid = jax.vmap(jax.vmap(lambda x: invented.hill(0.0, x[:2])))(path.points)
+    return {
+        "ED to the end": float(energy_distance(path.points[-1], goal).value),
+        "hill": float(jnp.mean(jnp.trapezoid(jnp.mean(paid, axis=1), path.times))),
+    }
+
+
+def against_grid(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """The control beside that of a grid, relative, over the particles."""
+    game = solution.game
+    dim = game.initial.dim
+    grid = mg.solve(game, mg.Grid(((-4.0, 4.0),) * dim, points=200 if dim == 1 else 64))
+    x = solution.trajectories(game.initial.sample(500, key=key), key=key)
+    rows = range(0, len(x.times) - 1, max(1, len(x.times) // 8))
+    controls = lambda of: [jax.vmap(of.control, (None, 0))(x.times[k], x.points[k]) for k in rows]
+    found, best = jnp.stack(controls(solution)), jnp.stack(controls(grid))
+    return {
+        "control off the grid's": float(jnp.sqrt(jnp.mean((found - best) ** 2) / jnp.mean(best**2)))
+    }
+
+
+def exploitability(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """What a particle could gain, as a part of the cost."""
+    check = mg.certify(solution, key=key).checks["exploitability, estimated"]
+    return {"exploitability": float(check.fraction.value)}
+
+
+MEASURES: dict[str, Measure] = {
+    "repulsion": interaction,
+    "cosh": likelihood,
+    "cosh-pairwise": likelihood,
+    "cosh-entropy": likelihood,
+    "mixture": likelihood,
+    "linear": likelihood,
+    "wells-point": wells,
+    "wells-cloud": wells,
+    "bridge": end,
+    "bridge-five": end,
+    "chase": against_grid,
+    "chase-plane": against_grid,
+    "chase-ten": exploitability,
+}

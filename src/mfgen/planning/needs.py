@@ -1,0 +1,121 @@
+"""What ways of training need of a game: a line of code each, and a sentence where it is lacked.
+
+A way of training is right for the games in which its loss has the game's optimum as its minimiser.
+Which parts of a game that takes is known from the formulas (`mfgen.train.payment`, by which sums of
+losses are compared with a game); the needs here are those that tell one way from another.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mfgen._types import Batch
+from mfgen.derive.score_based import is_score_based
+from mfgen.problem.functional import needs_log_density
+from mfgen.problem.game import MFG
+from mfgen.problem.lipschitz import duals
+from mfgen.train.flow import PathLikelihood, ReverseKL
+from mfgen.train.payment import kinetic_weight, name_of
+
+
+class Need(NamedTuple):
+    """A part of a game, or of what comes with it, that a way of training stands on.
+
+    Attributes:
+        met: whether a game, with samples or none, has it.
+        lack: a sentence on a game that does not.
+    """
+
+    met: Callable[[MFG, Batch | None], bool]
+    lack: Callable[[MFG], str]
+
+
+def _pays(loss: PathLikelihood | ReverseKL, game: MFG) -> bool:
+    try:
+        return loss.pays(game).terminal > 0
+    except (TypeError, ValueError):
+        return False
+
+
+def _end(game: MFG) -> str:
+    return f"the terminal cost `{name_of(game.terminal)}`"
+
+
+def _solved_by_value(game: MFG, data: Batch | None) -> bool:
+    assert game.initial is not None
+    return kinetic_weight(game, game.initial.dim) != 0
+
+
+def _asks_density(game: MFG, data: Batch | None) -> bool:
+    assert game.initial is not None
+    costs = (game.interaction, game.terminal)
+    return any(needs_log_density(cost, game.initial.dim) for cost in costs)
+
+
+SAMPLES = Need(
+    lambda game, data: data is not None,
+    lambda game: "no samples of the data are given: pass them as `data`",
+)
+INITIAL = Need(
+    lambda game, data: game.initial is not None,
+    lambda game: "no initial density that particles start from",
+)
+SCORE = Need(
+    lambda game, data: is_score_based(game),
+    lambda game: "not score-based: its value function is not -log rho (see `score_based`)",
+)
+FORWARD = Need(
+    lambda game, data: game.data_at == "end",
+    lambda game: 'the data are at the start (data_at = "start")',
+)
+BACKWARD = Need(
+    lambda game, data: game.data_at == "start",
+    lambda game: "the data are at the end, not at the start",
+)
+SMOOTH = Need(
+    lambda game, data: game.dynamics.deterministic,
+    lambda game: "particles move with noise",
+)
+COST = Need(
+    lambda game, data: not game.terminal.constrains,
+    lambda game: f"{_end(game)} is prescribed, zero or infinite",
+)
+PRESCRIBED = Need(
+    lambda game, data: game.terminal.constrains,
+    lambda game: f"{_end(game)} is a cost, no end that is prescribed",
+)
+DIVERGENCE = Need(
+    lambda game, data: _pays(PathLikelihood(), game),
+    lambda game: f"{_end(game)} is no multiple of `KL(goal)`",
+)
+ENERGY = Need(
+    lambda game, data: _pays(ReverseKL(), game),
+    lambda game: f"{_end(game)} is no multiple of `KL(goal)`",
+)
+CRITIC = Need(
+    lambda game, data: bool(duals(game.terminal)),
+    lambda game: f"{_end(game)} has no critic",
+)
+NO_CRITIC = Need(
+    lambda game, data: not duals(game.terminal),
+    lambda game: f"{_end(game)} has a critic, which is trained in turn",
+)
+ALONE = Need(
+    lambda game, data: game.interaction.vanishes,
+    lambda game: f"it pays for no interaction, and there is `{name_of(game.interaction)}`",
+)
+UNDISCOUNTED = Need(
+    lambda game, data: not game.discount,
+    lambda game: f"what is paid later counts less, at the rate {game.discount:g}",
+)
+DISCOUNTED = Need(
+    lambda game, data: game.discount * game.dynamics.horizon > 1,
+    lambda game: "no discount that hides the end from the start",
+)
+DENSITY = Need(
+    _asks_density,
+    lambda game: "no cost that asks for log rho, which samples will do for",
+)
+HAMILTONIAN = Need(
+    _solved_by_value,
+    lambda game: f"the Lagrangian `{name_of(game.lagrangian)}` has no Hamiltonian",
+)

@@ -1,0 +1,79 @@
+"""Certificates of runs, in their folders and reports, and runs against a solver."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from mfgen import cli
+from mfgen.density.gaussian import Gaussian
+from mfgen.lab import certified, recipes, report, run, spec
+from mfgen.lab.cloud import Cloud
+from mfgen.models.control import ControlField
+from mfgen.problem.cost import Kinetic
+from mfgen.problem.dynamics import Integrator
+from mfgen.problem.functional import Linear
+from mfgen.problem.game import MFG
+
+KEY = jax.random.key(0)
+
+
+def test_a_report_shows_certificates(write_run, tmp_path):
+    folder = write_run(tmp_path / "run", recipes.experiment("score-vp", "gaussians8"), {})
+    assert certified.rows(folder.path) == []
+    check = {"value": 0.25, "standard_error": 0.01, "unit": "cost", "fraction": 0.034, "basis": "b"}
+    document = {"checks": {"HJB": check}, "missing": {"terminal": "the target is unknown"}}
+    folder.write_json("certificate.json", document)
+    first, second = certified.rows(folder.path)
+    assert first == ("HJB", "0.25 ± 0.01 cost", "3.4 %", "b")
+    assert second == ("terminal", "", "", "the target is unknown")
+    summary = folder.read_json("summary.json")
+    folder.write_json("summary.json", {**summary, "certificate": "Not a solution within 1 %"})
+    page = report.write([folder.path], tmp_path / "report.html").read_text()
+    assert "Certificates" in page
+    assert "Not a solution within 1 %" in page
+    assert "0.25 ± 0.01 cost" in page
+
+
+def test_what_is_not_certified(write_run, tmp_path):
+    folder = write_run(tmp_path / "run", recipes.experiment("score-vp", "gaussians8"), {})
+    wide = MFG(Integrator(), Kinetic(), Linear(jnp.sum), initial=Gaussian(jnp.zeros(17), 1.0))
+    said = certified.keep(folder, wide, ControlField(lambda t, x: -x), "", key=KEY)
+    assert said == "Not certified: the game has 17 axes, more than 16."
+    moved = Cloud(jnp.zeros((4, 17)))
+    assert certified.keep(folder, wide, moved, "", key=KEY) is None
+    with pytest.raises(ValueError, match="particles, which have no control"):
+        certified.solved(wide, moved, "", key=KEY)
+    assert not (folder.path / "certificate.json").exists()
+
+
+def test_runs_against_a_solver_are_one(capsys):
+    assert cli.main(["compare", "one", "two", "--solver", "grid"]) == 2
+    assert "got 2 runs with --solver, expected one" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_against_a_grid(tmp_path, capsys):
+    made = recipes.experiment("ot-flow", "gaussians8")
+    training = spec.replace(made.training, steps=20, batch_size=64, every=10, checkpoint_every=20)
+    judged = spec.replace(made.evaluation, samples=64, points=64, figures=False)
+    done = run.run(spec.replace(made, training=training, evaluation=judged), tmp_path / "run")
+    kept = json.loads((tmp_path / "run" / "certificate.json").read_text())
+    assert done.summary["certificate"] == kept["verdict"]
+    asked = [
+        "compare",
+        str(tmp_path / "run"),
+        "--solver",
+        "grid",
+        "--points",
+        "24",
+        "--steps",
+        "10",
+    ]
+    assert cli.main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["agreement"]["rows"]["control"]["fraction"] > 0.1  # hardly trained
+    assert {"agreement.json", "agreement.png"} == {
+        file.name for file in (tmp_path / "run" / "compare-grid").iterdir()
+    }

@@ -1,0 +1,123 @@
+"""Which way trains a game: the first that fits, and what the game lacks for the others."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from benchmarks.invented import ROWS
+
+import mfgen as mg
+from mfgen.planning.planner import Plan
+
+KEY = jax.random.key(0)
+POINTS = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+NORMAL = mg.Gaussian(jnp.zeros(2), 1.0)
+ENERGY = mg.Unnormalised(lambda x: 0.5 * x @ x, 2)
+
+
+def flow(terminal, lagrangian=None, **options):
+    cost = mg.Kinetic() if lagrangian is None else lagrangian
+    return mg.MFG(
+        mg.Integrator(), cost, terminal, initial=mg.Empirical(POINTS), data_at="start", **options
+    )
+
+
+def forward(terminal, sigma=0.0, **options):
+    return mg.MFG(mg.Integrator(sigma=sigma), mg.Kinetic(), terminal, initial=NORMAL, **options)
+
+
+FIRST = {
+    "score-based": (mg.score_based(mg.VP(), mg.Empirical(POINTS)), POINTS, "score matching"),
+    "a flow from data": (flow(3.0 * mg.KL(NORMAL)), None, "likelihood"),
+    "a plain flow": (flow(mg.KL(NORMAL), mg.NoCost()), None, "likelihood"),
+    "a flow with a hill": (
+        flow(mg.KL(NORMAL), mg.WithPotential(mg.Kinetic(), lambda t, x: x @ x)),
+        None,
+        "likelihood",
+    ),
+    "to an energy": (forward(2.0 * mg.KL(ENERGY)), None, "reverse KL"),
+    "with noise": (forward(mg.MMD(mg.Empirical(POINTS)), 0.5), None, "own cost"),
+    "to a sum": (forward(mg.KL(ENERGY) + mg.Linear(lambda x: x @ x)), None, "own cost"),
+    "with an interaction": (
+        forward(mg.KL(ENERGY), interaction=mg.Pairwise(mg.GaussianKernel())),
+        None,
+        "own cost",
+    ),
+    "crowd aversion with noise": (
+        forward(mg.MMD(mg.Empirical(POINTS)), 0.5, interaction=mg.CrowdAversion()),
+        None,
+        "own cost, smoothed",
+    ),
+    "prescribed": (forward(mg.Prescribed(mg.Empirical(POINTS)), 0.5), None, "rising weight"),
+}
+
+
+@pytest.mark.parametrize("case", FIRST)
+def test_the_first_way_that_fits(case):
+    game, data, name = FIRST[case]
+    found = mg.plan(game, data)
+    assert found.fitting[0] == name, str(found)
+    assert found.way().name == name
+
+
+def test_each_way_that_does_not_fit_says_what_the_game_lacks():
+    lacks = {entry.way.name: entry.lack for entry in mg.plan(forward(mg.KL(ENERGY), 0.5)).entries}
+    assert "not score-based" in lacks["score matching"]
+    assert "the data are at the end" in lacks["likelihood"]
+    assert "noise" in lacks["reverse KL"]
+    assert "has no critic" in lacks["critic in turn"]
+    assert "no end that is prescribed" in lacks["rising weight"]
+    assert "log rho" in lacks["own cost"]
+    assert lacks["own cost, smoothed"] is None
+
+
+def test_the_plan_is_printed_with_the_first_way_marked():
+    said = str(mg.plan(flow(mg.KL(NORMAL))))
+    marked = [line for line in said.splitlines() if line.startswith("> ")]
+    assert marked[0].startswith("> likelihood")
+    assert "lacks: not score-based" in said
+
+
+def test_data_are_those_of_the_game_unless_others_are_given():
+    assert jnp.array_equal(mg.plan(flow(mg.KL(NORMAL))).data, POINTS)
+    assert len(mg.plan(flow(mg.KL(NORMAL)), POINTS[:7]).data) == 7
+    assert mg.plan(forward(mg.KL(ENERGY))).data is None
+    assert "no samples" in next(
+        entry.lack
+        for entry in mg.plan(mg.score_based(mg.VP(), NORMAL)).entries
+        if entry.way.name == "score matching"
+    )
+
+
+def test_what_is_no_game_or_no_way_is_refused():
+    with pytest.raises(TypeError, match="`plan` got game"):
+        mg.plan(POINTS)
+    with pytest.raises(ValueError, match="`plan` got data of 3 features"):
+        mg.plan(flow(mg.KL(NORMAL)), np.zeros((5, 3)))
+    with pytest.raises(ValueError, match="`train` got way = 'luck', expected one of likelihood"):
+        mg.train(flow(mg.KL(NORMAL)), key=KEY, way="luck")
+    with pytest.raises(ValueError, match=r"which does not fit the game \(not score-based"):
+        mg.train(flow(mg.KL(NORMAL)), key=KEY, way="score matching")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_invented_game_has_a_way(name):
+    found = mg.plan(ROWS[name].game())
+    assert isinstance(found, Plan)
+    assert found.fitting, str(found)
+
+
+def test_a_game_that_no_recipe_has_is_trained_to_a_solution():
+    """dX = v dt + dW/2 to a quadratic end: the optimal cost is Riccati's."""
+    game = mg.MFG(
+        mg.Integrator(sigma=0.5), mg.Kinetic(), mg.Linear(lambda x: x @ x), initial=NORMAL
+    )
+    run = mg.train(game, key=KEY, steps=150, learning_rate=2e-2, batch_size=128)
+    exact = mg.solve(game, mg.Riccati())
+    x = NORMAL.sample(200, key=KEY)
+    found = jax.vmap(lambda x: run.solution.control(0.2, x))(x)
+    best = jax.vmap(lambda x: -exact.costate(0.2, x))(x)
+    assert jnp.mean((found - best) ** 2) < 0.05 * jnp.mean(best**2)
+    assert run.solution.sample(5, key=KEY).shape == (5, 2)
+    assert "own cost" in run.solution.result.message
+    assert run.history.records[-1].step == 150
