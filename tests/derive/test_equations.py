@@ -22,6 +22,7 @@ from mfgen.derive.symbol_functional import Place, read
 from mfgen.derive.symbol_legendre import legendre
 from mfgen.derive.symbol_number import number
 from mfgen.derive.symbolic import formula
+from mfgen.problem.affine import Underdamped
 from mfgen.problem.cost import Anisotropic, Kinetic, NoCost, ScoreLagrangian, WithPotential
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.functional import KL, CrossEntropy, Entropy, Linear, Sum, Zero
@@ -381,6 +382,15 @@ def test_an_unknown_functional_has_a_name():
     assert dict(derived.lines())["HJB equation"] == "-∂U/∂t + |∇U|²/2 = δI/δρ(x)"
     assert "dI/drho is the first variation of `Pairwise`." in derived.notes
     assert "depends on the population" in derived.reading
+
+
+def test_a_power_of_a_derivative_is_no_second_derivative():
+    """(∂U/∂x2)², beside ∂²U/∂x2², in all three forms."""
+    law = Gaussian(jnp.zeros(2), jnp.eye(2))
+    derived = equations(MFG(Underdamped(0.5, 0.3), Kinetic(), Zero(), initial=law))
+    found = [dict(derived.lines(form))["HJB equation"] for form in ("unicode", "ascii", "latex")]
+    powers = "(∂U/∂x2)²/2", "(dU/dx2)^2/2", r"\left(\partial_{2} U\right)^{2}"
+    assert all(power in text for power, text in zip(powers, found, strict=True))
 
 
 def test_ot_flow_reads_as_in_a_book():

@@ -27,7 +27,8 @@ def members(base: type) -> set[type]:
     found = set()
     for module in pkgutil.iter_modules(mfgen.problem.__path__, "mfgen.problem."):
         for _, member in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-            if issubclass(member, base) and not inspect.isabstract(member):
+            is_sub = issubclass(member, base) and member is not base
+            if is_sub and not inspect.isabstract(member):
                 found.add(member)
     return found
 

@@ -15,8 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tables import FUNCTIONALS
 
+import mfgen as mg
 from mfgen.density.base import expectation
 from mfgen.density.gaussian import GaussianMixture
+from mfgen.density.grid import nodal
+from mfgen.math.lattice import Lattice
 
 pytestmark = pytest.mark.usefixtures("x64")
 STEP = 1e-4
@@ -49,3 +52,80 @@ def both_sides(name):
 def test_variation_is_the_derivative_of_the_value(name, h, shift):
     slope, difference = both_sides(name)(h, shift)
     assert jnp.allclose(slope, difference, rtol=1e-6, atol=1e-7)
+
+
+class OfValue(mg.AbstractFunctional):
+    """A functional of which only the value is told."""
+
+    known: mg.AbstractFunctional
+
+    def value(self, rho):
+        return self.known.value(rho)
+
+
+# What evaluates the population where the target has particles has no variation at a particle.
+ELSEWHERE = {"ForwardKL"}
+BY_VALUE = [name for name in FUNCTIONALS if name not in ELSEWHERE]
+
+
+@pytest.mark.parametrize("name", BY_VALUE)
+def test_the_value_alone_gives_the_variation(name):
+    """By differentiation: the given one, up to a number, at particles and between them."""
+    functional, rho = FUNCTIONALS[name](), mixture(0.4, 0.3)
+    points = jnp.array([[-1.3], [0.2], [0.9], [float(rho.particles()[0][7, 0])]])
+    found, given = jax.jit(
+        lambda points: [
+            jax.vmap(lambda x, f=f: f.variation(rho, x))(points)
+            for f in (OfValue(functional), functional)
+        ]
+    )(points)
+    gap = found - given
+    assert jnp.allclose(gap, gap[0], rtol=1e-6, atol=1e-6 * (1 + jnp.max(jnp.abs(given))))
+
+
+@pytest.mark.parametrize("name", sorted(ELSEWHERE))
+def test_a_value_that_looks_where_nobody_is_is_refused(name):
+    rho = mixture(0.4, 0.3)
+    with pytest.raises(TypeError, match="`OfValue` gives its value alone and evaluates"):
+        OfValue(FUNCTIONALS[name]()).variation(rho, jnp.zeros(1))
+
+
+LATTICE = Lattice((-4.0, 4.0), 64)
+
+
+@pytest.mark.parametrize("name", ["Entropy", "Pairwise", "MeanAttraction", "MMD", "Sum"])
+def test_on_a_lattice_too(name):
+    functional = FUNCTIONALS[name]()
+    mass = jnp.exp(-0.5 * (LATTICE.axes()[0] - 0.3) ** 2)
+    rho = nodal(LATTICE, mass / mass.sum())
+    gap = OfValue(functional).on_lattice(rho) - functional.on_lattice(rho)
+    inside = mass > 1e-6
+    assert jnp.max(jnp.abs(jnp.where(inside, gap - gap[32], 0.0))) < 1e-6
+
+
+def test_gradients_of_the_variation_are_those_of_the_given_one():
+    """grad dF/drho is what particles feel, whatever the constant."""
+    rho, x = mixture(0.4, 0.3), jnp.array([0.37])
+    for name in ("KL", "CrowdAversion", "Pairwise", "MeanTarget"):
+        functional = FUNCTIONALS[name]()
+        slopes = [
+            jax.grad(lambda x, f=f: f.variation(rho, x))(x)
+            for f in (OfValue(functional), functional)
+        ]
+        assert jnp.allclose(*slopes, rtol=1e-6, atol=1e-8), name
+
+
+def test_a_functional_must_give_one_of_them():
+    class Nothing(mg.AbstractFunctional):
+        pass
+
+    class Coupling(mg.AbstractFunctional):
+        def variation(self, rho, x):
+            return x @ x
+
+    with pytest.raises(TypeError, match="`Nothing` gives neither"):
+        Nothing()
+    with pytest.raises(TypeError, match="`Coupling` has no value"):
+        Coupling().value(mixture(0.4, 0.3))
+    with pytest.raises(TypeError, match="got no population"):
+        OfValue(FUNCTIONALS["Entropy"]()).variation(None, jnp.zeros(1))

@@ -127,3 +127,35 @@ def test_what_does_not_fit_is_refused(sigma, options, said):
         mg.trajectories(
             game(mg.Integrator(sigma)), DAMPED, jnp.asarray(ONE), key=jax.random.key(0), **options
         )
+
+
+def test_memory_of_a_gradient_hardly_grows_with_the_steps():
+    """What is kept of a path of K steps is of the order of sqrt(K): sixteen times as long, 1.5."""
+    initial = mg.Gaussian(jnp.zeros(10), jnp.eye(10))
+    noisy = mg.MFG(
+        mg.Integrator(0.5), mg.Kinetic(), mg.Linear(lambda x: x @ x), 2.0 * mg.MeanAttraction(),
+        initial=initial,
+    )  # fmt: skip
+    batch = jnp.zeros((256, 10))
+
+    def needed(steps):
+        loss = mg.GameCost(mg.EulerMaruyama(steps))
+        field = lambda a: mg.ControlField(lambda t, x: jnp.tanh(a @ x) - x)
+        cost = lambda a: loss(noisy, field(a), batch, key=jax.random.key(0))
+        compiled = jax.jit(jax.grad(cost)).lower(jnp.eye(10)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    short, long = needed(32), needed(512)
+    assert long < 1.5 * short
+    assert long < 0.5 * 512 * batch.size * 4  # the points of all nodes
+
+
+def test_paths_in_blocks_are_the_same_paths():
+    """33 steps have blocks of 3 or 11, 37 none; halves of the interval agree with the whole."""
+    still = game(mg.Integrator())
+    for steps in (33, 37):
+        found = mg.trajectories(
+            still, DAMPED, jnp.asarray(ONE), key=jax.random.key(0), method=mg.RungeKutta4(steps)
+        )
+        assert found.points.shape == (steps + 1, 1, 1)
+        np.testing.assert_allclose(found.points[:, 0, 0], np.exp(-RATE * found.times), rtol=1e-6)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 from mfgen.derive.symbol_deadline import within
@@ -209,6 +210,12 @@ class _Text(StrPrinter):
     def _print_Symbol(self, expr):
         return _name(expr.name, self._form)
 
+    def parenthesize(self, item, level, strict=False):
+        text = super().parenthesize(item, level, strict)
+        # A power of a derivative: (∂U/∂x2)², not the second derivative that ∂U/∂x2² looks like.
+        is_quotient = isinstance(item, sp.Symbol) and "/" in text
+        return f"({text})" if is_quotient and level >= PRECEDENCE["Pow"] else text
+
     def _print_Infinity(self, expr):  # pyright: ignore[reportIncompatibleMethodOverride]
         return "∞" if self._form == "unicode" else "inf"
 
@@ -223,6 +230,11 @@ class _Text(StrPrinter):
 class _Latex(LatexPrinter):
     def _print_Symbol(self, expr, style="plain"):
         return _name(expr.name, "latex")
+
+    def parenthesize(self, item, level, is_neg=False, strict=False) -> str:
+        text = super().parenthesize(item, level, is_neg, strict)
+        is_derivative = isinstance(item, sp.Symbol) and r"\partial" in text
+        return rf"\left({text}\right)" if is_derivative and level >= PRECEDENCE["Pow"] else text
 
     def _print_Function(self, expr, exp=None):
         if not isinstance(expr, AppliedUndef):

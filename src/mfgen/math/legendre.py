@@ -5,8 +5,10 @@
 L is convex, differentiable in the interior of its domain, and grows faster than linearly or has a
 bounded domain; outside the domain it is not finite (`inf` or `nan`). Then v* exists and is unique.
 
-* Start: the best of v = 0 and of points along q - grad L(0), at distances over all sizes a float
-  resolves. This finds the scale of v*, which Newton's method alone cannot.
+* Most L are met by Newton's method from v = 0 with a short line search, in some three steps. It is
+  all that is computed where it converges, for every point of a batch.
+* Else a start is searched for: the best of v = 0 and of points along q - grad L(0), at distances
+  over all sizes a float resolves. This finds the scale of v*, which Newton's method cannot.
 * Newton's step d solves Hess L(v) d = q - grad L(v). Its length is the one of 1, 1/2, ..., 2^-40
   for which the slope of q.v - L(v) along d is closest to zero. Unlike values, slopes do not cancel
   near the maximum, so the accuracy is that of grad L; lengths that leave the domain are refused.
@@ -33,9 +35,12 @@ from jaxtyping import Array, Bool, Float, Int
 from mfgen._types import Control, Scalar
 
 _MAX_STEPS = 64
+_QUICK_STEPS = 12
+_UNROLLED = 4  # equations
 _GROWTH = 4.0
 _REST = 100.0
-_LENGTHS = tuple(0.5**k for k in (0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 24, 29, 34, 40))
+_LENGTHS = (1.0, 0.5, 0.2, 0.05)
+_SHORTER, _SHORTEST = 0.02, 1e-12
 
 
 def maximiser(cost: Callable[[Control], Scalar], slope: Control) -> tuple[Control, Bool[Array, ""]]:
@@ -63,18 +68,33 @@ def maximiser(cost: Callable[[Control], Scalar], slope: Control) -> tuple[Contro
 
 @eqx.filter_custom_jvp
 def _maximise(cost: Callable, slope: Control) -> tuple[Control, Bool[Array, ""]]:
-    at_rest = jax.grad(_nudged(cost))(jnp.zeros_like(slope))
-    scale = jnp.linalg.norm(slope) + jnp.linalg.norm(at_rest)
-    precision = jnp.finfo(slope.dtype).eps
+    smooth, zero = _nudged(cost), jnp.zeros_like(slope)
+    at_rest = jax.grad(smooth)(zero)
+    precision = float(jnp.finfo(slope.dtype).eps)
+    near = precision**0.8
+
+    def attempt(trial: _Trial) -> _Trial:
+        limit = jnp.where(trial.again, _MAX_STEPS, _QUICK_STEPS)
+        state = jax.lax.while_loop(
+            lambda state: (state.error > near) & ~state.stuck & (state.steps < limit),
+            lambda state: _newton(smooth, slope, at_rest, state),
+            _State(trial.v, *_fresh(smooth, trial.v)),
+        )
+        met = (state.error <= precision ** (1 / 3)) | (state.stuck & state.still)
+        met = jnp.where(trial.again, met, state.error <= near)
+        # A loop whose condition is false costs nothing, unlike a branch, of which a batch takes
+        # both. What does not change in it is computed before it: the slope seems to.
+        v, _ = jax.lax.while_loop(
+            lambda pair: pair[1],
+            lambda pair: (_start(smooth, jnp.where(pair[1], slope, zero), at_rest), ~pair[1]),
+            (state.v, ~met & ~trial.again),
+        )
+        return _Trial(v, met, trial.again | ~met, trial.again | met)
+
     no = jnp.asarray(False)
-    state = jax.lax.while_loop(
-        lambda state: (state.error > precision**0.8) & ~state.stuck & (state.steps < _MAX_STEPS),
-        lambda state: _newton(cost, slope, scale, state),
-        _State(_start(cost, slope, at_rest), jnp.full_like(scale, jnp.inf), no, no, 0),
-    )
-    found = (state.error <= precision ** (1 / 3)) | (state.stuck & state.still)
+    trial = jax.lax.while_loop(lambda trial: ~trial.over, attempt, _Trial(zero, no, no, no))
     finite = jnp.all(jnp.isfinite(slope))
-    return jnp.where(finite, state.v, jnp.nan), found | ~finite
+    return jnp.where(finite, trial.v, jnp.nan), trial.met | ~finite
 
 
 @_maximise.def_jvp
@@ -91,51 +111,70 @@ def _maximise_jvp(primals, tangents):
     return (v, found), (_solve(jax.hessian(_nudged(cost))(v), slope_dot), None)
 
 
-class _State(NamedTuple):
-    """The iterate, and how its last step went.
+class _Trial(NamedTuple):
+    """Newton's method from rest, and if that fails from where a search says."""
 
-    `error` is |q - grad L| relative to q and grad L(0), before the step. `stuck`: no length of the
-    step improved the iterate. `still`: the step was within the rounding of v. Near the edge of a
-    domain grad L changes more than its own size from one float to the next, so the error stays
-    large; then an iterate that is both stuck and still is the best there is.
+    v: Control
+    met: Bool[Array, ""]
+    again: Bool[Array, ""]
+    over: Bool[Array, ""]
+
+
+class _State(NamedTuple):
+    """The iterate, grad L there, and how its last step went.
+
+    `error` is |q - grad L| relative to q and grad L(0). `reach` is the longest length to be tried.
+    `still`: the step was within the rounding of v. Near the edge of a domain grad L changes more
+    than its own size from one float to the next, so the error stays large; then an iterate that is
+    still, and that no length of the step improves (`stuck`), is the best there is.
     """
 
     v: Control
+    gradient: Control
     error: Scalar
+    reach: Scalar
     stuck: Bool[Array, ""]
     still: Bool[Array, ""]
-    steps: int | Int[Array, ""]
+    steps: Int[Array, ""]
 
 
-def _newton(cost: Callable, slope: Control, scale: Scalar, state: _State) -> _State:
-    smooth, v = _nudged(cost), state.v
-    residual = slope - jax.grad(smooth)(v)
+def _fresh(smooth: Callable, v: Control):
+    one, no = jnp.ones((), v.dtype), jnp.asarray(False)
+    return jax.grad(smooth)(v), jnp.inf * one, one, no, no, jnp.asarray(0)
+
+
+def _newton(smooth: Callable, slope: Control, at_rest: Control, state: _State) -> _State:
+    v, residual = state.v, slope - state.gradient
     direction = _solve(jax.hessian(smooth)(v), residual)
-    lengths = jnp.asarray(_LENGTHS, v.dtype)
-
-    def steepness(length: Scalar) -> Scalar:
-        value, gradient = jax.value_and_grad(smooth)(v + length * direction)
-        steepness = jnp.abs(jnp.vdot(direction, slope - gradient))
-        return jnp.where(jnp.isfinite(value) & jnp.isfinite(steepness), steepness, jnp.inf)
-
-    candidates = jax.vmap(steepness)(lengths)
-    best = jnp.argmin(candidates)
+    lengths = state.reach * jnp.asarray(_LENGTHS, v.dtype)
+    tried = v[None] + jnp.outer(lengths, direction)
+    values, gradients = jax.vmap(jax.value_and_grad(smooth))(tried)
+    steepness = jnp.abs((slope[None] - gradients) @ direction)
+    steepness = jnp.where(jnp.isfinite(values) & jnp.isfinite(steepness), steepness, jnp.inf)
+    best = jnp.argmin(steepness)
+    better = steepness[best] < jnp.abs(jnp.vdot(direction, residual))
     floor, size = _REST * _nudge(v), jnp.linalg.norm(direction)
-    stuck = (size <= floor) | ~(candidates[best] < jnp.abs(jnp.vdot(direction, residual)))
     still = size <= 8 * jnp.finfo(v.dtype).eps * jnp.linalg.norm(v) + floor
-    v = jnp.where(stuck, v, v + lengths[best] * direction)
-    error = jnp.linalg.norm(residual) / (scale + floor)
-    return _State(v, jnp.where(jnp.isnan(error), jnp.inf, error), stuck, still, state.steps + 1)
+    # Without a slope, what the displacement of the derivatives leaves over is rest.
+    rest = ~jnp.any(slope != 0) & (size <= floor)
+    better, reach = better & (size > floor), jnp.where(better, 1.0, _SHORTER * state.reach)
+    v = jnp.where(better, tried[best], v)
+    gradient = jnp.where(better, gradients[best], state.gradient)
+    scale = jnp.linalg.norm(slope) + jnp.linalg.norm(at_rest) + floor
+    error = jnp.linalg.norm(slope - gradient) / scale
+    error = jnp.where(rest, 0.0, jnp.where(jnp.isnan(error), jnp.inf, error))
+    stuck = ~better & (still | (reach < _SHORTEST))
+    return _State(v, gradient, error, reach, stuck, still, state.steps + 1)
 
 
-def _start(cost: Callable, slope: Control, at_rest: Control) -> Control:
+def _start(smooth: Callable, slope: Control, at_rest: Control) -> Control:
     residual = slope - at_rest
     residual = jnp.where(jnp.all(jnp.isfinite(residual)), residual, slope)
     norm = jnp.linalg.norm(residual)
     direction = residual / jnp.where(norm > 0, norm, 1)
 
     def gain(distance: Scalar) -> Scalar:
-        loss, steepness = jax.value_and_grad(_nudged(cost))(distance * direction)
+        loss, steepness = jax.value_and_grad(smooth)(distance * direction)
         inside = jnp.isfinite(loss) & jnp.all(jnp.isfinite(steepness))
         return jnp.where(inside, distance * jnp.vdot(slope, direction) - loss, -jnp.inf)
 
@@ -150,9 +189,26 @@ def _start(cost: Callable, slope: Control, at_rest: Control) -> Control:
 
 def _solve(hessian: Float[Array, "control control"], right: Control) -> Control:
     # The ridge is of the order of rounding: it keeps a singular Hessian from giving `nan`.
-    info = jnp.finfo(right.dtype)
-    ridge = info.eps * jnp.trace(hessian) / right.size + info.tiny**0.5
-    return jax.scipy.linalg.solve(hessian + ridge * jnp.eye(right.size), right, assume_a="pos")
+    info, size = jnp.finfo(right.dtype), right.size
+    ridge = info.eps * jnp.trace(hessian) / size + info.tiny**0.5
+    hessian = hessian + ridge * jnp.eye(size, dtype=right.dtype)
+    if size > _UNROLLED:
+        return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
+    # Gauss's elimination laid out: mapped over a batch, it is fused with what is around it.
+    rows = [[*hessian[i], right[i]] for i in range(size)]
+    for i in range(size):
+        # No pivot of a positive matrix is negative; one that is tells of another kind.
+        pivot = jnp.where(rows[i][i] > 0, rows[i][i], jnp.nan)
+        for k in range(i + 1, size):
+            factor = rows[k][i] / pivot
+            for j in range(i + 1, size + 1):
+                rows[k][j] = rows[k][j] - factor * rows[i][j]
+        rows[i][i] = pivot
+    found: list[Scalar] = [right[0]] * size
+    for i in reversed(range(size)):
+        rest = sum((rows[i][j] * found[j] for j in range(i + 1, size)), jnp.zeros((), right.dtype))
+        found[i] = (rows[i][size] - rest) / rows[i][i]
+    return jnp.stack(found)
 
 
 def _nudge(v: Control) -> float:

@@ -13,7 +13,6 @@ population's `particles()`.
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
 
 import equinox as eqx
@@ -29,6 +28,7 @@ from mfgen.density.empirical import Empirical
 from mfgen.density.folded import folded
 from mfgen.density.grid import GridDensity
 from mfgen.math.space import AbstractDomain
+from mfgen.problem.first_variation import first_variation, lattice_variation
 
 _WRAP = "wrap a function f(x) as `Linear(f)` and a target density as `KL(target)`"
 
@@ -39,25 +39,48 @@ Population = AbstractDensity | None
 class AbstractFunctional(eqx.Module):
     """A cost F(rho) of the whole population.
 
-    To add one, give `value(rho)` and its first variation `variation(rho, x)`. A functional that is
-    linear in rho ignores `rho` in the variation; then the games it appears in need no density.
+    To add one, give `value(rho)`, and where it is known the first variation `variation(rho, x)`;
+    else that is computed by differentiation (`mfgen.problem.first_variation`), up to a constant. A
+    coupling f(x, rho) that is no first variation of anything is a `variation` without a `value`:
+    its games have an equilibrium and no cost that all particles together make least. A functional
+    that is linear in rho ignores `rho` in the variation; then the games it appears in need no
+    density.
+
+    Raises:
+        TypeError: when made, if it gives neither; or a target that is no density.
     """
 
     def __check_init__(self):
+        given = type(self)
+        if (
+            given.value is AbstractFunctional.value
+            and given.variation is AbstractFunctional.variation
+        ):
+            raise TypeError(
+                f"`{given.__name__}` gives neither `value(rho)` nor `variation(rho, x)`, expected "
+                "at least one: define the cost, or the coupling f(x, rho) as its variation."
+            )
         # The target of a divergence is a density; that of another cost may be a place.
-        hint = type(self).__annotations__.get("target")
+        hint = given.__annotations__.get("target")
         if hint in (AbstractDensity, AbstractEvaluable):
             fix = "wrap data as `Empirical(points)`"
-            owner, target = type(self).__name__, vars(self)["target"]
-            _check.of_kind(owner, "target", target, AbstractDensity, fix)
+            _check.of_kind(given.__name__, "target", vars(self)["target"], AbstractDensity, fix)
 
-    @abstractmethod
     def value(self, rho: Population) -> Scalar:
-        """F(rho), a scalar."""
+        """F(rho), a scalar.
 
-    @abstractmethod
+        Raises:
+            TypeError: where there is none, the coupling being no first variation.
+        """
+        raise TypeError(
+            f"`{type(self).__name__}` has no value: it gives `variation(rho, x)` alone, a coupling "
+            'of which only the equilibrium is known: train by GameCost(crowd="frozen"), or give '
+            "`value(rho)`."
+        )
+
     def variation(self, rho: Population, x: State) -> Scalar:
         """The first variation dF/drho(rho)(x), a scalar; x has shape `[dim]`."""
+        return first_variation(self, rho, x)
 
     @property
     def goal(self) -> AbstractDensity | None:
@@ -96,6 +119,8 @@ class AbstractFunctional(eqx.Module):
 
         Override it where all of them together are cheaper than one by one.
         """
+        if type(self).variation is AbstractFunctional.variation:
+            return lattice_variation(self, rho)
         nodes = jnp.asarray(rho.lattice.nodes(), rho.mass.dtype)
         found = jax.vmap(lambda x: self.variation(rho, x))(nodes.reshape(-1, rho.dim))
         return found.reshape(rho.lattice.points)
@@ -295,7 +320,7 @@ def needs_population(cost: AbstractFunctional, x: State) -> bool:
     """Whether the first variation of a cost depends on the density; x is any point, `[dim]`."""
     try:
         jax.eval_shape(lambda x: cost.variation(None, x), x)
-    except TypeError:
+    except (TypeError, AttributeError):  # refused, or asked for what nothing has
         return True
     return False
 
@@ -305,7 +330,7 @@ def needs_log_density(cost: AbstractFunctional, dim: int) -> bool:
     points = jax.ShapeDtypeStruct((2, dim), jnp.result_type(float))
     try:
         jax.eval_shape(lambda points: cost.variation(Empirical(points), points[0]), points)
-    except TypeError:
+    except (TypeError, AttributeError):
         return True
     return False
 

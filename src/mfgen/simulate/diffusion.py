@@ -16,6 +16,7 @@ Reference: P. E. Kloeden, E. Platen, "Numerical solution of stochastic different
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -37,18 +38,19 @@ from mfgen.simulate.frame import (
     scaled_field,
     to_frame,
 )
-from mfgen.simulate.integrator import positive_count
+from mfgen.simulate.integrator import AbstractStep, Slope, Value, along, positive_count
 
 Advance = Callable[[State, Scalar, Scalar, Key], State]
 
 
-class EulerMaruyama(AbstractSampler):
+class EulerMaruyama(AbstractSampler, AbstractStep):
     """The Euler-Maruyama method, one evaluation of the model in each step; weak order 1.
 
     Arguments:
         steps: the number of steps, equal on the clock of the game.
     """
 
+    random: ClassVar[bool] = True
     steps: int = eqx.field(static=True, default=200, converter=plain)
 
     def __check_init__(self):
@@ -63,14 +65,20 @@ class EulerMaruyama(AbstractSampler):
 
         return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
 
+    def advance(
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
+    ) -> Value:
+        return along(along(value, after - t, slope(t, value)), 1.0, noise[0])
 
-class StochasticHeun(AbstractSampler):
+
+class StochasticHeun(AbstractSampler, AbstractStep):
     """Heun's method for additive noise, two evaluations in each step; weak order 2.
 
     Arguments:
         steps: the number of steps, equal on the clock of the game.
     """
 
+    random: ClassVar[bool] = True
     steps: int = eqx.field(static=True, default=100, converter=plain)
 
     def __check_init__(self):
@@ -88,6 +96,14 @@ class StochasticHeun(AbstractSampler):
             return w + 0.5 * step * (first + second) + kick
 
         return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
+
+    def advance(
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
+    ) -> Value:
+        h, kick = after - t, along(noise[0], 1.0, noise[1])
+        first = slope(t, value)
+        second = slope(after, along(along(value, h, first), 0.5, kick))
+        return along(along(along(value, 0.5 * h, first), 0.5 * h, second), 0.5, kick)
 
 
 def steered_field(frame: AbstractFrame, game: MFG, model: AbstractModel) -> Field:

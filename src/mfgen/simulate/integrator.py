@@ -41,7 +41,27 @@ class Reached(NamedTuple):
     tau: Scalar
 
 
-class AbstractIntegrator(eqx.Module):
+class AbstractStep(eqx.Module):
+    """A method that takes particles from one node of their path to the next.
+
+    Attributes:
+        random: whether it follows paths with noise; those that do take paths without it as well.
+    """
+
+    random: ClassVar[bool] = False
+
+    @abstractmethod
+    def advance(
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
+    ) -> Value:
+        """y at `after` from `value` at t, with the noise by sigma at t and by that at `after`."""
+
+    def count(self, nodes: int | None) -> int:
+        """How many steps are taken where so many nodes are asked for."""
+        return vars(self)["steps"]
+
+
+class AbstractIntegrator(AbstractStep):
     """A method for y' = slope(tau, y).
 
     To add one, give `__call__`. It must report the tau it reached instead of raising.
@@ -87,23 +107,29 @@ class RungeKutta4(AbstractIntegrator):
                 node, weight = rule
                 last, total = carry
                 tau = span * ((index + node) / self.steps)
-                new = slope(tau, _along(y, node * step, last))
-                return (new, _along(total, weight, new)), None
+                new = slope(tau, along(y, node * step, last))
+                return (new, along(total, weight, new)), None
 
             if not self.unroll:
                 still = jax.tree.map(jnp.zeros_like, y)
                 (_, mean), _ = jax.lax.scan(stage, (still, still), jnp.asarray(_RULE))
-                return _along(y, step, mean), None
+                return along(y, step, mean), None
             new = slope(span * (index / self.steps), y)
             mean = jax.tree.map(lambda part: (_RULE[0][1] * part).astype(part.dtype), new)
             for node, weight in _RULE[1:]:
                 rule = jnp.asarray([node, weight])
                 (new, mean), _ = stage((new, mean), rule)
-            return _along(y, step, mean), None
+            return along(y, step, mean), None
 
         once = jax.checkpoint(advance) if self.recompute else advance
         value, _ = jax.lax.scan(once, value, jnp.arange(self.steps))
         return Reached(value, span)
+
+    def advance(
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
+    ) -> Value:
+        once = RungeKutta4(1, recompute=False, unroll=self.unroll)
+        return once(lambda tau, y: slope(t + tau, y), value, after - t).value
 
 
 class Adaptive(AbstractIntegrator):
@@ -161,11 +187,20 @@ class Adaptive(AbstractIntegrator):
         assert solution.ts is not None
         return Reached(jax.tree.map(lambda leaf: leaf[-1], solution.ys), solution.ts[-1])
 
+    def advance(
+        self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
+    ) -> Value:
+        return self(lambda tau, y: slope(t + tau, y), value, after - t).value
+
+    def count(self, nodes: int | None) -> int:
+        return nodes or 16
+
 
 def positive_count(owner: str, name: str, value: Any) -> int:
     """The value, or a `ValueError` in the name of `owner` unless it is a positive integer."""
     return count(owner, name, value)
 
 
-def _along(y: Value, step: Scalar, slope: Value) -> Value:
+def along(y: Value, step: Scalar | float, slope: Value) -> Value:
+    """y + step slope."""
     return jax.tree.map(lambda a, b: (a + step * b).astype(a.dtype), y, slope)

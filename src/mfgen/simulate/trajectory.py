@@ -15,18 +15,21 @@ All are integrated together, from node to node of the game's clock, by the same 
 On circles and between walls a step is one of the extended field (`mfgen.math.space`), folded at its
 end: every node lies on the domain.
 
-A path is differentiated through its steps, each computed again in the reverse pass, so that memory
-grows with the number of nodes only by one point and not by what the model computes there.
+A path is differentiated through its steps, each computed again in the reverse pass. Long paths are
+computed again in blocks of some sqrt(K) steps: the reverse pass then keeps what is known at the
+beginning of each block and, within one, of each step. What is wanted of a node is taken on the way
+(`follow`), so that the points themselves need not be kept.
 
 Reference: P. E. Kloeden, E. Platen, "Numerical solution of stochastic differential equations"
 (1992), sections 14.1 and 15.1.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from mfgen import _check
 from mfgen._types import Batch, Key, Scalar, State, Time
@@ -35,13 +38,14 @@ from mfgen.math.linear_map import image, source_size
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
 from mfgen.simulate.base import check_points
-from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
+from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.divergence import AbstractDivergence, moving_directions
 from mfgen.simulate.frame import random_frame, smooth_frame
-from mfgen.simulate.integrator import Adaptive, RungeKutta4
+from mfgen.simulate.integrator import AbstractStep, RungeKutta4
 from mfgen.simulate.solved import of_solutions
 
-Method = EulerMaruyama | StochasticHeun | RungeKutta4 | Adaptive
+Method = AbstractStep
+_SHORT = 32  # steps that are not laid out in blocks
 
 
 class Trajectories(NamedTuple):
@@ -62,12 +66,12 @@ class Trajectories(NamedTuple):
     noise: Float[Array, "steps n noise"]
 
 
-class _State(NamedTuple):
-    """A particle on its way."""
+class Particles(NamedTuple):
+    """Particles on their way, or one of them: position, what was paid, and log |det|."""
 
-    x: State
-    paid: Scalar
-    log_det: Scalar
+    x: Float[Array, "*n dim"]
+    paid: Float[Array, "*n"]
+    log_det: Float[Array, "*n"]
 
 
 @of_solutions
@@ -77,7 +81,7 @@ def trajectories(
     x: Batch,
     *,
     key: Key,
-    method: Method | None = None,
+    method: AbstractStep | None = None,
     divergence: AbstractDivergence | None = None,
     nodes: int | None = None,
 ) -> Trajectories:
@@ -108,26 +112,74 @@ def trajectories(
     _check.of_kind("trajectories", "model", model, AbstractModel, fix)
     _check.a_key("trajectories", key)
     x = check_points("trajectories", game, x)
-    noisy, domain = not game.dynamics.deterministic, game.domain
+    noisy = not game.dynamics.deterministic
     method = method or (StochasticHeun(100) if noisy else RungeKutta4(40))
     check_method("trajectories", game, method, divergence is not None)
-    steps = (nodes or 16) if isinstance(method, Adaptive) else method.steps
-    frame = random_frame(game) if noisy else smooth_frame(game)
-    times = jax.vmap(frame.clock.time)(frame.clock.span * jnp.arange(steps + 1) / steps)
-    times = times.astype(x.dtype)
-    keys = jax.random.split(key, len(x))
+    keep = lambda total, node: (total, (node.state, node.kick))
+    found = follow(game, model, x, keep, (), key=key, method=method, divergence=divergence,
+                   nodes=nodes)  # fmt: skip
+    begin, (rest, kicks) = found.begin, found.kept
+    path = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), begin, rest)
+    return Trajectories(found.times, path.x, path.paid, path.log_det, kicks)
 
-    def one(start: State, key: Key):
-        kick_key, probe_key = jax.random.split(key)
-        size = source_size(game.dynamics.diffusion(times[0]), start.size) if noisy else 0
-        normal = jax.random.normal(kick_key, (steps, size), x.dtype)
-        kicks = normal * jnp.sqrt(jnp.diff(times))[:, None]
-        directions = jnp.zeros((0, start.size), x.dtype)
-        if divergence is not None:
-            directions = moving_directions(game, divergence, start, key=probe_key)
 
-        def rates(t: Time, state: _State) -> _State:
-            at, sign = domain.folded(state.x)
+class Node(NamedTuple):
+    """Where all particles are after a step.
+
+    Attributes:
+        number: of the node, from 1.
+        time: t.
+        state: positions `[n, dim]`, what was paid `[n]` and log |det| `[n]`.
+        kick: the increment of W in the step, `[n, noise]`.
+    """
+
+    number: Int[Array, ""]
+    time: Scalar
+    state: Particles
+    kick: Float[Array, "n noise"]
+
+
+class Followed(NamedTuple):
+    """Paths, and what was taken of them: times, first and last state, total, and what was kept."""
+
+    times: Float[Array, "nodes"]
+    begin: Particles
+    end: Particles
+    total: Any
+    kept: Any
+
+
+def follow(
+    game: MFG,
+    model: AbstractModel,
+    x: Batch,
+    visit: Callable[[Any, Node], tuple[Any, Any]],
+    total: Any,
+    *,
+    key: Key,
+    method: AbstractStep,
+    divergence: AbstractDivergence | None = None,
+    nodes: int | None = None,
+) -> Followed:
+    """Follows particles as `trajectories` does, and takes at each node what is wanted of it.
+
+    Arguments:
+        game, model, x, key, method, divergence, nodes: as of `trajectories`.
+        visit: (total, node) -> (total, what to keep of the node), in the manner of a scan.
+        total: at the beginning.
+    """
+    noisy, steps = not game.dynamics.deterministic, method.count(nodes)
+    times = node_times(game, steps).astype(x.dtype)
+    kick_key, probe_key = jax.random.split(key)
+    size = source_size(game.dynamics.diffusion(times[0]), x.shape[1]) if noisy else 0
+    directions = jnp.zeros((len(x), 0, x.shape[1]), x.dtype)
+    if divergence is not None:
+        probed = lambda start, key: moving_directions(game, divergence, start, key=key)
+        directions = jax.vmap(probed)(x, jax.random.split(probe_key, len(x)))
+
+    def advance(state: Particles, kick: State, directions, t: Scalar, after: Scalar) -> Particles:
+        def rates(t: Time, state: Particles) -> Particles:
+            at, sign = game.domain.folded(state.x)
             v = model.control(game, t, at)
             paid = jnp.exp(-game.discount * t) * game.lagrangian(t, at, v)
             if divergence is None:
@@ -135,71 +187,70 @@ def trajectories(
             else:
                 slope = divergence(game, model, t, at, directions)
                 b, spread = sign * slope.velocity, jnp.mean(slope.divergence)
-            return jax.tree.map(lambda part: jnp.asarray(part, x.dtype), _State(b, paid, spread))
+            return jax.tree.map(lambda part: jnp.asarray(part, x.dtype), Particles(b, paid, spread))
 
-        @jax.checkpoint
-        def step(state: _State, row):
-            t, after, kick = row
-            state = _advanced(game, method, rates, state, t, after, kick)
-            state = state._replace(x=domain.fold(state.x))
-            return state, state
+        still = jax.tree.map(jnp.zeros_like, state)
+        noise = still, still
+        if noisy:
+            push = lambda t: image(game.dynamics.diffusion(t), kick).astype(x.dtype)
+            noise = still._replace(x=push(t)), still._replace(x=push(after))
+        state = method.advance(rates, state, t, after, noise)
+        return state._replace(x=game.domain.fold(state.x))
 
-        zero = jnp.zeros((), x.dtype)
-        begin = _State(start, zero, zero)
-        _, rest = jax.lax.scan(step, begin, (times[:-1], times[1:], kicks))
-        path = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), begin, rest)
-        return path, kicks
+    def step(carry: tuple[Particles, Any], index: Int[Array, ""]):
+        state, total = carry
+        t, after = times[index], times[index + 1]
+        kick = jax.random.normal(jax.random.fold_in(kick_key, index), (len(x), size), x.dtype)
+        kick = kick * jnp.sqrt(after - t)
+        alone = lambda state, kick, directions: advance(state, kick, directions, t, after)
+        state = jax.vmap(alone)(state, kick, directions)
+        total, kept = visit(total, Node(index + 1, after, state, kick))
+        return (state, total), kept
 
-    path, kicks = jax.vmap(one, out_axes=1)(x, keys)
-    return Trajectories(times, path.x, path.paid, path.log_det, kicks)
+    zero = jnp.zeros(len(x), x.dtype)
+    begin = Particles(x, zero, zero)
+    (end, total), kept = block_scan(step, (begin, total), steps)
+    return Followed(times, begin, end, total, kept)
 
 
-def check_method(owner: str, game: MFG, method: Method, follows: bool) -> None:
+def node_times(game: MFG, steps: int) -> Float[Array, "nodes"]:
+    """The nodes of a path of so many steps, equal on the game's clock."""
+    frame = smooth_frame(game) if game.dynamics.deterministic else random_frame(game)
+    return jax.vmap(frame.clock.time)(frame.clock.span * jnp.arange(steps + 1) / steps)
+
+
+def block_scan(step: Callable, carry: Any, steps: int) -> tuple[Any, Any]:
+    """A scan over range(steps) that computes again, in the reverse pass, blocks and their steps."""
+    once = jax.checkpoint(step)
+    if steps <= _SHORT:
+        return jax.lax.scan(once, carry, jnp.arange(steps))
+    # The divisor next to the square root; a prime number of steps has no blocks.
+    size = min((n for n in range(1, steps + 1) if steps % n == 0), key=lambda n: abs(n * n - steps))
+    block = jax.checkpoint(lambda carry, row: jax.lax.scan(once, carry, row))
+    carry, kept = jax.lax.scan(block, carry, jnp.arange(steps).reshape(-1, size))
+    return carry, jax.tree.map(lambda leaf: leaf.reshape(steps, *leaf.shape[2:]), kept)
+
+
+def check_method(owner: str, game: MFG, method: AbstractStep, follows: bool) -> None:
     """Refuses a method that does not integrate the game, in the name of `owner`.
 
     Raises:
         TypeError: names the method and what fits.
     """
-    noisy = not game.dynamics.deterministic
-    stochastic = isinstance(method, EulerMaruyama | StochasticHeun)
-    if noisy and not stochastic:
-        raise TypeError(
-            f"`{owner}` got the method `{type(method).__name__}` for a game with noise, expected "
-            "one for random paths: pass `StochasticHeun(100)` or `EulerMaruyama(200)`."
-        )
-    if noisy and follows:
-        raise TypeError(
-            f"`{owner}` got a divergence for a game with noise, expected none: densities are not "
-            "known along random paths."
-        )
-    if not isinstance(method, Method):
+    if not isinstance(method, AbstractStep):
         raise TypeError(
             f"`{owner}` got the method `{type(method).__name__}`, expected `RungeKutta4(40)`, "
             "`Adaptive(1e-5)`, `EulerMaruyama(200)` or `StochasticHeun(100)`."
         )
-
-
-def _advanced(game: MFG, method: Method, rates, state: _State, t, after, kick) -> _State:
-    """The state at the end of a step, `kick` being the increment of W."""
-    h = after - t
-    if isinstance(method, RungeKutta4 | Adaptive):
-        inner = RungeKutta4(1) if isinstance(method, RungeKutta4) else method
-        return inner(lambda tau, y: rates(t + tau, y), state, h).value
-    added = jnp.zeros_like(state.x)
-    if not game.dynamics.deterministic:
-        added = image(game.dynamics.diffusion(t), kick).astype(state.x.dtype)
-    first = rates(t, state)
-    ahead = _moved(state, first, h)
-    if isinstance(method, EulerMaruyama):
-        return ahead._replace(x=ahead.x + added)
-    if not game.dynamics.deterministic:
-        later = image(game.dynamics.diffusion(after), kick).astype(state.x.dtype)
-        added = 0.5 * (added + later)
-    second = rates(after, ahead._replace(x=ahead.x + added))
-    mean = jax.tree.map(lambda a, b: 0.5 * (a + b), first, second)
-    ahead = _moved(state, mean, h)
-    return ahead._replace(x=ahead.x + added)
-
-
-def _moved(state: _State, rate: _State, h: Scalar) -> _State:
-    return jax.tree.map(lambda y, d: y + h * d, state, rate)
+    if game.dynamics.deterministic:
+        return
+    if not method.random:
+        raise TypeError(
+            f"`{owner}` got the method `{type(method).__name__}` for a game with noise, expected "
+            "one for random paths: pass `StochasticHeun(100)` or `EulerMaruyama(200)`."
+        )
+    if follows:
+        raise TypeError(
+            f"`{owner}` got a divergence for a game with noise, expected none: densities are not "
+            "known along random paths."
+        )

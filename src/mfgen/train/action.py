@@ -26,7 +26,6 @@ References: K. Neklyudov, R. Brekelmans, D. Severo, A. Makhzani, "Action matchin
 arXiv 2210.06662; K. Neklyudov et al., "Wasserstein Lagrangian flows" (2023), arXiv 2310.10649.
 """
 
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp

@@ -96,7 +96,7 @@ def suits(functional: AbstractFunctional, crowd: Crowd, dim: int, *, varied: boo
 
     try:
         jax.eval_shape(tried, points, logarithms)
-    except TypeError:
+    except (TypeError, AttributeError):  # a user's cost asks for what such a law has not
         return False
     return True
 

@@ -23,6 +23,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar
 from mfgen.models.base import AbstractModel
@@ -30,8 +31,8 @@ from mfgen.problem.functional import AbstractFunctional, evaluable
 from mfgen.problem.game import MFG
 from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.divergence import ExactDivergence
-from mfgen.simulate.integrator import RungeKutta4
-from mfgen.simulate.trajectory import Method, Trajectories, check_method, trajectories
+from mfgen.simulate.integrator import AbstractStep, RungeKutta4
+from mfgen.simulate.trajectory import Node, check_method, follow, node_times
 from mfgen.train import crowd as crowds
 from mfgen.train.crowd import Crowd
 from mfgen.train.objective import AbstractObjective
@@ -60,7 +61,7 @@ class GameCost(AbstractObjective):
         model, history = mfgen.fit(game, model, mfgen.GameCost(), steps=2000, key=key)
     """
 
-    method: Method | None = None
+    method: AbstractStep | None = None
     crowd: Literal["moving", "frozen"] = eqx.field(static=True, default="moving")
     starts: Literal["initial", "batch"] = eqx.field(static=True, default="initial")
     density: Literal["followed", "kernel"] = eqx.field(static=True, default="followed")
@@ -107,39 +108,34 @@ class GameCost(AbstractObjective):
             batch = game.initial.sample(len(batch), key=start_key).astype(batch.dtype)
         known = self._known(game)
         follows = crowds.followed in known
-        path = trajectories(
-            game,
-            model,
-            batch,
-            key=path_key,
-            method=self._method(game),
-            divergence=ExactDivergence() if follows else None,
-        )
-        logarithms = jnp.zeros_like(path.paid)
+        method = self._method(game)
+        first = jnp.zeros(len(batch), batch.dtype)
         if follows:
             initial = evaluable("GameCost", "initial density", game.initial)
-            logarithms = jax.vmap(initial.log_density)(batch)[None] - path.log_det
-        total = jnp.mean(path.paid[-1])
-        if not game.interaction.vanishes:
-            total = total + self._on_the_way(game, path, logarithms, known[0])
-        if not game.terminal.vanishes:
-            end = self._paid(game.terminal, known[1], path.points[-1], logarithms[-1])
-            total = total + jnp.exp(-game.discount * path.times[-1]) * end
-        return total
-
-    def _on_the_way(self, game: MFG, path: Trajectories, logarithms, known) -> Scalar:
-        """int e^{-r t} I dt by the trapezoidal rule, node by node."""
-        steps = jnp.diff(path.times)
+            first = jax.vmap(initial.log_density)(batch)
+        # int e^{-r t} I dt by the trapezoidal rule, taken node by node.
+        times = node_times(game, method.count(None)).astype(batch.dtype)
+        steps = jnp.diff(times)
         weights = 0.5 * (jnp.pad(steps, (1, 0)) + jnp.pad(steps, (0, 1)))
-        weights = weights * jnp.exp(-game.discount * path.times)
+        weights = weights * jnp.exp(-game.discount * times)
 
-        @jax.checkpoint
-        def add(total: Scalar, node):
-            weight, points, logs = node
-            return total + weight * self._paid(game.interaction, known, points, logs), None
+        def rate(points: Batch, logarithms: Float[Array, "n"]) -> Scalar:
+            if game.interaction.vanishes:
+                return jnp.zeros((), batch.dtype)
+            return self._paid(game.interaction, known[0], points, logarithms)
 
-        zero = jnp.zeros((), path.points.dtype)
-        return jax.lax.scan(add, zero, (weights, path.points, logarithms))[0]
+        def add(total: Scalar, node: Node) -> tuple[Scalar, None]:
+            state = node.state
+            return total + weights[node.number] * rate(state.x, first - state.log_det), None
+
+        begin = weights[0] * rate(batch, first)
+        exact = ExactDivergence() if follows else None
+        path = follow(game, model, batch, add, begin, key=path_key, method=method, divergence=exact)
+        end, total = path.end, jnp.mean(path.end.paid) + path.total
+        if not game.terminal.vanishes:
+            paid = self._paid(game.terminal, known[1], end.x, first - end.log_det)
+            total = total + jnp.exp(-game.discount * times[-1]) * paid
+        return total
 
     def _paid(self, functional: AbstractFunctional, known, points: Batch, logarithms) -> Scalar:
         pay = crowds.moving if self.crowd == "moving" else crowds.frozen
@@ -149,11 +145,11 @@ class GameCost(AbstractObjective):
         varied = self.crowd == "frozen"
         return [known_of("GameCost", game, part, self.density, varied=varied) for part in range(2)]
 
-    def _method(self, game: MFG) -> Method:
+    def _method(self, game: MFG) -> AbstractStep:
         return default_method(game) if self.method is None else self.method
 
 
-def default_method(game: MFG) -> Method:
+def default_method(game: MFG) -> AbstractStep:
     """How paths are followed in training where nothing is said."""
     return RungeKutta4(16) if game.dynamics.deterministic else StochasticHeun(32)
 

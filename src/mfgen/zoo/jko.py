@@ -22,19 +22,20 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Key
 from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.density.empirical import Empirical
-from mfgen.models.base import AbstractModel, AbstractPotential, velocity
+from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.models.blocks import Blocks, blocks
 from mfgen.models.potential import ot_flow_potential
 from mfgen.problem.cost import Kinetic
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.game import MFG
+from mfgen.simulate.divergence import ExactDivergence
 from mfgen.simulate.integrator import RungeKutta4
+from mfgen.simulate.trajectory import follow
 from mfgen.train.flow import PathLikelihood, TransportCost
 from mfgen.train.gradient import Gradient
 from mfgen.train.history import Progress
@@ -160,14 +161,9 @@ def jko_chain(
 @eqx.filter_jit
 def _carried(game: MFG, model: AbstractModel, points: Batch) -> tuple[Batch, Float[Array, "n"]]:
     """Where particles of a step end, and log |det| of the way."""
-    term = PathLikelihood(Paths(_FINE))
-
-    def one(x: State) -> tuple[State, Scalar]:
-        along = lambda t, x: velocity(game, model, jnp.asarray(t, x.dtype), x)
-        end = _FINE(along, x, jnp.asarray(1.0, x.dtype)).value
-        paid = term(game, model, x[None], key=jax.random.key(0))
-        goal = game.terminal.goal
-        assert isinstance(goal, AbstractEvaluable)
-        return end, -paid - goal.log_density(end)
-
-    return jax.lax.map(one, points, batch_size=256)
+    nothing = lambda total, node: (total, None)
+    exact = ExactDivergence()
+    found = follow(
+        game, model, points, nothing, (), key=jax.random.key(0), method=_FINE, divergence=exact
+    )
+    return found.end.x, found.end.log_det
