@@ -19,11 +19,11 @@ from benchmarks.peer_ot_flow import ALPHAS, FRESH, RATE, STEPS, Record, eight_ga
 from benchmarks.peer_potential import Arrays, ot_flow_weights
 from benchmarks.timing import Steps
 from mfgen.models.potential import OTFlowPotential
-from mfgen.train.coupling import Independent, OptimalTransport
-from mfgen.train.gradient import Gradient
-from mfgen.train.interpolation import FlowMatching
-from mfgen.train.objective import AbstractObjective, Combination
-from mfgen.train.trainer import Carry, Problem, advance
+from mfgen.trainers.coupling import Independent, OptimalTransport
+from mfgen.trainers.gradient import Gradient
+from mfgen.trainers.interpolation import FlowMatching
+from mfgen.trainers.objective import AbstractObjective, Combination
+from mfgen.trainers.trainer import Carry, Problem, advance
 from mfgen.zoo.flows import bridge_game, flow_game
 
 Loss = tuple[float, Mapping[str, np.ndarray]]

@@ -20,9 +20,9 @@ import torch
 
 import mfgen as mg
 from benchmarks.timing import Steps
-from mfgen.train.gradient import Gradient
-from mfgen.train.noised import noised
-from mfgen.train.trainer import Carry, Problem, advance
+from mfgen.trainers.gradient import Gradient
+from mfgen.trainers.noised import noised
+from mfgen.trainers.trainer import Carry, Problem, advance
 
 RATE, AVERAGE = 1e-3, 0.999
 TOLERANCE = 1e-4

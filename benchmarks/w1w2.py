@@ -29,9 +29,9 @@ import mfgen as mg
 from benchmarks.grid import table
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.sampler import sample
-from mfgen.train.failure import NonFiniteError
-from mfgen.train.flow import TransportCost
-from mfgen.train.paths import Paths
+from mfgen.trainers.failure import NonFiniteError
+from mfgen.trainers.flow import TransportCost
+from mfgen.trainers.paths import Paths
 from mfgen.zoo.proximal import w1w2_flow
 
 DIMENSIONS, SEEDS, STEPS, DRAWN = (2, 7, 12), (0, 1, 2, 3, 4), 800, 2000

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 
 import mfgen as mg
-from mfgen.planning.training import train
 
 BOX, STEPS = (-4.0, 4.0), 600
 
@@ -53,7 +52,7 @@ def draw(trained: mg.Solution, grid: mg.Solution, file: str) -> None:
 def main() -> None:
     game = declare()
     print(mg.plan(game), "\n")
-    run = train(game, key=jax.random.key(1), steps=STEPS)
+    run = mg.train(game, key=jax.random.key(1), steps=STEPS)
     print(mg.certify(run.solution, key=jax.random.key(2)), "\n")
     grid = mg.solve(game, mg.Grid(BOX, points=200))
     print(mg.compare(run.solution, grid, key=jax.random.key(2)))

@@ -172,66 +172,66 @@ if _TYPE_CHECKING:
     from mfgen.solvers.particle import AbstractParticleFlow as AbstractParticleFlow
     from mfgen.solvers.particle import Particles as Particles
     from mfgen.solvers.riccati import Riccati as Riccati
-    from mfgen.train.action import ActionMatching as ActionMatching
-    from mfgen.train.adversarial import CriticFit as CriticFit
-    from mfgen.train.adversarial import GradientPenalty as GradientPenalty
-    from mfgen.train.adversarial import fit_critic as fit_critic
-    from mfgen.train.alternating import Alternating as Alternating
-    from mfgen.train.alternating import Ascent as Ascent
-    from mfgen.train.augmented import Augmented as Augmented
-    from mfgen.train.collocation import NoisedData as NoisedData
-    from mfgen.train.collocation import SpreadData as SpreadData
-    from mfgen.train.collocation import UniformBox as UniformBox
-    from mfgen.train.collocation import UniformTime as UniformTime
-    from mfgen.train.coupling import EntropicTransport as EntropicTransport
-    from mfgen.train.coupling import ExactTransport as ExactTransport
-    from mfgen.train.coupling import Independent as Independent
-    from mfgen.train.coupling import OptimalTransport as OptimalTransport
-    from mfgen.train.failure import NonFiniteError as NonFiniteError
-    from mfgen.train.flow import JacobianPenalty as JacobianPenalty
-    from mfgen.train.flow import PathCost as PathCost
-    from mfgen.train.flow import PathLikelihood as PathLikelihood
-    from mfgen.train.flow import ReverseKL as ReverseKL
-    from mfgen.train.flow import TransportCost as TransportCost
-    from mfgen.train.game_cost import GameCost as GameCost
-    from mfgen.train.gradient import Gradient as Gradient
-    from mfgen.train.interpolation import FlowMatching as FlowMatching
-    from mfgen.train.interpolation import StochasticInterpolant as StochasticInterpolant
-    from mfgen.train.interpolation import Straight as Straight
-    from mfgen.train.interpolation import Trigonometric as Trigonometric
-    from mfgen.train.laplacian import Exact as Exact
-    from mfgen.train.laplacian import Hutchinson as Hutchinson
-    from mfgen.train.likelihood import MaximumLikelihood as MaximumLikelihood
-    from mfgen.train.loop import fit as fit
-    from mfgen.train.matching import DenoisingScoreMatching as DenoisingScoreMatching
-    from mfgen.train.matching import ImplicitScoreMatching as ImplicitScoreMatching
-    from mfgen.train.matching import SlicedScoreMatching as SlicedScoreMatching
-    from mfgen.train.noised import Levels as Levels
-    from mfgen.train.noised import LogUniform as LogUniform
-    from mfgen.train.objective import AbstractObjective as AbstractObjective
-    from mfgen.train.own_paths import OwnPaths as OwnPaths
-    from mfgen.train.paths import Paths as Paths
-    from mfgen.train.payment import Pays as Pays
-    from mfgen.train.penalty import Absolute as Absolute
-    from mfgen.train.penalty import Huber as Huber
-    from mfgen.train.penalty import Squared as Squared
-    from mfgen.train.penalty import Variance as Variance
-    from mfgen.train.residual import Residual as Residual
-    from mfgen.train.shorthands import HJB as HJB
-    from mfgen.train.shorthands import Martingale as Martingale
-    from mfgen.train.shorthands import PathCostate as PathCostate
-    from mfgen.train.shorthands import PathHJB as PathHJB
-    from mfgen.train.shorthands import PathTerminal as PathTerminal
-    from mfgen.train.shorthands import ScoreHJB as ScoreHJB
-    from mfgen.train.simulated import SimulatedScoreMatching as SimulatedScoreMatching
-    from mfgen.train.state import CheckpointError as CheckpointError
-    from mfgen.train.state import Checkpoints as Checkpoints
-    from mfgen.train.trainer import AbstractTrainer as AbstractTrainer
-    from mfgen.train.trainer import Problem as Problem
-    from mfgen.train.trainer import Run as Run
-    from mfgen.train.trainer import run as run
-    from mfgen.train.weighting import Flat as Flat
-    from mfgen.train.weighting import RatioPower as RatioPower
+    from mfgen.trainers.action import ActionMatching as ActionMatching
+    from mfgen.trainers.adversarial import CriticFit as CriticFit
+    from mfgen.trainers.adversarial import GradientPenalty as GradientPenalty
+    from mfgen.trainers.adversarial import fit_critic as fit_critic
+    from mfgen.trainers.alternating import Alternating as Alternating
+    from mfgen.trainers.alternating import Ascent as Ascent
+    from mfgen.trainers.augmented import Augmented as Augmented
+    from mfgen.trainers.collocation import NoisedData as NoisedData
+    from mfgen.trainers.collocation import SpreadData as SpreadData
+    from mfgen.trainers.collocation import UniformBox as UniformBox
+    from mfgen.trainers.collocation import UniformTime as UniformTime
+    from mfgen.trainers.coupling import EntropicTransport as EntropicTransport
+    from mfgen.trainers.coupling import ExactTransport as ExactTransport
+    from mfgen.trainers.coupling import Independent as Independent
+    from mfgen.trainers.coupling import OptimalTransport as OptimalTransport
+    from mfgen.trainers.failure import NonFiniteError as NonFiniteError
+    from mfgen.trainers.flow import JacobianPenalty as JacobianPenalty
+    from mfgen.trainers.flow import PathCost as PathCost
+    from mfgen.trainers.flow import PathLikelihood as PathLikelihood
+    from mfgen.trainers.flow import ReverseKL as ReverseKL
+    from mfgen.trainers.flow import TransportCost as TransportCost
+    from mfgen.trainers.game_cost import GameCost as GameCost
+    from mfgen.trainers.gradient import Gradient as Gradient
+    from mfgen.trainers.interpolation import FlowMatching as FlowMatching
+    from mfgen.trainers.interpolation import StochasticInterpolant as StochasticInterpolant
+    from mfgen.trainers.interpolation import Straight as Straight
+    from mfgen.trainers.interpolation import Trigonometric as Trigonometric
+    from mfgen.trainers.laplacian import Exact as Exact
+    from mfgen.trainers.laplacian import Hutchinson as Hutchinson
+    from mfgen.trainers.likelihood import MaximumLikelihood as MaximumLikelihood
+    from mfgen.trainers.loop import fit as fit
+    from mfgen.trainers.matching import DenoisingScoreMatching as DenoisingScoreMatching
+    from mfgen.trainers.matching import ImplicitScoreMatching as ImplicitScoreMatching
+    from mfgen.trainers.matching import SlicedScoreMatching as SlicedScoreMatching
+    from mfgen.trainers.noised import Levels as Levels
+    from mfgen.trainers.noised import LogUniform as LogUniform
+    from mfgen.trainers.objective import AbstractObjective as AbstractObjective
+    from mfgen.trainers.own_paths import OwnPaths as OwnPaths
+    from mfgen.trainers.paths import Paths as Paths
+    from mfgen.trainers.payment import Pays as Pays
+    from mfgen.trainers.penalty import Absolute as Absolute
+    from mfgen.trainers.penalty import Huber as Huber
+    from mfgen.trainers.penalty import Squared as Squared
+    from mfgen.trainers.penalty import Variance as Variance
+    from mfgen.trainers.residual import Residual as Residual
+    from mfgen.trainers.shorthands import HJB as HJB
+    from mfgen.trainers.shorthands import Martingale as Martingale
+    from mfgen.trainers.shorthands import PathCostate as PathCostate
+    from mfgen.trainers.shorthands import PathHJB as PathHJB
+    from mfgen.trainers.shorthands import PathTerminal as PathTerminal
+    from mfgen.trainers.shorthands import ScoreHJB as ScoreHJB
+    from mfgen.trainers.simulated import SimulatedScoreMatching as SimulatedScoreMatching
+    from mfgen.trainers.state import CheckpointError as CheckpointError
+    from mfgen.trainers.state import Checkpoints as Checkpoints
+    from mfgen.trainers.trainer import AbstractTrainer as AbstractTrainer
+    from mfgen.trainers.trainer import Problem as Problem
+    from mfgen.trainers.trainer import Run as Run
+    from mfgen.trainers.trainer import run as run
+    from mfgen.trainers.weighting import Flat as Flat
+    from mfgen.trainers.weighting import RatioPower as RatioPower
     from mfgen.zoo.gradient_flow import gradient_flow_game as gradient_flow_game
 
 # What trains, solves and measures is imported when it is asked for: SciPy, SymPy and Optax, on
@@ -252,48 +252,48 @@ _LATER = {
     "mfgen.solvers.neural": ("Neural",),
     "mfgen.solvers.particle": ("AbstractParticleFlow", "Particles"),
     "mfgen.solvers.riccati": ("Riccati",),
-    "mfgen.train.action": ("ActionMatching",),
-    "mfgen.train.adversarial": ("CriticFit", "GradientPenalty", "fit_critic"),
-    "mfgen.train.collocation": ("NoisedData", "SpreadData", "UniformBox", "UniformTime"),
-    "mfgen.train.alternating": ("Alternating", "Ascent"),
-    "mfgen.train.augmented": ("Augmented",),
-    "mfgen.train.coupling": (
+    "mfgen.trainers.action": ("ActionMatching",),
+    "mfgen.trainers.adversarial": ("CriticFit", "GradientPenalty", "fit_critic"),
+    "mfgen.trainers.collocation": ("NoisedData", "SpreadData", "UniformBox", "UniformTime"),
+    "mfgen.trainers.alternating": ("Alternating", "Ascent"),
+    "mfgen.trainers.augmented": ("Augmented",),
+    "mfgen.trainers.coupling": (
         "EntropicTransport",
         "ExactTransport",
         "Independent",
         "OptimalTransport",
     ),
-    "mfgen.train.game_cost": ("GameCost",),
-    "mfgen.train.failure": ("NonFiniteError",),
-    "mfgen.train.gradient": ("Gradient",),
-    "mfgen.train.flow": (
+    "mfgen.trainers.game_cost": ("GameCost",),
+    "mfgen.trainers.failure": ("NonFiniteError",),
+    "mfgen.trainers.gradient": ("Gradient",),
+    "mfgen.trainers.flow": (
         "JacobianPenalty",
         "PathCost",
         "PathLikelihood",
         "ReverseKL",
         "TransportCost",
     ),
-    "mfgen.train.interpolation": (
+    "mfgen.trainers.interpolation": (
         "FlowMatching",
         "StochasticInterpolant",
         "Straight",
         "Trigonometric",
     ),
-    "mfgen.train.laplacian": ("Exact", "Hutchinson"),
-    "mfgen.train.likelihood": ("MaximumLikelihood",),
-    "mfgen.train.loop": ("fit",),
-    "mfgen.train.matching": (
+    "mfgen.trainers.laplacian": ("Exact", "Hutchinson"),
+    "mfgen.trainers.likelihood": ("MaximumLikelihood",),
+    "mfgen.trainers.loop": ("fit",),
+    "mfgen.trainers.matching": (
         "DenoisingScoreMatching",
         "ImplicitScoreMatching",
         "SlicedScoreMatching",
     ),
-    "mfgen.train.noised": ("Levels", "LogUniform"),
-    "mfgen.train.objective": ("AbstractObjective",),
-    "mfgen.train.own_paths": ("OwnPaths",),
-    "mfgen.train.paths": ("Paths",),
-    "mfgen.train.payment": ("Pays",),
-    "mfgen.train.penalty": ("Absolute", "Huber", "Squared", "Variance"),
-    "mfgen.train.shorthands": (
+    "mfgen.trainers.noised": ("Levels", "LogUniform"),
+    "mfgen.trainers.objective": ("AbstractObjective",),
+    "mfgen.trainers.own_paths": ("OwnPaths",),
+    "mfgen.trainers.paths": ("Paths",),
+    "mfgen.trainers.payment": ("Pays",),
+    "mfgen.trainers.penalty": ("Absolute", "Huber", "Squared", "Variance"),
+    "mfgen.trainers.shorthands": (
         "HJB",
         "Martingale",
         "PathCostate",
@@ -301,11 +301,11 @@ _LATER = {
         "PathTerminal",
         "ScoreHJB",
     ),
-    "mfgen.train.residual": ("Residual",),
-    "mfgen.train.simulated": ("SimulatedScoreMatching",),
-    "mfgen.train.state": ("CheckpointError", "Checkpoints"),
-    "mfgen.train.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
-    "mfgen.train.weighting": ("Flat", "RatioPower"),
+    "mfgen.trainers.residual": ("Residual",),
+    "mfgen.trainers.simulated": ("SimulatedScoreMatching",),
+    "mfgen.trainers.state": ("CheckpointError", "Checkpoints"),
+    "mfgen.trainers.trainer": ("AbstractTrainer", "Problem", "Run", "run"),
+    "mfgen.trainers.weighting": ("Flat", "RatioPower"),
     "mfgen.zoo.gradient_flow": ("gradient_flow_game",),
     "mfgen.derive.equations": ("equations",),
 }
@@ -316,7 +316,7 @@ def __getattr__(name: str):
     """A name of `_LATER`, or a floor such as `mfgen.metrics`."""
     if name in _MODULES:
         return _kept(name, getattr(_import(_MODULES[name]), name))
-    if name in ("metrics", "solvers", "train"):
+    if name in ("metrics", "solvers", "trainers"):
         return _import(f"mfgen.{name}")
     raise AttributeError(f"module 'mfgen' has no attribute {name!r}")
 

@@ -20,8 +20,8 @@ from mfgen.lab.case import Case, assemble
 from mfgen.models.estimate import mixture_estimate
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.likelihood import FlowLikelihood, OneShot, log_prob
-from mfgen.train.gradient import Gradient
-from mfgen.train.trainer import Carry, Problem, advance
+from mfgen.trainers.gradient import Gradient
+from mfgen.trainers.trainer import Carry, Problem, advance
 from studies.hjb.cost import Costs
 from studies.hjb.whole import timed_methods
 

@@ -280,7 +280,7 @@ def test_a_folder_that_holds_another_run_is_not_touched(refused, place, tmp_path
 def test_code_of_a_specification_needs_leave(refused, ask, tmp_path, tiny):
     (tmp_path / "mine.py").write_text(
         "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
-        "from mfgen.train.matching import DenoisingScoreMatching as Matching\n",
+        "from mfgen.trainers.matching import DenoisingScoreMatching as Matching\n",
         encoding="utf-8",
     )
     path = tiny(tmp_path / "spec.toml")

@@ -131,7 +131,7 @@ def test_a_run_of_no_steps_says_so(ask, tiny, tmp_path):
 
 
 COMPONENT = """
-from mfgen.train.objective import AbstractObjective
+from mfgen.trainers.objective import AbstractObjective
 
 class Wrong(AbstractObjective):
     def __call__(self, game, model, batch, *, key):

@@ -28,11 +28,11 @@ from mfgen.problem.functional import KL, Linear
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import VP
 from mfgen.solvers.base import Result, Solution, Status
-from mfgen.train.flow import TransportCost
-from mfgen.train.laplacian import Exact
-from mfgen.train.noised import noising_of
-from mfgen.train.paths import Here
-from mfgen.train.shorthands import PathHJB
+from mfgen.trainers.flow import TransportCost
+from mfgen.trainers.laplacian import Exact
+from mfgen.trainers.noised import noising_of
+from mfgen.trainers.paths import Here
+from mfgen.trainers.shorthands import PathHJB
 from mfgen.zoo.oracles.descent import Discounted
 from mfgen.zoo.score import score_based
 

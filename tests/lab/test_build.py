@@ -11,10 +11,10 @@ from mfgen.models.base import AbstractModel
 from mfgen.problem.cost import Relativistic, ScoreLagrangian
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.train import collocation, laplacian, matching, penalty, shorthands
-from mfgen.train.likelihood import MaximumLikelihood
-from mfgen.train.noised import Levels, LogUniform
-from mfgen.train.weighting import RatioPower
+from mfgen.trainers import collocation, laplacian, matching, penalty, shorthands
+from mfgen.trainers.likelihood import MaximumLikelihood
+from mfgen.trainers.noised import Levels, LogUniform
+from mfgen.trainers.weighting import RatioPower
 
 TARGET = isotropic(jnp.zeros(2), 1.0)
 NONE = Imports()
@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from mfgen.models.base import Potential
 from mfgen.problem.lagrangian import AbstractLagrangian
 from mfgen.problem.noising import VE
-from mfgen.train.objective import AbstractObjective
+from mfgen.trainers.objective import AbstractObjective
 
 class Quartic(AbstractLagrangian):
     strength: float = 1.0

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from mfgen.lab import monitor
-from mfgen.train.history import Progress, Trial
+from mfgen.trainers.history import Progress, Trial
 
 TERMS = {"DenoisingScoreMatching": 1.23456, "HJB": 0.0123456}
 

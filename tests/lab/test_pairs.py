@@ -10,15 +10,15 @@ import pytest
 from mfgen.lab import build, recipes, toml
 from mfgen.lab.custom import Imports
 from mfgen.models.potential import ot_flow_potential
-from mfgen.train.action import ActionMatching
-from mfgen.train.coupling import (
+from mfgen.trainers.action import ActionMatching
+from mfgen.trainers.coupling import (
     EntropicTransport,
     ExactTransport,
     Independent,
     OptimalTransport,
     partners,
 )
-from mfgen.train.interpolation import (
+from mfgen.trainers.interpolation import (
     FlowMatching,
     StochasticInterpolant,
     Straight,
@@ -85,7 +85,7 @@ def test_exact_pairs_of_a_specification_are_cheapest(key):
 @pytest.mark.parametrize("name", ["exact", "entropic"])
 def test_new_pairs_train(name, key):
     from mfgen.density.gaussian import isotropic
-    from mfgen.train.loop import fit
+    from mfgen.trainers.loop import fit
 
     law = isotropic(jnp.array([0.5, -0.3]), 0.4)
     game = bridge_game(law)

@@ -11,8 +11,8 @@ import pytest
 from mfgen.lab import recipes, run, spec, toml
 from mfgen.lab.custom import Imports
 from mfgen.lab.store import RunFolder
-from mfgen.train.failure import NonFiniteError
-from mfgen.train.state import CheckpointError
+from mfgen.trainers.failure import NonFiniteError
+from mfgen.trainers.state import CheckpointError
 
 TINY = {
     "name": "tiny",
@@ -151,7 +151,7 @@ def test_a_damaged_model_is_refused(whole, tmp_path):
 
 def test_own_components_are_copied_and_are_part_of_the_run(tmp_path):
     source = (
-        "from mfgen.train.matching import DenoisingScoreMatching\n"
+        "from mfgen.trainers.matching import DenoisingScoreMatching\n"
         "def matching():\n    return DenoisingScoreMatching()\n"
     )
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")

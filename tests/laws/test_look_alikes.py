@@ -34,7 +34,7 @@ from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.langevin import Langevin, PredictorCorrector
 from mfgen.simulate.likelihood import FlowLikelihood, log_prob
 from mfgen.simulate.sampler import denoised, sample
-from mfgen.train.matching import (
+from mfgen.trainers.matching import (
     DenoisingScoreMatching,
     ImplicitScoreMatching,
     SlicedScoreMatching,

@@ -7,8 +7,8 @@ import pytest
 
 from mfgen.derive.residual import hjb
 from mfgen.models.kernel import kernel_potential
-from mfgen.train.likelihood import MaximumLikelihood
-from mfgen.train.loop import fit
+from mfgen.trainers.likelihood import MaximumLikelihood
+from mfgen.trainers.loop import fit
 
 
 @pytest.fixture(params=[True, False], ids=["full", "diagonal"])

@@ -14,8 +14,8 @@ from mfgen.models.kernel import KernelPotential
 from mfgen.models.proximal_kernel import proximal_kernel
 from mfgen.models.smoothed import SmoothedPotential
 from mfgen.problem.noising import VP
-from mfgen.train.likelihood import MaximumLikelihood
-from mfgen.train.matching import ImplicitScoreMatching
+from mfgen.trainers.likelihood import MaximumLikelihood
+from mfgen.trainers.matching import ImplicitScoreMatching
 from mfgen.zoo.score import score_based
 
 

@@ -9,7 +9,6 @@ from jaxtyping import config
 
 import mfgen as mg
 from mfgen.planning.planner import Plan
-from mfgen.planning.training import train
 
 KEY = jax.random.key(0)
 POINTS = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
@@ -104,9 +103,9 @@ def test_what_is_no_game_or_no_way_is_refused(without_checks_of_types):
     with pytest.raises(ValueError, match="`plan` got data of 3 features"):
         mg.plan(flow(mg.KL(NORMAL)), np.zeros((5, 3)))
     with pytest.raises(ValueError, match="`train` got way = 'luck', expected one of likelihood"):
-        train(flow(mg.KL(NORMAL)), key=KEY, way="luck")
+        mg.train(flow(mg.KL(NORMAL)), key=KEY, way="luck")
     with pytest.raises(ValueError, match=r"which does not fit the game \(not score-based"):
-        train(flow(mg.KL(NORMAL)), key=KEY, way="score matching")
+        mg.train(flow(mg.KL(NORMAL)), key=KEY, way="score matching")
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -121,7 +120,7 @@ def test_a_game_that_no_recipe_has_is_trained_to_a_solution():
     game = mg.MFG(
         mg.Integrator(sigma=0.5), mg.Kinetic(), mg.Linear(lambda x: x @ x), initial=NORMAL
     )
-    run = train(game, key=KEY, steps=150, learning_rate=2e-2, batch_size=128)
+    run = mg.train(game, key=KEY, steps=150, learning_rate=2e-2, batch_size=128)
     exact = mg.solve(game, mg.Riccati())
     x = NORMAL.sample(200, key=KEY)
     found = jax.vmap(lambda x: run.solution.control(0.2, x))(x)

@@ -18,8 +18,8 @@ from mfgen.problem.kernel_energy import MMD
 from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow, blob_energy
 from mfgen.solvers.mmd_flow import MMDFlow
 from mfgen.solvers.particle import Particles, descend
-from mfgen.train.state import CheckpointError, Checkpoints
-from mfgen.train.trainer import Problem, run
+from mfgen.trainers.state import CheckpointError, Checkpoints
+from mfgen.trainers.trainer import Problem, run
 
 KEY = jax.random.key(0)
 TARGET = Gaussian(jnp.array([0.5, -0.5]), jnp.array([1.0, 0.5]))

@@ -18,8 +18,8 @@ from mfgen.models.control import ControlField
 from mfgen.problem.labels import OfPoints, WithLabels, at_label, with_labels
 from mfgen.simulate.divergence import ExactDivergence, Hutchinson, moving_directions
 from mfgen.simulate.flow import inverse_error
-from mfgen.train.flow import JacobianPenalty
-from mfgen.train.paths import Paths
+from mfgen.trainers.flow import JacobianPenalty
+from mfgen.trainers.paths import Paths
 from mfgen.zoo import flows
 from mfgen.zoo.recipe import train
 

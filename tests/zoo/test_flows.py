@@ -15,9 +15,9 @@ import mfgen as mg
 from mfgen.simulate.divergence import ExactDivergence
 from mfgen.simulate.flow import inverse_error
 from mfgen.simulate.integrator import RungeKutta4
-from mfgen.train.flow import TransportCost
-from mfgen.train.paths import Paths
-from mfgen.train.shorthands import PathHJB
+from mfgen.trainers.flow import TransportCost
+from mfgen.trainers.paths import Paths
+from mfgen.trainers.shorthands import PathHJB
 from mfgen.zoo import flows
 from mfgen.zoo.recipe import Recipe, train
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mfgen.density.gaussian import Gaussian
-from mfgen.train.state import Checkpoints
+from mfgen.trainers.state import Checkpoints
 from mfgen.zoo.jko import jko_chain
 
 TARGET = Gaussian(jnp.zeros(1), jnp.ones(1))

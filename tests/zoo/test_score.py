@@ -10,8 +10,8 @@ from mfgen.derive.residual import fokker_planck, hjb, terminal
 from mfgen.models.base import Potential
 from mfgen.models.score import score_potential
 from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.train.matching import DenoisingScoreMatching
-from mfgen.train.shorthands import HJB
+from mfgen.trainers.matching import DenoisingScoreMatching
+from mfgen.trainers.shorthands import HJB
 from mfgen.zoo.recipe import Recipe, train
 from mfgen.zoo.score import score_based
 

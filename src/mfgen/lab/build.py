@@ -40,36 +40,36 @@ from mfgen.simulate.flow import ProbabilityFlow
 from mfgen.simulate.integrator import AbstractIntegrator, Adaptive, RungeKutta4
 from mfgen.simulate.langevin import PredictorCorrector
 from mfgen.simulate.likelihood import AbstractLikelihood, FlowLikelihood, OneShot
-from mfgen.train.action import ActionMatching
-from mfgen.train.collocation import NoisedData, SpreadData, UniformTime
-from mfgen.train.coupling import (
+from mfgen.trainers.action import ActionMatching
+from mfgen.trainers.collocation import NoisedData, SpreadData, UniformTime
+from mfgen.trainers.coupling import (
     EntropicTransport,
     ExactTransport,
     Independent,
     OptimalTransport,
 )
-from mfgen.train.dissipation import WeightedDissipation
-from mfgen.train.flow import JacobianPenalty, PathCost, PathLikelihood, ReverseKL, TransportCost
-from mfgen.train.interpolation import (
+from mfgen.trainers.dissipation import WeightedDissipation
+from mfgen.trainers.flow import JacobianPenalty, PathCost, PathLikelihood, ReverseKL, TransportCost
+from mfgen.trainers.interpolation import (
     FlowMatching,
     StochasticInterpolant,
     Straight,
     Trigonometric,
 )
-from mfgen.train.laplacian import Exact, Hutchinson
-from mfgen.train.likelihood import MaximumLikelihood
-from mfgen.train.matching import (
+from mfgen.trainers.laplacian import Exact, Hutchinson
+from mfgen.trainers.likelihood import MaximumLikelihood
+from mfgen.trainers.matching import (
     DenoisingScoreMatching,
     ImplicitScoreMatching,
     SlicedScoreMatching,
 )
-from mfgen.train.noised import Levels, LogUniform
-from mfgen.train.objective import AbstractObjective, Combination
-from mfgen.train.paths import Paths
-from mfgen.train.penalty import Absolute, Huber, Squared
-from mfgen.train.shorthands import HJB, DissipationHJB, PathCostate, PathHJB, ScoreHJB
-from mfgen.train.weighting import Flat, RatioPower
-from mfgen.train.windows import Windows
+from mfgen.trainers.noised import Levels, LogUniform
+from mfgen.trainers.objective import AbstractObjective, Combination
+from mfgen.trainers.paths import Paths
+from mfgen.trainers.penalty import Absolute, Huber, Squared
+from mfgen.trainers.shorthands import HJB, DissipationHJB, PathCostate, PathHJB, ScoreHJB
+from mfgen.trainers.weighting import Flat, RatioPower
+from mfgen.trainers.windows import Windows
 from mfgen.zoo.flows import Hill, Stretched, bridge_game, energy_game, flow_game
 from mfgen.zoo.score import score_based
 

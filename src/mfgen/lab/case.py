@@ -12,9 +12,9 @@ from mfgen.lab.custom import Imports
 from mfgen.lab.samples import Samples, prepare
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
-from mfgen.train import selection
-from mfgen.train.history import Progress
-from mfgen.train.objective import Combination
+from mfgen.trainers import selection
+from mfgen.trainers.history import Progress
+from mfgen.trainers.objective import Combination
 
 # Games that know the data by the training samples, though their law may be known.
 _BY_SAMPLES = spec_particles.BySamples | spec_particles.Proximal | spec_particles.Movement

@@ -31,7 +31,7 @@ from mfgen.lab.custom import Imports
 from mfgen.lab.recipes import RECIPES
 from mfgen.lab.store import RunFolder
 from mfgen.metrics.estimate import Estimate
-from mfgen.train.state import CheckpointError
+from mfgen.trainers.state import CheckpointError
 
 
 def run(

@@ -27,8 +27,8 @@ from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow
 from mfgen.solvers.generative_particles import CriticFlow, critic_flow
 from mfgen.solvers.mmd_flow import MMDFlow
 from mfgen.solvers.particle import AbstractParticleFlow, Descent, Particles, descended
-from mfgen.train.history import History, Progress
-from mfgen.train.trainer import Problem, run
+from mfgen.trainers.history import History, Progress
+from mfgen.trainers.trainer import Problem, run
 
 _KEPT = "descent.npz"
 _CHEAP = 20_000  # training samples that the critic's value is averaged over at each record

@@ -18,9 +18,9 @@ from mfgen.lab.descent import remembered
 from mfgen.lab.store import RunFolder
 from mfgen.models.base import AbstractModel
 from mfgen.problem.lipschitz import LipschitzDivergence
-from mfgen.train.alternating import Ascent
-from mfgen.train.history import History, Progress
-from mfgen.train.trainer import Problem, run
+from mfgen.trainers.alternating import Ascent
+from mfgen.trainers.history import History, Progress
+from mfgen.trainers.trainer import Problem, run
 from mfgen.zoo.proximal import proximal_trainer
 
 

@@ -19,10 +19,10 @@ from mfgen.problem.game import MFG
 from mfgen.simulate.flow import inverse_error
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.likelihood import log_prob
-from mfgen.train.flow import TransportCost
-from mfgen.train.objective import AbstractObjective
-from mfgen.train.paths import Paths
-from mfgen.train.shorthands import PathHJB
+from mfgen.trainers.flow import TransportCost
+from mfgen.trainers.objective import AbstractObjective
+from mfgen.trainers.paths import Paths
+from mfgen.trainers.shorthands import PathHJB
 
 _FINE = Paths(RungeKutta4(40))
 _INVERTED = 1000  # points carried there and back

@@ -26,7 +26,7 @@ from rich.table import Column
 from rich.text import Text
 
 from mfgen.lab.case import Watcher
-from mfgen.train import history
+from mfgen.trainers import history
 
 _PATIENCE = 10.0  # seconds after which a run is no longer silent
 _PAUSE = 20.0  # seconds from one line on the training to the next

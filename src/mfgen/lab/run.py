@@ -24,7 +24,7 @@ from mfgen.lab.case import Case, Watcher, assemble
 from mfgen.lab.custom import Imports, components
 from mfgen.lab.store import RunFolder
 from mfgen.lab.trainers import check, train
-from mfgen.train.history import History
+from mfgen.trainers.history import History
 
 _LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
 

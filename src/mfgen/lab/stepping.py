@@ -21,7 +21,7 @@ from mfgen.lab.descent import keep, recorder, remembered
 from mfgen.lab.store import RunFolder
 from mfgen.lab.training import checkpoints_of
 from mfgen.solvers.particle import Descent
-from mfgen.train.history import History, Progress
+from mfgen.trainers.history import History, Progress
 from mfgen.zoo.jko import jko_chain
 
 _FUNCTIONAL = "KL(rho || N(0, I)) - E log rho_0"

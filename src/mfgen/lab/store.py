@@ -33,7 +33,7 @@ import equinox as eqx
 import numpy as np
 
 from mfgen.lab import kept, spec, toml
-from mfgen.train.history import Progress
+from mfgen.trainers.history import Progress
 
 _RECORDS = "metrics.jsonl"
 

@@ -8,9 +8,9 @@ from mfgen.lab.case import Case, Watcher
 from mfgen.lab.custom import Imports
 from mfgen.lab.store import RunFolder
 from mfgen.models.base import AbstractModel
-from mfgen.train import selection
-from mfgen.train.coverage import check_coverage
-from mfgen.train.history import History
+from mfgen.trainers import selection
+from mfgen.trainers.coverage import check_coverage
+from mfgen.trainers.history import History
 from mfgen.zoo.gradient_flow import dissipation
 
 

@@ -13,9 +13,9 @@ from mfgen.lab.case import Case, Watcher
 from mfgen.lab.custom import Imports, components
 from mfgen.lab.store import RunFolder, fingerprint
 from mfgen.models.base import AbstractModel
-from mfgen.train.history import History, Progress, Trial
-from mfgen.train.loop import fit
-from mfgen.train.state import Checkpoints
+from mfgen.trainers.history import History, Progress, Trial
+from mfgen.trainers.loop import fit
+from mfgen.trainers.state import Checkpoints
 
 _TRIALS = "trials.jsonl"
 

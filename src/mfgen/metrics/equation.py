@@ -25,7 +25,7 @@ from mfgen.metrics.estimate import Estimate, Profile, mean_estimate, root
 from mfgen.models.base import AbstractPotential
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising, log_ratio_speed
-from mfgen.train.noised import noising_of
+from mfgen.trainers.noised import noising_of
 
 # Points at once: exact Laplacians hold dim derivatives of every layer.
 _CHUNK = 64

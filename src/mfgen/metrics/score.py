@@ -31,7 +31,7 @@ from mfgen.metrics.estimate import Estimate, Profile, mean_estimate
 from mfgen.models.base import AbstractModel, score
 from mfgen.problem.game import MFG
 from mfgen.problem.noising import AbstractNoising
-from mfgen.train.noised import noising_of
+from mfgen.trainers.noised import noising_of
 
 # Points at once: bounds the memory of truths with many components.
 _CHUNK = 512

@@ -1,8 +1,8 @@
 """What ways of training need of a game: a line of code each, and a sentence where it is lacked.
 
 A way of training is right for the games in which its loss has the game's optimum as its minimiser.
-Which parts of a game that takes is known from the formulas (`mfgen.train.payment`, by which sums of
-losses are compared with a game); the needs here are those that tell one way from another.
+Which parts of a game that takes is known from the formulas (`mfgen.trainers.payment`, by which sums
+of losses are compared with a game); the needs here are those that tell one way from another.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from mfgen.derive.score_based import is_score_based
 from mfgen.problem.functional import needs_log_density
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import duals
-from mfgen.train.flow import PathLikelihood, ReverseKL
-from mfgen.train.payment import kinetic_weight, name_of
+from mfgen.trainers.flow import PathLikelihood, ReverseKL
+from mfgen.trainers.payment import kinetic_weight, name_of
 
 
 class Need(NamedTuple):

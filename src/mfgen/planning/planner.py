@@ -1,7 +1,7 @@
 """The plan of a game: every way of training, the first that fits, and what the others lack.
 
 A way fits a game if it has all that the way needs (`mfgen.planning.needs`), and if its losses are
-the game's own: nothing left out, paid twice or contradicted (`mfgen.train.coverage`). Nothing is
+the game's own: nothing left out, paid twice or contradicted (`mfgen.trainers.coverage`). Nothing is
 trained for it.
 """
 
@@ -16,8 +16,8 @@ from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
 from mfgen.planning.ways import WAYS, Way
 from mfgen.problem.game import MFG
-from mfgen.train.payment import name_of
-from mfgen.train.trainer import Problem
+from mfgen.trainers.payment import name_of
+from mfgen.trainers.trainer import Problem
 
 
 class Entry(NamedTuple):

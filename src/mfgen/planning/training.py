@@ -13,9 +13,9 @@ from mfgen.models.base import AbstractModel
 from mfgen.planning.planner import plan
 from mfgen.problem.game import MFG
 from mfgen.simulate.solution import solution, trained
-from mfgen.train.history import Callback
-from mfgen.train.state import Checkpoints
-from mfgen.train.trainer import Problem, Run, run
+from mfgen.trainers.history import Callback
+from mfgen.trainers.state import Checkpoints
+from mfgen.trainers.trainer import Problem, Run, run
 
 
 def train(

@@ -21,18 +21,18 @@ from mfgen.models.score import score_potential
 from mfgen.planning import needs
 from mfgen.planning.needs import Need
 from mfgen.problem.game import MFG
-from mfgen.train.alternating import Alternating, Ascent
-from mfgen.train.augmented import Augmented
-from mfgen.train.coupling import OptimalTransport
-from mfgen.train.dissipation import WeightedDissipation
-from mfgen.train.flow import PathLikelihood, ReverseKL, TransportCost
-from mfgen.train.game_cost import GameCost
-from mfgen.train.gradient import Gradient
-from mfgen.train.interpolation import FlowMatching
-from mfgen.train.matching import DenoisingScoreMatching
-from mfgen.train.objective import AbstractObjective
-from mfgen.train.shorthands import HJB, PathHJB
-from mfgen.train.trainer import AbstractTrainer
+from mfgen.trainers.alternating import Alternating, Ascent
+from mfgen.trainers.augmented import Augmented
+from mfgen.trainers.coupling import OptimalTransport
+from mfgen.trainers.dissipation import WeightedDissipation
+from mfgen.trainers.flow import PathLikelihood, ReverseKL, TransportCost
+from mfgen.trainers.game_cost import GameCost
+from mfgen.trainers.gradient import Gradient
+from mfgen.trainers.interpolation import FlowMatching
+from mfgen.trainers.matching import DenoisingScoreMatching
+from mfgen.trainers.objective import AbstractObjective
+from mfgen.trainers.shorthands import HJB, PathHJB
+from mfgen.trainers.trainer import AbstractTrainer
 
 _WIDE = 8  # dimensions from which a scalar network is better an inner product
 _RESIDUAL = 0.05  # of the weight of the end, for the HJB residual along the paths

@@ -10,7 +10,7 @@ With A = V diag(l) V^-1 and Q = V^-1 G G^T V^-H the covariance of the first is
 
 which solves the Lyapunov equation (R R^T)' = A R R^T + R R^T A^T + G G^T. Of the second the law of
 a step given the point before it is known, by which scores are matched
-(`mfgen.train.simulated`).
+(`mfgen.trainers.simulated`).
 
 The clock of both. With n^2(s) = int_0^s tr(g g^T) / dim du the noise added so far, N = n(horizon),
 

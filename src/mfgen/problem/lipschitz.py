@@ -13,7 +13,7 @@ has none. With it, D is finite for laws that do not even meet, for it is the bes
 The optimal g is the first variation, dD/drho = g up to a constant, by the envelope theorem; and a
 Wasserstein gradient flow of D has the velocity -grad g, never faster than L. A functional here
 holds a critic: its value is a lower bound of D, whatever the critic (if its slope obeys the bound),
-and its variation is the critic, which `fit_critic` trains (`mfgen.train.adversarial`).
+and its variation is the critic, which `fit_critic` trains (`mfgen.trainers.adversarial`).
 
 With n points of pi the value with a critic trained on them is too large, as that of any supremum.
 Where f* is infinite above some slope, as for alpha-divergences of order below one, g must be

@@ -39,8 +39,8 @@ from mfgen.solvers.particle import (
     descent,
     variance_of_mean,
 )
-from mfgen.train.adversarial import fit_critic
-from mfgen.train.state import Checkpoints
+from mfgen.trainers.adversarial import fit_critic
+from mfgen.trainers.state import Checkpoints
 
 _KL = Alpha(1.0)
 

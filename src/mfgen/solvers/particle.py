@@ -30,9 +30,9 @@ from mfgen._types import Batch, Count, Given, Key, Scalar
 from mfgen.data.validate import check_points
 from mfgen.problem.dynamics import positive
 from mfgen.simulate.integrator import positive_count
-from mfgen.train.history import History, Progress
-from mfgen.train.state import Checkpoints
-from mfgen.train.trainer import AbstractTrainer, Measures, Problem, Terms, run
+from mfgen.trainers.history import History, Progress
+from mfgen.trainers.state import Checkpoints
+from mfgen.trainers.trainer import AbstractTrainer, Measures, Problem, Terms, run
 
 FIRST = 2**32 - 3  # the keys of what is drawn before the first step
 

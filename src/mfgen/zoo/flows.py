@@ -56,12 +56,12 @@ from mfgen.problem.functional import KL
 from mfgen.problem.game import MFG
 from mfgen.problem.labels import point_dim, with_labels
 from mfgen.problem.lagrangian import AbstractLagrangian
-from mfgen.train.action import ActionMatching
-from mfgen.train.coupling import OptimalTransport
-from mfgen.train.flow import JacobianPenalty, PathLikelihood, ReverseKL, TransportCost
-from mfgen.train.interpolation import FlowMatching, StochasticInterpolant
-from mfgen.train.objective import AbstractObjective
-from mfgen.train.shorthands import PathHJB
+from mfgen.trainers.action import ActionMatching
+from mfgen.trainers.coupling import OptimalTransport
+from mfgen.trainers.flow import JacobianPenalty, PathLikelihood, ReverseKL, TransportCost
+from mfgen.trainers.interpolation import FlowMatching, StochasticInterpolant
+from mfgen.trainers.objective import AbstractObjective
+from mfgen.trainers.shorthands import PathHJB
 from mfgen.zoo.recipe import Recipe
 
 WEIGHT = 100.0  # of the likelihood beside the transport cost, in standard units

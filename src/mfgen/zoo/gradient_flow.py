@@ -39,7 +39,7 @@ from mfgen.problem.game import MFG
 from mfgen.simulate.divergence import ExactDivergence, moving_directions
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.solvers.particle import Descent, mean_energy
-from mfgen.train.windows import affine
+from mfgen.trainers.windows import affine
 
 
 def gradient_flow_game(

@@ -36,12 +36,12 @@ from mfgen.problem.game import MFG
 from mfgen.simulate.divergence import ExactDivergence
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.trajectory import follow
-from mfgen.train.flow import PathLikelihood, TransportCost
-from mfgen.train.gradient import Gradient
-from mfgen.train.history import Progress
-from mfgen.train.objective import AbstractObjective
-from mfgen.train.paths import Paths
-from mfgen.train.state import Checkpoints
+from mfgen.trainers.flow import PathLikelihood, TransportCost
+from mfgen.trainers.gradient import Gradient
+from mfgen.trainers.history import Progress
+from mfgen.trainers.objective import AbstractObjective
+from mfgen.trainers.paths import Paths
+from mfgen.trainers.state import Checkpoints
 from mfgen.zoo.flows import flow_game
 from mfgen.zoo.movement import Settings, first_law, move
 

@@ -31,10 +31,10 @@ from mfgen.models.base import AbstractModel
 from mfgen.models.convex import Transport, input_convex
 from mfgen.problem.cost import Kinetic
 from mfgen.problem.game import MFG
-from mfgen.train.gradient import Gradient
-from mfgen.train.objective import AbstractObjective
-from mfgen.train.payment import WHOLE, Pays
-from mfgen.train.state import Checkpoints
+from mfgen.trainers.gradient import Gradient
+from mfgen.trainers.objective import AbstractObjective
+from mfgen.trainers.payment import WHOLE, Pays
+from mfgen.trainers.state import Checkpoints
 from mfgen.zoo.flows import flow_game
 from mfgen.zoo.movement import Settings, first_law, move
 

@@ -28,10 +28,10 @@ from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
 from mfgen.solvers.particle import Energy, mean_energy
-from mfgen.train.gradient import Gradient
-from mfgen.train.history import Progress
-from mfgen.train.state import Checkpoints
-from mfgen.train.trainer import Problem, run
+from mfgen.trainers.gradient import Gradient
+from mfgen.trainers.history import Progress
+from mfgen.trainers.state import Checkpoints
+from mfgen.trainers.trainer import Problem, run
 
 
 class Law(NamedTuple):

@@ -33,13 +33,13 @@ from mfgen.problem.dynamics import Integrator
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import AbstractDual, LipschitzDivergence
 from mfgen.simulate.integrator import RungeKutta4
-from mfgen.train.alternating import Alternating, Ascent, adversarial_optimiser
-from mfgen.train.flow import PathCost, TransportCost
-from mfgen.train.gradient import Gradient
-from mfgen.train.objective import AbstractObjective
-from mfgen.train.paths import Paths
-from mfgen.train.shorthands import PathCostate, PathHJB
-from mfgen.train.trainer import Problem, Run, run
+from mfgen.trainers.alternating import Alternating, Ascent, adversarial_optimiser
+from mfgen.trainers.flow import PathCost, TransportCost
+from mfgen.trainers.gradient import Gradient
+from mfgen.trainers.objective import AbstractObjective
+from mfgen.trainers.paths import Paths
+from mfgen.trainers.shorthands import PathCostate, PathHJB
+from mfgen.trainers.trainer import Problem, Run, run
 
 _FRESH = Paths(RungeKutta4(8, unroll=True), starts="initial")
 

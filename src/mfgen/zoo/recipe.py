@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from mfgen._types import Given, Key
 from mfgen.models.base import AbstractModel
 from mfgen.problem.game import MFG
-from mfgen.train.history import History
-from mfgen.train.loop import fit
-from mfgen.train.objective import AbstractObjective
+from mfgen.trainers.history import History
+from mfgen.trainers.loop import fit
+from mfgen.trainers.objective import AbstractObjective
 
 
 class Recipe(NamedTuple):

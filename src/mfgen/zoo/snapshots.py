@@ -41,7 +41,7 @@ from mfgen.density.gaussian import GaussianMixture
 from mfgen.math.sinkhorn import Scaled
 from mfgen.problem.dynamics import positive
 from mfgen.simulate.integrator import RungeKutta4
-from mfgen.train.coupling import EntropicTransport
+from mfgen.trainers.coupling import EntropicTransport
 from mfgen.zoo.landscape import Landscape
 
 _FREE = RungeKutta4(16)
