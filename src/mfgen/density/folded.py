@@ -13,6 +13,7 @@ Reference: K. V. Mardia, P. E. Jupp, "Directional statistics" (2000), section 3.
 import math
 from functools import singledispatch
 from itertools import product
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -177,7 +178,7 @@ def near(law: AbstractEvaluable, domain: AbstractDomain) -> Folded:
 
 
 @singledispatch
-def folded(law, domain: AbstractDomain):
+def folded(law: Any, domain: AbstractDomain) -> Any:
     """A law on the domain: itself where it is one already, else that of fold(Y).
 
     Arguments:

@@ -92,9 +92,9 @@ def _listed(owner: str, name: str, given: Any, count: int | None = None) -> list
     """One number for each axis."""
     several = isinstance(given, list | tuple) or np.ndim(given) > 0
     try:
-        values = list(given) if several else [given] * (count or 1)
+        values: list[Any] = list(given) if several else [given] * (count or 1)
         numbers = [None if value is None else float(value) for value in values]
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(
             f"`{owner}` got {name} = {given!r}, expected a number for each axis: pass "
             f"{name}=(1.0, 2.0)."

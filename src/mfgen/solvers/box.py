@@ -8,7 +8,7 @@ import numpy as np
 
 from mfgen.density import grid as grid_density
 from mfgen.density.base import AbstractDensity
-from mfgen.math.lattice import Interval, Lattice
+from mfgen.math.lattice import Boundary, Interval, Lattice
 from mfgen.problem.constraint import Prescribed
 from mfgen.problem.game import MFG
 

@@ -74,8 +74,8 @@ def parts(samples: Batch) -> Parts:
     """The rows, repeated as a whole to `LEAST_ROWS` at least, in parts of bounded size.
 
     Noise levels are stratified along the rows of a part (`mfgen.trainers.noised`). Whole
-    repetitions give each row levels spread evenly from the lowest to the highest, and so do parts that take
-    every k-th row.
+    repetitions give each row levels spread evenly from the lowest to the highest, and so do parts
+    that take every k-th row.
     """
     rows = jnp.tile(samples, (-(-LEAST_ROWS // len(samples)), 1))
     most = max(1, min(_MOST_ROWS, _MOST_NUMBERS // samples.shape[1]))

@@ -4,8 +4,8 @@
     RatioPower   w = kappa^a,   kappa = noise / signal the noise ratio at time t (score games)
 
 Residuals of score games are already taken per unit of log kappa (`mfgen.trainers.collocation`), so
-the flat weight treats every factor of noise alike. A negative power favours the data end, a positive
-one the noisy end.
+the flat weight treats every factor of noise alike. A negative power favours the data end, a
+positive one the noisy end.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 5 (HJB regularisers).
 """
