@@ -1,4 +1,4 @@
-"""The command line: `mfgen list | show | run | check | solve | sample | compare | report | demo`.
+"""The commands `mfgen list | show | run | check | plan | solve | sample | compare | report | demo`.
 
 Results go to the standard output, as tables or with --json as JSON alone; progress and errors go to
 the standard error. What went wrong is one line `error: ...` without a traceback, and exit code 2
@@ -127,6 +127,29 @@ class Check:
             spacing=self.spacing,
             step=self.step,
             allow_import=self.allow_import,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The ways in which a game can be trained: the first that fits, and what others lack."""
+
+    spec: Positional[Annotated[str, arg(metavar="SPEC")]]
+    """A recipe, an oracle, or the path of a specification in TOML."""
+    data: Data = None
+    """The data set of a recipe (default: gaussians8)."""
+    path: Folder = None
+    """The file of the data `table`, or the folder of `mnist`."""
+    allow_import: bool = False
+    """Allow the specification to run code of its own."""
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> Answer:
+        from mfgen.lab import planned
+
+        return planned.ways(
+            self.spec, data=self.data, path=self.path, allow_import=self.allow_import
         )
 
 
@@ -275,6 +298,7 @@ Command = (
     | Annotated[Show, subcommand("show")]
     | Annotated[Run, subcommand("run")]
     | Annotated[Check, subcommand("check")]
+    | Annotated[Plan, subcommand("plan")]
     | Annotated[Solve, subcommand("solve")]
     | Annotated[Sample, subcommand("sample")]
     | Annotated[Compare, subcommand("compare")]

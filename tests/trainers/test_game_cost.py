@@ -225,3 +225,27 @@ def test_options_are_checked():
     for name in ("crowd", "starts", "density"):
         with pytest.raises((TypeError, ValueError), match=name):
             mg.GameCost(**{name: "much"})
+
+
+def test_particles_may_begin_at_samples_where_a_cost_asks_for_log_rho_up_to_a_constant():
+    """KL + a linear cost and an entropy on the way, from a law and from samples of it."""
+    law = mg.Gaussian(jnp.array([0.5, -0.3]), 0.4)
+    points = law.sample(16, key=KEY)
+    end = 3.0 * mg.KL(mg.Gaussian(jnp.zeros(2), 1.0)) + mg.Linear(lambda x: x[0] ** 2)
+    loss = mg.GameCost(mg.RungeKutta4(4), starts="batch")
+    games = [
+        mg.MFG(mg.Integrator(), mg.Kinetic(), end, mg.Entropy(), initial)
+        for initial in (law, mg.Empirical(points))
+    ]
+    model = mg.ot_flow_potential(games[0], key=KEY, width=4)
+    value = lambda model, game: loss(game, model, points, key=KEY)
+    (known, slope), (unknown, other) = (
+        eqx.filter_jit(eqx.filter_value_and_grad(value))(model, game) for game in games
+    )
+    apart = 4.0 * jnp.mean(jax.vmap(law.log_density)(points))  # 3 at the end, 1 on the way
+    assert jnp.allclose(known - unknown, apart, rtol=1e-4)
+    for one, two in zip(jax.tree.leaves(slope), jax.tree.leaves(other), strict=True):
+        assert jnp.allclose(one, two, rtol=1e-3, atol=1e-4)
+    aversion = mg.MFG(mg.Integrator(), mg.Kinetic(), end, mg.CrowdAversion(), games[1].initial)
+    with pytest.raises(TypeError, match="without a log-density"):
+        loss.check(aversion)

@@ -12,7 +12,7 @@ from mfgen.lab import build, listing, oracles, recipes, spec, toml
 from mfgen.lab.answer import Answer, stack, table
 from mfgen.lab.custom import Imports
 from mfgen.lab.recipes import RECIPES
-from mfgen.lab.samples import prepare
+from mfgen.lab.samples import Points, prepare
 from mfgen.problem.game import MFG
 
 _DIM = 2  # of an oracle
@@ -55,9 +55,16 @@ def declared(
     Raises:
         ValueError: in the name of the command `owner`.
     """
+    return with_data(owner, name, data, path, imports, dim)[0]
+
+
+def with_data(
+    owner: str, name: str, data: str | None, path: Path | None, imports: Imports, dim: int = _DIM
+) -> tuple[MFG, Points | None]:
+    """The game as of `declared`, and the samples that it is trained on, if there are any."""
     if name in oracles.ORACLES:
         _refuse(owner, name, data, path)
-        return oracles.build(name, dim).solution.game
+        return oracles.build(name, dim).solution.game, None
     if name in RECIPES:
         experiment = listing.recipe_on(name, data or "gaussians8", path and str(path))
     else:
@@ -65,7 +72,8 @@ def declared(
         _refuse(owner, name, data, path)
     key = build.keys(experiment.seed)["data"]
     samples = prepare(recipes.data(experiment), key=key)
-    return build.game(experiment.game, samples.target, imports, samples.truth)
+    game = build.game(experiment.game, samples.target, imports, samples.truth)
+    return game, None if samples.is_energy else samples.train
 
 
 def _file(owner: str, name: str) -> spec.Experiment:

@@ -8,9 +8,11 @@ of losses are compared with a game); the needs here are those that tell one way 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
+
 from mfgen._types import Batch
 from mfgen.derive.score_based import is_score_based
-from mfgen.problem.functional import needs_log_density
+from mfgen.problem.functional import needs_log_density, needs_population
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import duals
 from mfgen.trainers.flow import PathLikelihood, ReverseKL
@@ -51,6 +53,12 @@ def _asks_density(game: MFG, data: Batch | None) -> bool:
     return any(needs_log_density(cost, game.initial.dim) for cost in costs)
 
 
+def _uncoupled(game: MFG, data: Batch | None) -> bool:
+    assert game.initial is not None
+    point = jnp.zeros(game.initial.dim)
+    return not any(needs_population(cost, point) for cost in (game.interaction, game.terminal))
+
+
 SAMPLES = Need(
     lambda game, data: data is not None,
     lambda game: "no samples of the data are given: pass them as `data`",
@@ -74,6 +82,14 @@ BACKWARD = Need(
 SMOOTH = Need(
     lambda game, data: game.dynamics.deterministic,
     lambda game: "particles move with noise",
+)
+NOISE = Need(
+    lambda game, data: not game.dynamics.deterministic,
+    lambda game: "particles move without noise",
+)
+UNCOUPLED = Need(
+    _uncoupled,
+    lambda game: "what is paid depends on the others",
 )
 COST = Need(
     lambda game, data: not game.terminal.constrains,

@@ -12,7 +12,7 @@ from mfgen.data.validate import check_samples
 from mfgen.models.base import AbstractModel
 from mfgen.planning.planner import plan
 from mfgen.problem.game import MFG
-from mfgen.simulate.solution import solution, trained
+from mfgen.simulate.solution import Result, solution, trained
 from mfgen.trainers.history import Callback
 from mfgen.trainers.state import Checkpoints
 from mfgen.trainers.trainer import Problem, Run, run
@@ -74,12 +74,13 @@ def train(
         held_out = jnp.asarray(check_samples(validation, name="validation"))
     chosen = planned.way(way)
     model_key, run_key, end_key = jax.random.split(key, 3)
+    problem = Problem(game, planned.data, held_out)
     trainer = chosen.trainer(
         game, model, key=model_key, learning_rate=learning_rate, batch_size=int(batch_size)
     )
     found = run(
         trainer,
-        Problem(game, planned.data, held_out),
+        problem,
         steps=chosen.steps if steps is None else steps,
         key=run_key,
         every=every,
@@ -89,4 +90,7 @@ def train(
     )
     last = found.history.records[-1]
     said = trained(f"`{type(found.solution).__name__}` by {chosen.name}", last.step, last.loss)
-    return found._replace(solution=solution(game, found.solution, key=end_key, result=said))
+    more = found.trainer.summary(problem, found.state)
+    result = Result(said.status, f"{said.message} {more}".rstrip())
+    played = found.trainer.game(problem, found.state)
+    return found._replace(solution=solution(played, found.solution, key=end_key, result=result))

@@ -21,6 +21,7 @@ from mfgen.models.score import score_potential
 from mfgen.planning import needs
 from mfgen.planning.needs import Need
 from mfgen.problem.game import MFG
+from mfgen.simulate.diffusion import EulerMaruyama
 from mfgen.trainers.alternating import Alternating, Ascent
 from mfgen.trainers.augmented import Augmented
 from mfgen.trainers.coupling import OptimalTransport
@@ -31,6 +32,9 @@ from mfgen.trainers.gradient import Gradient
 from mfgen.trainers.interpolation import FlowMatching
 from mfgen.trainers.matching import DenoisingScoreMatching
 from mfgen.trainers.objective import AbstractObjective
+from mfgen.trainers.own_paths import OwnPaths
+from mfgen.trainers.penalty import Huber
+from mfgen.trainers.residual import Residual
 from mfgen.trainers.shorthands import HJB, PathHJB
 from mfgen.trainers.trainer import AbstractTrainer
 
@@ -145,6 +149,18 @@ WAYS = (
         _reverse,
         _flow_model,
         5e-3,
+    ),
+    Way(
+        "exploring paths",
+        "The HJB equation as a martingale, along paths that play any part of the control: no mode "
+        "is lost.",
+        "each particle is followed along its path; no gradient goes through it",
+        (needs.INITIAL, needs.FORWARD, needs.NOISE, needs.UNCOUPLED, needs.COST, needs.HAMILTONIAN),
+        lambda game: Residual(
+            OwnPaths(EulerMaruyama(32), play=(0.0, 1.0)), "martingale_anytime", Huber(1.0)
+        ),
+        _flow_model,
+        1e-2,
     ),
     Way(
         "critic in turn",

@@ -208,6 +208,10 @@ class Augmented(AbstractTrainer):
     def solution(self, problem: Problem, state: AugmentedState) -> Any:
         return self.flow.solution(problem, state.flow)
 
+    def summary(self, problem: Problem, state: AugmentedState) -> str:
+        said = str(self.ended(problem, state))
+        return said[0].upper() + said[1:] + "."
+
     def settings(self) -> dict[str, Any]:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "flow"}
         return own | self.flow.settings()

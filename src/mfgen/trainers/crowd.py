@@ -101,6 +101,25 @@ def suits(functional: AbstractFunctional, crowd: Crowd, dim: int, *, varied: boo
     return True
 
 
+def shifts(functional: AbstractFunctional, dim: int) -> bool:
+    """Whether F(rho) = c E log rho + E h for a number c: told from its slopes in log rho.
+
+    Along deterministic paths E log rho is then that of the start less E log |det|, and the start's
+    part, which no control changes, may be left out: particles that begin at samples will do.
+    """
+    with jax.ensure_compile_time_eval():
+        key, other = jax.random.split(jax.random.key(0))
+        draws = lambda key: (jax.random.normal(key, (8, dim)), jax.random.normal(key, (8,)))
+        slope = jax.grad(lambda logs, points: functional.value(followed(points, logs)))
+        try:
+            found = jnp.stack([slope(*draws(one)[::-1]) for one in (key, other)])
+            return bool(jnp.ptp(found) <= 1e-4 * jnp.max(jnp.abs(found)))
+        except jax.errors.ConcretizationTypeError:  # traced: it was looked at before
+            return True
+        except TypeError:
+            return False
+
+
 def moving(
     functional: AbstractFunctional, crowd: Crowd, points: Batch, logarithms: Float[Array, "n"]
 ) -> Scalar:

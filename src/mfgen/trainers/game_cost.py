@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar
+from mfgen.density.base import AbstractEvaluable
 from mfgen.models.base import AbstractModel
 from mfgen.problem.functional import AbstractFunctional, evaluable
 from mfgen.problem.game import MFG
@@ -49,7 +50,8 @@ class GameCost(AbstractObjective):
         crowd: "moving" for the planner's optimum, "frozen" for the equilibrium.
         starts: "initial" for fresh draws of the initial density, or "batch".
         density: what a cost is told that asks for rho at a place: "followed", log rho along the
-            paths, which is exact and for games without noise; or "kernel", an estimate from the
+            paths, which is exact and for games without noise (from samples, up to a constant, for
+            costs such as `KL` and `Entropy`); or "kernel", an estimate from the
             batch, whose bias is of the order of the squared width.
 
     Raises (by `check`, before a training):
@@ -111,8 +113,7 @@ class GameCost(AbstractObjective):
         method = self._method(game)
         first = jnp.zeros(len(batch), batch.dtype)
         if follows:
-            initial = evaluable("GameCost", "initial density", game.initial)
-            first = jax.vmap(initial.log_density)(batch)
+            first = _logarithms(game, batch)
         # int e^{-r t} I dt by the trapezoidal rule, taken node by node.
         times = node_times(game, method.count(None)).astype(batch.dtype)
         steps = jnp.diff(times)
@@ -147,6 +148,14 @@ class GameCost(AbstractObjective):
 
     def _method(self, game: MFG) -> AbstractStep:
         return default_method(game) if self.method is None else self.method
+
+
+def _logarithms(game: MFG, batch: Batch) -> Float[Array, "n"]:
+    """log rho(0) where paths begin; 0 at samples, whose costs ask for it up to a constant."""
+    initial = game.initial
+    if isinstance(initial, AbstractEvaluable):
+        return jax.vmap(initial.log_density)(batch)
+    return jnp.zeros(len(batch), batch.dtype)
 
 
 def default_method(game: MFG) -> AbstractStep:
@@ -197,5 +206,6 @@ def known_of(
             f'{name}, which asks for log rho, with crowd = "frozen", where its derivative at a '
             f'place is not known, expected "moving", or {kernel}.'
         )
-    evaluable(owner, "initial density", game.initial)
+    if not (varied or crowds.shifts(functional, dim)):
+        evaluable(owner, "initial density", game.initial)
     return crowds.followed

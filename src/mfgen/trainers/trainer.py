@@ -101,6 +101,14 @@ class AbstractTrainer(eqx.Module):
     def solution(self, problem: Problem, state: PyTree) -> Any:
         """What was trained: a model, particles, a chain of models."""
 
+    def game(self, problem: Problem, state: PyTree) -> MFG | None:
+        """The game that was played: that of the problem, with what was trained in its costs."""
+        return problem.game
+
+    def summary(self, problem: Problem, state: PyTree) -> str:
+        """A sentence on the end of a run, beside its last loss, where there is one to say."""
+        return ""
+
     def prepared(self, problem: Problem, steps: int, *, key: Key) -> "AbstractTrainer":
         """The trainer for a run of so many steps with that key: as a rule the same."""
         return self
@@ -140,11 +148,13 @@ class Run(NamedTuple):
         solution: what was trained.
         state: the trainer's last state, from which another run may go on.
         history: its records.
+        trainer: as it was run.
     """
 
     solution: Any
     state: PyTree
     history: History
+    trainer: "AbstractTrainer"
 
 
 class Carry(eqx.Module):
@@ -217,7 +227,7 @@ def run(
         carry, history = begin(checkpoints, carry, history, resume, steps, began, owner=owner)
     loop = _Loop(trainer, problem, key, steps, every, callback, checkpoints)
     carry = loop.go(carry, history)
-    return Run(trainer.solution(problem, carry.state), carry.state, history)
+    return Run(trainer.solution(problem, carry.state), carry.state, history, trainer)
 
 
 class _Loop(NamedTuple):
