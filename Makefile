@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_COMPILATION_CACHE_DIR
 
-.PHONY: help demo test test-slow check format bench-speed bench-hjb bench-grid bench-flows bench-gradient-flows clean
+.PHONY: help demo test test-slow check format bench-speed bench-hjb bench-grid bench-flows bench-gradient-flows bench-inventions clean
 
 help:
 	@echo "make demo         train with and without the HJB regulariser, write a report"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench-hjb    the HJB regulariser measured, written to docs/results/hjb.md"
 	@echo "                  (QUICK=1: minutes; PROTEIN=file: with the UCI protein table)"
 	@echo "make bench-grid   solvers against exact games and a peer, written to docs/results/grid.md"
+	@echo "make bench-inventions  games that no recipe has, written to docs/results/inventions.md"
 	@echo "make bench-flows  flows beside those of other authors, written to docs/results/flows.md"
 	@echo "                  (PROTEIN=file: with the UCI protein table)"
 	@echo "make bench-gradient-flows  gradient flows beside exact solutions"
@@ -55,6 +56,9 @@ format: $(VENV)/test.stamp
 
 bench-speed: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.speed
+
+bench-inventions: $(VENV)/run.stamp
+	$(BIN)/python -m benchmarks.inventions
 
 # Runs are kept in runs/hjb: a study that was stopped goes on where it was.
 bench-hjb: $(VENV)/run.stamp

@@ -49,16 +49,16 @@ def draw(trained: mg.Solution, grid: mg.Solution, file: str) -> None:
     figure.savefig(file, dpi=120)
 
 
-def main() -> None:
+def main(figure: str | None = None, steps: int = STEPS) -> None:
     game = declare()
     print(mg.plan(game), "\n")
-    run = mg.train(game, key=jax.random.key(1), steps=STEPS)
+    run = mg.train(game, key=jax.random.key(1), steps=steps)
     print(mg.certify(run.solution, key=jax.random.key(2)), "\n")
     grid = mg.solve(game, mg.Grid(BOX, points=200))
     print(mg.compare(run.solution, grid, key=jax.random.key(2)))
-    if len(sys.argv) > 1:
-        draw(run.solution, grid, sys.argv[1])
+    if figure is not None:
+        draw(run.solution, grid, figure)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

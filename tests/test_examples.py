@@ -29,3 +29,13 @@ def test_one_density_many_flows(tmp_path, capsys):
     assert kinetic.path_variance < 0.5 * free.path_variance
     assert kinetic.cost.mean() < free.cost.mean()
     assert figure.stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_invent_a_model(tmp_path, capsys):
+    figure = tmp_path / "invented.png"
+    runpy.run_path(str(EXAMPLES / "03_invent_a_model.py"))["main"](str(figure), steps=100)
+    printed = capsys.readouterr().out
+    assert "> own cost" in printed
+    assert "exploitability" in printed
+    assert figure.stat().st_size > 10_000

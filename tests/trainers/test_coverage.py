@@ -186,7 +186,11 @@ REFUSED = {
         mg.FlowMatching(),
         r"discount = 0\.1",
     ),
-    "prescribed end": (MATCHED, LIKELIHOOD, "`Prescribed`.* trained by `Augmented.* paid for by `FlowMatching`"),
+    "prescribed end": (
+        MATCHED,
+        LIKELIHOOD,
+        "`Prescribed`.* trained by `Augmented.* paid for by `FlowMatching`",
+    ),
 }
 
 

@@ -200,7 +200,7 @@ def test_the_fokker_planck_equation_of_a_score_game_is_its_hjb_equation(x64):
     """For rho = exp(-U) and any U at all: why there is no term for it."""
     game = mg.score_based(mg.VP(), start())
     u = mg.Potential(lambda t, x: jnp.sin(x[0] + t) * x[1] + 0.3 * t * x @ x)
-    for t, x in ((0.3, jnp.array([0.4, -1.0])), (1.7, jnp.array([-2.0, 0.3]))):
+    for t, x in ((0.3, jnp.array([0.4, -1.0])), (0.7, jnp.array([-2.0, 0.3]))):
         other = fokker_planck(game, u, lambda t: Boltzmann(u, t), jnp.asarray(t), x)
         np.testing.assert_allclose(other, hjb(game, u, None, jnp.asarray(t), x), rtol=1e-10)
         assert abs(float(other)) > 0.1
