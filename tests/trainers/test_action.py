@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from tests.train.prescribed import HORIZON, draw, flow, moving, slopes
+from tests.trainers.prescribed import HORIZON, draw, flow, moving, slopes
 
 from mfgen.models.base import Potential
 from mfgen.models.control import ControlField

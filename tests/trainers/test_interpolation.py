@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
-from tests.train.prescribed import HORIZON, draw, flow, moving, slopes, tilted
+from tests.trainers.prescribed import HORIZON, draw, flow, moving, slopes, tilted
 
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian

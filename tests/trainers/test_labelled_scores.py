@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.train.tilted import is_flat, slopes
+from tests.trainers.tilted import is_flat, slopes
 
 import mfgen as mg
 from mfgen.derive.residual import hjb

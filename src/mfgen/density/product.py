@@ -113,10 +113,10 @@ def product_of_toys(dim: int = 8, seed: int = 0) -> Product:
 
     **Raises:** `ValueError` for a dimension that is odd or below 2.
     """
-    if count("product_of_toys", "dim", dim) % 2:
+    if count("product_of_toys", "dim", dim, least=0) % 2 or dim < 2:
         raise ValueError(
             f"`product_of_toys` got dim = {dim}, expected an even number of at least 2: pass "
-            f"dim={dim + 1}."
+            f"dim={max(2, dim + 1)}."
         )
     cycle = (toy.checkerboard().noised(1.0, _BLUR), toy.rings(), toy.moons())
     factors = tuple(_standard(cycle[k % len(cycle)]) for k in range(dim // 2))

@@ -137,10 +137,10 @@ def many_wells(dim: int = 32) -> WellProduct:
 
     **Raises:** `ValueError` for a dimension that is odd or below 2.
     """
-    if count("many_wells", "dim", dim) % 2:
+    if count("many_wells", "dim", dim, least=0) % 2 or dim < 2:
         raise ValueError(
             f"`many_wells` got dim = {dim}, expected an even number of at least 2: pass "
-            f"dim={dim + 1}."
+            f"dim={max(2, dim + 1)}."
         )
     return WellProduct(dim, tuple(range(0, dim, 2)))
 
