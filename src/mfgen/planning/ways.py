@@ -10,6 +10,7 @@ Lauriere (2022), arXiv 1908.01613 (own cost); A. T. Lin et al. (2021), arXiv 200
 Y. Lipman et al. (2023), arXiv 2210.02747 (matching).
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from mfgen.planning import needs
 from mfgen.planning.needs import Need
 from mfgen.problem.game import MFG
 from mfgen.simulate.diffusion import EulerMaruyama
-from mfgen.trainers.alternating import Alternating, Ascent
+from mfgen.trainers.alternating import Alternating, Ascent, adversarial_optimiser
 from mfgen.trainers.augmented import Augmented
 from mfgen.trainers.coupling import OptimalTransport
 from mfgen.trainers.dissipation import WeightedDissipation
@@ -39,6 +40,7 @@ from mfgen.trainers.shorthands import HJB, PathHJB
 from mfgen.trainers.trainer import AbstractTrainer
 
 _WIDE = 8  # dimensions from which a scalar network is better an inner product
+_TURNS = 2000  # steps over which the rate decays beside a critic
 _RESIDUAL = 0.05  # of the weight of the end, for the HJB residual along the paths
 
 
@@ -118,6 +120,12 @@ def _reverse(game: MFG) -> AbstractObjective:
     return _with_costs(game, ReverseKL(), TransportCost(paths), PathHJB(paths=paths))
 
 
+def _in_turn(descent: Gradient) -> AbstractTrainer:
+    """Descent with little momentum and no average beside critics: their answers move with it."""
+    optimiser = adversarial_optimiser(float(descent.learning_rate), _TURNS)
+    return Alternating(Ascent(), dataclasses.replace(descent, optimiser=optimiser, average=0.0))
+
+
 _PATHS = "each particle is followed along its path, forward and back"
 
 WAYS = (
@@ -170,7 +178,7 @@ WAYS = (
         lambda game: GameCost(),
         _flow_model,
         5e-3,
-        around=lambda descent: Alternating(Ascent(), descent),
+        around=_in_turn,
     ),
     Way(
         "rising weight",

@@ -86,7 +86,7 @@ def adversarial_optimiser(learning_rate: float, steps: int) -> optax.GradientTra
 
     The same settings give the same object, by which compiled steps are known again.
     """
-    return _adam(learning_rate, steps)
+    return _adam(learning_rate, float(steps))
 
 
 def _adam(rate: Scalar | float, steps: Scalar | float) -> optax.GradientTransformation:
