@@ -174,4 +174,4 @@ def test_angles_are_learned_on_the_torus():
 
     unbiased = len(fresh) / (len(fresh) - 1)
     own = apart(samples, samples) + apart(fresh, fresh)
-    assert 2 * apart(samples, fresh) - own * unbiased < 0.008
+    assert 2 * apart(samples, fresh) - own * unbiased < 0.005
