@@ -92,5 +92,5 @@ def train(
     said = trained(f"`{type(found.solution).__name__}` by {chosen.name}", last.step, last.loss)
     more = found.trainer.summary(problem, found.state)
     result = Result(said.status, f"{said.message} {more}".rstrip())
-    played = found.trainer.game(problem, found.state)
+    played = found.trainer.game(problem, found.state) or game
     return found._replace(solution=solution(played, found.solution, key=end_key, result=result))
