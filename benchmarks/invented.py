@@ -4,6 +4,7 @@ Every function returns a game; `ROWS` names them with the law of their data, wha
 and the bound that they are held to (`benchmarks.inventions` measures them).
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 import mfgen as mg
+from mfgen.data import embedded
 
 KEY = jax.random.key(7)
 NORMAL = mg.Gaussian(jnp.zeros(2), 1.0)
@@ -202,6 +204,119 @@ def chase_ten() -> mg.MFG:
     return chase(10)
 
 
+class Quartic(mg.AbstractLagrangian):
+    """L = |v|^4 / 4 beside that of the score, known by its formula alone."""
+
+    score: mg.AbstractLagrangian
+
+    def __call__(self, t, x, v):
+        return self.score(t, x, v) + 0.25 * jnp.square(v @ v)
+
+
+def score_to_wells() -> mg.MFG:
+    wells = mg.GaussianMixture(jnp.array([0.3, 0.7]), jnp.array([[-1.5], [1.5]]), jnp.full(2, 0.2))
+    return mg.score_based(mg.VP(), wells)
+
+
+def score_hill() -> mg.MFG:
+    game = score_to_wells()
+    return dataclasses.replace(game, lagrangian=mg.WithPotential(game.lagrangian, hill))
+
+
+def score_quartic() -> mg.MFG:
+    game = score_to_wells()
+    return dataclasses.replace(game, lagrangian=Quartic(game.lagrangian))
+
+
+def schedule() -> mg.MFG:
+    cosine = mg.Noising(
+        lambda s: jnp.cos(0.5 * jnp.pi * s), lambda s: jnp.sin(0.5 * jnp.pi * s), largest_ratio=50.0
+    )
+    return mg.score_based(cosine, points(mg.eight_gaussians(), 20_000))
+
+
+def turning() -> mg.MFG:
+    turn = mg.LinearNoising([[-1.0, 2.0], [-2.0, -1.5]], 1.4, horizon=2.5)
+    return mg.score_based(turn, points(mg.eight_gaussians(), 20_000))
+
+
+def wells_forward() -> mg.MFG:
+    drift = mg.Diffusion(lambda s, y: y - y**3, 1.4, horizon=2.5)
+    return mg.score_based(drift, points(mg.eight_gaussians(), 20_000))
+
+
+def two_populations() -> mg.MFG:
+    """Two populations that repel each other, each on its way to half of the 8 Gaussians."""
+    places = mg.eight_gaussians().sample(1000, key=KEY)
+    labels = mg.one_hot((places[:, 0] > 0).astype(int), 2)
+    apart = lambda z: jnp.exp(-2 * z[:2] @ z[:2]) * 0.5 * (z[2:] @ z[2:])
+    goal = mg.Empirical(mg.labelled(places, 4.0 * labels))
+    game = mg.MFG(
+        mg.Integrator(sigma=0.5),
+        mg.Kinetic(),
+        100.0 * mg.MMD(goal, mg.DistanceKernel()),
+        interaction=2.0 * mg.Pairwise(apart),
+        initial=mg.Labelled(NORMAL, 4.0 * labels),
+    )
+    return mg.with_labels(game)
+
+
+def octants(places):
+    return jnp.round(jnp.arctan2(places[:, 1], places[:, 0]) / (jnp.pi / 4)).astype(int) % 8
+
+
+def labelled_scores() -> mg.MFG:
+    places = mg.eight_gaussians().sample(20_000, key=KEY)
+    data = mg.LabelledPoints(places, mg.one_hot(octants(places), 8), unlabelled=0.1)
+    return mg.score_based(mg.VP(), data)
+
+
+def angles(n: int, key):
+    """Three heaps on the torus, one of them across its end."""
+    which, place = jax.random.split(key)
+    means = jnp.array([[0.2, 3.0], [2.0, 6.1], [4.5, 1.0]])
+    heaps = means[jax.random.randint(which, (n,), 0, 3)] + 0.35 * jax.random.normal(place, (n, 2))
+    return heaps % (2 * jnp.pi)
+
+
+def torus() -> mg.MFG:
+    room = mg.Torus((2 * jnp.pi, 2 * jnp.pi))
+    return mg.MFG(
+        mg.Integrator(sigma=0.5),
+        mg.Kinetic(),
+        100.0 * mg.MMD(mg.Empirical(angles(1000, KEY))),
+        initial=mg.Uniform(room),
+        domain=room,
+    )
+
+
+def real(name: str) -> tuple[jax.Array, jax.Array]:
+    """Training and test rows of a table; digits in their first 8 principal axes, standardised."""
+    found = {"wine": embedded.wine, "digits": embedded.digits}[name]()
+    train, test = jnp.asarray(found.train), jnp.asarray(found.test)
+    if name == "digits":
+        middle = jnp.mean(train, axis=0)
+        axes = jnp.linalg.svd(train - middle, full_matrices=False)[2][:8].T
+        train, test = (train - middle) @ axes, (test - middle) @ axes
+        test, train = test / jnp.std(train, axis=0), train / jnp.std(train, axis=0)
+    return train, test
+
+
+def on_table(name: str) -> mg.MFG:
+    train, _ = real(name)
+    start = mg.Gaussian(jnp.zeros(train.shape[1]), 1.0)
+    end = 100.0 * mg.MMD(mg.Empirical(train), mg.DistanceKernel())
+    return noisy(end, mg.Pairwise(mg.GaussianKernel(0.5)), start)
+
+
+def on_wine() -> mg.MFG:
+    return on_table("wine")
+
+
+def on_digits() -> mg.MFG:
+    return on_table("digits")
+
+
 class Row(NamedTuple):
     """A row of the page.
 
@@ -234,6 +349,11 @@ ROWS: dict[str, Row] = {
     "cosh-pairwise": Row(3, "the same, I = pairwise", cosh_pairwise, _MOONS, None),
     "mixture": Row(4, "flow to a mixture", flow_to_mixture, _MOONS, 0.02),
     "linear": Row(4, "flow, M = KL + linear", flow_with_linear, _MOONS, 0.02),
+    "score-hill": Row(5, "score game with a hill, d = 1", score_hill, None, None),
+    "score-quartic": Row(5, "score game, quartic L, d = 1", score_quartic, None, None),
+    "schedule": Row(6, "own schedule, cosine", schedule, _EIGHT, 0.005),
+    "turning": Row(6, "linear drift that turns", turning, _EIGHT, 0.05),
+    "wells-forward": Row(6, "drift y - y^3", wells_forward, _EIGHT, 0.05),
     "kinetic": Row(7, "second order", second_order, _EIGHT, 0.03),
     "kinetic-noisy": Row(7, "second order, noise on velocities", second_order_noisy, _EIGHT, 0.03),
     "wells-point": Row(8, "path-integral sampler from a point", wells_from_point, None, None),
@@ -248,4 +368,9 @@ ROWS: dict[str, Row] = {
     "chase": Row(12, "no first variation, d = 1", chase_line, None, None),
     "chase-plane": Row(12, "d = 2", chase_plane, None, None),
     "chase-ten": Row(12, "d = 10", chase_ten, None, None),
+    "populations": Row(13, "two populations that repel", two_populations, None, 0.02),
+    "labels": Row(14, "labels in a score game, guidance", labelled_scores, None, 0.01),
+    "torus": Row(15, "angles on a torus", torus, None, 0.005),
+    "wine": Row(16, "wine, with repulsion", on_wine, None, None),
+    "digits": Row(16, "digits in 8 axes, with repulsion", on_digits, None, None),
 }

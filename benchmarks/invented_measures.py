@@ -72,6 +72,69 @@ def against_grid(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     }
 
 
+def beside_grid(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """Samples beside the density that a grid finds for the end, d = 1."""
+    grid = mg.solve(solution.game, mg.Grid((-6.0, 6.0), points=400))
+    x, best = solution.sample(_PATHS, key=key), grid.sample(_PATHS, key=jax.random.fold_in(key, 1))
+    return {"ED to the grid's": float(energy_distance(x, best).value)}
+
+
+def populations(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """Samples of each label beside fresh points of its half."""
+    fresh = mg.eight_gaussians().sample(4 * _PATHS, key=key)
+    found: dict[str, float] = {}
+    for label in (0, 1):
+        x = solution.sample_given(4.0 * mg.one_hot(label, 2), _PATHS, key=key)
+        half = fresh[(fresh[:, 0] > 0) == bool(label)][:_PATHS]
+        found[f"ED of label {label}"] = float(energy_distance(x, half).value)
+    return found
+
+
+def labels(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """Samples of each label beside fresh points of it, of all, and how guidance narrows them."""
+    fresh = mg.eight_gaussians().sample(16 * _PATHS, key=key)
+    apart, narrower = [], []
+    for label in range(8):
+        draw = lambda **more: solution.sample_given(mg.one_hot(label, 8), 2000, key=key, **more)  # noqa: B023
+        x, guided = draw(), draw(guidance=2.0)
+        apart.append(float(energy_distance(x, fresh[invented.octants(fresh) == label]).value))
+        narrower.append(float(jnp.mean(jnp.std(guided, axis=0) / jnp.std(x, axis=0))))
+    free = solution.sample_given(jnp.zeros(8), _PATHS, key=key)
+    return {
+        "largest ED of a label": max(apart),
+        "ED without a label": float(energy_distance(free, fresh[:_PATHS]).value),
+        "deviation at guidance 2, of that without": float(np.mean(narrower)),
+    }
+
+
+def torus(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """The energy distance by the shortest way round, and the samples outside the domain."""
+    x, fresh = solution.sample(2500, key=key), invented.angles(2500, key)
+    round_ = 2 * jnp.pi
+    outside = jnp.mean(jnp.any((x < 0) | (x > round_), axis=1))
+
+    def apart(a, b):
+        gap = jnp.abs(a[:, None] - b[None])
+        return jnp.sqrt(jnp.sum(jnp.minimum(gap, round_ - gap) ** 2, axis=-1))
+
+    other = lambda a: jnp.sum(apart(a, a)) / (len(a) * (len(a) - 1))
+    distance = 2 * jnp.mean(apart(x, fresh)) - other(x) - other(fresh)
+    return {"ED round the torus": float(distance), "outside": float(outside)}
+
+
+def table(name: str) -> Measure:
+    """Samples beside test rows, and those of a score network of as many steps."""
+
+    def measure(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+        train, test = invented.real(name)
+        game = mg.score_based(mg.VP(), mg.Empirical(train))
+        score = mg.train(game, mg.score_field(game, key=key), key=key)
+        draw = lambda of: energy_distance(of.sample(_PATHS, key=key), test).value
+        return {"ED": float(draw(solution)), "ED of the score network": float(draw(score.solution))}
+
+    return measure
+
+
 def exploitability(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     """What a particle could gain, as a part of the cost."""
     check = mg.certify(solution, key=key).checks["exploitability, estimated"]
@@ -92,4 +155,11 @@ MEASURES: dict[str, Measure] = {
     "chase": against_grid,
     "chase-plane": against_grid,
     "chase-ten": exploitability,
+    "score-hill": beside_grid,
+    "score-quartic": beside_grid,
+    "populations": populations,
+    "labels": labels,
+    "torus": torus,
+    "wine": table("wine"),
+    "digits": table("digits"),
 }

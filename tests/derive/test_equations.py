@@ -229,7 +229,7 @@ def test_both_equations_of_every_dynamics_are_the_residuals(name, x64):
     if name.startswith("WithLabels"):
         cost = OfPoints(cost, 1)
     game = MFG(DYNAMICS[name](), cost, 3 * Linear(lambda x: x @ x), discount=0.25)
-    sized = name.startswith(("WithLabels", "ControlAffine", "Integrator-by"))
+    sized = name.startswith(("WithLabels", "ControlAffine", "Integrator-by", "LinearNoising"))
     found, expected = stated(game, equations(game, DIM if sized else 2))
     # The potential holds a number and a cast of single precision.
     assert np.allclose(found, expected, rtol=1e-6, atol=1e-6)

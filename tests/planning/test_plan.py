@@ -1,5 +1,7 @@
 """Which way trains a game: the first that fits, and what the game lacks for the others."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,8 +36,30 @@ def forward(terminal, sigma=0.0, **options):
     return mg.MFG(mg.Integrator(sigma=sigma), mg.Kinetic(), terminal, initial=NORMAL, **options)
 
 
+def hilly(data):
+    """A score-based game that also pays for where it is."""
+    game = mg.score_based(mg.VP(), data)
+    hill = mg.WithPotential(game.lagrangian, lambda t, x: jnp.exp(-x @ x))
+    return dataclasses.replace(game, lagrangian=hill)
+
+
 FIRST = {
     "score-based": (mg.score_based(mg.VP(), mg.Empirical(POINTS)), POINTS, "score matching"),
+    "score-based, by any drift": (
+        mg.score_based(mg.Diffusion(lambda s, y: y - y**3, horizon=2.5), mg.Empirical(POINTS)),
+        None,
+        "simulated score matching",
+    ),
+    "score-based, with labels": (
+        mg.score_based(mg.VP(), mg.LabelledPoints(POINTS, mg.one_hot(np.arange(40) % 2, 2))),
+        None,
+        "score matching",
+    ),
+    "score-based, of a density, at other costs": (
+        hilly(mg.GaussianMixture(jnp.ones(1), jnp.ones((1, 2)), jnp.ones(1))),
+        None,
+        "exploring paths",
+    ),
     "a flow from data": (flow(3.0 * mg.KL(NORMAL)), None, "likelihood"),
     "a plain flow": (flow(mg.KL(NORMAL), mg.NoCost()), None, "likelihood"),
     "a flow with a hill": (
@@ -85,6 +109,16 @@ def test_the_plan_is_printed_with_the_first_way_marked():
     marked = [line for line in said.splitlines() if line.startswith("> ")]
     assert marked[0].startswith("> likelihood")
     assert "lacks: not score-based" in said
+
+
+def test_where_no_way_fits_the_plan_says_what_would_help():
+    """What makes a game score-based is gone, and samples have no log-density to be paid."""
+    said = str(mg.plan(hilly(mg.Empirical(POINTS))))
+    assert "> " not in said
+    assert said.endswith("No way fits: give the game what it lacks for one of them.")
+    assert "for samples their kernel estimate `Empirical(points).noised(1.0, bandwidth)`" in said
+    with pytest.raises(ValueError, match="`train` got a game that no way of training fits"):
+        mg.train(hilly(mg.Empirical(POINTS)), key=KEY)
 
 
 def test_data_are_those_of_the_game_unless_others_are_given():

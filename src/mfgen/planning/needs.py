@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from mfgen._types import Batch
 from mfgen.derive.score_based import is_score_based
-from mfgen.problem.functional import needs_log_density, needs_population
+from mfgen.density.gaussian import Gaussian
+from mfgen.problem.functional import needs_log_density, needs_population, refusal
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import duals
 from mfgen.trainers.flow import PathLikelihood, ReverseKL
@@ -45,6 +46,15 @@ def _end(game: MFG) -> str:
 def _solved_by_value(game: MFG, data: Batch | None) -> bool:
     assert game.initial is not None
     return kinetic_weight(game, game.initial.dim) != 0
+
+
+def _unknown(game: MFG) -> str | None:
+    """Why a cost of a game cannot be had even of a population with a log-density."""
+    assert game.initial is not None
+    point = jnp.zeros(game.initial.dim)
+    law = Gaussian(point, 1.0)
+    reasons = (refusal(cost, law, point) for cost in (game.interaction, game.terminal))
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def _asks_density(game: MFG, data: Batch | None) -> bool:
@@ -87,6 +97,10 @@ NOISE = Need(
     lambda game, data: not game.dynamics.deterministic,
     lambda game: "particles move without noise",
 )
+KNOWN = Need(
+    lambda game, data: _unknown(game) is None,
+    lambda game: (_unknown(game) or "").partition("\n")[0],
+)
 UNCOUPLED = Need(
     _uncoupled,
     lambda game: "what is paid depends on the others",
@@ -118,10 +132,6 @@ NO_CRITIC = Need(
 ALONE = Need(
     lambda game, data: game.interaction.vanishes,
     lambda game: f"it pays for no interaction, and there is `{name_of(game.interaction)}`",
-)
-UNDISCOUNTED = Need(
-    lambda game, data: not game.discount,
-    lambda game: f"what is paid later counts less, at the rate {game.discount:g}",
 )
 DISCOUNTED = Need(
     lambda game, data: game.discount * game.dynamics.horizon > 1,

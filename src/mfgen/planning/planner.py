@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from mfgen import _check
 from mfgen._types import Batch, Given
 from mfgen.data.validate import check_samples
-from mfgen.density.empirical import Empirical
+from mfgen.density.base import AbstractDensity, AbstractEvaluable
 from mfgen.planning.ways import WAYS, Way
 from mfgen.problem.game import MFG
 from mfgen.trainers.payment import name_of
@@ -92,7 +92,10 @@ class Plan(NamedTuple):
             mark = ">" if way.name == first else " " if lack else "+"
             said = f"{way.summary} A step: {way.cost}." if lack is None else f"lacks: {lack}."
             lines.append(f"{mark} {way.name:{wide}}  {said}")
-        return "\n".join([*lines, "> is taken by `train`, + fit as well."])
+        last = "> is taken by `train`, + fit as well."
+        if first is None:
+            last = "No way fits: give the game what it lacks for one of them."
+        return "\n".join([*lines, last])
 
 
 def plan(game: MFG, data: Given | None = None) -> Plan:
@@ -125,13 +128,14 @@ def _samples(game: MFG, data: Given | None) -> Batch | None:
     if data is not None:
         return jnp.asarray(check_samples(data, name="data"))
     law = game.initial if game.data_at == "start" else game.terminal.goal
-    return law.points if isinstance(law, Empirical) else None
+    by_samples = isinstance(law, AbstractDensity) and not isinstance(law, AbstractEvaluable)
+    return law.particles()[0] if by_samples else None
 
 
 def _lack(way: Way, game: MFG, data: Batch | None) -> str | None:
     for need in way.needs:
         if not need.met(game, data):
-            return need.lack(game)
+            return need.lack(game).removesuffix(".")
     key = jax.random.key(0)
     try:
         way.trainer(game, key=key).prepared(Problem(game, data), 1, key=key)

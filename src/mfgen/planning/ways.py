@@ -18,7 +18,7 @@ from mfgen._types import Key
 from mfgen.models.base import AbstractModel
 from mfgen.models.control import control_field
 from mfgen.models.potential import ot_flow_potential
-from mfgen.models.score import score_potential
+from mfgen.models.score import score_field, score_potential
 from mfgen.planning import needs
 from mfgen.planning.needs import Need
 from mfgen.problem.game import MFG
@@ -37,6 +37,7 @@ from mfgen.trainers.own_paths import OwnPaths
 from mfgen.trainers.penalty import Huber
 from mfgen.trainers.residual import Residual
 from mfgen.trainers.shorthands import HJB, PathHJB
+from mfgen.trainers.simulated import SimulatedScoreMatching
 from mfgen.trainers.trainer import AbstractTrainer
 
 _WIDE = 8  # dimensions from which a scalar network is better an inner product
@@ -140,6 +141,16 @@ WAYS = (
         3000,
     ),
     Way(
+        "simulated score matching",
+        "Score matching at the ends of simulated forward paths, whose last step is Gaussian.",
+        "a forward path for each point, and the network at two ends of it",
+        (needs.SCORE, needs.SAMPLES),
+        lambda game: SimulatedScoreMatching(),
+        lambda game, key: score_field(game, key=key),
+        5e-3,
+        4000,
+    ),
+    Way(
         "likelihood",
         "Maximum likelihood along the flow, its transport cost and its HJB residual.",
         f"{_PATHS}, with its divergence",
@@ -163,7 +174,15 @@ WAYS = (
         "The HJB equation as a martingale, along paths that play any part of the control: no mode "
         "is lost.",
         "each particle is followed along its path; no gradient goes through it",
-        (needs.INITIAL, needs.FORWARD, needs.NOISE, needs.UNCOUPLED, needs.COST, needs.HAMILTONIAN),
+        (
+            needs.INITIAL,
+            needs.FORWARD,
+            needs.NOISE,
+            needs.COST,
+            needs.KNOWN,
+            needs.UNCOUPLED,
+            needs.HAMILTONIAN,
+        ),
         lambda game: Residual(
             OwnPaths(EulerMaruyama(32), play=(0.0, 1.0)), "martingale_anytime", Huber(1.0)
         ),
@@ -204,7 +223,7 @@ WAYS = (
         "own cost",
         "The game's whole cost along its own paths: the planner's optimum.",
         _PATHS,
-        (needs.INITIAL, needs.COST, needs.NO_CRITIC),
+        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN),
         lambda game: GameCost(),
         _flow_model,
         5e-3,
@@ -213,7 +232,7 @@ WAYS = (
         "own cost, smoothed",
         "The game's whole cost along its own paths, log rho by a kernel estimate of the batch.",
         f"{_PATHS}; the kernel adds a bias of the square of its width",
-        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.DENSITY),
+        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN, needs.DENSITY),
         lambda game: GameCost(density="kernel"),
         _flow_model,
         5e-3,
@@ -222,7 +241,7 @@ WAYS = (
         "own cost, crowd held still",
         "First variations paid in a crowd that is held still: the equilibrium.",
         _PATHS,
-        (needs.INITIAL, needs.COST, needs.NO_CRITIC),
+        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN),
         lambda game: GameCost(crowd="frozen"),
         _flow_model,
         5e-3,

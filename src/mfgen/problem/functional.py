@@ -316,23 +316,24 @@ def no_circles(owner: str, domain: AbstractDomain, why: str) -> None:
         raise TypeError(f"`{owner}` got a game on {domain}, expected one without circles: {why}.")
 
 
+def refusal(cost: AbstractFunctional, rho: Population, x: State) -> str | None:
+    """Why a first variation refuses a population, or asks it for what it has not; else `None`."""
+    try:
+        jax.eval_shape(lambda x: cost.variation(rho, x), x)
+    except (TypeError, AttributeError) as error:
+        return str(error)
+    return None
+
+
 def needs_population(cost: AbstractFunctional, x: State) -> bool:
     """Whether the first variation of a cost depends on the density; x is any point, `[dim]`."""
-    try:
-        jax.eval_shape(lambda x: cost.variation(None, x), x)
-    except (TypeError, AttributeError):  # refused, or asked for what nothing has
-        return True
-    return False
+    return refusal(cost, None, x) is not None
 
 
 def needs_log_density(cost: AbstractFunctional, dim: int) -> bool:
     """Whether the first variation of a cost refuses a population known by its particles alone."""
-    points = jax.ShapeDtypeStruct((2, dim), jnp.result_type(float))
-    try:
-        jax.eval_shape(lambda points: cost.variation(Empirical(points), points[0]), points)
-    except (TypeError, AttributeError):
-        return True
-    return False
+    points = jnp.zeros((2, dim))
+    return refusal(cost, Empirical(points), points[0]) is not None
 
 
 def given(owner: str, rho: Population) -> AbstractDensity:
