@@ -31,9 +31,8 @@ HEAD = f"""# Games that no recipe has
 Written by `make bench-inventions`. Each game is declared in at most twelve lines
 (`benchmarks/invented.py`) and trained by `mg.train(game)`, by the way that its plan takes first.
 ED is the energy distance of {SAMPLES} samples to as many fresh points of the data's law, its error
-the deviation over the seeds (one where a training takes over {LONG:g} s); seconds are wall-clock, with
-compilation, on a shared core. The
-certificate is that of the first seed.
+the deviation over the seeds (one where a training takes over {LONG:g} s); seconds are wall-clock,
+with compilation, on a shared core. The certificate is that of the first seed.
 
 | # | game | way | steps | seeds | ED | bound | | also | seconds |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -61,8 +60,8 @@ def measured(row: Row, name: str, seed: int, steps: int | None) -> dict[str, Any
     if name in MEASURES:
         found["also"] = MEASURES[name](run.solution, measure_key)
     if seed == 0:
-        found["certificate"] = str(mg.certify(run.solution, key=measure_key))
-        found["verdict"] = mg.certify(run.solution, key=measure_key).verdict
+        certificate = mg.certify(run.solution, key=measure_key)
+        found |= {"certificate": str(certificate), "verdict": certificate.verdict}
     return found
 
 

@@ -36,28 +36,24 @@ def draw(trained: mg.Solution, grid: mg.Solution, file: str) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.5), layout="constrained")
     for axis, t in zip(axes[:2], (0.5, 1.0), strict=True):
         node = int(t * (len(path.times) - 1))
-        axis.hist(
-            path.points[node, :, 0], 60, range=BOX, density=True, color="0.8", label="trained"
-        )
+        axis.hist(path.points[node, :, 0], 60, BOX, density=True, color="0.8", label="trained")
         axis.plot(x, jnp.exp(jax.vmap(grid.density(t).log_density)(x)), label="grid")
         axis.set(title=f"density at t = {t}", xlabel="x")
-        axis.legend()
-    for name, style, solution in (("trained", "-", trained), ("grid", "--", grid)):
-        axes[2].plot(x, jax.vmap(solution.control, (None, 0))(0.5, x), style, label=name)
+    for color, solution in (("0.6", trained), ("C0", grid)):
+        axes[2].plot(x, jax.vmap(solution.control, (None, 0))(0.5, x), color=color)
     axes[2].set(title="control at t = 0.5", xlabel="x", xlim=(-2.5, 2.5))
-    axes[2].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right")
     figure.savefig(file, dpi=120)
 
 
-def main(figure: str | None = None, steps: int = STEPS) -> None:
+def main(figure: str = "invented.png", steps: int = STEPS) -> None:
     game = declare()
     print(mg.plan(game), "\n")
     run = mg.train(game, key=jax.random.key(1), steps=steps)
     print(mg.certify(run.solution, key=jax.random.key(2)), "\n")
     grid = mg.solve(game, mg.Grid(BOX, points=200))
     print(mg.compare(run.solution, grid, key=jax.random.key(2)))
-    if figure is not None:
-        draw(run.solution, grid, figure)
+    draw(run.solution, grid, figure)
 
 
 if __name__ == "__main__":

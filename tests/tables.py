@@ -122,6 +122,14 @@ def turning(t, x):
     return jnp.sin(t) * jnp.roll(x, 1)
 
 
+def fading(s):
+    return jnp.exp(-2 * s)
+
+
+def rising(s):
+    return 2 * s
+
+
 def growing(t):
     return t * jnp.eye(DIM)
 
@@ -137,7 +145,7 @@ DYNAMICS: dict[str, Callable[[], AbstractDynamics]] = {
     "VP": VP,
     "VE": VE,
     "SubVP": SubVP,
-    "Noising": lambda: Noising(lambda s: jnp.exp(-2 * s), lambda s: 2 * s),
+    "Noising": lambda: Noising(fading, rising),
     "LinearNoising": lambda: LinearNoising(metric(jnp.zeros(DIM)), 0.7),
     "Diffusion": lambda: Diffusion(turning),
     "TimeReversal-of-a-diffusion": lambda: TimeReversal(Diffusion(turning)),

@@ -42,19 +42,11 @@ _LOOK = 1024
 _SAME = 1e-4  # of log-densities a turn apart
 
 
-class FoldedSamples(AbstractDensity):
-    """The law of fold(Y), Y of a law without a log-density.
+class _AbstractFolded(AbstractDensity):
+    """The law of fold(Y)."""
 
-    Arguments:
-        law: of Y.
-        domain: what it is folded onto.
-    """
-
-    law: AbstractDensity
-    domain: AbstractDomain
-
-    def __init__(self, law: AbstractDensity, domain: AbstractDomain):
-        self.law, self.domain = law, domain
+    law: eqx.AbstractVar[AbstractDensity]
+    domain: eqx.AbstractVar[AbstractDomain]
 
     @property
     def dim(self) -> int:
@@ -71,7 +63,19 @@ class FoldedSamples(AbstractDensity):
         return self.domain.fold(points), weights
 
 
-class Folded(AbstractEvaluable):
+class FoldedSamples(_AbstractFolded):
+    """The law of fold(Y), Y of a law without a log-density.
+
+    Arguments:
+        law: of Y.
+        domain: what it is folded onto.
+    """
+
+    law: AbstractDensity
+    domain: AbstractDomain
+
+
+class Folded(_AbstractFolded, AbstractEvaluable):
     """The law of fold(Y) with its log-density: wrapped around circles, reflected between walls.
 
     Arguments:
@@ -88,10 +92,6 @@ class Folded(AbstractEvaluable):
     def __init__(self, law: AbstractEvaluable, domain: AbstractDomain, cells=None):
         self.law, self.domain = law, domain
         self.cells = _cells(law, domain) if cells is None else cells
-
-    @property
-    def dim(self) -> int:
-        return self.law.dim
 
     def log_density(self, x: State) -> Scalar:
         scale, shift = (jnp.asarray(part, x.dtype) for part in self._images())
@@ -118,16 +118,6 @@ class Folded(AbstractEvaluable):
         shift = np.where(odd, 2 * base + (places + 1) * side, places * side)
         rest = ((0, 0), (0, self.dim - self.domain.dim))
         return np.pad(scale, rest, constant_values=1.0), np.pad(shift, rest)
-
-    def sample(self, n: int, *, key: Key) -> Batch:
-        return self.domain.fold(self.law.sample(n, key=key))
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
-
-    def particles(self) -> tuple[Batch, Weights]:
-        points, weights = self.law.particles()
-        return self.domain.fold(points), weights
 
 
 class Uniform(AbstractEvaluable):

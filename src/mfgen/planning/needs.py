@@ -11,8 +11,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from mfgen._types import Batch
-from mfgen.derive.score_based import is_score_based
 from mfgen.density.gaussian import Gaussian
+from mfgen.derive.score_based import is_score_based
 from mfgen.problem.functional import needs_log_density, needs_population, refusal
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import duals
