@@ -31,8 +31,8 @@ HEAD = f"""# Games that no recipe has
 Written by `make bench-inventions`. Each game is declared in at most twelve lines
 (`benchmarks/invented.py`) and trained by `mg.train(game)`, by the way that its plan takes first.
 ED is the energy distance of {SAMPLES} samples to as many fresh points of the data's law, its error
-the deviation over the seeds (one where a training takes over {LONG:g} s); seconds are wall-clock,
-with compilation, on a shared core. The certificate is that of the first seed.
+the deviation over the seeds (one where a training takes over {LONG:g} s); seconds are of the
+processor, with compilation. The certificate is that of the first seed.
 
 | # | game | way | steps | seeds | ED | bound | | also | seconds |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -41,11 +41,11 @@ with compilation, on a shared core. The certificate is that of the first seed.
 
 def measured(row: Row, name: str, seed: int, steps: int | None) -> dict[str, Any]:
     """Trains a row once, and measures what came out."""
-    began, game, key = time.perf_counter(), row.game(), jax.random.key(seed)
+    began, game, key = time.process_time(), row.game(), jax.random.key(seed)
     plan = mg.plan(game)
     options = dict(row.options) | ({} if steps is None else {"steps": steps})
     run = mg.train(game, key=key, **options)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     found: dict[str, Any] = {
         "way": options.get("way", plan.fitting[0]),
         "steps": run.history.records[-1].step,
