@@ -8,6 +8,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@pytest.mark.slow
 def test_a_new_game(tmp_path, capsys):
     figure = tmp_path / "new_game.png"
     main = runpy.run_path(str(EXAMPLES / "01_a_new_game.py"))["main"]

@@ -226,7 +226,7 @@ WAYS = (
         (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN),
         lambda game: GameCost(),
         _flow_model,
-        5e-3,
+        2e-2,
     ),
     Way(
         "own cost, smoothed",
@@ -235,7 +235,7 @@ WAYS = (
         (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN, needs.DENSITY),
         lambda game: GameCost(density="kernel"),
         _flow_model,
-        5e-3,
+        2e-2,
     ),
     Way(
         "own cost, crowd held still",
@@ -244,7 +244,7 @@ WAYS = (
         (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN),
         lambda game: GameCost(crowd="frozen"),
         _flow_model,
-        5e-3,
+        2e-2,
     ),
     Way(
         "matching",
