@@ -284,7 +284,7 @@ def torus() -> mg.MFG:
     return mg.MFG(
         mg.Integrator(sigma=0.5),
         mg.Kinetic(),
-        100.0 * mg.MMD(mg.Empirical(angles(1000, KEY))),
+        100.0 * mg.MMD(mg.Empirical(angles(1000, KEY)), mg.DistanceKernel()),
         initial=mg.Uniform(room),
         domain=room,
     )
@@ -317,6 +317,27 @@ def on_digits() -> mg.MFG:
     return on_table("digits")
 
 
+def quadratic(dim: int) -> mg.MFG:
+    """A linear-quadratic game with noise, of axes that differ."""
+    stiff, middle = jnp.linspace(0.5, 2.0, dim), jnp.linspace(-1.0, 1.0, dim)
+    lagrangian = mg.WithPotential(mg.Kinetic(), lambda t, x: 0.5 * stiff @ x**2)
+    end = mg.Linear(lambda x: (x - middle) @ (x - middle))
+    start = mg.Gaussian(jnp.ones(dim), 0.5)
+    return mg.MFG(mg.Integrator(sigma=0.5), lagrangian, end, initial=start)
+
+
+def quadratic_two() -> mg.MFG:
+    return quadratic(2)
+
+
+def quadratic_ten() -> mg.MFG:
+    return quadratic(10)
+
+
+def quadratic_fifty() -> mg.MFG:
+    return quadratic(50)
+
+
 class Row(NamedTuple):
     """A row of the page.
 
@@ -329,7 +350,7 @@ class Row(NamedTuple):
         options: what is said to `train`.
     """
 
-    number: int
+    number: int | str
     title: str
     game: Callable[[], mg.MFG]
     fresh: mg.AbstractDensity | None
@@ -337,6 +358,7 @@ class Row(NamedTuple):
     options: Mapping[str, Any] = {}
 
 
+_OWN = {"way": "own cost", "learning_rate": 5e-2, "steps": 4000}
 _EIGHT, _MOONS = mg.eight_gaussians(), mg.moons()
 
 ROWS: dict[str, Row] = {
@@ -373,4 +395,7 @@ ROWS: dict[str, Row] = {
     "torus": Row(15, "angles on a torus", torus, None, 0.005),
     "wine": Row(16, "wine, with repulsion", on_wine, None, None),
     "digits": Row(16, "digits in 8 axes, with repulsion", on_digits, None, None),
+    "quadratic": Row("LQ", "linear-quadratic, d = 2", quadratic_two, None, None, _OWN),
+    "quadratic-ten": Row("LQ", "d = 10", quadratic_ten, None, None, _OWN),
+    "quadratic-fifty": Row("LQ", "d = 50", quadratic_fifty, None, None, _OWN),
 }

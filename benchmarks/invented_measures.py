@@ -72,6 +72,23 @@ def against_grid(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     }
 
 
+def against_riccati(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """Control and cost beside the exact ones, in per cent, along the exact paths."""
+    exact = mg.solve(solution.game, mg.Riccati())
+    path = exact.trajectories(solution.game.initial.sample(2000, key=key), key=key)
+    rows = range(0, len(path.times) - 1, max(1, len(path.times) // 8))
+    at = lambda of: [jax.vmap(of.control, (None, 0))(path.times[k], path.points[k]) for k in rows]
+    found, best = jnp.stack(at(solution)), jnp.stack(at(exact))
+    off = jnp.sqrt(jnp.mean((found - best) ** 2) / jnp.mean(best**2))
+    # From the same starts with the same noise, so that the difference is that of the controls.
+    own = solution.trajectories(path.points[0], key=key)
+    paid = []
+    for one in (own, path):
+        ends = jax.vmap(lambda x: solution.game.terminal.variation(None, x))(one.points[-1])
+        paid.append(jnp.mean(one.paid[-1] + ends))
+    return {"control off, %": 100 * float(off), "cost off, %": 100 * float(paid[0] / paid[1] - 1)}
+
+
 def beside_grid(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     """Samples beside the density that a grid finds for the end, d = 1."""
     grid = mg.solve(solution.game, mg.Grid((-6.0, 6.0), points=400))
@@ -160,6 +177,9 @@ MEASURES: dict[str, Measure] = {
     "populations": populations,
     "labels": labels,
     "torus": torus,
+    "quadratic": against_riccati,
+    "quadratic-ten": against_riccati,
+    "quadratic-fifty": against_riccati,
     "wine": table("wine"),
     "digits": table("digits"),
 }
