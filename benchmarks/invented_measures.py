@@ -140,14 +140,14 @@ def torus(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
 
 
 def table(name: str) -> Measure:
-    """Samples beside test rows, and those of a score network of as many steps."""
+    """Samples beside test rows, and those of the score model that `train` makes of them."""
 
     def measure(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
         train, test = invented.real(name)
         game = mg.score_based(mg.VP(), mg.Empirical(train))
-        score = mg.train(game, mg.score_field(game, key=key), key=key)
+        score = mg.train(game, key=key)
         draw = lambda of: energy_distance(of.sample(_PATHS, key=key), test).value
-        return {"ED": float(draw(solution)), "ED of the score network": float(draw(score.solution))}
+        return {"ED": float(draw(solution)), "ED of the score model": float(draw(score.solution))}
 
     return measure
 

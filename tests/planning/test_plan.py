@@ -111,6 +111,13 @@ def test_the_plan_is_printed_with_the_first_way_marked():
     assert "lacks: not score-based" in said
 
 
+def test_value_functions_of_the_plan_hold_any_quadratic_form():
+    start = mg.Gaussian(jnp.zeros(20), 1.0)
+    end = mg.Linear(lambda x: x @ x)
+    game = mg.MFG(mg.Integrator(sigma=0.5), mg.Kinetic(), end, initial=start)
+    assert mg.plan(game).way().model(game, KEY).factor.shape[0] == 21
+
+
 def test_where_no_way_fits_the_plan_says_what_would_help():
     """What makes a game score-based is gone, and samples have no log-density to be paid."""
     said = str(mg.plan(hilly(mg.Empirical(POINTS))))

@@ -41,6 +41,7 @@ from mfgen.trainers.simulated import SimulatedScoreMatching
 from mfgen.trainers.trainer import AbstractTrainer
 
 _WIDE = 8  # dimensions from which a scalar network is better an inner product
+_RANK = 100  # of the quadratic form of a value function
 _TURNS = 2000  # steps over which the rate decays beside a critic
 _RESIDUAL = 0.05  # of the weight of the end, for the HJB residual along the paths
 
@@ -96,8 +97,11 @@ def _score_model(game: MFG, key: Key) -> AbstractModel:
 
 
 def _flow_model(game: MFG, key: Key) -> AbstractModel:
-    free = not needs.HAMILTONIAN.met(game, None)
-    return control_field(game, key=key) if free else ot_flow_potential(game, key=key)
+    if not needs.HAMILTONIAN.met(game, None):
+        return control_field(game, key=key)
+    # A quadratic form of low rank is no value function of a linear-quadratic game.
+    assert game.initial is not None
+    return ot_flow_potential(game, key=key, rank=min(_RANK, game.initial.dim + 1))
 
 
 def _with_costs(game: MFG, fitted: AbstractObjective, *costs: AbstractObjective):
