@@ -74,6 +74,9 @@ class FoldedSamples(_AbstractFolded):
     law: AbstractDensity
     domain: AbstractDomain
 
+    def __init__(self, law: AbstractDensity, domain: AbstractDomain):
+        self.law, self.domain = law, domain
+
 
 class Folded(_AbstractFolded, AbstractEvaluable):
     """The law of fold(Y) with its log-density: wrapped around circles, reflected between walls.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from mfgen import _check
 from mfgen._types import Batch, Given
 from mfgen.data.validate import check_samples
-from mfgen.density.base import AbstractDensity, AbstractEvaluable
+from mfgen.density.base import AbstractEvaluable
 from mfgen.planning.ways import WAYS, Way
 from mfgen.problem.game import MFG
 from mfgen.trainers.payment import name_of
@@ -128,8 +128,9 @@ def _samples(game: MFG, data: Given | None) -> Batch | None:
     if data is not None:
         return jnp.asarray(check_samples(data, name="data"))
     law = game.initial if game.data_at == "start" else game.terminal.goal
-    by_samples = isinstance(law, AbstractDensity) and not isinstance(law, AbstractEvaluable)
-    return law.particles()[0] if by_samples else None
+    if law is None or isinstance(law, AbstractEvaluable):
+        return None
+    return law.particles()[0]
 
 
 def _lack(way: Way, game: MFG, data: Batch | None) -> str | None:
