@@ -1,9 +1,12 @@
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import mfgen as mg
 from mfgen.density.gaussian import Gaussian
 from mfgen.models.base import VectorField
 from mfgen.models.score import score_field
@@ -130,3 +133,20 @@ def test_values_that_are_not_finite_are_an_error(translation, key):
     model = VectorField(lambda t, x: jnp.where(x > 0.9, jnp.nan, x))
     with pytest.raises(RuntimeError, match=r"not finite for \d+ of 64 points"):
         sample(game, model, 64, key=key, method=EulerMaruyama(2))
+
+
+def test_a_flow_to_a_divergence_and_a_linear_cost_is_sampled_from_where_they_are_least():
+    """c KL(. || N(0, 1)) + a E x^2 / 2 is least at N(0, 1 / (1 + a / c))."""
+    normal = mg.Gaussian(jnp.zeros(1), 1.0)
+    end = 30.0 * mg.KL(normal) + mg.Linear(lambda x: 15.0 * x @ x)
+    data = mg.Empirical(jnp.ones((4, 1)))
+    game = mg.MFG(mg.Integrator(), mg.Kinetic(), end, initial=data, data_at="start")
+    still = mg.Potential(lambda t, x: 0.0 * x[0])
+    drawn = mg.sample(game, still, 20_000, key=jax.random.key(0))
+    # Resampling repeats draws: their effective number is a part of them.
+    assert abs(float(jnp.var(drawn)) - 0.5) < 4 * 0.5 * (2 / 20_000) ** 0.5 * 1.5
+    with pytest.raises(TypeError, match="with a known log-density"):
+        mg.log_prob(game, still, drawn[:2])
+    steep = 30.0 * mg.KL(normal) + mg.Linear(lambda x: 3e5 * (x - 9) @ (x - 9))
+    with pytest.raises(TypeError, match="their effective number is"):
+        mg.sample(dataclasses.replace(game, terminal=steep), still, 10, key=jax.random.key(0))
