@@ -35,8 +35,8 @@ def draw(trained: mg.Solution, grid: mg.Solution, file: str) -> None:
     path = trained.trajectories(starts, key=jax.random.key(4))
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.5), layout="constrained")
     for axis, t in zip(axes[:2], (0.5, 1.0), strict=True):
-        node = int(t * (len(path.times) - 1))
-        axis.hist(path.points[node, :, 0], 60, BOX, density=True, color="0.8", label="trained")
+        here = path.points[int(t * (len(path.times) - 1)), :, 0]
+        axis.hist(here, 60, range=BOX, density=True, color="0.8", label="trained")
         axis.plot(x, jnp.exp(jax.vmap(grid.density(t).log_density)(x)), label="grid")
         axis.set(title=f"density at t = {t}", xlabel="x")
     for color, solution in (("0.6", trained), ("C0", grid)):
