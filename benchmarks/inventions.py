@@ -31,8 +31,8 @@ HEAD = f"""# Games that no recipe has
 Written by `make bench-inventions`. Each game is declared in at most twelve lines
 (`benchmarks/invented.py`) and trained by `mg.train(game)`, by the way that its plan takes first.
 ED is the energy distance of {SAMPLES} samples to as many fresh points of the data's law, its error
-the deviation over the seeds (one where a training takes over {LONG:g} s); seconds are of the
-processor, with compilation. The certificate is that of the first seed.
+the deviation over the seeds, as many as the row says; seconds are of the processor, with
+compilation. The certificate is that of the first seed.
 
 | # | game | way | steps | seeds | ED | bound | | also | seconds |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -103,15 +103,18 @@ def line(row: Row, runs: list[dict[str, Any]]) -> str:
 
 def page(names: list[str], seeds: int) -> str:
     """The page of what is kept."""
-    text, tail = HEAD, "\n## Certificates\n"
+    text, tail, missing = HEAD, "\n## Certificates\n", []
     for name in names:
         files = [KEPT / f"{name}-{seed}.json" for seed in range(seeds)]
         runs = [json.loads(file.read_text()) for file in files if file.exists()]
         if not runs:
+            missing.append(ROWS[name].title)
             continue
         text += line(ROWS[name], runs) + "\n"
         if "verdict" in runs[0]:
             tail += f"\n**{ROWS[name].title}.** {runs[0]['verdict']}\n"
+    if missing:
+        text += f"\nNot measured yet: {'; '.join(missing)}.\n"
     return text + tail
 
 
