@@ -295,10 +295,11 @@ def real(name: str) -> tuple[jax.Array, jax.Array]:
     found = {"wine": embedded.wine, "digits": embedded.digits}[name]()
     train, test = jnp.asarray(found.train), jnp.asarray(found.test)
     if name == "digits":
-        middle = jnp.mean(train, axis=0)
+        middle = jnp.mean(train, axis=0, keepdims=True)
         axes = jnp.linalg.svd(train - middle, full_matrices=False)[2][:8].T
         train, test = (train - middle) @ axes, (test - middle) @ axes
-        test, train = test / jnp.std(train, axis=0), train / jnp.std(train, axis=0)
+        scale = jnp.std(train, axis=0, keepdims=True)
+        train, test = train / scale, test / scale
     return train, test
 
 

@@ -55,6 +55,8 @@ def evaluable_reference(owner: str, game: MFG) -> AbstractEvaluable:
         ValueError, TypeError: in the name of `owner`, as `reference`, and without a log-density.
     """
     density = reference(owner, game)
+    if isinstance(density, Tilted):
+        raise _without_goal(owner, game)
     if not isinstance(density, AbstractEvaluable):
         raise TypeError(
             f"`{owner}` got a game whose reference is `{type(density).__name__}`, expected one "
@@ -74,12 +76,16 @@ def _other_end(owner: str, game: MFG) -> AbstractDensity:
         return game.initial
     goal = game.terminal.goal or _least(owner, game.terminal)
     if goal is None:
-        raise TypeError(
-            f"`{owner}` got a flow with the terminal cost `{type(game.terminal).__name__}`, "
-            "expected one that names a density, such as `KL(reference)`: it is the law that "
-            "samples are carried back from."
-        )
+        raise _without_goal(owner, game)
     return goal
+
+
+def _without_goal(owner: str, game: MFG) -> TypeError:
+    return TypeError(
+        f"`{owner}` got a flow with the terminal cost `{type(game.terminal).__name__}`, "
+        "expected one that names a density, such as `KL(reference)`: it is the law that "
+        "samples are carried back from."
+    )
 
 
 class Tilted(AbstractDensity):
