@@ -58,7 +58,7 @@ FIRST = {
     "score-based, of a density, at other costs": (
         hilly(mg.GaussianMixture(jnp.ones(1), jnp.ones((1, 2)), jnp.ones(1))),
         None,
-        "exploring paths",
+        "own cost, from the score",
     ),
     "a flow from data": (flow(3.0 * mg.KL(NORMAL)), None, "likelihood"),
     "a plain flow": (flow(mg.KL(NORMAL), mg.NoCost()), None, "likelihood"),

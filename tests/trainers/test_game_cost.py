@@ -101,6 +101,17 @@ def test_a_wrong_control_is_seen():
     assert np.abs(slopes.mean(0)).max() > 10 * slopes.std(0).max() / 4
 
 
+def test_a_part_of_the_nodes_has_the_mean_of_all():
+    """Along the same paths: the offset of the nodes alone tells the two from each other."""
+    game = GAMES["crowd"]()
+    model = mg.Potential(lambda t, x: 3.0 * t * x @ x)
+    whole, _ = estimates(game, model, mg.GameCost(nodes=100), count=64)
+    part, _ = estimates(game, model, mg.GameCost(nodes=2), count=64)
+    apart = part - whole
+    assert apart.std() > 1e-4
+    assert abs(apart.mean()) < 3 * apart.std() / 8, (apart.mean(), apart.std())
+
+
 CROWDS = {
     "pairs": (mg.Pairwise(lambda z: jnp.exp(-z @ z)), mg.MMD(mg.Empirical(np.eye(2)))),
     "transport": (mg.Zero(), mg.SinkhornDivergence(mg.Empirical(np.eye(2)), epsilon=0.3)),
@@ -159,6 +170,7 @@ def test_with_data_at_the_start_it_is_maximum_likelihood():
         np.testing.assert_allclose(b, a, rtol=2e-3, atol=2e-3 * float(jnp.abs(a).max()))
 
 
+@pytest.mark.slow
 def test_it_trains_a_game_with_noise_to_its_cost_and_control(key):
     """Within 1 % of the least cost, without any data, and close to the control."""
     game = GAMES["noise"]()

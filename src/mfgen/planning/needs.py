@@ -5,6 +5,7 @@ Which parts of a game that takes is known from the formulas (`mfgen.trainers.pay
 of losses are compared with a game); the needs here are those that tell one way from another.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,9 +14,11 @@ import jax.numpy as jnp
 from mfgen._types import Batch
 from mfgen.density.gaussian import Gaussian
 from mfgen.derive.score_based import is_score_based
-from mfgen.problem.functional import needs_log_density, needs_population, refusal
+from mfgen.problem.cost import ScoreLagrangian
+from mfgen.problem.functional import Zero, needs_log_density, needs_population, refusal
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import duals
+from mfgen.problem.noising import reversed_noising
 from mfgen.trainers.flow import PathLikelihood, ReverseKL
 from mfgen.trainers.payment import kinetic_weight, name_of
 
@@ -69,6 +72,19 @@ def _uncoupled(game: MFG, data: Batch | None) -> bool:
     return not any(needs_population(cost, point) for cost in (game.interaction, game.terminal))
 
 
+def with_score(game: MFG) -> MFG:
+    """The score-based game of the same noising and data, at the costs that make it one."""
+    lagrangian = ScoreLagrangian(game.dynamics.of_points)
+    return dataclasses.replace(game, lagrangian=lagrangian, interaction=Zero(), discount=0.0)
+
+
+def _reverses(game: MFG, data: Batch | None) -> bool:
+    # The names of the parts are looked at first: the comparison of games takes time.
+    if reversed_noising(game.dynamics) is None or is_score_based(game):
+        return False
+    return is_score_based(with_score(game), named=True)
+
+
 SAMPLES = Need(
     lambda game, data: data is not None,
     lambda game: "no samples of the data are given: pass them as `data`",
@@ -80,6 +96,10 @@ INITIAL = Need(
 SCORE = Need(
     lambda game, data: is_score_based(game),
     lambda game: "not score-based: its value function is not -log rho (see `score_based`)",
+)
+REVERSED = Need(
+    _reverses,
+    lambda game: "no game of reversed noising at costs other than those of the score",
 )
 FORWARD = Need(
     lambda game, data: game.data_at == "end",

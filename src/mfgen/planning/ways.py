@@ -104,6 +104,14 @@ def _flow_model(game: MFG, key: Key) -> AbstractModel:
     return ot_flow_potential(game, key=key, rank=min(_RANK, game.initial.dim + 1))
 
 
+def _score_start(game: MFG, key: Key) -> AbstractModel:
+    """A value function that begins near that of the score: others leave the data's scale.
+
+    Without control a reversed noising spreads particles by the inverse of its signal.
+    """
+    return _score_model(needs.with_score(game), key)
+
+
 def _with_costs(game: MFG, fitted: AbstractObjective, *costs: AbstractObjective):
     """The divergence at its weight in the game, the transport cost, and the HJB residual."""
     paid = fitted.pays(game)
@@ -172,6 +180,23 @@ WAYS = (
         _reverse,
         _flow_model,
         5e-3,
+    ),
+    Way(
+        "own cost, from the score",
+        "The game's whole cost along its own paths, from a potential that begins near the score's.",
+        _PATHS,
+        (
+            needs.INITIAL,
+            needs.REVERSED,
+            needs.HAMILTONIAN,
+            needs.COST,
+            needs.NO_CRITIC,
+            needs.KNOWN,
+        ),
+        lambda game: GameCost(),
+        _score_start,
+        2e-3,
+        1000,
     ),
     Way(
         "exploring paths",

@@ -3,7 +3,9 @@
     J = E int_0^T e^{-r t} L(t, X, v) dt + int_0^T e^{-r t} I(rho_t) dt + e^{-r T} M(rho_T)
 
 with particles that follow the model's control (`mfgen.simulate.trajectory`), with noise or without,
-and the population known by them (`mfgen.trainers.crowd`). Two questions can be asked of it:
+and the population known by them (`mfgen.trainers.crowd`). The integral of I over time is one over a
+systematic sample of the nodes of the paths, with an offset at random: pairs of particles at every
+node would take most of a step. Two questions can be asked of J:
 
     "moving"    the crowd moves with the control: the planner's optimum, J itself
     "frozen"    the crowd is held still, each particle pays dI/drho and dM/drho in it: where no
@@ -23,16 +25,17 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from mfgen._types import Batch, Key, Scalar
 from mfgen.density.base import AbstractEvaluable
+from mfgen.math.count import plain
 from mfgen.models.base import AbstractModel
 from mfgen.problem.functional import AbstractFunctional, evaluable
 from mfgen.problem.game import MFG
 from mfgen.simulate.diffusion import StochasticHeun
 from mfgen.simulate.divergence import ExactDivergence
-from mfgen.simulate.integrator import AbstractStep, RungeKutta4
+from mfgen.simulate.integrator import AbstractStep, RungeKutta4, positive_count
 from mfgen.simulate.trajectory import Node, check_method, follow, node_times
 from mfgen.trainers import crowd as crowds
 from mfgen.trainers.crowd import Crowd
@@ -53,6 +56,7 @@ class GameCost(AbstractObjective):
             paths, which is exact and for games without noise (from samples, up to a constant, for
             costs such as `KL` and `Entropy`); or "kernel", an estimate from the
             batch, whose bias is of the order of the squared width.
+        nodes: at about how many nodes of the paths the interaction is paid in each step.
 
     Raises (by `check`, before a training):
         ValueError, TypeError: naming the part of the game that cannot be paid for so, and what can.
@@ -67,8 +71,10 @@ class GameCost(AbstractObjective):
     crowd: Literal["moving", "frozen"] = eqx.field(static=True, default="moving")
     starts: Literal["initial", "batch"] = eqx.field(static=True, default="initial")
     density: Literal["followed", "kernel"] = eqx.field(static=True, default="followed")
+    nodes: int = eqx.field(static=True, default=8, converter=plain)
 
     def __check_init__(self):
+        positive_count("GameCost", "nodes", self.nodes)
         choices = {
             "crowd": ("moving", "frozen"),
             "starts": ("initial", "batch"),
@@ -104,7 +110,7 @@ class GameCost(AbstractObjective):
         self._known(game)
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
-        start_key, path_key = jax.random.split(key)
+        start_key, path_key, node_key = jax.random.split(key, 3)
         if self.starts == "initial":
             assert game.initial is not None
             batch = game.initial.sample(len(batch), key=start_key).astype(batch.dtype)
@@ -114,28 +120,33 @@ class GameCost(AbstractObjective):
         first = jnp.zeros(len(batch), batch.dtype)
         if follows:
             first = _logarithms(game, batch)
-        # int e^{-r t} I dt by the trapezoidal rule, taken node by node.
+        # int e^{-r t} I dt by the trapezoidal rule, at every stride-th of its nodes.
         times = node_times(game, method.count(None)).astype(batch.dtype)
         steps = jnp.diff(times)
         weights = 0.5 * (jnp.pad(steps, (1, 0)) + jnp.pad(steps, (0, 1)))
         weights = weights * jnp.exp(-game.discount * times)
+        stride = max(1, len(steps) // self.nodes)
+        offset = jax.random.randint(node_key, (), 0, stride)
 
-        def rate(points: Batch, logarithms: Float[Array, "n"]) -> Scalar:
+        def paid(number: Int[Array, ""] | int, points: Batch, logs: Float[Array, "n"]) -> Scalar:
+            nothing = jnp.zeros((), batch.dtype)
             if game.interaction.vanishes:
-                return jnp.zeros((), batch.dtype)
-            return self._paid(game.interaction, known[0], points, logarithms)
+                return nothing
+            pay = lambda: self._paid(game.interaction, known[0], points, logs)
+            rate = jax.lax.cond((number + offset) % stride == 0, pay, lambda: nothing)
+            return stride * weights[number] * rate
 
         def add(total: Scalar, node: Node) -> tuple[Scalar, None]:
             state = node.state
-            return total + weights[node.number] * rate(state.x, first - state.log_det), None
+            return total + paid(node.number, state.x, first - state.log_det), None
 
-        begin = weights[0] * rate(batch, first)
+        begin = paid(0, batch, first)
         exact = ExactDivergence() if follows else None
         path = follow(game, model, batch, add, begin, key=path_key, method=method, divergence=exact)
         end, total = path.end, jnp.mean(path.end.paid) + path.total
         if not game.terminal.vanishes:
-            paid = self._paid(game.terminal, known[1], end.x, first - end.log_det)
-            total = total + jnp.exp(-game.discount * times[-1]) * paid
+            last = self._paid(game.terminal, known[1], end.x, first - end.log_det)
+            total = total + jnp.exp(-game.discount * times[-1]) * last
         return total
 
     def _paid(self, functional: AbstractFunctional, known, points: Batch, logarithms) -> Scalar:
