@@ -4,8 +4,9 @@ python -m benchmarks.inventions                   # all rows, with five seeds wh
 python -m benchmarks.inventions --only mmd w1w2   # these rows anew
 python -m benchmarks.inventions --seeds 1 --steps 50 --show   # short, printed only
 
-What is measured is kept in runs/inventions, a file for a row and a seed, so that a measurement that
-was stopped goes on where it was. Rows are trained by `mg.train`, sampled, and certified.
+What is measured is kept in docs/results/inventions, a file for a row, and the page is written from
+it: a measurement that was stopped goes on where it was. Rows are trained by `mg.train`, sampled,
+and certified.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from benchmarks.invented_measures import MEASURES
 from mfgen.metrics.discrepancy import energy_distance
 
 REPORT = Path(__file__).parents[1] / "docs" / "results" / "inventions.md"
-KEPT = Path(__file__).parents[1] / "runs" / "inventions"
+KEPT = REPORT.with_suffix("")
 SAMPLES = 4000
 LONG = 90.0  # seconds of training from which on a row has one seed
 HEAD = f"""# Games that no recipe has
@@ -61,18 +62,25 @@ def measured(row: Row, name: str, seed: int, steps: int | None) -> dict[str, Any
         found["also"] = MEASURES[name](run.solution, measure_key)
     if seed == 0:
         certificate = mg.certify(run.solution, key=measure_key)
-        found |= {"certificate": str(certificate), "verdict": certificate.verdict}
+        found["verdict"] = certificate.verdict
     return found
 
 
+def known(name: str) -> dict[str, dict[str, Any]]:
+    """What is kept of a row, by seed."""
+    file = KEPT / f"{name}.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
 def kept(name: str, seed: int, steps: int | None, anew: bool) -> dict[str, Any]:
-    """The measurement of a seed, from its file if there is one."""
-    file = KEPT / f"{name}-{seed}.json"
-    if file.exists() and not anew and steps is None:
-        return json.loads(file.read_text())
+    """The measurement of a seed, from the row's file if it is there."""
+    seeds = known(name)
+    if str(seed) in seeds and not anew and steps is None:
+        return seeds[str(seed)]
     found = measured(ROWS[name], name, seed, steps)
     if steps is None:
-        file.write_text(json.dumps(found, indent=1))
+        seeds = known(name) | {str(seed): found}
+        (KEPT / f"{name}.json").write_text(json.dumps(seeds, indent=1))
     return found
 
 
@@ -105,8 +113,8 @@ def page(names: list[str], seeds: int) -> str:
     """The page of what is kept."""
     text, tail, missing = HEAD, "\n## Certificates\n", []
     for name in names:
-        files = [KEPT / f"{name}-{seed}.json" for seed in range(seeds)]
-        runs = [json.loads(file.read_text()) for file in files if file.exists()]
+        measurements = known(name)
+        runs = [measurements[str(seed)] for seed in range(seeds) if str(seed) in measurements]
         if not runs:
             missing.append(ROWS[name].title)
             continue

@@ -23,14 +23,14 @@ References:
     the particles' own paths.
 """
 
-import functools
+import math
 from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from mfgen import _check
 from mfgen._types import Key, Scalar, State, Time
@@ -50,6 +50,8 @@ from mfgen.simulate.diffusion import EulerMaruyama
 from mfgen.simulate.particle_path import ParticlePath, particle_path
 from mfgen.simulate.trajectory import trajectories
 from mfgen.solvers.base import AbstractSolver, Result, Solution, Status
+from mfgen.trainers.gradient import descended
+from mfgen.trainers.trainer import AbstractTrainer, Problem, Terms, run
 
 _WIDE = 0.5  # how far every fourth point is moved off its particle, in deviations
 
@@ -97,6 +99,7 @@ class Neural(AbstractSolver):
     Raises (on `solve`):
         ValueError: no initial density, or no key.
         TypeError: a terminal condition without a first variation.
+        NonFiniteError: a residual that is not finite; it names the step.
     """
 
     width: int = eqx.field(static=True, default=64)
@@ -129,16 +132,18 @@ class Neural(AbstractSolver):
         dim = starts.shape[1]
         smoothed = any(needs_log_density(cost, dim) for cost in (game.interaction, game.terminal))
         value = self._untrained(game, starts, key=network_key)
-        optimiser = _optimiser(self.learning_rate, self.steps)
-        state = optimiser.init(eqx.filter(value.network, eqx.is_inexact_array))
-        parts = (jnp.nan, jnp.nan)
-        for turn in range(-(-self.steps // self.refresh)):
-            turn_key = jax.random.fold_in(train_key, turn)
-            value, state, parts = _round(self, game, value, optimiser, state, smoothed, turn_key)
-        last_key = jax.random.fold_in(train_key, self.steps)
-        path = _paths(self, game, value, smoothed, last_key)
-        residual, ending = (float(part) for part in parts)
+        found = run(
+            _Rounds(self, value, smoothed),
+            Problem(game),
+            steps=self.steps,
+            key=train_key,
+            every=max(1, self.refresh // 2),
+        )
+        last = found.history.records[-1].terms
+        residual = math.sqrt(last["residual"] / (last["change"] + 1e-12))
+        ending = math.sqrt(last["terminal"] / (last["height"] + 1e-12))
         stats = {"residual": residual, "terminal": ending, "steps": float(self.steps)}
+        value, path = found.solution
         return Solution(game, value, path, self._result(residual, ending), stats)
 
     def _untrained(self, game: MFG, starts: Float[Array, "n dim"], *, key: Key) -> NetworkValue:
@@ -181,9 +186,65 @@ class _Final(eqx.Module):
         return self.terminal.variation(None, x)
 
 
-@functools.cache  # the same one for the same settings, so that rounds are not compiled again
-def _optimiser(rate: float, steps: int) -> optax.GradientTransformation:
-    return optax.adam(optax.cosine_decay_schedule(rate, steps))
+class _State(eqx.Module):
+    """What is learned of the network, the optimiser's state, and where particles are."""
+
+    parameters: PyTree
+    optimiser: optax.OptState
+    path: ParticlePath
+
+
+class _Rounds(AbstractTrainer):
+    """Descent on the residuals at particles that are drawn anew every `refresh` steps."""
+
+    solver: Neural
+    value: NetworkValue
+    smoothed: bool = eqx.field(static=True)
+
+    @property
+    def owner(self) -> str:
+        return "Neural"
+
+    @property
+    def period(self) -> int:
+        return self.solver.refresh
+
+    def init(self, problem: Problem, *, key: Key) -> _State:
+        parameters = eqx.filter(self.value.network, eqx.is_inexact_array)
+        path = _paths(self.solver, problem.declared(self.owner), self.value, self.smoothed, key)
+        return _State(parameters, self._optimiser.init(parameters), path)
+
+    def step(self, problem: Problem, state: _State, *, key: Key) -> tuple[_State, Terms]:
+        solver, game = self.solver, problem.declared(self.owner)
+
+        def loss(parameters: PyTree) -> tuple[Scalar, Terms]:
+            learned = self._learned(parameters)
+            residual, change = _residual(solver, game, learned, state.path, key)
+            ending, height = _ending(solver, game, learned, state.path, key)
+            terms = {"residual": residual, "change": change, "terminal": ending, "height": height}
+            return residual + solver.terminal_weight * ending, terms
+
+        gradient, terms = jax.grad(loss, has_aux=True)(state.parameters)
+        parameters, optimiser = descended(
+            self._optimiser, gradient, state.parameters, state.optimiser
+        )
+        return _State(parameters, optimiser, state.path), terms
+
+    def turned(self, problem: Problem, state: _State, *, key: Key) -> _State:
+        value = self._learned(state.parameters)
+        path = _paths(self.solver, problem.declared(self.owner), value, self.smoothed, key)
+        return _State(state.parameters, state.optimiser, path)
+
+    def solution(self, problem: Problem, state: _State) -> tuple[NetworkValue, ParticlePath]:
+        return self._learned(state.parameters), state.path
+
+    def _learned(self, parameters: PyTree) -> NetworkValue:
+        network = eqx.combine(parameters, self.value.network)
+        return eqx.tree_at(lambda value: value.network, self.value, network)
+
+    @property
+    def _optimiser(self) -> optax.GradientTransformation:
+        return optax.adam(optax.cosine_decay_schedule(self.solver.learning_rate, self.solver.steps))
 
 
 @eqx.filter_jit
@@ -197,41 +258,6 @@ def _paths(
     method = EulerMaruyama(solver.stages)
     found = trajectories(game, value, start, key=noise_key, method=method)
     return particle_path(game, found, smoothed=smoothed)
-
-
-@eqx.filter_jit
-def _round(
-    solver: Neural,
-    game: MFG,
-    value: NetworkValue,
-    optimiser: optax.GradientTransformation,
-    state: optax.OptState,
-    smoothed: bool,
-    key: Key,
-):
-    """`refresh` steps at particles of the control as it is now; relative residuals at the end."""
-    path_key, step_key = jax.random.split(key)
-    path = _paths(solver, game, value, smoothed, path_key)
-    moving, fixed = eqx.partition(value.network, eqx.is_inexact_array)
-
-    def loss(moving, key):
-        learned = eqx.tree_at(lambda v: v.network, value, eqx.combine(moving, fixed))
-        residual, size = _residual(solver, game, learned, path, key)
-        ending, height = _ending(solver, game, learned, path, key)
-        return residual + solver.terminal_weight * ending, (residual, size, ending, height)
-
-    def step(carry, key):
-        moving, state = carry
-        gradient, parts = jax.grad(loss, has_aux=True)(moving, key)
-        updates, state = optimiser.update(gradient, state, moving)
-        return (optax.apply_updates(moving, updates), state), jnp.stack(parts)
-
-    keys = jax.random.split(step_key, solver.refresh)
-    (moving, state), parts = jax.lax.scan(step, (moving, state), keys)
-    residual, size, ending, height = jnp.mean(parts[-(solver.refresh // 2 or 1) :], axis=0)
-    relative = (jnp.sqrt(residual / (size + 1e-12)), jnp.sqrt(ending / (height + 1e-12)))
-    learned = eqx.tree_at(lambda v: v.network, value, eqx.combine(moving, fixed))
-    return learned, state, relative
 
 
 def _residual(solver: Neural, game: MFG, value: NetworkValue, path: ParticlePath, key: Key):

@@ -33,6 +33,7 @@ from mfgen.density.empirical import Empirical
 from mfgen.math.count import count
 from mfgen.problem.dynamics import positive
 from mfgen.problem.lipschitz import AbstractDual
+from mfgen.trainers.gradient import descended
 
 
 class GradientPenalty(eqx.Module):
@@ -178,6 +179,6 @@ def ascended(
         return paid - value, value
 
     gradient, value = jax.grad(loss, has_aux=True)(moving)
-    updates, state = optimiser.update(gradient, state, moving)
-    critic: Any = eqx.combine(optax.apply_updates(moving, updates), fixed)
+    moving, state = descended(optimiser, gradient, moving, state)
+    critic: Any = eqx.combine(moving, fixed)
     return critic, state, value

@@ -249,14 +249,7 @@ def _game(problem: Problem) -> MFG:
     Raises:
         ValueError, TypeError: if it has none, or has them where a critic for each time is needed.
     """
-    _check.of_kind("Alternating", "game", problem.game, MFG, "pass `Problem(game)`")
-    game = problem.game
-    assert game is not None
-    if game.initial is None:
-        raise ValueError(
-            "`Alternating` got a game without an initial density, expected one where particles "
-            "start: declare `MFG(..., initial=density)`."
-        )
+    game = problem.started("Alternating")
     if duals(game.interaction):
         raise TypeError(
             f"`Alternating` got the interaction `{name_of(game.interaction)}`, which would need a "

@@ -167,7 +167,7 @@ class Augmented(AbstractTrainer):
         if self.divergence is not None:
             _check_sampled(self.divergence, goal)
         divergence = self._divergence(goal)
-        game = _game(problem)
+        game = problem.started("Augmented")
         check_method("Augmented", game, self._method(game), False)
         growth = 2 * _LOOK * jnp.log(jnp.asarray(float(self.rise))) / max(steps, 1)
         weight = jnp.asarray(float(self.weight))
@@ -239,7 +239,9 @@ class Augmented(AbstractTrainer):
         """How near the particles come to the end: mismatch with its error, tolerance, weight."""
         divergence = self._divergence(self._goal(problem))
         model = self._model(problem, state)
-        found = _mismatches(self, _game(problem), divergence, model, jax.random.key(0))
+        found = _mismatches(
+            self, problem.started("Augmented"), divergence, model, jax.random.key(0)
+        )
         error = jnp.std(found, ddof=1) / _TRIALS**0.5
         return Ended(
             float(jnp.mean(found)),
@@ -255,7 +257,7 @@ class Augmented(AbstractTrainer):
     def _looked(self, problem: Problem, state: AugmentedState, key: Key) -> AugmentedState:
         divergence = self._divergence(self._goal(problem))
         model = self._model(problem, state)
-        found = self.mismatch(_game(problem), divergence, model, key)
+        found = self.mismatch(problem.started("Augmented"), divergence, model, key)
         found, looks = found.astype(state.mean.dtype), state.looks + 1
         share = 1 / jnp.minimum(looks, _MEMORY)
         means = {
@@ -295,7 +297,7 @@ class Augmented(AbstractTrainer):
         Raises:
             ValueError, TypeError: if there is none, or several.
         """
-        game = _game(problem)
+        game = problem.started("Augmented")
         _, goals = game.terminal.separated()
         if len(goals) != 1:
             raise ValueError(
@@ -321,7 +323,7 @@ class Augmented(AbstractTrainer):
 
     def _priced(self, problem: Problem, weight: Scalar, goal: AbstractDensity) -> Problem:
         """The problem with the weighted divergence in the place of the end."""
-        game = _game(problem)
+        game = problem.started("Augmented")
         cost, _ = game.terminal.separated()
         price = weight * self._divergence(goal)
         terminal = price if cost.vanishes else Sum((cost, price))
@@ -342,19 +344,6 @@ def _mismatches(
 ) -> Float[Array, "trials"]:
     told = lambda key: trainer.mismatch(game, divergence, model, key)
     return jax.lax.map(told, jax.random.split(key, _TRIALS))
-
-
-def _game(problem: Problem) -> MFG:
-    """The game, with an initial density."""
-    _check.of_kind("Augmented", "game", problem.game, MFG, "pass `Problem(game)`")
-    game = problem.game
-    assert game is not None
-    if game.initial is None:
-        raise ValueError(
-            "`Augmented` got a game without an initial density, expected one where particles "
-            "start: declare `MFG(..., initial=density)`."
-        )
-    return game
 
 
 def _aimed(divergence: AbstractFunctional, goal: AbstractDensity) -> AbstractFunctional:

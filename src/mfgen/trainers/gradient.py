@@ -22,12 +22,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
-from mfgen import _check
 from mfgen._types import Batch, Count, Key, Scalar
 from mfgen.math.count import count, plain
 from mfgen.models.base import AbstractModel
 from mfgen.problem.dynamics import positive
-from mfgen.problem.game import MFG
 from mfgen.trainers.coverage import check_coverage
 from mfgen.trainers.failure import NonFiniteError
 from mfgen.trainers.objective import AbstractObjective, Combination
@@ -82,7 +80,7 @@ class Gradient(AbstractTrainer):
         Raises:
             ValueError, TypeError: as the class says.
         """
-        game, weighted = _game(problem), 1.0 * self.objective
+        game, weighted = problem.declared("fit"), 1.0 * self.objective
         self._check()
         check_objective(problem, weighted)
         _, static = eqx.partition(self.model, eqx.is_inexact_array)
@@ -138,7 +136,7 @@ class Gradient(AbstractTrainer):
         )
 
     def step(self, problem: Problem, state: TrainState, *, key: Key) -> tuple[TrainState, Terms]:
-        game = _game(problem)
+        game = problem.declared("fit")
         batch_key, loss_key = jax.random.split(key)
         batch = self._batch(problem, batch_key)
         objective = self._weighted.during(state.step / self.horizon)
@@ -149,8 +147,9 @@ class Gradient(AbstractTrainer):
             return found.total, dict(zip(objective.names, found.terms, strict=True))
 
         gradient, terms = jax.grad(loss, has_aux=True)(state.parameters)
-        updates, optimiser = self._optimiser.update(gradient, state.optimiser, state.parameters)
-        parameters = optax.apply_updates(state.parameters, updates)
+        parameters, optimiser = descended(
+            self._optimiser, gradient, state.parameters, state.optimiser
+        )
         # The average starts short and lengthens, so that it forgets the initial parameters.
         decay = jnp.minimum(self.average, (1.0 + state.step) / (10.0 + state.step))
         average = optax.incremental_update(parameters, state.average, 1 - decay)
@@ -177,7 +176,7 @@ class Gradient(AbstractTrainer):
     def not_finite(
         self, problem: Problem, step: int, term: str, checkpoint: str | None
     ) -> NonFiniteError:
-        advice = self._weighted.advice_on(term, _game(problem))
+        advice = self._weighted.advice_on(term, problem.declared("fit"))
         return NonFiniteError(step, term, checkpoint, advice=advice)
 
     @property
@@ -209,9 +208,20 @@ class Gradient(AbstractTrainer):
         count("fit", "batch_size", self.batch_size, advice="pass batch_size=100")
 
 
+def descended(
+    optimiser: optax.GradientTransformation,
+    gradient: PyTree,
+    parameters: PyTree,
+    state: optax.OptState,
+) -> tuple[PyTree, optax.OptState]:
+    """Parameters and the optimiser's state after a step down a gradient."""
+    updates, state = optimiser.update(gradient, state, parameters)
+    return optax.apply_updates(parameters, updates), state
+
+
 def check_objective(problem: Problem, objective: Combination) -> None:
     """Refuses an objective that the problem has no data for, or that is not its game's."""
-    game = _game(problem)
+    game = problem.declared("fit")
     if problem.data is None and objective.needs_data(game):
         raise ValueError(
             "`fit` got no data for an objective that is evaluated on them, expected samples: pass "
@@ -240,12 +250,6 @@ def dimension(problem: Problem) -> int:
     """Of the data, or of the initial density where there are none."""
     if problem.data is not None:
         return problem.data.shape[1]
-    initial = _game(problem).initial
+    initial = problem.declared("fit").initial
     assert initial is not None
     return initial.dim
-
-
-def _game(problem: Problem) -> MFG:
-    _check.of_kind("fit", "game", problem.game, MFG, "pass `Problem(game, data)`")
-    assert problem.game is not None
-    return problem.game

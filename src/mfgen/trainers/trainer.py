@@ -55,6 +55,30 @@ class Problem(eqx.Module):
     data: Batch | None = None
     held_out: Float[Array, "m dim"] | None = None
 
+    def declared(self, owner: str) -> MFG:
+        """The game.
+
+        Raises:
+            TypeError: in the name of `owner`, if there is none.
+        """
+        _check.of_kind(owner, "game", self.game, MFG, "pass `Problem(game, data)`")
+        assert self.game is not None
+        return self.game
+
+    def started(self, owner: str) -> MFG:
+        """The game, with an initial density.
+
+        Raises:
+            TypeError, ValueError: in the name of `owner`, if there is none, or no game.
+        """
+        game = self.declared(owner)
+        if game.initial is None:
+            raise ValueError(
+                f"`{owner}` got a game without an initial density, expected one where particles "
+                "start: declare `MFG(..., initial=density)`."
+            )
+        return game
+
 
 class Measures(NamedTuple):
     """What is measured at a record, beside the means of the steps' terms.
