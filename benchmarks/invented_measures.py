@@ -35,7 +35,9 @@ def wells(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     exact = float(jnp.mean(law.sample(200_000, key=key)[:, 0] > 0))
     share = float(jnp.mean(x[:, 0] > 0))
     start_key, path_key = jax.random.split(key)
-    path = solution.trajectories(game.initial.sample(_PATHS, key=start_key), key=path_key)
+    # Girsanov's weights are exact for the steps of Euler and Maruyama, and for those alone.
+    starts, method = game.initial.sample(_PATHS, key=start_key), mg.EulerMaruyama(200)
+    path = solution.trajectories(starts, key=path_key, method=method)
     drawn = jax.vmap(jax.vmap(lambda t, x: solution.control(t, x), (None, 0)))(
         path.times[:-1], path.points[:-1]
     )
