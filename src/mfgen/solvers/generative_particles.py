@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
+from mfgen import _check
 from mfgen._types import Batch, Given, Key
 from mfgen.data.validate import check_samples
 from mfgen.density.empirical import Empirical
@@ -52,17 +53,11 @@ def generative_particles(
     steps: int,
     step: float,
     key: Key,
-    critic_steps: int = 5,
-    first_steps: int = 200,
-    lipschitz: float = 1.0,
-    generator: AbstractGenerator = _KL,
-    critic: dict[str, Any] | None = None,
-    learning_rate: float = 2e-3,
-    batch_size: int | None = None,
     every: int = 50,
     callback: Callable[[int, Energy], None] | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
+    **critic_options: Any,
 ) -> Descent:
     """Moves particles to data by the slope of a critic that is trained on the way.
 
@@ -72,15 +67,10 @@ def generative_particles(
         steps: of the particles.
         step: h, in units of the flow's time; no particle moves farther than h L in one.
         key: random key of the critic's first weights and of the batches.
-        critic_steps, first_steps: of the critic before each step, and before the first one.
-        lipschitz: L, the largest slope of the critic.
-        generator: f of the divergence; `Alpha(1.0)` for KL.
-        critic: options of `lipschitz_critic`.
-        learning_rate: of the critic (Adam).
-        batch_size: points of each law in a step of the critic; all of them if not given.
         every: steps from record to record.
         callback: called with the steps taken and the dual's value at each record.
         checkpoints, resume: as in `run`.
+        critic_options: of the critic and its training, as of `critic_flow`.
 
     Returns:
         The `Descent`. Its energies are the dual at the critic of the time, on all points: lower
@@ -97,17 +87,8 @@ def generative_particles(
         found.points, found.rise
     """
     critic_key, key = jax.random.split(key)
-    flow = critic_flow(
-        data,
-        key=critic_key,
-        critic_steps=critic_steps,
-        first_steps=first_steps,
-        lipschitz=lipschitz,
-        generator=generator,
-        critic=critic,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-    )
+    _check.options("generative_particles", critic_flow, critic_options)
+    flow = critic_flow(data, key=critic_key, **critic_options)
     count("generative_particles", "steps", steps)
     saved = {"checkpoints": checkpoints, "resume": resume}
     particles = Particles(flow, start, step)
@@ -126,7 +107,21 @@ def critic_flow(
     learning_rate: float = 2e-3,
     batch_size: int | None = None,
 ) -> "CriticFlow":
-    """The flow of `generative_particles`, for `Particles`; arguments as there."""
+    """The flow of `generative_particles`, for `Particles`.
+
+    Arguments:
+        data: a sample of pi, `[m, dim]`.
+        key: random key of the critic's first weights.
+        critic_steps, first_steps: of the critic before each step, and before the first one.
+        lipschitz: L, the largest slope of the critic.
+        generator: f of the divergence; `Alpha(1.0)` for KL.
+        critic: options of `lipschitz_critic`.
+        learning_rate: of the critic (Adam).
+        batch_size: points of each law in a step of the critic; all of them if not given.
+
+    Raises:
+        ValueError: for points that are not finite, or settings out of range.
+    """
     owner = "generative_particles"
     target = Empirical(jnp.asarray(check_samples(data, name="data")))
     count(owner, "critic_steps", critic_steps)
