@@ -391,12 +391,14 @@ ROWS: dict[str, Row] = {
     "chase": Row(12, "no first variation, d = 1", chase_line, None, None),
     "chase-plane": Row(12, "d = 2", chase_plane, None, None),
     "chase-ten": Row(12, "d = 10", chase_ten, None, None),
-    "populations": Row(13, "two populations that repel", two_populations, None, 0.02),
+    "populations": Row(
+        13, "two populations that repel", two_populations, None, 0.02, {"steps": 4000}
+    ),
     "labels": Row(14, "labels in a score game, guidance", labelled_scores, None, 0.01),
     "torus": Row(15, "angles on a torus", torus, None, 0.005),
     "wine": Row(16, "wine, with repulsion", on_wine, None, None),
     "digits": Row(16, "digits in 8 axes, with repulsion", on_digits, None, None),
     "quadratic": Row("LQ", "linear-quadratic, d = 2", quadratic_two, None, None, _OWN),
     "quadratic-ten": Row("LQ", "d = 10", quadratic_ten, None, None, _OWN),
-    "quadratic-fifty": Row("LQ", "d = 50", quadratic_fifty, None, None, _OWN),
+    "quadratic-fifty": Row("LQ", "d = 50", quadratic_fifty, None, None, _OWN | {"steps": 8000}),
 }

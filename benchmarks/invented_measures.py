@@ -166,7 +166,6 @@ MEASURES: dict[str, Measure] = {
     "cosh-pairwise": likelihood,
     "cosh-entropy": likelihood,
     "mixture": likelihood,
-    "linear": likelihood,
     "wells-point": wells,
     "wells-cloud": wells,
     "bridge": end,

@@ -121,13 +121,15 @@ def sampled_particles(density: AbstractDensity, n: int = 4096) -> tuple[Batch, W
 
 def weighted_moments(points: Batch, weights: Weights) -> tuple[State, Matrix]:
     """Return mean and covariance of the discrete law sum_i w_i delta(x_i)."""
-    # A sum of values far from zero is rounded by more than they vary: what is left of the points
-    # about it corrects the mean.
-    rough = weights @ points
-    centred = points - rough[None, :]
+    # A sum of values far from zero is rounded by more than they vary, and perhaps otherwise where a
+    # compiler computes it again: one of the points is itself everywhere.
+    first = points[0]
+    near = points - first[None, :]
+    rough = weights @ near / jnp.sum(weights)
+    centred = near - rough[None, :]
     shift = weights @ centred / jnp.sum(weights)
     centred = centred - shift[None, :]
-    return rough + shift, (weights[:, None] * centred).T @ centred
+    return first + (rough + shift), (weights[:, None] * centred).T @ centred
 
 
 def sampled_moments(density: AbstractDensity, n: int = 4096) -> tuple[State, Matrix]:

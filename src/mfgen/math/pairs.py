@@ -10,9 +10,10 @@ are summed over the coordinates; in many they are one matrix product,
 which loses what is small beside the cloud. The gradient in x_i with weights w_j, for a radial
 kernel k(z) = phi(|z|^2), is
 
-    sum_j w_j grad k(x_i - y_j) = 2 ( x_i sum_j phi' w_j - sum_j phi' w_j y_j )
+    2 sum_j phi' w_j (x_i - y_j) = 2 ( x_i sum_j phi' w_j - sum_j phi' w_j y_j ),
 
-Both differences are of points about the centre of y, not about zero.
+of which the second form is a matrix product as well. Products are of points about the centre of y,
+not about zero.
 """
 
 from collections.abc import Callable
@@ -45,7 +46,8 @@ def pair_sums(
         x, y: points, `[n, dim]` and `[m, dim]`.
         values: v, `[m, k]`.
     """
-    x, y = _centred(x, y)
+    if x.shape[1] > _FEW:
+        x, y = centred(x, y)
     return _by_rows(lambda x: profile(squares_apart(x, y)) @ values, x, y.shape[0])
 
 
@@ -56,12 +58,20 @@ def pair_gradients(
     weights: Float[Array, "m"],
 ) -> Batch:
     """The gradient of sum_j w_j phi(|x_i - y_j|^2) in x_i for all i, `[n, dim]`."""
-    x, y = _centred(x, y)
     slope = jax.vmap(jax.grad(lambda square: profile(square)))
     slopes = lambda squares: slope(squares.reshape(-1)).reshape(squares.shape)
-    values = jnp.concatenate([weights[:, None], weights[:, None] * y], axis=1)
-    sums = pair_sums(slopes, x, y, values)
-    return 2 * (x * sums[:, :1] - sums[:, 1:])
+    if x.shape[1] > _FEW:
+        x, y = centred(x, y)
+        values = jnp.concatenate([weights[:, None], weights[:, None] * y], axis=1)
+        sums = pair_sums(slopes, x, y, values)
+        return 2 * (x * sums[:, :1] - sums[:, 1:])
+
+    def rows(x: Batch) -> Batch:
+        table = 2 * slopes(squares_apart(x, y)) * weights[None]
+        along = [table * (x[:, k, None] - y[None, :, k]) for k in range(x.shape[1])]
+        return jnp.stack([jnp.sum(each, axis=1) for each in along], axis=1)
+
+    return _by_rows(rows, x, y.shape[0])
 
 
 def squares_apart(x: Float[Array, "c dim"], y: Float[Array, "m dim"]) -> Float[Array, "c m"]:
@@ -76,8 +86,13 @@ def squares_apart(x: Float[Array, "c dim"], y: Float[Array, "m dim"]) -> Float[A
     return jnp.maximum(apart, 0.0)
 
 
-def _centred(x: Batch, y: Float[Array, "m dim"]) -> tuple[Batch, Float[Array, "m dim"]]:
-    # The same shift of both, whatever it is: no derivative goes through it.
+def centred(x: Batch, y: Float[Array, "m dim"]) -> tuple[Batch, Float[Array, "m dim"]]:
+    """Both clouds about the mean of y, up to rounding, shifted alike."""
+    # The same shift of both, whatever it is: no derivative goes through it. A compiler may compute
+    # a mean again where it is used, and round it otherwise there; a point of y is itself
+    # everywhere, and a mean about it errs by a rounding of the cloud's size.
+    first = jax.lax.stop_gradient(y[:1])
+    x, y = x - first, y - first
     centre = jax.lax.stop_gradient(jnp.mean(y, axis=0, keepdims=True))
     return x - centre, y - centre
 

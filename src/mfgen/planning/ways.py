@@ -216,7 +216,7 @@ WAYS = (
             OwnPaths(EulerMaruyama(32), play=(0.0, 1.0)), "martingale_anytime", Huber(1.0)
         ),
         _flow_model,
-        1e-2,
+        2e-2,
     ),
     Way(
         "critic in turn",

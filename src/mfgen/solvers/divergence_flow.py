@@ -29,7 +29,7 @@ from jaxtyping import Array, Float
 from mfgen._types import Batch, Key, Scalar
 from mfgen.density.base import AbstractDensity
 from mfgen.density.energy import check_energy
-from mfgen.math.pairs import pair_gradients, pair_sums
+from mfgen.math.pairs import centred, pair_gradients, pair_sums
 from mfgen.problem.dynamics import positive
 from mfgen.problem.functional import evaluable
 from mfgen.solvers.particle import AbstractParticleFlow, Energy, mean_energy
@@ -128,7 +128,7 @@ class SteinFlow(AbstractParticleFlow):
         profile = gaussian_profile(width)
         # grad_y k(x, y) = k (x - y) / w^2, summed over y together with k times the scores; about
         # the centre, since the two parts cancel where the cloud is far from zero.
-        places = points - jnp.mean(points, axis=0, keepdims=True)
+        places = centred(points, points)[1]
         drawn = _scores("SteinFlow", self.target, points) - places / width**2
         ones = jnp.ones((points.shape[0], 1), points.dtype)
         sums = pair_sums(profile, places, places, jnp.concatenate([drawn, ones], axis=1))

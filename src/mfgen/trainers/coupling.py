@@ -42,6 +42,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from mfgen._types import Batch, Key
+from mfgen.math.pairs import centred
 from mfgen.math.sinkhorn import Scaled, arrived, plan_of, sinkhorn
 from mfgen.problem.dynamics import positive
 from mfgen.problem.game import MFG
@@ -153,7 +154,7 @@ class EntropicTransport(AbstractCoupling):
         self, data: Batch, goal: Batch, groups: Groups | None = None
     ) -> tuple[Float[Array, "n n"], Scaled]:
         """The plan as it is after the iterations, and how they ended."""
-        x, z = (points - jnp.mean(points, axis=0, keepdims=True) for points in (data, goal))
+        x, z = (centred(points, points)[1] for points in (data, goal))
         a, b = (jnp.full(len(points), 1 / len(points), points.dtype) for points in (x, z))
         clouds = x, z, a, b, jnp.asarray(self.variance, x.dtype)
         apart = None if groups is None else groups[:, None] != groups[None]
@@ -227,7 +228,7 @@ def _by_points(x: Batch, z: Batch, passes: int, groups: Groups | None = None) ->
 def _by_products(x: Batch, z: Batch, passes: int, groups: Groups | None = None) -> Batch:
     """The same by a table of all x_i.z_j: a swap costs as much in any number of dimensions."""
     # The best permutation does not depend on the means, and rounding is less without them.
-    left, right = (points - jnp.mean(points, axis=0, keepdims=True) for points in (x, z))
+    left, right = (centred(points, points)[1] for points in (x, z))
     table, row, allowed = left @ right.T, jnp.arange(x.shape[0]), _together(groups)
 
     def meet(step: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
