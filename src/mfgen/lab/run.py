@@ -26,7 +26,7 @@ from mfgen.lab.store import RunFolder
 from mfgen.lab.trainers import check, train
 from mfgen.trainers.history import History
 
-_LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
+_LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy")
 
 
 class Run(NamedTuple):

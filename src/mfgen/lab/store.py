@@ -4,7 +4,7 @@
     versions.json   of Python, libraries and device; a digest of the training data
     metrics.jsonl   one line for each record of the training, in order of steps
     trials.jsonl    the same of all trainings, where a weight was chosen from several
-    checkpoints/    of the training, by Orbax
+    checkpoints/    of the training (`mfgen.trainers.state`)
     model.eqx       the trained model, or the particles
     game.eqx        the game, where a part of it was trained too
     descent.npz     what particles went down: its estimates against time

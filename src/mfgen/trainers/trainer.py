@@ -296,8 +296,8 @@ class _Loop(NamedTuple):
 
     def _failure(self, step: int, term: str) -> FloatingPointError:
         saves = self.checkpoints
-        kept = None if saves is None or saves.latest is None else saves.directory
-        checkpoint = None if kept is None or saves is None else str(kept / str(saves.latest))
+        latest = saves and saves.latest
+        checkpoint = None if saves is None or latest is None else str(saves.path(latest))
         return self.trainer.not_finite(self.problem, step, term, checkpoint)
 
 
