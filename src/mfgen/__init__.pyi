@@ -180,6 +180,7 @@ from mfgen.trainers.coupling import ExactTransport as ExactTransport
 from mfgen.trainers.coupling import Independent as Independent
 from mfgen.trainers.coupling import OptimalTransport as OptimalTransport
 from mfgen.trainers.failure import NonFiniteError as NonFiniteError
+from mfgen.trainers.failure import StoppedError as StoppedError
 from mfgen.trainers.flow import JacobianPenalty as JacobianPenalty
 from mfgen.trainers.flow import PathCost as PathCost
 from mfgen.trainers.flow import PathLikelihood as PathLikelihood

@@ -3,6 +3,7 @@
 import difflib
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,8 @@ def _keep_compiled() -> None:
     if name is None:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         name = os.path.join(home, "mfgen", "jax")
+    # A cache that cannot be written, as on a full disk, is no matter either.
+    warnings.filterwarnings("ignore", ".*persistent compilation cache")
     jax.config.update("jax_compilation_cache_dir", name if name and _is_writable(name) else None)
 
 

@@ -32,7 +32,6 @@ _REASONS = {
     errno.EMFILE: ("too many files are open", "fewer", "raise the limit (`ulimit -n`)"),
     errno.ENFILE: ("too many files are open", "fewer", "end other programs"),
     errno.ENOMEM: ("there is too little memory", "a run that fits", "lower its sizes"),
-    errno.EIO: ("the disk fails", "one that can be read and written", "choose another path"),
     errno.ESTALE: ("the network disk went away", "a path that stays", "mount it again"),
     errno.ETXTBSY: ("another program uses it", "a file of its own", "choose another path"),
     errno.EBUSY: ("another program uses it", "a file of its own", "choose another path"),
