@@ -111,7 +111,11 @@ def owned(folder: Path) -> Iterator[None]:
 
 def _locked(path: Path) -> IO[str]:
     while True:
-        file = path.open("a+", encoding="utf-8")
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            error.filename = str(path.parent)
+            raise
         try:
             import fcntl
 

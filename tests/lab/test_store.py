@@ -180,10 +180,10 @@ def test_a_file_that_is_missing_is_refused_where_it_is_needed_and_made_again(fin
     with pytest.raises(
         ValueError, match=r"model\.eqx` cannot be read \(it is missing since the run was finished"
     ):
-        finished.check(complete=True)
+        finished.check(needed=("game.eqx", "model.eqx"))
     with finished.claimed(EXPERIMENT, resume=True):
         finished.write_leaves("model.eqx", {"weight": np.arange(6.0)})
-    finished.check(complete=True)
+    finished.check(needed=("game.eqx", "model.eqx"))
 
 
 def test_the_digests_are_those_that_other_programs_check(finished):
@@ -289,8 +289,8 @@ def test_a_folder_that_goes_while_it_is_written_is_an_error_and_not_half_a_run(t
 
 def test_records_that_were_lost_come_back_from_the_checkpoint(tmp_path):
     folder = RunFolder(tmp_path)
-    saved = [Progress(**record(step)) for step in (100, 200)]
-    whole = [asdict(progress) for progress in saved]
+    saved = [Progress(**record(step)) for step in (0, 100, 200)]
+    whole = [asdict(progress) for progress in saved[1:]]
     for damage in (b"", b"nonsense", json.dumps(record(100)).encode() + b'\n{"st', None):
         if damage is None:
             (tmp_path / "metrics.jsonl").unlink()

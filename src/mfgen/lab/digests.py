@@ -28,12 +28,12 @@ def keep(folder: Path, names: Sequence[str], coming: Mapping[str, bytes]) -> Non
     _file.write_whole(folder / NAME, lines.encode())
 
 
-def check(folder: Path, *, complete: bool) -> None:
+def check(folder: Path, needed: Sequence[str] = ()) -> None:
     """Refuses a folder that has digests and files that do not match them.
 
     Arguments:
         folder: of a finished run.
-        complete: files that are missing are refused as well.
+        needed: names of files that are refused where they are missing, if the run had them.
 
     Raises:
         ValueError: naming the first such file.
@@ -42,7 +42,7 @@ def check(folder: Path, *, complete: bool) -> None:
         try:
             matches, got = _digest((folder / name).read_bytes()) == digest, "it was altered"
         except FileNotFoundError:
-            matches, got = not complete, "it is missing"
+            matches, got = name not in needed, "it is missing"
         if not matches:
             raise ValueError(
                 f"`{folder / name}` cannot be read ({got} since the run was finished), expected "

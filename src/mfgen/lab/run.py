@@ -81,7 +81,7 @@ def load(path: str | Path, imports: Imports | None = None) -> Run:
     """
     folder = RunFolder(path)
     summary = folder.summary()
-    folder.check(complete=True)
+    folder.check(needed=("model.eqx", "game.eqx"))
     case = assemble(folder.experiment(), imports)
     case = case._replace(model=folder.read_leaves("model.eqx", case.model))
     if (folder.path / "game.eqx").is_file():

@@ -153,17 +153,17 @@ class RunFolder:
         for name in ("summary.json", digests.NAME):
             (self.path / name).unlink(missing_ok=True)
 
-    def check(self, *, complete: bool = False) -> None:
+    def check(self, needed: Sequence[str] = ()) -> None:
         """Refuses a finished run with files that are not as they were when it was finished.
 
         Arguments:
-            complete: files that are missing are refused as well.
+            needed: names of files that are refused where they are missing, if the run had them.
 
         Raises:
             ValueError: naming the first such file.
         """
         if self.is_finished:
-            digests.check(self.path, complete=complete)
+            digests.check(self.path, needed)
 
     @property
     def notice(self) -> str | None:
@@ -250,7 +250,8 @@ class RunFolder:
             saved: the records it holds: they are written where those of the folder were lost.
         """
         held = [record for record in self.records() if record["step"] <= step]
-        if [record["step"] for record in held] != [record.step for record in saved] and saved:
+        saved = [record for record in saved if record.step > 0]  # what is measured at first is none
+        if saved and [record["step"] for record in held] != [record.step for record in saved]:
             held = [asdict(record) for record in saved]
         self.write_records(held)
 
