@@ -154,6 +154,20 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines and lines[0] else f"it raises {type(error).__name__}"
 
 
+def shortened(value: object, most: int = 40) -> str:
+    """A value as it is written, without what is too long for an error."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def listed(values: Iterable[object], most: int = 8) -> str:
+    """Some values in a list, the first ones where there are many."""
+    held = list(values)
+    shown = [shortened(repr(value)) for value in held[:most]]
+    more = [f"... {len(held) - most} more"] if len(held) > most else []
+    return f"[{', '.join(shown + more)}]"
+
+
 @jax.tree_util.register_pytree_node_class
 class Boxed:
     """Any result at all, as a tree of arrays."""

@@ -12,16 +12,18 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
-from mfgen.lab import failure, interrupt, kept, listing, usage
-from mfgen.lab.answer import Answer
+from mfgen.lab import failure, interrupt, process, usage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mfgen.lab.answer import Answer
 
 _UNLIMITED = 240
 
@@ -40,7 +42,9 @@ class List:
     json: bool = False
     """Print JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
+        from mfgen.lab import listing
+
         return listing.names()
 
 
@@ -55,7 +59,9 @@ class Show:
     json: bool = False
     """Print JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
+        from mfgen.lab import listing
+
         return listing.one(self.name, self.data)
 
 
@@ -82,7 +88,7 @@ class Run:
     json: bool = False
     """Print the summary as JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
         from mfgen.lab import commands
 
         return commands.run(
@@ -117,7 +123,7 @@ class Check:
     json: bool = False
     """Print JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
         from mfgen.lab import checked
 
         return checked.report(
@@ -145,7 +151,7 @@ class Plan:
     json: bool = False
     """Print JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
         from mfgen.lab import planned
 
         return planned.ways(
@@ -182,7 +188,7 @@ class Solve:
     json: bool = False
     """Print JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
         from mfgen.lab import solving
 
         settings = solving.Settings(
@@ -216,7 +222,7 @@ class Sample:
     json: bool = False
     """Print JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
         from mfgen.lab import commands
 
         return commands.sample(
@@ -245,7 +251,7 @@ class Compare:
     json: bool = False
     """Print JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
         from mfgen.lab import commands, solving
 
         if self.solver is None:
@@ -272,7 +278,7 @@ class Report:
     json: bool = False
     """Print JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
         from mfgen.lab import commands
 
         return commands.report_runs(self.runs, out=self.out)
@@ -287,7 +293,7 @@ class Demo:
     json: bool = False
     """Print JSON."""
 
-    def __call__(self, console: Console) -> Answer:
+    def __call__(self, console: "Console") -> "Answer":
         from mfgen.lab import commands
 
         return commands.demo(self.out, console)
@@ -325,25 +331,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if list(arguments) == ["--version"]:
+        from mfgen import __version__
+
+        return _say(f"mfgen {__version__}\n")
     try:
-        if list(arguments) == ["--version"]:
-            sys.stdout.write(f"mfgen {metadata.version('mfgen')}\n")
-            return 0
         command = _parse(arguments)
+    except ValueError as error:
+        return _complain(*failure.told(error))
+    from rich.console import Console
+
+    try:
         console = Console(stderr=True)
         # Whoever asks for JSON reads it by a program: progress is for people alone.
         console.quiet = command.json and not console.is_terminal
-        _print(command(console), command.json)
+        page = _page(command(console), command.json)
     except KeyboardInterrupt:
         return _complain(interrupt.MESSAGE, interrupt.CODE)
-    except BrokenPipeError:
-        # The reader of a pipe went away: nothing more can be written, and nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if os.environ.get("MFGEN_TRACEBACK"):
             raise
         return _complain(*failure.told(error))
-    return 0
+    return _say(page)
 
 
 def _parse(arguments: Sequence[str]):
@@ -377,14 +386,25 @@ def _help(arguments: Sequence[str]) -> str:
     return page.getvalue()
 
 
-def _print(answer: Answer, as_json: bool) -> None:
+def _page(answer: "Answer", as_json: bool) -> str:
     if as_json:
-        sys.stdout.write(kept.encode(answer.document) + "\n")
-    else:
-        # In a file or a pipe no table is squeezed into the width of a terminal.
-        width = None if sys.stdout.isatty() else _UNLIMITED
-        Console(highlight=False, width=width).print(answer.view, crop=False)
+        from mfgen.lab import kept
+
+        return kept.encode(answer.document) + "\n"
+    from rich.console import Console
+
+    # In a file or a pipe no table is squeezed into the width of a terminal.
+    width = None if sys.stdout.isatty() else _UNLIMITED
+    console = Console(highlight=False, width=width)
+    with console.capture() as page:
+        console.print(answer.view, crop=False)
+    return page.get()
+
+
+def _say(page: str) -> int:
+    sys.stdout.write(page)
     sys.stdout.flush()
+    return 0
 
 
 def _complain(message: str, code: int) -> int:
@@ -394,4 +414,4 @@ def _complain(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(process.run(main))

@@ -57,6 +57,14 @@ SYSTEM = {
         OSError(errno.ENOSPC, "No space left on device"),
         "`mfgen` could not write: the disk is full",
     ),
+    "links in a circle": (
+        OSError(errno.ELOOP, "Too many levels of symbolic links", "/far/loop"),
+        "`/far/loop`: its links lead in a circle, expected a path that ends: correct the links.",
+    ),
+    "files open": (
+        OSError(errno.EMFILE, "Too many open files", "/far/run"),
+        "`/far/run`: too many files are open, expected fewer: raise the limit (`ulimit -n`).",
+    ),
     "anything else": (
         OSError(errno.EIO, "Input/output error", "/far/run"),
         "`/far/run`: input/output error, expected a place that can be read and written",
@@ -138,6 +146,13 @@ def test_too_little_memory_is_said_in_words(said, error, amount):
     assert line.startswith("`mfgen` ran out of memory")
     assert amount in line
     assert "lower `batch_size`" in line
+
+
+def test_a_word_of_another_library_is_no_diagnosis(said):
+    code, line = said(OSError(errno.ENOSPC, "RESOURCE_EXHAUSTED: No space left", "/far/run"))
+    assert (code, line.partition(", ")[0]) == (2, "`/far/run`: the disk is full")
+    code, line = said(RuntimeError("RESOURCE_EXHAUSTED: no space left on device"))
+    assert (code, line.partition(":")[0]) == (1, "unexpected RuntimeError")
 
 
 def test_json_is_valid_where_a_number_is_not_finite(ask, monkeypatch):

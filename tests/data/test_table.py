@@ -253,3 +253,88 @@ def test_times_in_seconds_and_small_units_keep_their_digits(tmp_path):
 def test_bytes_in_the_other_order_are_the_same_numbers(tmp_path):
     np.save(tmp_path / "big.npy", SAMPLES.astype(">f8"))
     np.testing.assert_array_equal(read_table(tmp_path / "big.npy")[0], SAMPLES)
+
+
+def test_every_flipped_bit_of_an_array_is_its_values_or_refused_in_one_line(arrays):
+    """Headers are text that Python reads: a flip makes code, records, other types and shapes."""
+    for name in ("one.npy", "one.npz"):
+        whole = (arrays / name).read_bytes()
+        for place in (*range(min(128, len(whole))), *range(128, len(whole), 131)):
+            flipped = bytes([whole[place] ^ (1 << place % 8)])
+            (arrays / name).write_bytes(whole[:place] + flipped + whole[place + 1 :])
+            try:
+                assert np.isfinite(table(arrays / name).train).all()
+            except ValueError as error:
+                assert "\n" not in str(error)  # noqa: PT017
+                assert len(str(error)) < 500  # noqa: PT017
+        (arrays / name).write_bytes(whole)
+
+
+def test_a_shape_that_the_bytes_do_not_hold_is_told_as_it_is(arrays):
+    whole = (arrays / "one.npy").read_bytes()
+    size = len(SAMPLES) * 24
+    (arrays / "one.npy").write_bytes(whole[:-5])
+    with pytest.raises(ValueError, match=rf"{size - 5} bytes of values .* which has {size}"):
+        table(arrays / "one.npy")
+
+
+def test_an_archive_that_unpacks_to_far_more_is_not_unpacked(tmp_path):
+    np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros((9 * 10**6, 1)))
+    with pytest.raises(ValueError, match=r"it unpacks to 72 MB, more than 100 times"):
+        table(tmp_path / "bomb.npz")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n\n  \n\n", "it has no rows"),
+        ("\n\na,b\n1,2\n3\n", "has 1 fields in line 5"),
+        ("a,b\n" + "1" * 200_000 + ",2\n", "line 2 holds more than a number: field larger"),
+        ("a" * 200_000 + ",b\n1,2\n", "line 1 holds more than a number: field larger"),
+        ('a,b\n1,2\n"3,4\n' + "5,6\n" * 9000, "line 3 holds a quote that is not closed"),
+        ("1,2,3\n" + "".join(f"{i},{i * i % 7},{i * i}\n" for i in range(9)), "line 1,2,3, which"),
+        ("a,b\n1e-200,1\n2e-200,2\n4e-200,4\n", "deviation of 0 in feature 0, expected at least"),
+    ],
+)
+def test_odd_tables_are_refused_by_their_line(tmp_path, text, message):
+    (tmp_path / "odd.csv").write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        table(tmp_path / "odd.csv")
+    assert len(str(caught.value)) < 400
+
+
+def test_names_of_many_columns_are_not_all_in_the_error(tmp_path):
+    names = ",".join(f"feature{i}" for i in range(3000))
+    (tmp_path / "wide.csv").write_text(f"{names}\n" + (",".join(["1.5"] * 3000) + "\n") * 3)
+    with pytest.raises(ValueError, match=r"got column 'z' .* \.\.\. 2992 more\]") as caught:
+        table(tmp_path / "wide.csv", columns=["z"])
+    assert len(str(caught.value)) < 500
+
+
+def test_a_table_that_windows_wrote_is_read(tmp_path):
+    (tmp_path / "wide.csv").write_bytes("a,b\n1,2.5\n2.5,1\n3,4\n5,1\n6,9\n".encode("utf-16"))
+    assert read_table(tmp_path / "wide.csv")[1] == ("a", "b")
+
+
+@pytest.mark.parametrize("scale", [1e-45, 1e-120])
+def test_small_units_do_not_collapse(tmp_path, scale):
+    np.save(tmp_path / "small.npy", SAMPLES * scale)
+    data = table(tmp_path / "small.npy")
+    np.testing.assert_allclose(data.scaling.invert(data.train).std(axis=0), data.scaling.scale, 0.1)
+    assert len(np.unique(data.train)) == data.train.size
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_that_the_file_itself_has_not_resolved_are_refused(tmp_path, dtype):
+    far = 100 / np.finfo(dtype).eps
+    np.save(tmp_path / "far.npy", (SAMPLES * 100 + far).astype(dtype))
+    with pytest.raises(ValueError, match=rf"where {np.dtype(dtype)} has steps of .* subtract the"):
+        table(tmp_path / "far.npy")
+
+
+def test_images_of_any_size_are_a_table_of_pixels(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (40, 3, 5), dtype=np.uint8)
+    sizes = b"".join(size.to_bytes(4, "big") for size in images.shape)
+    (tmp_path / "mine-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3]) + sizes + images.tobytes())
+    samples, _ = read_table(tmp_path / "mine-idx3-ubyte")
+    np.testing.assert_array_equal(samples, images.reshape(40, 15))

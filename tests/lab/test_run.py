@@ -108,14 +108,14 @@ def test_checkpoints_of_another_run_are_refused_and_kept(whole, tmp_path):
     shutil.copytree(whole.folder.checkpoints, out / "checkpoints")
     with pytest.raises(CheckpointError, match="checkpoint of another run"):
         run.run(tiny(seed=1), out, resume=True)
-    assert (out / "checkpoints" / "20").is_dir()
+    assert (out / "checkpoints" / "20").is_file()
 
 
 def test_a_damaged_checkpoint_is_refused_by_name(whole, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(whole.folder.path, out)
-    for file in (out / "checkpoints" / "20" / "state").rglob("d/*"):
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    file = out / "checkpoints" / "20"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(CheckpointError, match="could not read the checkpoint of step 20"):
         run.run(tiny(), out, resume=True)
 

@@ -1,18 +1,23 @@
 """The run folder: claimed by one run, written whole, rewound to its checkpoint."""
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from mfgen.lab import recipes, spec
+from mfgen.lab import recipes, results, spec
 from mfgen.lab.store import RunFolder, fingerprint, write_whole
+from mfgen.trainers.history import Progress
 
 EXPERIMENT = recipes.resolve(recipes.experiment("score-vp"), 2)
 
 
 SUMMARY = {
-    "spec": "score-vp", "data": "iris", "seed": 3, "steps": 5, "best_step": None,
+    "spec": "score-vp", "data": "gaussians8", "seed": 0, "steps": 5, "best_step": None,
     "wall_seconds": 1.0, "evaluation_seconds": 2.0, "ms_per_step": None, "parameters": 7,
     "metrics": {"kl": {"value": 0.5, "standard_error": 0.1}}, "skipped": {"mmd": "no reason"},
 }  # fmt: skip
@@ -133,6 +138,194 @@ def test_an_unfinished_run_has_no_summary(tmp_path):
     folder.write_json("summary.json", SUMMARY)
     assert folder.summary() == SUMMARY
     assert json.loads((folder.path / "summary.json").read_text()) == SUMMARY
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A folder with all that a finished run has, but for what is in it."""
+    folder = RunFolder(tmp_path / "run")
+    with folder.claimed(EXPERIMENT, resume=False):
+        folder.append(record(100))
+        folder.write_leaves("model.eqx", {"weight": np.arange(6.0)})
+        folder.write_arrays("points.npz", {"kl": np.arange(3.0)})
+        folder.write_bytes("custom/mine.py", b"x = 1\n")
+        folder.finish(SUMMARY)
+    return folder
+
+
+PARTS = ["spec.toml", "metrics.jsonl", "model.eqx", "points.npz", "custom/mine.py", "summary.json"]
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_flipped_bit_in_a_finished_run_is_refused_by_the_name_of_the_file(finished, name):
+    assert finished.summary() == SUMMARY
+    assert finished.notice is None
+    path = finished.path / name
+    whole = path.read_bytes()
+    for place in (0, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        before = files(finished.path)
+        with pytest.raises(ValueError, match=rf"{name}` cannot be read \(it was altered"):
+            finished.summary()
+        with pytest.raises(ValueError), finished.claimed(EXPERIMENT, resume=True):  # noqa: PT011
+            pass
+        assert files(finished.path) == before
+    path.write_bytes(whole)
+    assert finished.summary() == SUMMARY
+
+
+def test_a_file_that_is_missing_is_refused_where_it_is_needed_and_made_again(finished):
+    (finished.path / "model.eqx").unlink()
+    assert finished.summary() == SUMMARY
+    with pytest.raises(
+        ValueError, match=r"model\.eqx` cannot be read \(it is missing since the run was finished"
+    ):
+        finished.check(needed=("game.eqx", "model.eqx"))
+    with finished.claimed(EXPERIMENT, resume=True):
+        finished.write_leaves("model.eqx", {"weight": np.arange(6.0)})
+    finished.check(needed=("game.eqx", "model.eqx"))
+
+
+def test_the_digests_are_those_that_other_programs_check(finished):
+    done = subprocess.run(
+        ["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=finished.path, check=False
+    )
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "00  ../../etc/passwd\n00  summary.json\n"])
+def test_damaged_digests_are_refused(finished, content):
+    (finished.path / "SHA256SUMS").write_text(content)
+    with pytest.raises(ValueError, match="SHA256SUMS` is damaged"):
+        finished.summary()
+
+
+def test_a_run_of_an_earlier_version_is_read_with_a_notice_and_its_summary_held_against_it(
+    finished,
+):
+    (finished.path / "SHA256SUMS").unlink()
+    assert finished.summary() == SUMMARY
+    assert "finished by a version without digests" in finished.notice
+    for field, other in (("seed", 1), ("data", "iris"), ("spec", "ot-flow")):
+        finished.write_json("summary.json", SUMMARY | {field: other})
+        with pytest.raises(ValueError, match=rf"summary\.json` is of {field} = {other}, expected"):
+            finished.summary()
+
+
+OTHER = spec.replace(EXPERIMENT, seed=1)
+OWNER = """
+import sys
+from mfgen import _file
+with _file.owned(__import__("pathlib").Path(sys.argv[1])):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_that_another_process_writes_is_refused_until_it_is_gone(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(EXPERIMENT, resume=False)
+    command = [sys.executable, "-c", OWNER, str(folder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        owner.stdout.readline()
+        before = files(folder.path)
+        with (
+            pytest.raises(ValueError, match=f"found process {owner.pid} at work in"),
+            folder.claimed(EXPERIMENT, resume=True),
+        ):
+            pass
+        assert files(folder.path) == before
+        owner.kill()
+    with folder.claimed(EXPERIMENT, resume=True):
+        assert (folder.path / ".lock").read_text() == f"{os.getpid()}\n"
+        with (
+            pytest.raises(ValueError, match=f"found process {os.getpid()} at work"),
+            RunFolder(folder.path).claimed(EXPERIMENT, resume=True),
+        ):
+            pass
+    assert not (folder.path / ".lock").exists()
+
+
+def test_a_run_that_fails_before_its_first_record_leaves_the_folder_to_a_corrected_one(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+
+    def fail(experiment, work):
+        with folder.claimed(experiment, resume=False):
+            work()
+            raise KeyError
+
+    def prepare():
+        folder.write_json("versions.json", {})
+        folder.checkpoints.mkdir()
+
+    with pytest.raises(KeyError):
+        fail(EXPERIMENT, prepare)
+    assert not folder.path.exists()
+    folder.path.mkdir()
+    with pytest.raises(KeyError):
+        fail(EXPERIMENT, prepare)
+    assert list(folder.path.iterdir()) == []
+    with pytest.raises(KeyError):
+        fail(OTHER, lambda: folder.append(record(100)))
+    assert folder.experiment() == OTHER
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_goes_while_it_is_written_is_an_error_and_not_half_a_run(tmp_path, replaced):
+    folder = RunFolder(tmp_path / "run")
+
+    def run():
+        with folder.claimed(EXPERIMENT, resume=False):
+            folder.append(record(100))
+            folder.path.rename(tmp_path / "aside")
+            if replaced:
+                folder.path.mkdir()
+            folder.finish(SUMMARY)
+
+    with pytest.raises(ValueError, match=r"found its folder .* removed or replaced"):
+        run()
+    assert not (folder.path / "summary.json").exists()
+
+
+def test_records_that_were_lost_come_back_from_the_checkpoint(tmp_path):
+    folder = RunFolder(tmp_path)
+    saved = [Progress(**record(step)) for step in (0, 100, 200)]
+    whole = [asdict(progress) for progress in saved[1:]]
+    for damage in (b"", b"nonsense", json.dumps(record(100)).encode() + b'\n{"st', None):
+        if damage is None:
+            (tmp_path / "metrics.jsonl").unlink()
+        else:
+            (tmp_path / "metrics.jsonl").write_bytes(damage)
+        folder.rewind(200, saved)
+        assert folder.records() == whole
+
+
+def test_what_a_kill_left_goes_and_what_another_process_writes_stays(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(EXPERIMENT, resume=False)
+    dead = folder.path / ".model.eqx.4194305.partial"  # of no process: numbers end before
+    alive = folder.path / f".samples.npz.{os.getpid()}.partial"
+    for partial in (dead, alive):
+        partial.write_bytes(b"half")
+    folder.claim(EXPERIMENT, resume=True)
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_results_go_into_a_folder_that_holds_nothing_else(tmp_path):
+    names = ("certificate.json", "solution.npz")
+    place = tmp_path / "a" / "b"
+    results.check("solve", place, names)
+    place.mkdir(parents=True)
+    (place / "solution.npz").touch()
+    results.check("solve", place, names)
+    (tmp_path / "a" / "spec.toml").touch()
+    with pytest.raises(
+        ValueError, match=r"`solve` got the folder .* which holds 'b', expected a new"
+    ):
+        results.check("solve", tmp_path / "a", names)
+    with pytest.raises(ValueError, match="which is a file, expected a folder"):
+        results.check("solve", tmp_path / "a" / "spec.toml", names)
 
 
 def test_numbers_that_json_does_not_know_are_kept_as_words(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from mfgen.models.score import score_potential
 from mfgen.problem.noising import VP
-from mfgen.trainers.failure import NonFiniteError
+from mfgen.trainers.failure import NonFiniteError, StoppedError
 from mfgen.trainers.gradient import Gradient
 from mfgen.trainers.matching import DenoisingScoreMatching, SlicedScoreMatching
 from mfgen.trainers.state import CheckpointError, Checkpoints
@@ -162,3 +162,26 @@ def test_a_training_goes_on_with_another_loss(game, data):
     assert 5e-4 < moved < 5e-3
     counts = [part.optimiser[1][0].count for part in (first.state, more.state)]
     assert [int(count) for count in counts] == [6, 10]
+
+
+class Refusing(AbstractTrainer):
+    """A walk into a wall, which compiled code finds out."""
+
+    def init(self, problem, *, key):
+        return jnp.zeros(2)
+
+    def step(self, problem, state, *, key):
+        state = eqx.error_if(state + 1, state[0] >= 13, "`Wall` got 13, expected less: turn.")
+        return state, {"sum": state.sum()}
+
+    def solution(self, problem, state):
+        return state
+
+
+def test_a_part_that_refuses_a_step_is_told_with_the_step_and_the_checkpoint(tmp_path, capfd):
+    saves = Checkpoints(tmp_path, every=5)
+    said = rf"`run` stopped after step 13 \(.* is {saves.path(10)}\): `Wall` got 13, .*: turn\.$"
+    with pytest.raises(StoppedError, match=said) as caught:
+        run(Refusing(), Problem(), steps=40, key=KEY, every=10, checkpoints=saves)
+    assert (caught.value.step, caught.value.reason) == (13, "`Wall` got 13, expected less: turn.")
+    assert capfd.readouterr() == ("", "")

@@ -2,12 +2,25 @@
 
 The digest is that of the RAW bytes: compressing a file again changes the `.gz` file and not its
 content.
+
+What is no file (a folder, a pipe that nobody writes, a device without an end) is refused before it
+is opened, and what would not fit into memory before it is read. A compressed file says how long its
+content is; data of measurement shrink to a tenth at best, so one that grows a hundredfold is not
+unpacked.
 """
 
 import gzip
 import hashlib
+import os
 import zlib
 from pathlib import Path
+
+from mfgen import _file
+from mfgen.math import memory
+
+_COPIES = 6  # of its content, in bytes, that a table takes on the way to a data set
+_GROWTH, _SMALL = 100, 2**26  # times that a file may grow in unpacking, and what it may be anyway
+_PART = 2**20
 
 
 def read_content(path: str | Path, *, sha256: str | None = None) -> bytes:
@@ -18,15 +31,14 @@ def read_content(path: str | Path, *, sha256: str | None = None) -> bytes:
     - `path`: the file.
     - `sha256`: the digest that the raw content must have, in hexadecimal; None to skip the check.
 
-    **Raises:** `FileNotFoundError` if there is no file; `ValueError` if it is empty, not a whole
-    gzip stream, or has another digest.
+    **Raises:** `OSError`, such as `FileNotFoundError`, if there is no file that can be read;
+    `ValueError` if it is empty, no file, too large, not a whole gzip stream, or has another digest.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"`{path}` is not a file: check the path.")
+    size = file_size(path)
+    memory.refuse(f"`{path}` has {memory.shown(size)} of data", _COPIES * size, "pass a part of it")
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read()
+        content = _unpacked(path, size) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"`{path}` is not a whole gzip file ({error}): fetch it again.") from error
     if not content:
@@ -38,3 +50,41 @@ def read_content(path: str | Path, *, sha256: str | None = None) -> bytes:
             "correct the digest if this is the version you mean."
         )
     return content
+
+
+def file_size(path: Path) -> int:
+    """Return the size of a file, or refuse what is none.
+
+    **Raises:** `OSError` if there is nothing that can be read; `ValueError` for what is no file.
+    """
+    try:
+        found = _file.kind(path)
+    except ValueError as error:  # of a name with a zero byte
+        raise ValueError(f"`{path}` is no path ({error}): correct it.") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"`{path}` is not a file: check the path.") from None
+    if found != "a file":
+        raise ValueError(f"`{path}` is {found}, expected a file: name the file with the data.")
+    return path.stat().st_size
+
+
+def _unpacked(path: Path, size: int) -> bytes:
+    """The content of a gzip file, unless it is far larger than the file."""
+    most = max(_SMALL, _GROWTH * size)
+    with path.open("rb") as stream:
+        stream.seek(-min(4, size), os.SEEK_END)
+        told = int.from_bytes(stream.read(), "little")  # the size of what was packed last
+    memory.refuse(f"`{path}` unpacks to much", _COPIES * min(told, most), "pass a part of it")
+    parts, unpacked = [], 0
+    with gzip.open(path, "rb") as stream:
+        while part := stream.read(_PART):
+            unpacked += len(part)
+            if unpacked > most:
+                raise ValueError(
+                    f"`{path}` has {memory.shown(size)} and unpacks to more than "
+                    f"{memory.shown(most)}, expected at most {_GROWTH} times as much: unpack it "
+                    "yourself if that is what you mean."
+                )
+            if told <= most:  # else it is looked through, and nothing is kept
+                parts.append(part)
+    return b"".join(parts)

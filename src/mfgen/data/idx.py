@@ -65,7 +65,11 @@ def read_idx(path: str | Path, *, sha256: str | None = None) -> np.ndarray:
 
     **Raises:** `ValueError` if the file is no idx file, is truncated, or has another digest.
     """
-    content = read_content(path, sha256=sha256)
+    return as_array(path, read_content(path, sha256=sha256))
+
+
+def as_array(path: str | Path, content: bytes) -> np.ndarray:
+    """Return the array in the content of an idx file; the rest is as for `read_idx`."""
     axes = content[3] if len(content) >= 4 else 0
     start = 4 + 4 * axes
     if content[:2] != b"\0\0" or axes == 0 or content[2] not in _TYPES or len(content) < start:

@@ -1,22 +1,22 @@
-"""Tables of numbers from a file: csv, npy or npz, each also verified by a digest on request.
+"""Tables of numbers from a file: csv, npy, npz or idx, each also verified by a digest on request.
 
 Nothing in a file is executed: arrays of Python objects are refused (`allow_pickle=False`). Features
 in which values repeat are dequantised by their resolution (see `mfgen.data.dequantise`), because a
 model could otherwise put unbounded density on the repeated values.
 """
 
-import io
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from mfgen import _check
+from mfgen.data.arrays import arrays
 from mfgen.data.checksum import read_content
 from mfgen.data.dataset import Dataset, partition, standardised
 from mfgen.data.dequantise import dequantise, resolution
+from mfgen.data.idx import as_array
 from mfgen.data.repeats import distinct, together
 from mfgen.data.text import index_column, read_csv
 from mfgen.data.validate import check_finite, check_numbers, check_samples
@@ -37,7 +37,8 @@ def table(
 
     **Arguments:**
 
-    - `path`: a `.csv`, `.npy` or `.npz` file; `.csv.gz` and `.npy.gz` too.
+    - `path`: a `.csv`, `.npy` or `.npz` file, or idx images of any size, whose pixels are the
+      features; `.csv.gz` and so on too.
     - `columns`: which features to keep, by name or position; all if None.
     - `array`: which array of a `.npz` file that holds several.
     - `sha256`: the digest that the raw (uncompressed) content must have; None to skip the check.
@@ -113,24 +114,22 @@ def _stem(path: str | Path) -> str:
 
 
 def _array(path: str | Path, content: bytes, name: str | None) -> np.ndarray:
+    if content[:2] == b"\0\0":
+        images = as_array(path, content)
+        return images.reshape(len(images), -1) if images.ndim > 2 else images
     if _suffix(path) not in (".npy", ".npz"):
-        raise ValueError(f"`{path}` is no .csv, .npy or .npz file: save the table as one of these.")
-    try:
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        held = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded.items())
-    except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        if "allow_pickle" in str(error):
-            error = "Python objects, which are never loaded"
         raise ValueError(
-            f"`{path}` holds no plain arrays of numbers ({error}): fetch it again, or save it as "
-            "an array of floats."
-        ) from None
+            f"`{path}` is no .csv, .npy or .npz file: save the table as one of these, or as idx."
+        )
+    held = arrays(path, content)
     if name is None and len(held) == 1:
         return next(iter(held.values()))
     if name is None or name not in held:
+        example = next(iter(held), "x")
         raise ValueError(
-            f"`{path}` holds the arrays {list(held)}, expected one or a choice: pass one of these "
-            f"names as `array`, not {name!r}."
+            f"`{path}` holds the arrays {_check.listed(held)}, expected one or a choice: pass one "
+            f"of these names as `array`, not {_check.shortened(repr(name))} (in a specification "
+            f'`array = "{example}"` in [data]).'
         )
     return held[name]
 
@@ -153,13 +152,14 @@ def _chosen(
         position = names.index(column) if names.count(column) == 1 else whole(column)
         if position is None or not 0 <= position < len(names):
             raise ValueError(
-                f"`table` got column {column!r} for `{path}`, expected one of {list(names)} or a "
-                f"position below {len(names)}: pass a name or a position."
+                f"`table` got column {_check.shortened(repr(column))} for `{path}`, expected one "
+                f"of {_check.listed(names)} or a position below {len(names)}: pass a name or a "
+                "position."
             )
         chosen.append(position)
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(
-            f"`table` got columns {list(columns or ())} for `{path}`, expected at least one and "
-            "none twice: name the features to keep, each once."
+            f"`table` got columns {_check.listed(columns or ())} for `{path}`, expected at least "
+            "one and none twice: name the features to keep, each once."
         )
     return chosen

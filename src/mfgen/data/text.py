@@ -7,14 +7,19 @@ names that are numbers (years, positions) over rows of others, a column that onl
 name. A number is what float() reads in plain digits.
 """
 
+import codecs
 import csv
 import re
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+
+from mfgen.math import memory
 
 _SHOWN = 40  # characters of a field in an error
+_FIELDS = 24  # bytes that the fields of a table take for each byte of its text
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what `>` writes on Windows
 _NAMELESS = ("", "unnamed: 0")
 _INDEX = (*_NAMELESS, "x0", "index", "level_0", "id", "row")
 
@@ -27,22 +32,29 @@ def read_csv(
     **Raises:** `ValueError` for anything but rows of as many numbers, under one line of names at
     most, and for what can be read in two ways.
     """
+    said = f"`{path}` has {memory.shown(len(content))} of text"
+    memory.refuse(said, _FIELDS * len(content), "save it as an array, or pass a part of it")
+    lines = _lines(path, content)
+    skipped = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
+    delimiter = max(",;\t", key="".join(lines[skipped : skipped + 1]).count)
+    reader = csv.reader(lines[skipped:], delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
-        lines = content.decode("utf-8-sig").strip().splitlines()
-        delimiter = max(",;\t", key="".join(lines[:1]).count)
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-        table = [[field.strip() for field in row] for row in reader]
-    except (ValueError, csv.Error) as error:
+        table = [[field.strip() for field in row] for row in reader] or [[]]
+    except csv.Error as error:
+        odd = [n for n, line in enumerate(lines, start=1) if line.count('"') % 2]
+        open_quote = f"line {odd[0]} holds a quote that is not closed" if odd else ""
         raise ValueError(
-            f"`{path}` is not a table of numbers ({error}): save it as text in UTF-8."
-        ) from error
+            f"`{path}` is not a table of numbers "
+            f"({open_quote or f'line {skipped + reader.line_num} holds more than a number'}: "
+            f"{error}), expected rows of numbers: correct that line."
+        ) from None
     # A row with a number in it is data: a missing value must not turn it into a header.
     header = not any(_reads(field) for field in table[0])
     names = tuple(table[0]) if header else ()
     fields = [
         _checked(path, number, row, len(table[0]))
-        for number, row in enumerate(table, start=1)
-        if row and not (header and number == 1)
+        for number, row in enumerate(table, start=skipped + 1)
+        if row and not (header and number == skipped + 1)
     ]
     if not fields:
         raise ValueError(
@@ -74,6 +86,15 @@ def index_column(names: tuple[str, ...], rows: Float[np.ndarray, "n dim"]) -> in
         if rows.shape[1] > 1 and distinct and (counted or numbered):
             return column
     return None
+
+
+def _lines(path: str | Path, content: bytes) -> list[str]:
+    try:
+        return content.decode("utf-16" if content[:2] in _UTF16 else "utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"`{path}` is not a table of numbers ({error}): save it as text in UTF-8."
+        ) from None
 
 
 def _checked(path: str | Path, number: int, fields: list[str], width: int) -> list[str]:
@@ -116,6 +137,8 @@ def _names_are_numbers(first: list[str], rows: Float[np.ndarray, "n dim"]) -> bo
     if len(rest) < 2 or not np.isfinite(rows).all():
         return False
     whole = all(re.fullmatch(r"[+-]?\d+", field) for field in first)
+    if whole and len(values) > 2 and _counts(rows)[0] and not _counts(rest).any():
+        return True
     decimals = bool((rest != np.round(rest)).any())
     steps = np.diff(values)
     if whole and decimals and len(values) > 1 and (steps == 1).all():
@@ -124,6 +147,11 @@ def _names_are_numbers(first: list[str], rows: Float[np.ndarray, "n dim"]) -> bo
     beyond = ((values < 2 * low - high) | (values > 2 * high - low)).all()
     ordered = (steps > 0).all() if len(values) > 1 else decimals
     return bool(beyond and ordered and (whole or len(values) > 2))
+
+
+def _counts(rows: Float[np.ndarray, "n dim"]) -> Bool[np.ndarray, "n"]:
+    """Which rows are 1, 2, 3, ... or 2001, 2002, ..."""
+    return (np.diff(rows, axis=1) == 1).all(axis=1)
 
 
 def _grouped(rows: list[list[str]]) -> bool:

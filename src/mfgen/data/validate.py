@@ -11,6 +11,7 @@ from jaxtyping import Float
 from mfgen.math import entry
 
 _LARGEST = 1e18
+_SMALLEST = 1e-150
 
 
 def check_samples(
@@ -44,6 +45,7 @@ def check_samples(
         )
     if not standardised_later:
         entry.refuse_unresolved(array, f"`{name}` has")
+    _check_steps(array, name)
     return array
 
 
@@ -86,6 +88,25 @@ def _check_size(array: np.ndarray, name: str) -> None:
         raise ValueError(
             f"`{name}` has values of size {largest:.3g}, expected at most {_LARGEST:.0e}, whose "
             "squares single precision can hold: express the data in larger units."
+        )
+
+
+def _check_steps(array: np.ndarray, name: str) -> None:
+    """Refuses features of which the file itself has kept too few digits, or none of the square."""
+    spread = array.std(axis=0, dtype=np.float64)
+    step = float(np.finfo(array.dtype).eps) * np.abs(array).max(axis=0).astype(np.float64)
+    coarse, small = spread < entry.STEPS * step, spread < _SMALLEST
+    for feature in np.flatnonzero(coarse | small)[:1]:
+        said = f"`{name}` has a deviation of {spread[feature]:.3g} in feature {feature}"
+        if small[feature]:
+            raise ValueError(
+                f"{said}, expected at least {_SMALLEST:.0e}, whose square is a number: express the "
+                "data in smaller units."
+            )
+        raise ValueError(
+            f"{said}, where {array.dtype} has steps of {step[feature]:.2g}, expected at least "
+            f"{entry.STEPS} steps in a deviation: subtract the mean before the data are rounded to "
+            f"{array.dtype}, or save them as float64."
         )
 
 

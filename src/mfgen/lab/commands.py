@@ -3,6 +3,7 @@
 import difflib
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
+from mfgen import _file
 from mfgen.lab import (
     comparison,
     fitting,
@@ -74,7 +76,8 @@ def sample(folder: Path, n: int, *, seed: int, out: Path | None, allow_import: b
         samples = running.sample(running.load(folder, imports), n, seed=seed)
     RunFolder(path.parent).write_arrays(path.name, {"samples": samples})
     document = {"run": str(folder), "n": n, "seed": seed, "out": str(path)}
-    return Answer(document, escape(f"{n} samples of dimension {samples.shape[1]} in {path}"))
+    written = escape(f"{n} samples of dimension {samples.shape[1]} in {path}")
+    return Answer(document, stack(written, *_notices([folder])))
 
 
 def compare(folders: Sequence[Path]) -> Answer:
@@ -90,7 +93,14 @@ def compare(folders: Sequence[Path]) -> Answer:
         ]
         tables.append(_titled(group.label, headings, lines))
         tables += [escape(str(reading)) for reading in wording.reading(group)]
-    return Answer({"groups": [_group(group) for group in groups]}, stack(*tables))
+    document = {"groups": [_group(group) for group in groups]}
+    return Answer(document, stack(*tables, *_notices(folders)))
+
+
+def _notices(folders: Sequence[Path]) -> list[str]:
+    """What is to be said of finished runs that have no digests."""
+    said = [RunFolder(folder).notice for folder in folders]
+    return [escape(f"notice: {notice}.") for notice in said if notice]
 
 
 def against(folder: Path, settings: solving.Settings, *, out: Path | None, allow_import: bool):
@@ -121,6 +131,8 @@ def _keep_compiled() -> None:
     if name is None:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         name = os.path.join(home, "mfgen", "jax")
+    # A cache that cannot be written, as on a full disk, is no matter either.
+    warnings.filterwarnings("ignore", ".*persistent compilation cache")
     jax.config.update("jax_compilation_cache_dir", name if name and _is_writable(name) else None)
 
 
@@ -135,11 +147,11 @@ def _is_writable(folder: str) -> bool:
 def _find(name: str, data: str | None, path: Path | None) -> spec.Experiment:
     if name in RECIPES:
         return listing.recipe_on(name, data or "gaussians8", path and str(path))
-    file = Path(name)
+    file = Path(os.path.expanduser(name))
     if file.is_file():
         return _located(toml.read(file), file.parent)
-    if file.is_dir() or file.suffix or len(file.parts) > 1:
-        got = "is a folder" if file.is_dir() else "does not exist"
+    if (name and file.exists()) or file.suffix or len(file.parts) > 1:
+        got = f"is {_file.kind(file)}" if file.exists() else "does not exist"
         raise ValueError(
             f"`{name}` {got}, expected a specification in TOML: correct the path, or name a "
             "recipe of `mfgen list`."
@@ -156,7 +168,7 @@ def _located(experiment: spec.Experiment, folder: Path) -> spec.Experiment:
     data = experiment.data
     if data.path is None:
         return experiment
-    path = str((folder / Path(data.path).expanduser()).absolute())
+    path = str((folder / os.path.expanduser(data.path)).absolute())
     return spec.replace(experiment, data=spec.replace(data, path=path))
 
 
@@ -176,7 +188,7 @@ def _changed(
     if data is not None and data != experiment.data.name:
         document["data"] = {"name": data}
     if path is not None:
-        document["data"]["path"] = str(path.expanduser().absolute())
+        document["data"]["path"] = str(Path(os.path.expanduser(path)).absolute())
     changed = toml.decode(document, "command line")
     fitting.check(experiment, changed.data)
     return changed

@@ -46,7 +46,10 @@ def move(folder: RunFolder, case: Case, imports: Imports, watcher: Watcher) -> t
         return case._replace(model=arrived), remembered(folder)
     flow, functional = _FLOWS[type(case.experiment.game)]
     part, settings = cast(Any, case.experiment.game), case.experiment.training
-    heard, checkpoints = recorder(folder, case, watcher), checkpoints_of(folder, case, imports)
+    checkpoints = checkpoints_of(folder, case, imports)
+    if checkpoints.latest is not None:
+        folder.rewind(checkpoints.latest, checkpoints.history().records)
+    heard = recorder(folder, case, watcher)
     try:
         found = run(
             Particles(flow(part, case), cast(Cloud, case.model).points, part.step),

@@ -36,7 +36,7 @@ def duel(folder: RunFolder, case: Case, imports: Imports, watcher: Watcher) -> t
         game = folder.read_leaves("game.eqx", case.game)
         return case._replace(model=model, game=game), remembered(folder)
     checkpoints = training.checkpoints_of(folder, case, imports)
-    folder.rewind(checkpoints.latest or 0)
+    folder.rewind(checkpoints.latest or 0, checkpoints.history().records)
     part, settings = cast(spec_particles.Proximal, case.experiment.game), case.experiment.training
     keys, target = build.keys(case.experiment.seed), case.game.terminal.goal
     assert target is not None

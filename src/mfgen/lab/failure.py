@@ -20,12 +20,21 @@ _REASONS = {
     errno.EISDIR: ("is a folder", "a file", "choose another path"),
     errno.EEXIST: ("exists and is no folder", "a new name or a folder", "choose another path"),
     errno.ENAMETOOLONG: ("the name is too long", "at most 255 bytes", "choose a shorter one"),
+    errno.ELOOP: ("its links lead in a circle", "a path that ends", "correct the links"),
     errno.ENOSPC: ("the disk is full", "room for a file", "free some, then use --resume"),
+    errno.EDQUOT: ("your share of the disk is full", "room for a file", "free some, --resume"),
+    errno.EFBIG: ("the file would be too large", "a smaller one", "raise the limit (`ulimit -f`)"),
     errno.EROFS: (
         "the disk is read-only",
         "a place that can be written",
         "choose another --out",
     ),
+    errno.EMFILE: ("too many files are open", "fewer", "raise the limit (`ulimit -n`)"),
+    errno.ENFILE: ("too many files are open", "fewer", "end other programs"),
+    errno.ENOMEM: ("there is too little memory", "a run that fits", "lower its sizes"),
+    errno.ESTALE: ("the network disk went away", "a path that stays", "mount it again"),
+    errno.ETXTBSY: ("another program uses it", "a file of its own", "choose another path"),
+    errno.EBUSY: ("another program uses it", "a file of its own", "choose another path"),
 }
 _UNREADABLE = ("permission denied", "a file that can be read", "change its permissions")
 _UNWRITABLE = (
@@ -79,13 +88,18 @@ def _of_the_system(error: OSError) -> str:
 def _known(path: object) -> str:
     """The path under the name the user knows: files are written under others and renamed."""
     text = os.fsdecode(path) if isinstance(path, (str, bytes)) else ""
-    text = re.sub(r"\.orbax-checkpoint-tmp.*", "", text)
     return re.sub(r"\.([^/]*)\.\d+\.partial$", r"\1", text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether there was too little memory, on the device or for numpy."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    """Whether there was too little memory, for numpy or on the device.
+
+    JAX says so by the word that its error begins with; in others' errors it may be anything.
+    """
+    of_jax = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+    return isinstance(error, MemoryError) or (
+        of_jax and str(error).startswith("RESOURCE_EXHAUSTED")
+    )
 
 
 def _of_memory(error: Exception) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 
 MESSAGE = "interrupted: continue a run with --resume."
@@ -19,22 +18,23 @@ CODE = 130
 _CLEAR = b"\r\x1b[2K\x1b[?25h"  # the line of the progress bar is cleared, the cursor shown again
 
 
+def from_now_on() -> None:
+    """Ctrl-C ends the process; for a caller that ignores it, as `nohup` does, it still does not."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        with contextlib.suppress(ValueError):  # of a thread, which may not say so for the process
+            signal.signal(signal.SIGINT, _end)
+
+
 @contextlib.contextmanager
 def ends_the_program() -> Iterator[None]:
-    """While open, Ctrl-C ends the process; a caller that ignores it, as `nohup` does, still may."""
-    if not _is_ours():
-        yield
-        return
-    former = signal.signal(signal.SIGINT, _end)
+    """The same while it is open."""
+    former = signal.getsignal(signal.SIGINT)
+    from_now_on()
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
-
-
-def _is_ours() -> bool:
-    here = threading.current_thread() is threading.main_thread()
-    return here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if signal.getsignal(signal.SIGINT) is not former:
+            signal.signal(signal.SIGINT, former)
 
 
 def _end(number: int, frame: object) -> None:

@@ -26,7 +26,7 @@ from mfgen.lab.store import RunFolder
 from mfgen.lab.trainers import check, train
 from mfgen.trainers.history import History
 
-_LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy", "orbax-checkpoint")
+_LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy")
 
 
 class Run(NamedTuple):
@@ -65,11 +65,12 @@ def run(
     case = assemble(experiment, imports)
     check(case)
     folder = RunFolder(out)
-    folder.claim(case.experiment, resume=resume)
-    _keep_origins(folder, case, imports)
-    watcher.stage("training")
-    trained, history = train(folder, case, imports, watcher)
-    return _judge(folder, trained, history, watcher)
+    with folder.claimed(case.experiment, resume=resume):
+        _keep_origins(folder, case, imports)
+        watcher.stage("training")
+        trained, history = train(folder, case, imports, watcher)
+        folder.reopen()
+        return _judge(folder, trained, history, watcher)
 
 
 def load(path: str | Path, imports: Imports | None = None) -> Run:
@@ -80,6 +81,7 @@ def load(path: str | Path, imports: Imports | None = None) -> Run:
     """
     folder = RunFolder(path)
     summary = folder.summary()
+    folder.check(needed=("model.eqx", "game.eqx"))
     case = assemble(folder.experiment(), imports)
     case = case._replace(model=folder.read_leaves("model.eqx", case.model))
     if (folder.path / "game.eqx").is_file():
@@ -143,7 +145,7 @@ def _judge(folder: RunFolder, case: Case, history: History, watcher: Watcher) ->
         "certificate": verdict,
         "warnings": ranges.warnings(case.samples),
     }
-    folder.write_json("summary.json", summary)
+    folder.finish(summary)
     return Run(folder, case, summary)
 
 

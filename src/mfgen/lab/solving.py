@@ -16,13 +16,14 @@ from rich.markup import escape
 from rich.text import Text
 
 from mfgen.density.grid import GridPath
-from mfgen.lab import certified, oracles
+from mfgen.lab import certified, oracles, results
 from mfgen.lab.answer import Answer, stack
 from mfgen.lab.checked import declared
 from mfgen.lab.cloud import Cloud
 from mfgen.lab.custom import Imports
 from mfgen.lab.oracles import ORACLES
 from mfgen.lab.solution_plots import plot_agreement, plot_certificate
+from mfgen.lab.store import RunFolder, write_whole
 from mfgen.metrics.agreement import compare
 from mfgen.metrics.certificate import certify
 from mfgen.models.base import AbstractModel, AbstractPotential
@@ -34,6 +35,9 @@ from mfgen.solvers.neural import Neural
 from mfgen.solvers.riccati import Riccati
 
 SOLVERS = ("grid", "hopf-cole", "riccati", "neural")
+_WRITTEN = (
+    "solution.npz", "certificate.json", "certificate.png", "agreement.json", "agreement.png",
+)  # fmt: skip
 _MARGIN = 1.15  # of the box beyond the mass: what happens at the walls stays there
 _DEVIATIONS = 5.0  # of the initial density that a box holds, where nothing better is known
 _CELLS = {1: 400, 2: 64}
@@ -73,6 +77,8 @@ def solved(
     Raises:
         ValueError, TypeError: an unknown name or solver, or a game the solver does not cover.
     """
+    folder = out or Path("runs") / f"{Path(name).stem}-{settings.solver}"
+    results.check("solve", folder, _WRITTEN)
     imports = Imports([Path(name).parent, Path.cwd()], allowed=allow_import)
     oracle = oracles.build(name, settings.dim) if name in ORACLES else None
     with imports.blamed():
@@ -81,7 +87,6 @@ def solved(
         found = solve(game, _solver(settings, game, half), key=jax.random.key(settings.seed))
         certificate = certify(found)
     agreement = compare(found, oracle.solution) if oracle else None
-    folder = out or Path("runs") / f"{Path(name).stem}-{settings.solver}"
     folder.mkdir(parents=True, exist_ok=True)
     _keep(folder, found)
     _write(folder / "certificate.json", certificate.to_dict())
@@ -175,12 +180,11 @@ def _keep(folder: Path, found: Solution) -> None:
         arrays = {f"axis_{k}": axis for k, axis in enumerate(value.lattice.axes())}
         arrays["times"], arrays["value"] = np.asarray(value.times), np.asarray(value.values)
         arrays["density"] = np.asarray(density.mass) / value.lattice.volume
-        with (folder / "solution.npz").open("wb") as file:
-            np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
+        RunFolder(folder).write_arrays("solution.npz", arrays)
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(_plain(document), indent=2) + "\n")
+    write_whole(path, (json.dumps(_plain(document), indent=2) + "\n").encode())
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,7 @@
     versions.json   of Python, libraries and device; a digest of the training data
     metrics.jsonl   one line for each record of the training, in order of steps
     trials.jsonl    the same of all trainings, where a weight was chosen from several
-    checkpoints/    of the training, by Orbax
+    checkpoints/    of the training (`mfgen.trainers.state`)
     model.eqx       the trained model, or the particles
     game.eqx        the game, where a part of it was trained too
     descent.npz     what particles went down: its estimates against time
@@ -12,30 +12,49 @@
     samples.npz     samples of the model, in original units
     certificate.json  how well the model solves its game
     summary.json    the measures, each with its standard error; written last: the run is finished
+    SHA256SUMS      digests of the files above, made when the run is finished (`sha256sum -c`)
     figures/        pictures
     custom/         copies of the user's own components
+    .lock           the process that writes the folder
+
+One process at a time writes a run: the second is refused by the first one's number, and a run that
+was killed leaves no lock. A run is claimed when all about it has been checked, and is no run again
+if it fails before its first record.
 
 Files are written under another name and then renamed, so a file is there whole or not at all;
-records of the training alone grow line by line, and are cut back when a run is resumed: to the
-checkpoint, or to where the resumed training begins.
+records of the training alone grow line by line. They are cut back when a run is resumed: to the
+checkpoint, which holds them too and gives back those that were lost, or to where the resumed
+training begins.
+
+The files of a finished run belong together. A flipped bit, a model of another run, the summary of
+another seed: what is not as it was when the run was finished is refused by name.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
-import zlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from zipfile import BadZipFile
 
 import equinox as eqx
 import numpy as np
 
-from mfgen.lab import kept, spec, toml
+from mfgen import _file
+from mfgen.data.arrays import read_arrays
+from mfgen.lab import digests, kept, spec, toml
 from mfgen.trainers.history import Progress
 
 _RECORDS = "metrics.jsonl"
+_SEALED = (
+    "spec.toml", "versions.json", _RECORDS, "trials.jsonl", "model.eqx", "game.eqx", "descent.npz",
+    "points.npz", "samples.npz", "fields.npz", "profiles.json", "certificate.json",
+)  # fmt: skip
+_BEGUN = (_RECORDS, "trials.jsonl", "model.eqx", "summary.json")
 
 AnyTree = TypeVar("AnyTree")
 
@@ -49,6 +68,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path):
         self.path = Path(path).absolute()
+        self._place: os.stat_result | None = None  # of the folder, while it is claimed
 
     @property
     def checkpoints(self) -> Path:
@@ -76,26 +96,84 @@ class RunFolder:
         """Whether the run has been trained and judged."""
         return (self.path / "summary.json").is_file()
 
+    @contextlib.contextmanager
+    def claimed(self, experiment: spec.Experiment, *, resume: bool) -> Iterator[None]:
+        """Takes the folder for a run, as `claim`, and keeps other processes out while it is open.
+
+        A run that fails before there is anything to resume leaves no trace of itself.
+
+        Raises:
+            ValueError: if the folder holds anything else, or another process writes it.
+        """
+        self._check(experiment, resume)
+        made = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with _file.owned(self.path):
+                fresh = not self.is_run
+                try:
+                    self.claim(experiment, resume=resume)
+                    self._place = self.path.stat()
+                    yield
+                except BaseException:
+                    if fresh and not self._has_begun:
+                        self._leave(made)
+                    raise
+                finally:
+                    self._place = None
+        except _file.Taken as taken:
+            raise ValueError(
+                f"`run` found process {taken.process or 'unknown'} at work in {self.path}, "
+                "expected a folder that nobody writes: wait for it to end, or choose another --out."
+            ) from None
+
     def claim(self, experiment: spec.Experiment, *, resume: bool) -> None:
         """Takes the folder for a run, or finds the same run in it.
 
         Raises:
-            ValueError: if the folder holds anything else; nothing in it is touched.
+            ValueError: if the folder holds anything else, or a finished run whose files are not as
+                they were; nothing in it is touched.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(
-                f"`run` got --out {self.path}, which is a file, expected a folder: choose another."
-            )
-        if self.is_run:
-            self._check_same(experiment, resume)
-        elif self.path.is_dir() and any(f.suffix != ".partial" for f in self.path.iterdir()):
-            raise ValueError(
-                f"`run` got the folder {self.path}, which is not empty and holds no run, expected "
-                "a new or empty one: choose another --out."
-            )
-        else:
-            self.path.mkdir(parents=True, exist_ok=True)
+        self._check(experiment, resume)
+        self.path.mkdir(parents=True, exist_ok=True)
+        _file.remove_partial(self.path)
+        if not self.is_run:
             self.write_text("spec.toml", toml.write(experiment))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Writes the summary of a run, and the digests of all that belongs to it."""
+        text = (kept.encode(summary) + "\n").encode()
+        self._check_place()
+        self.reopen()
+        digests.keep(self.path, self._sealed(), {"summary.json": text})
+        self.write_bytes("summary.json", text)
+
+    def reopen(self) -> None:
+        """Makes a finished run an unfinished one, before files of it are written again."""
+        for name in ("summary.json", digests.NAME):
+            (self.path / name).unlink(missing_ok=True)
+
+    def check(self, needed: Sequence[str] = ()) -> None:
+        """Refuses a finished run with files that are not as they were when it was finished.
+
+        Arguments:
+            needed: names of files that are refused where they are missing, if the run had them.
+
+        Raises:
+            ValueError: naming the first such file.
+        """
+        if self.is_finished:
+            digests.check(self.path, needed)
+
+    @property
+    def notice(self) -> str | None:
+        """What is to be said of a finished run that was not sealed; `None` if it was."""
+        if digests.are_kept(self.path):
+            return None
+        return (
+            f"{self.path} was finished by a version without digests: whether its files are as they "
+            "were is not known"
+        )
 
     def experiment(self) -> spec.Experiment:
         """The specification of the run.
@@ -116,19 +194,29 @@ class RunFolder:
         Raises:
             ValueError: if the run is not finished, or its summary is damaged.
         """
-        self.experiment()
+        self.check()
+        experiment = self.experiment()
         if not self.is_finished:
             raise ValueError(
                 f"`{self.path}` holds a run that is not finished, expected a finished one: "
                 "continue it with `mfgen run ... --resume`."
             )
-        return self.read_json("summary.json", kept.Summary)
+        found = self.read_json("summary.json", kept.Summary)
+        wanted = {"spec": experiment.name, "data": experiment.data.name, "seed": experiment.seed}
+        for field, value in wanted.items():
+            if found[field] != value:
+                raise ValueError(
+                    f"`{self.path / 'summary.json'}` is of {field} = {found[field]}, expected "
+                    f"{value} as in spec.toml: one of them is of another run; put back the right "
+                    "one, or run the experiment again."
+                )
+        return found
 
     def read_json(self, name: str, kind: type = dict) -> Any:
         """The content of a JSON file of the folder, of the given kind."""
         try:
             return kept.check(json.loads((self.path / name).read_text(encoding="utf-8")), kind)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"`{self.path / name}` cannot be read ({error}), expected a file written by "
                 "`mfgen run`: run the experiment again with --resume."
@@ -150,13 +238,22 @@ class RunFolder:
         for line in lines:
             try:
                 records.append(kept.check(json.loads(line), Progress))
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
         return records
 
-    def rewind(self, step: int) -> None:
-        """Cuts the records back to those up to a step."""
-        self.write_records([record for record in self.records() if record["step"] <= step])
+    def rewind(self, step: int, saved: Sequence[Progress] = ()) -> None:
+        """Cuts the records back to those up to a step.
+
+        Arguments:
+            step: of the checkpoint that the run goes on from.
+            saved: the records it holds: they are written where those of the folder were lost.
+        """
+        held = [record for record in self.records() if record["step"] <= step]
+        saved = [record for record in saved if record.step > 0]  # what is measured at first is none
+        if saved and [record["step"] for record in held] != [record.step for record in saved]:
+            held = [asdict(record) for record in saved]
+        self.write_records(held)
 
     def write_records(self, records: list[dict[str, Any]], name: str = _RECORDS) -> None:
         """Writes all records of the training, whole or not at all."""
@@ -164,6 +261,7 @@ class RunFolder:
 
     def append(self, record: dict[str, Any], name: str = _RECORDS) -> None:
         """Adds a record of the training."""
+        self._check_place()
         with (self.path / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
@@ -173,9 +271,8 @@ class RunFolder:
         if not path.is_file():
             return {}
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-        except (OSError, ValueError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
+            return read_arrays(path)
+        except (OSError, ValueError) as error:
             raise ValueError(
                 f"`{path}` cannot be read ({error}), expected arrays written by `mfgen run`: run "
                 "the experiment again with --resume."
@@ -217,7 +314,58 @@ class RunFolder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes a file, whole or not at all."""
+        self._check_place()
         write_whole(self.path / name, content)
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether there is anything of the run beside what it was to be."""
+        saved = self.checkpoints.is_dir() and any(p.is_file() for p in self.checkpoints.rglob("*"))
+        return saved or any((self.path / name).is_file() for name in _BEGUN)
+
+    def _leave(self, made: bool) -> None:
+        """Removes what a claim and all that followed it have written."""
+        for name in ("spec.toml", "versions.json"):
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.custom, self.checkpoints):
+            shutil.rmtree(folder, ignore_errors=True)
+        if made:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def _sealed(self) -> list[str]:
+        """Names of the files that belong to a run, but for its summary."""
+        own = [f.relative_to(self.path).as_posix() for f in sorted(self.custom.rglob("*.py"))]
+        return [name for name in (*_SEALED, *own) if (self.path / name).is_file()]
+
+    def _check_place(self) -> None:
+        """Refuses to write a run whose folder went, or is another one by now."""
+        if self._place is None:
+            return
+        try:
+            stays = os.path.samestat(self._place, self.path.stat())
+        except OSError:
+            stays = False
+        if not stays:
+            raise ValueError(
+                f"`run` found its folder {self.path} removed or replaced while it ran, expected it "
+                "to stay: run the experiment again, and leave the folder until it ends."
+            )
+
+    def _check(self, experiment: spec.Experiment, resume: bool) -> None:
+        """Refuses a folder of anything but this run; nothing is touched."""
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(
+                f"`run` got --out {self.path}, which is {_file.kind(self.path)}, expected a "
+                "folder: choose another."
+            )
+        if self.is_run:
+            self.check()
+            self._check_same(experiment, resume)
+        elif self.path.is_dir() and not _is_empty(self.path):
+            raise ValueError(
+                f"`run` got the folder {self.path}, which is not empty and holds no run, expected "
+                "a new or empty one: choose another --out."
+            )
 
     def _check_same(self, experiment: spec.Experiment, resume: bool) -> None:
         changes = toml.differences(self.experiment(), experiment)
@@ -234,17 +382,13 @@ class RunFolder:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file under another name and renames it: the file is there whole or not at all."""
+    """Writes a file, whole or not at all, into a folder that is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    _file.write_whole(path, content)
+
+
+def _is_empty(folder: Path) -> bool:
+    return all(f.suffix == _file.PARTIAL or f.name == _file.LOCK for f in folder.iterdir())
 
 
 def fingerprint(experiment: spec.Experiment, *contents: bytes) -> str:

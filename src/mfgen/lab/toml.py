@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mfgen import _file
 from mfgen.lab.complaint import complaint
 from mfgen.lab.spec import Experiment
 
@@ -39,8 +40,8 @@ def read(path: str | Path) -> Experiment:
 
 def _read(path: Path) -> Experiment:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        document = tomllib.loads(_file.read_text(path))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(
             f"`{path}` is no TOML ({error}), expected a specification: see `mfgen show score-vp` "
             "for one that works."

@@ -33,7 +33,7 @@ def train(
     checkpoints = checkpoints_of(folder, case, imports)
     select = build.selection(case.experiment.objective, case.objective)
     if select is None:
-        folder.rewind(checkpoints.latest or 0)
+        folder.rewind(checkpoints.latest or 0, checkpoints.history().records)
     begun: set[Trial] = set()
 
     def record(progress: Progress) -> None:

@@ -1,4 +1,6 @@
-"""A training that met a value which is not finite."""
+"""Trainings that cannot go on: a value that is not finite, a part of the game that refuses."""
+
+import re
 
 
 class NonFiniteError(FloatingPointError):
@@ -27,3 +29,24 @@ class NonFiniteError(FloatingPointError):
             f"`{owner}` got a value that is not finite in term {term!r} at step {step}{tried}, "
             f"expected finite losses and gradients ({kept}): {fix}."
         )
+
+
+class StoppedError(RuntimeError):
+    """A part of the game refused a step; attributes `step`, `checkpoint`, `reason`.
+
+    Raised for what compiled programs find out while they run, such as a Lagrangian whose
+    Hamiltonian is infinite at the costate it got.
+    """
+
+    def __init__(self, step: int, reason: str, checkpoint: str | None, owner: str = "fit"):
+        self.step, self.reason, self.checkpoint = step, reason, checkpoint
+        kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint kept"
+        super().__init__(f"`{owner}` stopped after step {step} ({kept}): {reason}")
+
+
+def sentence(error: BaseException) -> str | None:
+    """What a part of a compiled program said with `equinox.error_if`; `None` for other errors."""
+    said = re.search(
+        r"EquinoxRuntimeError: (.*?)(?:\n\s*\n|\n-{5}|\n  File |$)", str(error), re.DOTALL
+    )
+    return " ".join(said[1].split()) if said else None

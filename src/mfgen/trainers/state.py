@@ -4,35 +4,34 @@ The state is all that the next step depends on: parameters, their running averag
 moments and the step number. Random numbers are drawn from the run's key and the step, so a run
 resumed from a checkpoint repeats the uninterrupted one bit for bit.
 
-Checkpoints are written by Orbax: each is complete in a folder of its own, which gets its name only
-when all is written, so a run killed while saving leaves the earlier ones whole. A header keeps the
-run's fingerprint and settings (a checkpoint of another run is refused), a digest of the arrays and
-the history so far. By the digest and the seal (`mfgen.trainers.seal`) a damaged one is recognised.
+A checkpoint is one file, called by its step and renamed into its place when all of it is on disk,
+so a run killed while saving leaves the earlier ones whole:
+
+    sha256 of what follows / header, a line of JSON / leaves of the state, by Equinox
+
+The header keeps the step, the run's fingerprint and settings (a checkpoint of another run or of
+another step is refused) and the history so far. By the digest a damaged one is recognised before
+anything of it is used.
 
 A save returns when all is on disk. Whatever the system refuses (a folder that cannot be written to,
 a full disk, no more open files) is one `CheckpointError` with its words; what was saved stays.
 """
 
-import contextlib
-import errno
 import hashlib
-import os
-import shutil
+import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
-from mfgen import _check
-from mfgen.trainers import seal
+from mfgen import _check, _file
 from mfgen.trainers.history import History
-from mfgen.trainers.quiet import quiet
 from mfgen.trainers.settings import first_change
+
+_TRIAL = 65536  # bytes that a folder must have room for before a run begins
 
 State = TypeVar("State", bound=Any)  # any pytree of arrays with a `step`
 
@@ -80,15 +79,20 @@ class Checkpoints:
         self.owner = "fit"  # the public name that errors about the run speak of
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            seal.try_place(self.directory)
-            self._orbax, self._manager = _manager(self.directory, keep)
+            _file.remove_partial(self.directory)
+            _file.write_whole(self._trial, bytes(_TRIAL))
+            self._trial.unlink()
         except OSError as error:
             raise self._refused(error) from None
 
     @property
     def latest(self) -> int | None:
-        """The step of the latest complete checkpoint, or `None`."""
-        return self._manager.latest_step()
+        """The step of the latest checkpoint, or `None`."""
+        return max(self._steps(), default=None)
+
+    def path(self, step: int) -> Path:
+        """The file of the checkpoint of a step."""
+        return self.directory / str(step)
 
     def branch(self, name: str) -> "Checkpoints":
         """Checkpoints of a part of the run, in a folder of that name inside this one.
@@ -108,30 +112,32 @@ class Checkpoints:
         Raises:
             CheckpointError: if it cannot be written.
         """
-        step, leaves = int(state.step), jax.tree.leaves(state)
+        step = int(state.step)
         header = {
+            "step": step,
             "fingerprint": self.fingerprint,
             "settings": dict(self.settings),
-            "digest": _digest(leaves),
             **history.to_document(),
         }
-        arguments = self._orbax.args.Composite(
-            state=self._orbax.args.StandardSave(_named(leaves)),
-            header=self._orbax.args.JsonSave(header),
-        )
+        content = io.BytesIO()
+        content.write(json.dumps(header).encode() + b"\n")
+        eqx.tree_serialise_leaves(content, state)
+        whole = content.getvalue()
         try:
-            seal.try_place(self.directory, sum(np.asarray(leaf).nbytes for leaf in leaves))
-            with quiet():
-                self._manager.save(step, args=arguments)
-            folder = self.directory / str(step)
-            if folder.is_dir():
-                seal.seal(folder)
-            seal.forget_missing(self.directory)
-        except Exception as error:  # Orbax and its storage layer raise many kinds
-            with contextlib.suppress(OSError):
-                for partial in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
-                    shutil.rmtree(partial, ignore_errors=True)
+            _file.write_whole(self.path(step), _digest(whole) + whole)
+            for old in sorted(self._steps())[: -self.keep]:
+                self.path(old).unlink()
+        except OSError as error:
             raise self._refused(error) from None
+
+    def history(self) -> History:
+        """The records that the latest checkpoint holds; none if there is no checkpoint.
+
+        Raises:
+            CheckpointError: if it is of another run, or damaged.
+        """
+        step = self.latest
+        return History() if step is None else History.of_document(self._read(step)[0])
 
     def restore(self, template: State) -> tuple[State, History]:
         """The latest checkpoint, in the structure of `template`.
@@ -145,17 +151,8 @@ class Checkpoints:
                 f"`Checkpoints` found no checkpoint in {self.directory}, expected one to resume "
                 "from: start the run without resuming."
             )
-        changed = seal.broken(self.directory / str(step))
-        if changed is not None:
-            raise self._damaged(step, f"its file {changed} is missing, cut off or altered")
-        header = self._read(step, header=self._orbax.args.JsonRestore())["header"]
-        if header["fingerprint"] != self.fingerprint:
-            raise CheckpointError(
-                f"`Checkpoints` found a checkpoint of another run in {self.directory} (fingerprint "
-                f"{header['fingerprint']!r}, expected {self.fingerprint!r}): resume with the "
-                "specification and seed it was made with, or choose another folder."
-            )
-        change = first_change(header.get("settings", {}), self.settings)
+        header, leaves = self._read(step)
+        change = first_change(header["settings"], self.settings)
         if change is not None:
             name, now, before = change
             raise CheckpointError(
@@ -163,53 +160,65 @@ class Checkpoints:
                 f"({self.directory}), expected the same: pass what the run was begun with, or "
                 "begin anew in another folder."
             )
-        leaves, structure = jax.tree.flatten(template)
-        wanted = self._orbax.args.StandardRestore(_named(leaves))
-        found = self._read(step, state=wanted)["state"]
-        restored = [found.get(_name(index), leaf) for index, leaf in enumerate(leaves)]
-        if _digest(restored) != header["digest"]:
-            raise self._damaged(step, "its arrays do not match their digest")
-        return jax.tree.unflatten(structure, restored), History.of_document(header)
-
-    def wait(self) -> None:
-        """Returns when everything saved so far is on disk: at once, as `save` waits for it."""
+        try:
+            state = eqx.tree_deserialise_leaves(io.BytesIO(leaves), template)
+        except Exception as error:  # of NumPy and Equinox, for arrays of other shapes
+            raise self._damaged(step, _check.reason(error)[:200]) from error
+        return state, History.of_document(header)
 
     def close(self) -> None:
-        """Frees the folder."""
-        self._manager.close()
+        """Frees the folder; nothing of it is held between saves."""
 
-    def _read(self, step: int, **items: Any) -> dict[str, Any]:
+    @property
+    def _trial(self) -> Path:
+        return self.directory / ".trial"
+
+    def _steps(self) -> list[int]:
         try:
-            with quiet():
-                return dict(self._manager.restore(step, args=self._orbax.args.Composite(**items)))
-        except Exception as error:  # as above
-            if _words(error) in _PASSING:
-                raise self._refused(error) from None
-            raise self._damaged(step, _check.reason(error)[:200]) from error
+            names = [path.name for path in self.directory.iterdir()]
+        except OSError:  # of a folder that went; what is written next says so
+            return []
+        return [int(name) for name in names if name.isascii() and name.isdigit()]
 
-    def _refused(self, error: Exception) -> CheckpointError:
+    def _read(self, step: int) -> tuple[dict[str, Any], bytes]:
+        """The header of a checkpoint of this run, and the bytes of its leaves."""
+        if self.path(step).is_dir():
+            raise CheckpointError(
+                f"`Checkpoints` found a checkpoint of mfgen 0.1 in {self.path(step)}, expected a "
+                "file: resume the run with that version, or begin anew in another folder."
+            )
+        try:
+            content = self.path(step).read_bytes()
+        except OSError as error:
+            raise self._refused(error) from None
+        digest, whole = content[:_DIGITS], content[_DIGITS:]
+        if digest != _digest(whole):
+            raise self._damaged(step, "it is cut off or altered")
+        line, _, leaves = whole.partition(b"\n")
+        header = json.loads(line)
+        if header["step"] != step:
+            raise self._damaged(step, f"it is that of step {header['step']}, renamed")
+        if header["fingerprint"] != self.fingerprint:
+            raise CheckpointError(
+                f"`Checkpoints` found a checkpoint of another run in {self.directory} (fingerprint "
+                f"{header['fingerprint']!r}, expected {self.fingerprint!r}): resume with the "
+                "specification and seed it was made with, or choose another folder."
+            )
+        return header, leaves
+
+    def _refused(self, error: OSError) -> CheckpointError:
         return CheckpointError(
-            f"`Checkpoints` got the folder {self.directory} ({_words(error)}), expected one that "
-            "can be written to: choose another folder, or see to this one. What was saved before "
-            "is whole."
+            f"`Checkpoints` got the folder {self.directory} ({error.strerror or error}), expected "
+            "one that can be written to: choose another folder, or see to this one. What was saved "
+            "before is whole."
         )
 
     def _damaged(self, step: int, reason: str) -> CheckpointError:
         return CheckpointError(
             f"`Checkpoints` could not read the checkpoint of step {step} in {self.directory} "
-            f"({reason}), expected a complete one of this run: remove the folder {step} there to "
-            "resume from an earlier one."
+            f"({reason}), expected a whole one of this run: remove the file {step} there to resume "
+            "from an earlier one."
         )
-
-
-def _manager(directory: Path, keep: int) -> tuple[Any, Any]:
-    # Imported here: Orbax takes as long to import as the rest of the library.
-    import orbax.checkpoint as orbax
-
-    # Saved at once: threads that save in the background outlive a failure and hold the process.
-    options = orbax.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
-    with quiet():
-        return orbax, orbax.CheckpointManager(directory, options=options)
 
 
 def begin(
@@ -254,37 +263,8 @@ def begin(
     return state, history
 
 
-def _named(leaves: list) -> dict[str, Array]:
-    """Arrays by name but for empty ones, which Orbax refuses and which hold nothing."""
-    arrays = ((_name(index), jnp.asarray(leaf)) for index, leaf in enumerate(leaves))
-    return {name: array for name, array in arrays if array.size}
+_DIGITS = 65
 
 
-def _name(index: int) -> str:
-    return f"leaf_{index:04d}"
-
-
-# What passes by itself or by the user's doing, and says nothing about the files.
-_PASSING = {
-    os.strerror(number)
-    for number in (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EIO)
-}
-
-
-def _words(error: Exception) -> str:
-    """What the operating system said, however deep below; else the first line of the error."""
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, OSError) and below.strerror:
-            return below.strerror
-        below = below.__cause__ or below.__context__
-    known = (os.strerror(number) for number in errno.errorcode)
-    found = [words for words in known if words in str(error)]
-    return max(found, key=len) if found else _check.reason(error)[:200]
-
-
-def _digest(leaves: list) -> str:
-    digest = hashlib.sha256()
-    for leaf in leaves:
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode() + b"\n"

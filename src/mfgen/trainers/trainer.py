@@ -33,7 +33,7 @@ from mfgen import _check
 from mfgen._types import Batch, Count, Key, Scalar
 from mfgen.math.count import count
 from mfgen.problem.game import MFG
-from mfgen.trainers.failure import NonFiniteError
+from mfgen.trainers.failure import NonFiniteError, StoppedError, sentence
 from mfgen.trainers.history import Callback, History
 from mfgen.trainers.settings import described
 from mfgen.trainers.state import Checkpoints, begin
@@ -221,6 +221,7 @@ def run(
     Raises:
         ValueError: for settings out of range, or a state of another shape.
         NonFiniteError: if a term is not finite; it names the step and the term.
+        StoppedError: if a part of the game refuses a step; it names the step and gives the reason.
         CheckpointError: if `checkpoints` cannot be resumed from, hold a run already, or that of
             other settings or of more steps.
 
@@ -272,12 +273,12 @@ class _Loop(NamedTuple):
             carry = self._record(carry, history, began)
         # No step is taken: the program is compiled here, and the records tell of steps alone.
         if step < self.steps:
-            jax.block_until_ready(self._advanced(carry, 0))
+            self._advanced(carry, 0)
         while step < self.steps:
             periods = [self.every, self.trainer.period, saves and saves.every]
             stops = [self.steps, *(each * (step // each + 1) for each in periods if each)]
             clock = time.perf_counter()
-            carry, terms, finite = jax.block_until_ready(self._advanced(carry, min(stops) - step))
+            carry, terms, finite = self._advanced(carry, min(stops) - step)
             milliseconds = 1e3 * (time.perf_counter() - clock)
             step, watched = int(carry.step), self.trainer.watched
             for name in sorted(finite, key=watched.__contains__):
@@ -300,7 +301,17 @@ class _Loop(NamedTuple):
         return carry
 
     def _advanced(self, carry: Carry, count: int) -> tuple[Carry, Terms, Finite]:
-        return advance(self.trainer, self.problem, carry, self.key, jnp.asarray(count))
+        try:
+            done = advance(self.trainer, self.problem, carry, self.key, jnp.asarray(count))
+            return jax.block_until_ready(done)
+        except RuntimeError as error:
+            reason = sentence(error)
+            if reason is None:
+                raise
+        # Which of the steps it was is found by taking them again, one at a time.
+        for _ in range(count - 1 if count > 1 else 0):
+            carry = self._advanced(carry, 1)[0]
+        raise StoppedError(int(carry.step), reason, self._checkpoint, owner=self.trainer.owner)
 
     def _record(self, carry: Carry, history: History, began: float) -> Carry:
         """Measures, and ends the steps since the last record with a new one."""
@@ -319,10 +330,13 @@ class _Loop(NamedTuple):
         return Carry(state, carry.step)
 
     def _failure(self, step: int, term: str) -> FloatingPointError:
-        saves = self.checkpoints
-        kept = None if saves is None or saves.latest is None else saves.directory
-        checkpoint = None if kept is None or saves is None else str(kept / str(saves.latest))
-        return self.trainer.not_finite(self.problem, step, term, checkpoint)
+        return self.trainer.not_finite(self.problem, step, term, self._checkpoint)
+
+    @property
+    def _checkpoint(self) -> str | None:
+        """The latest checkpoint of the run, if it has one."""
+        latest = self.checkpoints and self.checkpoints.latest
+        return str(self.checkpoints.path(latest)) if self.checkpoints and latest else None
 
 
 @eqx.filter_jit
