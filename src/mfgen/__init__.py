@@ -141,9 +141,14 @@ from mfgen.simulate.langevin import PredictorCorrector as PredictorCorrector
 from mfgen.simulate.likelihood import FlowLikelihood as FlowLikelihood
 from mfgen.simulate.likelihood import OneShot as OneShot
 from mfgen.simulate.likelihood import log_prob as log_prob
+from mfgen.simulate.metropolis import MetropolisAdjusted as MetropolisAdjusted
+from mfgen.simulate.metropolis import correct as correct
 from mfgen.simulate.sampler import sample as sample
+from mfgen.simulate.tempered import Tempered as Tempered
 from mfgen.simulate.trajectory import Trajectories as Trajectories
 from mfgen.simulate.trajectory import trajectories as trajectories
+from mfgen.simulate.weighted import AnnealedProposal as AnnealedProposal
+from mfgen.simulate.weighted import FlowProposal as FlowProposal
 from mfgen.zoo.score import score_based as score_based
 
 if _TYPE_CHECKING:
@@ -156,6 +161,13 @@ if _TYPE_CHECKING:
     from mfgen.metrics.importance import effective_sample_size as effective_sample_size
     from mfgen.metrics.importance import log_normaliser as log_normaliser
     from mfgen.metrics.importance import log_weights as log_weights
+    from mfgen.metrics.one_evaluation import one_evaluation_kl as one_evaluation_kl
+    from mfgen.metrics.one_evaluation import (
+        one_evaluation_log_likelihood as one_evaluation_log_likelihood,
+    )
+    from mfgen.metrics.potential_density import DegenerateWeights as DegenerateWeights
+    from mfgen.metrics.potential_density import PotentialDensity as PotentialDensity
+    from mfgen.metrics.potential_density import potential_density as potential_density
     from mfgen.models.estimate import kernel_estimate as kernel_estimate
     from mfgen.models.estimate import mixture_estimate as mixture_estimate
     from mfgen.models.proximal_kernel import proximal_kernel as proximal_kernel
@@ -241,6 +253,12 @@ _LATER = {
     "mfgen.metrics.agreement": ("Agreement", "compare"),
     "mfgen.metrics.certificate": ("Certificate", "certify"),
     "mfgen.metrics.importance": ("effective_sample_size", "log_normaliser", "log_weights"),
+    "mfgen.metrics.one_evaluation": ("one_evaluation_kl", "one_evaluation_log_likelihood"),
+    "mfgen.metrics.potential_density": (
+        "DegenerateWeights",
+        "PotentialDensity",
+        "potential_density",
+    ),
     "mfgen.models.estimate": ("kernel_estimate", "mixture_estimate"),
     "mfgen.models.proximal_kernel": ("proximal_kernel",),
     "mfgen.simulate.solution": ("Solution", "solution"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mfgen.density.gaussian import Gaussian, GaussianMixture
+from mfgen.metrics.escape import outside, peak_outside
 from mfgen.metrics.estimate import Estimate
 from mfgen.metrics.likelihood import kl
 from mfgen.metrics.one_evaluation import one_evaluation_kl, one_evaluation_log_likelihood
@@ -159,6 +160,21 @@ def test_potentials_that_escape_are_refused(key):
     escape = lambda t, x: exact(t, x) - 10.0 * jax.nn.relu(jnp.sqrt(x @ x + 1e-6) - 8.0) ** 2
     with pytest.raises(ValueError, match=r"times its mass at more than 1\.5 times"):
         potential_density(GAME, Potential(escape), 200, key=key)
+
+
+def test_potentials_that_escape_in_few_directions_are_told(key):
+    """About one axis of twenty, where no point lies: scaled points do not see it."""
+    target = Gaussian(jnp.zeros(20))
+    game = score_based(NOISING, target)
+    plain = lambda t, x: 0.5 * x @ x + 10 * jnp.log(2 * jnp.pi)
+    narrow = lambda t, x: plain(t, x) - jax.nn.relu(x[0] - 6.0) ** 2
+    law = potential_density(game, Potential(plain), 100, key=key)
+    assert peak_outside(law.log_density, law.drawn)[0] == 0.0
+    hidden = lambda x: -narrow(0.0, x)
+    assert outside(hidden, law.drawn)[0] < 0.01
+    assert peak_outside(hidden, law.drawn)[0] == pytest.approx(1.0)
+    with pytest.warns(UserWarning, match=r"lower somewhere at (8|32) times .* expected higher"):
+        potential_density(game, Potential(narrow), 100, key=key)
 
 
 def test_potentials_that_are_not_finite_are_refused(key):

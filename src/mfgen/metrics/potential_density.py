@@ -12,8 +12,8 @@ all noise levels, exp(-U) / Z shows what is wrong with U at the last one.
 Refused are weights of which the few largest decide: with an effective fraction below 1/20 log Z is
 too small by its own error or more, and two errors hold it in 7 of 10 samples instead of 19 of 20
 (lognormal weights, 512 to 8,192 points). And a potential that has mass where nothing was drawn
-(`mfgen.metrics.escape`). A mode of exp(-U) among the points where the sampler does not go is not
-seen: it makes Z too small.
+(`mfgen.metrics.escape`); of a peak far outside it is warned. A mode of exp(-U) among the points
+where the sampler does not go is not seen: it makes Z too small.
 
 References: A. B. Owen, "Monte Carlo theory, methods and examples" (2013), chapter 9; B. J. Zhang,
 M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2 (U = -log eta).
@@ -33,7 +33,7 @@ from mfgen.derive.score_based import score_dynamics
 from mfgen.math import entry
 from mfgen.math.count import count
 from mfgen.metrics import door
-from mfgen.metrics.escape import FAR, extent, refuse_escape
+from mfgen.metrics.escape import FAR, check_escape, extent
 from mfgen.metrics.estimate import Estimate
 from mfgen.metrics.importance import effective_fraction, log_normaliser
 from mfgen.metrics.likelihood import evaluate
@@ -168,7 +168,8 @@ def potential_density(
         TypeError: on a game that is not score-based or has labels, or a model that is no potential.
         DegenerateWeights: a `ValueError`, where the effective fraction of the points is below .05
             or their effective number below 50.
-        ValueError: where U is not finite at points drawn, or has mass far outside of them.
+        ValueError: where U is not finite at points drawn, or exp(-U) has mass far outside of them;
+            it warns where exp(-U) has a peak there.
 
     Example:
 
@@ -212,5 +213,5 @@ def potential_density(
         )
     assert isinstance(model, AbstractPotential)
     law = PotentialDensity(game, model, normaliser, fraction, drawn)
-    refuse_escape(owner, law.log_density, drawn)
+    check_escape(owner, law.log_density, drawn)
     return law
