@@ -8,6 +8,7 @@ The names are listed in `__init__.pyi`, each with its place, and imported when t
 nothing that stands on JAX is loaded before it is needed.
 """
 
+import ast as _ast
 from importlib import import_module as _import_module
 
 from mfgen import _xla as _xla  # first of all: before anything is computed
@@ -16,8 +17,8 @@ from mfgen import _xla as _xla  # first of all: before anything is computed
 def _places() -> dict[str, str]:
     """The module of each public name; the floors, such as `metrics`, are in `mfgen` itself."""
     with open(f"{__file__.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:
-        words = [line.split() for line in stub if line.startswith("from ")]
-    return {name: module for _, module, _, name, *_ in words}
+        lines = [line for line in _ast.parse(stub.read()).body if isinstance(line, _ast.ImportFrom)]
+    return {name.name: str(line.module) for line in lines for name in line.names}
 
 
 _PLACES = _places()

@@ -229,3 +229,15 @@ from mfgen.zoo.gradient_flow import gradient_flow_game as gradient_flow_game
 from mfgen.zoo.score import score_based as score_based
 
 __version__: str
+from mfgen.metrics.one_evaluation import one_evaluation_kl as one_evaluation_kl
+from mfgen.metrics.one_evaluation import (
+    one_evaluation_log_likelihood as one_evaluation_log_likelihood,  # fmt: skip
+)
+from mfgen.metrics.potential_density import DegenerateWeights as DegenerateWeights
+from mfgen.metrics.potential_density import PotentialDensity as PotentialDensity
+from mfgen.metrics.potential_density import potential_density as potential_density
+from mfgen.simulate.metropolis import MetropolisAdjusted as MetropolisAdjusted
+from mfgen.simulate.metropolis import correct as correct
+from mfgen.simulate.tempered import Tempered as Tempered
+from mfgen.simulate.weighted import AnnealedProposal as AnnealedProposal
+from mfgen.simulate.weighted import FlowProposal as FlowProposal

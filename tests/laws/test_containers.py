@@ -9,8 +9,9 @@ import mfgen as mg
 from mfgen.data import scaling, snapshots, validate
 from mfgen.density import affine, cholesky, empirical, energy, gaussian, ring, whitened
 from mfgen.math import count
-from mfgen.metrics import discrepancy, importance, likelihood, memorisation, transport
+from mfgen.metrics import discrepancy, estimate, importance, likelihood, memorisation, transport
 from mfgen.models import smoothed
+from mfgen.simulate import weighted
 from mfgen.solvers import mmd_flow, particle
 
 # Whole numbers, which all containers hold exactly.
@@ -21,6 +22,10 @@ KEY = jax.random.key(0)
 GAME = mg.score_based(mg.VE(0.05, 10.0), mg.Gaussian([0.0, 0.0], 20.0))
 NORMAL = mg.Gaussian([0.0, 0.0], 20.0)
 POTENTIAL = mg.Potential(lambda t, x: -NORMAL.log_density(x))
+DRAWN = weighted.Weighted(jnp.asarray(POINTS), jnp.zeros(24))
+LAW = mg.PotentialDensity(
+    GAME, POTENTIAL, estimate.Estimate(0.0, 0.1), estimate.Estimate(1.0, 0.0), DRAWN
+)
 
 
 class Frame:
@@ -110,6 +115,8 @@ POINTED = {
     "memorisation_ratio": lambda x: memorisation.memorisation_ratio(x, POINTS + 1, POINTS + 3),
     "log_weights": lambda x: importance.log_weights(NORMAL, np.zeros(24), x),
     "kl": lambda x: likelihood.kl(NORMAL, np.zeros(24), x),
+    "correct": lambda x: mg.correct(GAME, POTENTIAL, x, key=KEY, steps=1, warmup=1).points,
+    "one_evaluation_kl": lambda x: mg.one_evaluation_kl(NORMAL, LAW, x),
 }
 # The same for other arrays than points, with the array.
 COVARIANCE = np.array([[4.0, 1.0], [1.0, 2.0]], np.float32)

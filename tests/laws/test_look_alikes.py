@@ -14,6 +14,7 @@ from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
 from mfgen.derive.score_based import is_score_based
 from mfgen.metrics.equation import hjb_error, hjb_profile
+from mfgen.metrics.potential_density import potential_density
 from mfgen.metrics.score import girsanov_bound, score_error, score_profile
 from mfgen.models.base import Potential
 from mfgen.models.estimate import kernel_estimate, mixture_estimate
@@ -33,7 +34,9 @@ from mfgen.simulate.frame import FixedFrame, random_frame
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.langevin import Langevin, PredictorCorrector
 from mfgen.simulate.likelihood import FlowLikelihood, log_prob
+from mfgen.simulate.metropolis import MetropolisAdjusted, correct
 from mfgen.simulate.sampler import denoised, sample
+from mfgen.simulate.tempered import Tempered
 from mfgen.trainers.matching import (
     DenoisingScoreMatching,
     ImplicitScoreMatching,
@@ -148,6 +151,12 @@ RELYING = {
         game, MODEL, 4, key=KEY, method=PredictorCorrector(5)
     ),
     "Langevin": lambda game: sample(game, MODEL, 4, key=KEY, method=Langevin(5, 0.01)),
+    "MetropolisAdjusted": lambda game: sample(
+        game, MODEL, 4, key=KEY, method=MetropolisAdjusted(EulerMaruyama(2), 2, 2)
+    ),
+    "Tempered": lambda game: sample(game, MODEL, 4, key=KEY, method=Tempered(2)),
+    "correct": lambda game: correct(game, MODEL, POINTS, key=KEY, steps=2, warmup=2),
+    "potential_density": lambda game: potential_density(game, MODEL, 50, key=KEY),
     "denoise": lambda game: sample(game, MODEL, 4, key=KEY, denoise=True),
     "denoised": lambda game: denoised(game, MODEL, jnp.zeros(2)),
     "log_prob": lambda game: log_prob(game, MODEL, POINTS),

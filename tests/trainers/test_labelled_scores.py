@@ -103,6 +103,8 @@ def test_log_densities_are_those_given_the_label(game, method):
         mg.StochasticHeun(40),
         mg.ProbabilityFlow(),
         mg.PredictorCorrector(60),
+        mg.MetropolisAdjusted(mg.EulerMaruyama(20), steps=60),
+        mg.Tempered(40, 2),
         Langevin(300, 0.01),
     ],
     ids=lambda method: type(method).__name__,

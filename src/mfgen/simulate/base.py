@@ -6,6 +6,7 @@ from a finished one and never passes for it.
 """
 
 import contextlib
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -25,6 +26,8 @@ from mfgen.problem.game import MFG
 from mfgen.problem.noising import TimeReversal
 from mfgen.problem.noising_check import check_resolved
 
+_STILL = 1e-3  # acceptance of a chain that does not move
+
 
 class Arrival(NamedTuple):
     """Where a path ended.
@@ -32,10 +35,12 @@ class Arrival(NamedTuple):
     Attributes:
         point: its end, shape `[dim]`.
         time: the game time there; short of the end of the game if a step limit was hit.
+        acceptance: the share of proposals that a Metropolis corrector took; 1 where there is none.
     """
 
     point: State
     time: Scalar
+    acceptance: Scalar | float = 1.0
 
 
 class Unfinished(RuntimeError):
@@ -154,6 +159,28 @@ def map_chunks(function: Callable[[Any], Any], samples: Any, chunk: int) -> Any:
     chunks = jax.tree.map(lambda leaf: leaf[index], samples)
     results = jax.lax.map(jax.vmap(function), chunks)
     return jax.tree.map(lambda leaf: leaf.reshape(rounds * size, *leaf.shape[2:])[:n], results)
+
+
+def check_accepted(owner: str, acceptance: Float[Array, "n"] | float) -> None:
+    """Warns of chains that stood still, by their number, and refuses if all of them did.
+
+    Raises:
+        RuntimeError: in the name of `owner`, if no chain accepted more than one of a thousand.
+    """
+    if isinstance(acceptance, Tracer):
+        return
+    shares = np.asarray(acceptance)
+    still = int(np.sum(~(shares > _STILL)))
+    said = (
+        f"`{owner}` got {still} of {shares.size} Metropolis chains that stood still (they accepted "
+        f"at most {_STILL:g} of their proposals; the mean of all is {shares.mean():.3g}), expected "
+        "them to move: raise `warmup`, and look whether the potential is finite and trained where "
+        "they begin."
+    )
+    if still == shares.size:
+        raise RuntimeError(said)
+    if still:
+        warnings.warn(said, stacklevel=3)
 
 
 def check_finished(

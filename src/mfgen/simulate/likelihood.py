@@ -8,7 +8,8 @@ back to the first density rho_0, or in a normalizing flow on to the last one:
 
 which is the model's own density, the one its `ProbabilityFlow` samples have. `OneShot` reads the
 value function of a score-based game, log rho(T, x) = -U(T, x): one evaluation, no integration. It
-is exact for models that are densities by construction, and as good as the normalisation of others.
+is exact for models that are densities by construction; others are divided by their integral, which
+`mfgen.metrics.potential_density` estimates.
 
 A score-based game ends at the smallest noise ratio of its noising. What is given is therefore the
 log-density of the data times signal plus noise at that level, taken at x as it is.
@@ -27,6 +28,7 @@ from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Batch, Count, Given, Key, Scalar, State
+from mfgen.density.base import Number
 from mfgen.derive.score_based import score_dynamics
 from mfgen.models.base import AbstractModel, AbstractPotential
 from mfgen.problem.game import MFG
@@ -49,8 +51,8 @@ class LogDensity(NamedTuple):
 
     Attributes:
         value: the log-density.
-        standard_error: of the value over the probes of the divergence; 0 if it is exact, nan for a
-            single probe.
+        standard_error: of the value over the probes of the divergence, 0 if it is exact, nan for a
+            single probe; of a normalised potential that of log Z.
         time: the game time reached; that of the reference unless a step limit was hit.
     """
 
@@ -110,18 +112,30 @@ class FlowLikelihood(AbstractLikelihood):
 
 
 class OneShot(AbstractLikelihood):
-    """The value function itself, log rho(T, x) = -U(T, x), in one evaluation.
+    """The value function itself, log rho(T, x) = -U(T, x) - log Z, in one evaluation.
+
+    Arguments:
+        log_normaliser: log Z; with 0, U is taken to be normalised. `potential_density` finds it,
+            and its `method` is this one.
+        error: the standard error of log Z, the same at all points.
 
     Raises:
         TypeError: on vector fields, which have no value function, and on games that are not
             score-based, where U is not -log rho.
     """
 
+    log_normaliser: Number = 0.0
+    error: Number = 0.0
+
+    def __check_init__(self):
+        _check.a_finite_number("OneShot", "log_normaliser", self.log_normaliser)
+        _check.a_finite_number("OneShot", "error", self.error)
+
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key | None) -> LogDensity:
         self.check(game, model)
         assert isinstance(model, AbstractPotential)
-        value = -model(jnp.asarray(game.dynamics.horizon, x.dtype), x)
-        return LogDensity(value, jnp.zeros_like(value), jnp.zeros_like(value))
+        value = -model(jnp.asarray(game.dynamics.horizon, x.dtype), x) - self.log_normaliser
+        return LogDensity(value, jnp.full_like(value, self.error), jnp.zeros_like(value))
 
     def check(self, game: MFG, model: AbstractModel) -> None:
         if not isinstance(model, AbstractPotential):

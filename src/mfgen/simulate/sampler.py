@@ -15,7 +15,6 @@ Reference: B. Efron, "Tweedie's formula and selection bias" (2011).
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Batch, Count, Key, State
@@ -30,6 +29,7 @@ from mfgen.simulate.base import (
     AbstractSampler,
     Arrival,
     at_points,
+    check_accepted,
     check_finished,
     check_played,
     map_chunks,
@@ -60,8 +60,9 @@ def sample(
         key: random key.
         method: `StochasticHeun(steps)`, `EulerMaruyama(steps)`, and for score-based or
             deterministic games `ProbabilityFlow(integrator)`; for score-based ones
-            `PredictorCorrector(steps)` and `Langevin(steps, step)`. If absent `StochasticHeun()`,
-            and `ProbabilityFlow()` in a game without noise.
+            `PredictorCorrector(steps)`, `Langevin(steps, step)` and, for potentials,
+            `MetropolisAdjusted(sampler)` and `Tempered(steps)`. If absent `StochasticHeun()`, and
+            `ProbabilityFlow()` in a game without noise.
         denoise: return E[x_0 | y] in place of the sample y of a score-based game.
         chunk: samples at once; it changes speed and memory, not the samples.
 
@@ -73,6 +74,7 @@ def sample(
         TypeError: if the method does not apply to the game.
         Unfinished: a `RuntimeError`, if an adaptive integration hits its step limit, or samples are
             not finite; it keeps the places and times that were reached.
+        RuntimeError: if a Metropolis corrector accepted nothing; it warns of single chains.
 
     Example:
 
@@ -97,10 +99,11 @@ def sample(
         score_noising("denoised", game)
     _check_resolved(game, start)
     with at_points("sample", game, model, start.dim):
-        points, times = _sample(game, model, n, key, method, denoise, chunk)
+        there = _sample(game, model, n, key, method, denoise, chunk)
     last = game.dynamics.horizon if game.data_at == "end" else 0.0
-    check_finished("sample", points, times, last)
-    return points
+    check_finished("sample", there.point, there.time, last)
+    check_accepted("sample", there.acceptance)
+    return there.point
 
 
 def _check_resolved(game: MFG, start: AbstractDensity) -> None:
@@ -135,12 +138,11 @@ def _sample(
     method: AbstractSampler,
     denoise: bool,
     chunk: int,
-) -> tuple[Batch, Float[Array, "n"]]:
+) -> Arrival:
     def one(start: tuple[State, Key]) -> Arrival:
-        point, time = method(game, model, start[0], key=start[1])
-        return Arrival(denoised(game, model, point) if denoise else point, time)
+        there = method(game, model, start[0], key=start[1])
+        return there._replace(point=denoised(game, model, there.point)) if denoise else there
 
     start_key, path_key = jax.random.split(key)
     starts = reference("sample", game).sample(n, key=start_key)
-    arrivals = map_chunks(one, (starts, jax.random.split(path_key, n)), chunk)
-    return arrivals.point, arrivals.time
+    return map_chunks(one, (starts, jax.random.split(path_key, n)), chunk)
