@@ -18,7 +18,7 @@ from mfgen.problem.cost import ScoreLagrangian
 from mfgen.problem.functional import Zero, needs_log_density, needs_population, refusal
 from mfgen.problem.game import MFG
 from mfgen.problem.lipschitz import duals
-from mfgen.problem.noising import reversed_noising
+from mfgen.problem.noising import TimeReversal, reversed_noising
 from mfgen.trainers.flow import PathLikelihood, ReverseKL
 from mfgen.trainers.payment import kinetic_weight, name_of
 
@@ -74,7 +74,9 @@ def _uncoupled(game: MFG, data: Batch | None) -> bool:
 
 def with_score(game: MFG) -> MFG:
     """The score-based game of the same noising and data, at the costs that make it one."""
-    lagrangian = ScoreLagrangian(game.dynamics.of_points)
+    points = game.dynamics.of_points
+    assert isinstance(points, TimeReversal)
+    lagrangian = ScoreLagrangian(points)
     return dataclasses.replace(game, lagrangian=lagrangian, interaction=Zero(), discount=0.0)
 
 
