@@ -187,3 +187,32 @@ def test_a_path_that_does_not_arrive_is_told_as_it_is(said):
     code, line = said(RuntimeError(f"{error}\n--- traceback"))
     assert code == 1
     assert line.startswith("unexpected RuntimeError")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (b"a = " + b"[" * 5000, "is no TOML (it is nested too deeply)"),
+        (b".".join([b"a"] * 3000) + b" = 1", "is no TOML (it is nested too deeply)"),
+        (b"a = " + b"9" * 5000, "is no TOML (Exceeds the limit"),
+        (b"k = 1\n" * 200_000, "has 1,200,000 bytes, expected a text of at most 1,000,000"),
+        ("a".encode("utf-16"), "is no TOML (Expected '='"),
+        (b"\xff\xff", "is no text"),
+    ],
+)
+def test_a_text_that_no_reader_takes_is_refused(refused, tmp_path, text, part):
+    (tmp_path / "odd.toml").write_bytes(text)
+    message = refused("run", tmp_path / "odd.toml")
+    assert part in message
+    assert len(message) < 500
+
+
+def test_what_is_no_specification_is_told_as_what_it_is(refused, tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("loop", tmp_path / "loop")
+    monkeypatch.chdir(tmp_path)
+    assert "pipe` is a named pipe, expected a specification" in refused("run", "./pipe")
+    assert "its links lead in a circle" in refused("run", "./loop")
+    assert "`run` got '', expected a recipe or the path" in refused("run", "")
+    data = ("run", "score-vp", "--data", "table", "--path")
+    assert "~nosuchuser/x.csv` is not a file" in refused(*data, "~nosuchuser/x.csv")

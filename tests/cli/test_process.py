@@ -76,17 +76,22 @@ def test_streams_that_are_closed_are_no_fault(closed, arguments, code):
     assert done.stderr.count("\n") == (closed == ">&-")
 
 
+# Whoever runs the tests may ignore Ctrl-C, which a program inherits.
+HEARING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mfgen.__main__ import main
+sys.exit(main())
+"""
+
+
 @pytest.mark.parametrize("seconds", [0.15, 0.3, 1.0])
 def test_an_interrupt_while_it_imports_is_one_line(seconds, tmp_path):
-    process = started(
-        "run", "score-vp", "--out", str(tmp_path / "run"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        # Whoever runs the tests may ignore Ctrl-C, which a program inherits.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    begun = time.process_time_ns()
+    command = [sys.executable, "-c", HEARING, "run", "score-vp", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    begun = time.monotonic()
     while _seconds(process.pid) < seconds:
-        assert time.process_time_ns() - begun < 6e10
+        assert time.monotonic() - begun < 60
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -270,15 +270,18 @@ def test_a_run_that_fails_before_its_first_record_leaves_the_folder_to_a_correct
     assert folder.experiment() == OTHER
 
 
-@pytest.mark.parametrize("replaced", [False, True])
-def test_a_folder_that_goes_while_it_is_written_is_an_error_and_not_half_a_run(tmp_path, replaced):
+@pytest.mark.parametrize("how", ["gone", "replaced", "emptied"])
+def test_a_folder_that_goes_while_it_is_written_is_an_error_and_not_half_a_run(tmp_path, how):
     folder = RunFolder(tmp_path / "run")
 
     def run():
         with folder.claimed(EXPERIMENT, resume=False):
             folder.append(record(100))
-            folder.path.rename(tmp_path / "aside")
-            if replaced:
+            if how == "emptied":
+                (folder.path / "spec.toml").unlink()
+            else:
+                folder.path.rename(tmp_path / "aside")
+            if how == "replaced":
                 folder.path.mkdir()
             folder.finish(SUMMARY)
 

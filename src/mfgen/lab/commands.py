@@ -150,8 +150,8 @@ def _find(name: str, data: str | None, path: Path | None) -> spec.Experiment:
     file = Path(os.path.expanduser(name))
     if file.is_file():
         return _located(toml.read(file), file.parent)
-    if (name and file.exists()) or file.suffix or len(file.parts) > 1:
-        got = f"is {_file.kind(file)}" if file.exists() else "does not exist"
+    if (name and os.path.lexists(file)) or file.suffix or len(file.parts) > 1:
+        got = f"is {_file.kind(file)}" if os.path.lexists(file) else "does not exist"
         raise ValueError(
             f"`{name}` {got}, expected a specification in TOML: correct the path, or name a "
             "recipe of `mfgen list`."

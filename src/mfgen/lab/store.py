@@ -342,7 +342,7 @@ class RunFolder:
         if self._place is None:
             return
         try:
-            stays = os.path.samestat(self._place, self.path.stat())
+            stays = os.path.samestat(self._place, self.path.stat()) and self.is_run
         except OSError:
             stays = False
         if not stays:

@@ -39,14 +39,22 @@ def read(path: str | Path) -> Experiment:
 
 
 def _read(path: Path) -> Experiment:
+    text = _file.read_text(path)
     try:
-        document = tomllib.loads(_file.read_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ValueError(
-            f"`{path}` is no TOML ({error}), expected a specification: see `mfgen show score-vp` "
-            "for one that works."
-        ) from error
-    return decode(document, str(path))
+        document = tomllib.loads(text)
+        return decode(document, str(path))
+    except RecursionError:
+        why = "it is nested too deeply"
+    except tomllib.TOMLDecodeError as error:
+        why = str(error)
+    except ValueError as error:
+        if str(error).startswith(("`", str(path))):
+            raise
+        why = str(error)  # of a number with too many digits
+    raise ValueError(
+        f"`{path}` is no TOML ({why}), expected a specification: see `mfgen show score-vp` for one "
+        "that works."
+    )
 
 
 def _is_of_a_run(path: Path) -> bool:
