@@ -2,22 +2,25 @@
 
 For q = exp(-U) / Z and n samples of the truth pi
 
-    KL(pi || q) = E_pi[a],      a = log pi + U + log Z,
+    KL(pi || q) = E_pi[log pi + U] + log Z,
 
-and since q is a density, E_pi[r - 1] = 0 for r = exp(-a): a control variate. The estimate is
+and log Z has two estimates: that of the model's own points, with its error e, and a second one from
+the samples themselves, Z = E_pi[r] Z for r = q / pi. A mixture of both, with a = -log r,
 
-    mean(a + b (r - 1)),        variance  var(a + b r) / n + (1 - b m)^2 e^2,
+    KL ~ mean(a) + c log mean(r),        variance  var(a + c r / m) / n + (1 - c)^2 e^2,
 
-with m = mean(r) and e the error of log Z, and b is where the variance is least,
+m = mean(r), holds (1 - c) of an error of log Z. It is least at
 
-    b = (n m e^2 - cov(a, r)) / (n m^2 e^2 + var(r)).
+    c = (n e^2 - cov(a, r / m)) / (n e^2 + var(r / m)).
 
-Near the truth a is nearly 1 - r, so b is nearly 1: what is left is of second order, as the
-divergence itself is. Where r has heavy tails b vanishes and the plain mean is left.
+Near the truth a is nearly 1 - r and c nearly 1: what is left is of second order, as the divergence
+itself is. Where r has heavy tails, and the samples of pi do not tell Z, c vanishes. It is set to
+zero where the two differ by more than three errors: exp(-U) has mass then that no sample of pi
+sees.
 
     held-out likelihood = E_data[-U] - log Z
 
-has no such help. The errors of mean and log Z are independent, and added in squares. They do not
+has no such help. Errors of the mean and of log Z are independent, and added in squares. They do not
 hold the bias of log Z, of order 1/n, nor mass of exp(-U) where no point was drawn: both make the
 divergence too small.
 
@@ -34,6 +37,8 @@ from mfgen.metrics import door
 from mfgen.metrics.estimate import Estimate, mean_number
 from mfgen.metrics.likelihood import evaluate, mean_log_likelihood
 from mfgen.metrics.potential_density import PotentialDensity
+
+_AGREE = 3  # errors by which two estimates of log Z may differ
 
 
 def one_evaluation_kl(truth: AbstractEvaluable, law: PotentialDensity, samples: Given) -> Estimate:
@@ -61,15 +66,17 @@ def one_evaluation_kl(truth: AbstractEvaluable, law: PotentialDensity, samples: 
     gaps = exact - np.asarray(law.log_prob(points), np.float64)
     if not np.isfinite(gaps).all():
         return mean_number(gaps)
-    with np.errstate(over="ignore", invalid="ignore"):
-        ratios = np.exp(-gaps)
-        mean, noise = ratios.mean(), len(gaps) * float(law.log_normaliser.standard_error) ** 2
-        weight = noise * mean - np.cov(gaps, ratios)[0, 1]
-        weight /= noise * mean**2 + ratios.var(ddof=1)
-    if not np.isfinite(weight):  # ratios all equal, or beyond the range of floats
-        weight, ratios = 0.0, np.ones_like(gaps)
-    found = mean_number(gaps + weight * (ratios - 1))
-    return _with_normaliser(found, law, float(1 - weight * ratios.mean()))
+    ratios = np.exp(gaps.min() - gaps)  # up to a factor, which is beside the point in r / m
+    log_mean = math.log(ratios.mean()) - gaps.min()
+    ratios /= ratios.mean()
+    noise = len(gaps) * float(law.log_normaliser.standard_error) ** 2
+    spread = noise + ratios.var(ddof=1)
+    share = 0.0
+    if abs(log_mean) <= _AGREE * math.sqrt(spread / len(gaps)) and spread > 0:
+        share = (noise - np.cov(gaps, ratios)[0, 1]) / spread
+    found = mean_number(gaps + share * (ratios - 1))
+    value = Estimate(found.value + share * log_mean, found.standard_error)
+    return _with_normaliser(value, law, 1 - share)
 
 
 def one_evaluation_log_likelihood(
