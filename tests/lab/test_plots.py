@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mfgen.lab import plots
-from mfgen.lab.plots import Cloud, Look
+from mfgen.plot import runs as plots
+from mfgen.plot.runs import Cloud, Look
 
 
 def sizes(figure):

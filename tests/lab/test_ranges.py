@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 
-from mfgen.lab import ranges, spec
-from mfgen.lab.samples import prepare
+from mfgen.lab.spec import Data
+from mfgen.zoo import ranges
+from mfgen.zoo.samples import prepare
 
 KEY = jax.random.key(0)
 
@@ -13,7 +14,7 @@ def table(tmp_path, value, column=1, row=3):
     """A table of which one row of the test part has another unit in one column."""
     values = np.random.default_rng(0).normal(size=(200, 3)) * [1.0, 10.0, 0.1] + [0.0, 500.0, 3.0]
     path = tmp_path / "table.csv"
-    data = spec.Data(name="table", path=str(path), validation=0.1, test=0.2)
+    data = Data(name="table", path=str(path), validation=0.1, test=0.2)
     header = {"delimiter": ",", "header": "a,b,c", "comments": ""}
     np.savetxt(path, values, **header)
     whole = prepare(data, key=KEY)
@@ -37,4 +38,4 @@ def test_a_value_in_another_unit_is_named_by_row_and_column(tmp_path):
 def test_data_within_their_range_are_not_warned_of(tmp_path):
     samples, _ = table(tmp_path, 505.0)
     assert ranges.warnings(samples) == []
-    assert ranges.warnings(prepare(spec.Data(name="breast-cancer"), key=KEY)) == []
+    assert ranges.warnings(prepare(Data(name="breast-cancer"), key=KEY)) == []

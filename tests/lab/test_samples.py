@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mfgen.density import toy
-from mfgen.lab import spec
-from mfgen.lab.catalogue import DATA
-from mfgen.lab.samples import prepare
+from mfgen.lab.spec import Data
+from mfgen.zoo.catalogue import DATA
+from mfgen.zoo.samples import prepare
 
 HERE = [name for name, info in DATA.items() if info.kind != "file" and info.dim is not None]
 
@@ -16,7 +16,7 @@ HERE = [name for name, info in DATA.items() if info.kind != "file" and info.dim 
 @pytest.mark.parametrize("name", HERE)
 def test_every_named_data_set_is_standardised_and_goes_back(name, key):
     few = 2000 if DATA[name].kind == "toy" else None
-    samples = prepare(spec.Data(name=name, samples=few), key=key)
+    samples = prepare(Data(name=name, samples=few), key=key)
     assert samples.train.shape[1] == DATA[name].dim
     assert samples.target.dim == DATA[name].dim
     # The mean variance is one: exactly on real data, within four standard errors on a sample.
@@ -30,7 +30,7 @@ def test_every_named_data_set_is_standardised_and_goes_back(name, key):
 
 @pytest.mark.parametrize("name", [n for n in HERE if DATA[n].kind == "toy"])
 def test_the_truth_of_a_toy_is_that_of_its_samples(name, key):
-    samples = prepare(spec.Data(name=name, samples=50), key=key)
+    samples = prepare(Data(name=name, samples=50), key=key)
     log_densities = jax.vmap(samples.truth.log_density)(jnp.asarray(samples.train))
     assert jnp.all(jnp.isfinite(log_densities))
     if samples.noisable is None:
@@ -40,7 +40,7 @@ def test_the_truth_of_a_toy_is_that_of_its_samples(name, key):
 
 
 def test_log_densities_go_back_to_original_units(key, x64):
-    samples = prepare(spec.Data(name="gaussians8", samples=10), key=key)
+    samples = prepare(Data(name="gaussians8", samples=10), key=key)
     x = jnp.array([2.5, 0.3])
     z = jnp.asarray(samples.scaling.apply(x[None]))[0]
     original = samples.truth.log_density(z) + samples.scaling.log_jacobian
@@ -49,25 +49,25 @@ def test_log_densities_go_back_to_original_units(key, x64):
 
 def test_toys_are_drawn_by_the_key_and_real_data_are_not(key):
     other = jax.random.key(1)
-    toys = [prepare(spec.Data(name="moons", samples=20), key=k) for k in (key, key, other)]
+    toys = [prepare(Data(name="moons", samples=20), key=k) for k in (key, key, other)]
     assert np.array_equal(toys[0].train, toys[1].train)
     assert not np.array_equal(toys[0].train, toys[2].train)
     assert toys[0].digest != toys[2].digest
-    real = [prepare(spec.Data(name="iris"), key=k) for k in (key, other)]
+    real = [prepare(Data(name="iris"), key=k) for k in (key, other)]
     assert real[0].digest == real[1].digest
 
 
 def test_the_training_part_can_be_cut_and_the_test_part_stays(key):
-    whole = prepare(spec.Data(name="iris"), key=key)
-    few = prepare(spec.Data(name="iris", samples=20), key=key)
+    whole = prepare(Data(name="iris"), key=key)
+    few = prepare(Data(name="iris", samples=20), key=key)
     assert len(few.train) == 20
     assert np.array_equal(few.train, whole.train[:20])
     assert np.array_equal(few.test, whole.test)
 
 
 def test_of_a_toy_the_last_samples_can_be_held_out(key):
-    whole = prepare(spec.Data(name="moons", samples=50), key=key)
-    cut = prepare(spec.Data(name="moons", samples=50, validation=0.1), key=key)
+    whole = prepare(Data(name="moons", samples=50), key=key)
+    cut = prepare(Data(name="moons", samples=50, validation=0.1), key=key)
     assert len(whole.validation) == 0
     assert np.array_equal(cut.train, whole.train[:45])
     assert np.array_equal(cut.validation, whole.train[45:])
@@ -75,12 +75,12 @@ def test_of_a_toy_the_last_samples_can_be_held_out(key):
 
 
 def test_mixtures_come_in_any_dimension(key):
-    assert prepare(spec.Data(name="mixture20", dim=5, samples=10), key=key).train.shape == (10, 5)
+    assert prepare(Data(name="mixture20", dim=5, samples=10), key=key).train.shape == (10, 5)
 
 
 def test_mixtures_come_in_variants_and_the_first_is_the_one_without(key):
     means = [
-        prepare(spec.Data(name="mixture20", samples=10, variant=variant), key=key).scaling.mean
+        prepare(Data(name="mixture20", samples=10, variant=variant), key=key).scaling.mean
         for variant in (None, 0, 1)
     ]
     np.testing.assert_array_equal(means[0], means[1])
@@ -88,14 +88,14 @@ def test_mixtures_come_in_variants_and_the_first_is_the_one_without(key):
 
 
 def test_products_come_in_even_dimensions(key):
-    assert prepare(spec.Data(name="product", dim=4, samples=10), key=key).train.shape == (10, 4)
+    assert prepare(Data(name="product", dim=4, samples=10), key=key).train.shape == (10, 4)
 
 
 def test_a_table_is_read_from_its_file(tmp_path, key):
     values = np.random.default_rng(0).normal(size=(40, 3)) * [1.0, 10.0, 100.0]
     path = tmp_path / "table.csv"
     np.savetxt(path, values, delimiter=",", header="a,b,c", comments="")
-    data = spec.Data(name="table", path=str(path), columns=("c", "a"), test=0.25, validation=0.0)
+    data = Data(name="table", path=str(path), columns=("c", "a"), test=0.25, validation=0.0)
     samples = prepare(data, key=key)
     assert samples.columns == ("c", "a")
     assert [len(part) for part in (samples.train, samples.validation, samples.test)] == [30, 0, 10]
@@ -106,7 +106,7 @@ def test_a_table_is_read_from_its_file(tmp_path, key):
 
 def test_real_data_are_divided_anew(key):
     first, again, other = (
-        prepare(spec.Data(name="iris", split=split), key=key) for split in (0, None, 3)
+        prepare(Data(name="iris", split=split), key=key) for split in (0, None, 3)
     )
     assert np.array_equal(first.train, again.train)
     assert other.train.shape == first.train.shape
@@ -115,4 +115,4 @@ def test_real_data_are_divided_anew(key):
 
 def test_a_split_is_for_real_data_alone():
     with pytest.raises(ValueError, match="`split` with the data 'moons'"):
-        spec.Data(name="moons", split=1)
+        Data(name="moons", split=1)

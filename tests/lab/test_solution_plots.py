@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import matplotlib.image
 import pytest
+from mfgen.lab.solution_plots import plot_agreement, plot_certificate
 
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
-from mfgen.lab.solution_plots import plot_agreement, plot_certificate
 from mfgen.metrics.certificate import Certificate
 from mfgen.metrics.estimate import Estimate, Profile
 from mfgen.metrics.ledger import Check
