@@ -175,7 +175,7 @@ def test_report_writes_a_page(ask, place, tmp_path):
         (("run", "."), "`.` is a folder, expected a specification in TOML"),
         (("run", "nothing-like-it"), "expected a recipe or the path of a TOML file"),
         (("run", "score-vp", "--data", "mnist"), "`data` got 'mnist' without its path"),
-        (("show", "score"), "did you mean `score-v"),
+        (("show", "scor-vp"), "did you mean `score-vp"),
         (("sample", "nowhere"), "holds no run"),
         (("compare",), "the following arguments are required: RUN"),
         (("report",), "the following arguments are required: RUN"),

@@ -50,7 +50,7 @@ def test_another_run_is_refused_and_not_touched(tmp_path, resume):
     folder.claim(EXPERIMENT, resume=False)
     before = files(folder.path)
     other = EXPERIMENT.changed({"training.steps": 7})
-    with pytest.raises(ValueError, match=r"`training` is") as caught:
+    with pytest.raises(ValueError, match=r"`training.steps` is 7, was absent") as caught:
         folder.claim(other, resume=resume)
     assert "choose another --out" in str(caught.value)
     assert files(folder.path) == before

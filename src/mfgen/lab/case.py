@@ -164,13 +164,13 @@ def assemble(experiment: Experiment, imports: Imports | None = None) -> Case:
     if "model" in experiment.filled:
         model = _model(experiment.filled["model"], given)
     objective = _objective(experiment, given)
-    moved = training.get("type") == "Particles"
+    moved, around = training.get("type") == "Particles", None
     if not moved and (objective is None or model is None):
         points = None if samples.is_energy else given.arguments["data"]
         way = plan(game, points).way(None)
         model = way.model(game, keys(experiment.seed)["model"]) if model is None else model
         if objective is None:
-            objective = 1.0 * way.objective(game)
+            objective, around = 1.0 * way.objective(game), way.around
             experiment = _planned(experiment, way)
     problem = _problem(experiment, samples, game, moved)
     evaluation = call(Evaluation, experiment.filled.get("evaluation", {}), "evaluation", given)
@@ -181,7 +181,7 @@ def assemble(experiment: Experiment, imports: Imports | None = None) -> Case:
         model,
         evaluation,
         problem,
-        _trainer(experiment, given, model),
+        _trainer(experiment, given, model, around),
         objective,
         _choice(experiment, objective, problem),
     )
@@ -196,9 +196,12 @@ def _planned(experiment: Experiment, way: Way) -> Experiment:
 
 
 def _trainer(
-    experiment: Experiment, given: Given, model: AbstractModel | None
+    experiment: Experiment,
+    given: Given,
+    model: AbstractModel | None,
+    around: Callable[[Any], AbstractTrainer] | None = None,
 ) -> Callable[[Combination | None], AbstractTrainer]:
-    """The trainer of [training] for an objective."""
+    """The trainer of [training] for an objective; of a plan with what the way puts around it."""
     table = experiment.filled.get("training", {})
     settings = {name: value for name, value in table.items() if name not in (*RUN, "type")}
     maker = lookup(table.get("type", "Gradient"), AbstractTrainer, "training", given.imports)
@@ -207,7 +210,8 @@ def _trainer(
 
     def made(objective: Combination | None) -> AbstractTrainer:
         own = given._replace(arguments={**known, "objective": objective}, key=key)
-        return call(maker, settings, "training", own)
+        trainer = call(maker, settings, "training", own)
+        return trainer if around is None or "type" in table else around(trainer)
 
     return made
 

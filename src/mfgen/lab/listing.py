@@ -59,7 +59,8 @@ def show(source: Any) -> Answer:
         find.refuse("show", source)
         return _class(name, made[0])
     known = [*recipes.documents(), *ORACLES, *DATA]
-    if name in recipes.documents() and source.data in FILES and source.path is None:
+    unnamed = name in recipes.documents() and source.data in FILES and source.path is None
+    if unnamed:
         source = source._replace(path=pathlib.Path("PATH"))
     try:
         experiment = find.found("show", source, oracles=True)
@@ -71,6 +72,8 @@ def show(source: Any) -> Answer:
                 f"{advice}"
             ) from error
         raise
+    if unnamed:
+        experiment = experiment.changed({"data.path": "PATH"})
     return _experiment(experiment, source)
 
 

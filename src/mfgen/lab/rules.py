@@ -65,7 +65,7 @@ class Context(NamedTuple):
 
     def kind(self, section: str) -> str:
         """The type of a section."""
-        return (at(self.experiment.filled, section) or {}).get("type", "")
+        return _type(at(self.experiment.filled, section) or {})
 
     @property
     def few(self) -> int:
@@ -120,7 +120,7 @@ def _rate(context: Context) -> float | None:
 
 
 def _weight(context: Context) -> float | None:
-    if context.table["type"] not in _WEIGHED or "select" in context.table:
+    if context.table.get("type", "") not in _WEIGHED or "select" in context.table:
         return None
     few = context.few
     if context.corrects:
@@ -131,13 +131,13 @@ def _weight(context: Context) -> float | None:
 
 
 def _laplacian(context: Context) -> Any:
-    squared = (context.table.get("penalty") or {"type": "Squared"})["type"] == "Squared"
-    wanted = context.table["type"] == "HJB" and context.dim > 16 and squared
+    squared = _type(context.table.get("penalty", "Squared")) == "Squared"
+    wanted = context.table.get("type", "") == "HJB" and context.dim > 16 and squared
     return {"type": "Hutchinson"} if wanted else None
 
 
 def _collocation(context: Context) -> Any:
-    if context.table["type"] not in _WEIGHED:
+    if context.table.get("type", "") not in _WEIGHED:
         return None
     if not (context.scores or context.kind("game") == "score_based"):
         return {"type": "UniformTime"}
@@ -150,7 +150,7 @@ def _followed(context: Context) -> Any:
     assert context.game is not None
     known = "ot_flow" in context.kind("model") and context.game.lagrangian.mobility(0.0) is not None
     exact = known or context.dim <= 8
-    follows = "paths" in _fields(context.table["type"])
+    follows = "paths" in _fields(context.table.get("type", ""))
     return {"type": "Hutchinson", "probes": 1} if follows and not exact else None
 
 
@@ -235,8 +235,13 @@ def _takes(experiment: Experiment, path: str) -> bool:
     return path.rpartition(".")[0] != "evaluation.likelihood" or kind in ("", "FlowLikelihood")
 
 
+def _type(part: Any) -> str:
+    """The type of a table, or the name that stands for one."""
+    return part.get("type", "") if type(part) is dict else str(part)
+
+
 def _fields(name: str) -> tuple[str, ...]:
-    if ":" in name:
+    if not name or ":" in name:
         return ()
     return tuple(signature(lookup(name, AbstractObjective, "objective", Imports())).parameters)
 

@@ -149,6 +149,8 @@ def _check(value: Any, path: str, source: str, depth: int) -> None:
 
 def _differences(first: Any, second: Any, path: str) -> Iterator[Difference]:
     match first, second:
+        case (dict(), None) | (None, dict()) if first or second:
+            yield from _differences(first or {}, second or {}, path)
         case dict(), dict():
             for name in sorted(first.keys() | second.keys()):
                 inside = f"{path}.{name}".lstrip(".")
