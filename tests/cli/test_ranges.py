@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from mfgen.lab.spec import Data
+from mfgen.zoo.named_data import Data
 from mfgen.zoo.samples import prepare
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mfgen.lab import listing, toml
 from mfgen.lab.find import Source
-from mfgen.lab.spec import Data
+from mfgen.zoo.named_data import Data
 from mfgen.zoo.catalogue import FILES
 
 

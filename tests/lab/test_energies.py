@@ -10,7 +10,7 @@ from mfgen.lab import measures, recipes
 from mfgen.lab.case import assemble
 from mfgen.lab.context import Context
 from mfgen.lab.imports import Imports
-from mfgen.lab.spec import Data
+from mfgen.zoo.named_data import Data
 from mfgen.metrics.importance import effective_sample_size, log_normaliser, log_weights
 from mfgen.zoo.catalogue import DATA, ENERGIES
 from mfgen.zoo.posterior import breast_cancer_posterior

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mfgen.lab import arrays, certified, descents, figures, measures
@@ -30,6 +31,7 @@ from mfgen.lab.imports import Imports, inner
 from mfgen.lab.spec import FORMAT, Experiment
 from mfgen.lab.store import RunFolder, fingerprint
 from mfgen.simulate.base import at_points
+from mfgen.solvers.particle import Particles
 from mfgen.trainers import selection
 from mfgen.trainers.coverage import check_coverage
 from mfgen.trainers.gradient import dimension
@@ -168,9 +170,14 @@ def _trained(
 def _restored(folder: RunFolder, case: Case) -> Case:
     """The case with what was trained, from its folder."""
     key, steps = jax.random.key(0), case.experiment.training.steps
-    trainer = case.trainer(case.objective).prepared(case.problem, steps, key=key)
-    state = eqx.filter_eval_shape(trainer.init, case.problem, key=key)
-    like = eqx.filter_eval_shape(trainer.solution, case.problem, state)
+    match case.trainer(case.objective):
+        case Particles(start=start):  # how many, or where they start
+            count = int(np.shape(start)[0] if np.ndim(start) else start)
+            like: Any = jnp.zeros((count, case.samples.train.shape[1]))
+        case trainer:
+            trainer = trainer.prepared(case.problem, steps, key=key)
+            state = eqx.filter_eval_shape(trainer.init, case.problem, key=key)
+            like = eqx.filter_eval_shape(trainer.solution, case.problem, state)
     case = case._replace(model=folder.read_leaves("model.eqx", like))
     if (folder.path / "game.eqx").is_file():
         case = case._replace(game=folder.read_leaves("game.eqx", case.game))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib.image
 import pytest
-from mfgen.lab.solution_plots import plot_agreement, plot_certificate
+from mfgen.plot.solutions import plot_agreement, plot_certificate
 
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mfgen.density import toy
-from mfgen.lab.spec import Data
+from mfgen.zoo.named_data import Data
 from mfgen.zoo.catalogue import DATA
 from mfgen.zoo.samples import prepare
 
