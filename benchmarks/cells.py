@@ -32,8 +32,8 @@ import numpy as np
 
 from benchmarks.grid import table
 from mfgen.data.table import snapshots
-from mfgen.lab import style
 from mfgen.metrics.transport import wasserstein2
+from mfgen.plot import style
 from mfgen.trainers.coupling import ExactTransport
 from mfgen.zoo.landscape import landscape
 from mfgen.zoo.snapshots import SnapshotBridge, snapshot_bridge

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 
 import mfgen as mg
-from mfgen.lab import style
+from mfgen.plot import style
 from mfgen.zoo.gradient_flow import gradient_flow_game
 from mfgen.zoo.oracles.gradient_flow import decay_rate
 

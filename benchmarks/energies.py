@@ -3,13 +3,13 @@
 Every run is that of `mfgen run boltzmann --data DATA`; it is kept in runs/flows and not run again.
 """
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.grid import table
 from benchmarks.real_flows import KEPT, SEEDS
-from mfgen.lab import recipes, spec
+from mfgen.lab import recipes
 from mfgen.lab.run import run
 from mfgen.lab.store import RunFolder
 
@@ -27,7 +27,7 @@ TARGETS = (
     Target("many-wells", 4, "0 (normalised by quadrature)"),
     Target("breast-cancer-posterior", None, "-44.97 ± .01 (importance weights of a longer run)"),
 )
-_METRICS: tuple[spec.MetricName, ...] = ("effective_samples", "normaliser", "transport_cost")
+_METRICS = ["effective_samples", "normaliser", "transport_cost"]
 
 
 def energies(quick: bool) -> str:
@@ -46,14 +46,14 @@ def energies(quick: bool) -> str:
 
 def _measures(target: Target, seed: int, quick: bool) -> dict[str, float]:
     made = recipes.experiment("boltzmann", target.data)
-    data = spec.replace(made.data, name=cast(spec.DataName, target.data), dim=target.dim)
-    if quick:
-        made = spec.replace(made, training=spec.replace(made.training, steps=30))
-    made = spec.replace(
-        made,
-        seed=seed,
-        data=data,
-        evaluation=spec.replace(made.evaluation, metrics=_METRICS, figures=False, samples=4000),
+    judged = {"metrics": _METRICS, "figures": False, "samples": 4000}
+    made = made.changed(
+        {
+            "seed": seed,
+            "evaluation": judged,
+            **({"training.steps": 30} if quick else {}),
+            **({"data.dim": target.dim} if target.dim else {}),
+        }
     )
     folder = RunFolder(KEPT / ("quick" if quick else "energies") / f"{target.data}-{seed}")
     if not folder.is_finished:

@@ -13,21 +13,24 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.grid import table
-from mfgen.lab import recipes, spec, style
-from mfgen.lab.catalogue import IMAGES
+from mfgen.lab import recipes
 from mfgen.lab.run import load, run
 from mfgen.lab.run import sample as draw
-from mfgen.lab.samples import prepare
+from mfgen.lab.spec import Data, Experiment
 from mfgen.lab.store import RunFolder
 from mfgen.metrics.discrepancy import energy_distance
 from mfgen.metrics.memorisation import memorisation_ratio
 from mfgen.metrics.transport import sliced_wasserstein2
+from mfgen.plot import style
+from mfgen.zoo.catalogue import IMAGES
+from mfgen.zoo.samples import prepare
 
 TRAINED, DRAWN, SEEDS = 200, 500, (0, 1, 2)
 # Particles are no faster than the critic's slope, 1: in 784 dimensions noise of deviation 1 is 28
@@ -82,35 +85,37 @@ def _clouds(name: str, seed: int, quick: bool) -> dict[str, np.ndarray]:
         folder = RunFolder(KEPT / f"{'quick-' if quick else ''}{name}-{recipe}-{seed}")
         if not folder.is_finished:
             print(f"  {recipe} on {name}, seed {seed}", flush=True)
-            run(_experiment(recipe, data, seed, quick), folder.path, resume=True)
+            run(_experiment(recipe, _table(name, seed), seed, quick), folder.path, resume=True)
         kept = load(folder.path)
         scaling = kept.case.samples.scaling
         clouds[recipe] = np.asarray(scaling.apply(draw(kept, DRAWN, seed=0)))
     return clouds
 
 
-def _data(name: str, seed: int) -> spec.Data:
+def _table(name: str, seed: int) -> dict[str, Any]:
     if name == "mnist":
-        return spec.Data(name="mnist", path=os.environ["MNIST"])
-    return spec.Data(name="digits", split=seed)
+        return {"name": "mnist", "path": os.environ["MNIST"]}
+    return {"name": "digits", "split": seed}
 
 
-def _experiment(recipe: str, data: spec.Data, seed: int, quick: bool) -> spec.Experiment:
-    made = recipes.experiment(recipe, "gaussians8")
+def _data(name: str, seed: int) -> Data:
+    return Experiment.of({"data": _table(name, seed)}).data
+
+
+def _experiment(recipe: str, data: dict[str, Any], seed: int, quick: bool) -> Experiment:
     steps = 4 if quick else 600
+    changes: dict[str, Any] = {
+        "data": data | {"samples": TRAINED},
+        "seed": seed,
+        "training.steps": steps,
+        "training.every": max(steps // 10, 1),
+        "evaluation": {"samples": DRAWN, "metrics": [], "figures": False},
+    }
     if recipe == "generative-particles":
-        made = spec.replace(
-            made,
-            game=spec.replace(made.game, **STARTS[data.name]),
-            model=spec.replace(made.model, count=DRAWN),
-        )
-    return spec.replace(
-        made,
-        data=spec.replace(data, samples=TRAINED),
-        seed=seed,
-        training=spec.replace(made.training, steps=steps, every=max(steps // 10, 1)),
-        evaluation=spec.replace(made.evaluation, samples=DRAWN, metrics=(), figures=False),
-    )
+        start = STARTS[data["name"]]
+        changes |= {"training.step": start["step"], "training.start": DRAWN}
+        changes |= {"game.initial.deviation": start["spread"]}
+    return recipes.experiment(recipe).changed(changes)
 
 
 def _measures(cloud: np.ndarray, judged: np.ndarray, train: np.ndarray, seed: int) -> list[float]:

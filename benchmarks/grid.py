@@ -21,8 +21,8 @@ import numpy as np
 
 import mfgen as mg
 from benchmarks.sections import command
-from mfgen.lab import oracles
 from mfgen.solvers.base import Solution
+from mfgen.zoo.oracles import named as oracles
 
 REPORT = Path(__file__).parents[1] / "docs" / "results" / "grid.md"
 KEPT = Path(__file__).parents[1] / "runs" / "grid"

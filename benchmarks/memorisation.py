@@ -27,9 +27,11 @@ from studies.hjb import design
 from benchmarks.grid import table
 from benchmarks.known_components import known_components
 from benchmarks.memorisation_figure import draw
-from mfgen.lab import build, evaluation, spec
 from mfgen.lab.case import assemble
+from mfgen.lab.context import Context
+from mfgen.lab.measures import METRICS, measure
 from mfgen.lab.run import load, run
+from mfgen.lab.spec import Experiment
 from mfgen.lab.store import RunFolder
 from mfgen.metrics.memorisation import copying_probability, memorisation_ratio
 from mfgen.models.base import AbstractModel
@@ -93,19 +95,19 @@ def memorisation(quick: bool) -> str:
     return f"{text}\n{_judged(found)}\n![{SHOWN} samples]({FIGURE.name})\n"
 
 
-def experiment(method: str, count: int, seed: int, steps: int = STEPS) -> spec.Experiment:
+def experiment(method: str, count: int, seed: int, steps: int = STEPS) -> Experiment:
     """The specification of a method on so many samples."""
-    data = spec.Data(name="mixture20", samples=count)
+    data = {"name": "mixture20", "samples": count}
     names = {"kde": "kernel", "gmm": "mixture", "proximal": "kernel", "empirical": "kernel"}
     made = design.method(names.get(method, method), data, steps=steps, few=count)
-    judged = spec.replace(made.evaluation, metrics=())
+    changes: dict[str, object] = {"name": method, "seed": seed, "evaluation.metrics": []}
     if method not in NETWORKS:
-        judged = spec.replace(judged, likelihood=spec.OneShot())
+        changes["evaluation.likelihood"] = {"type": "OneShot"}
     if method == "proximal":
-        made = spec.replace(made, model=spec.ProximalEstimate())
+        changes["model"] = {"type": "proximal_kernel"}
     if method == "trained":  # the best step is one of the first hundred
-        made = spec.replace(made, training=spec.replace(made.training, steps=300, every=10))
-    return spec.replace(made, name=method, seed=seed, evaluation=judged)
+        changes |= {"training.steps": 300, "training.every": 10}
+    return made.changed(changes)
 
 
 def _seeds(method: str, quick: bool) -> range:
@@ -125,9 +127,7 @@ def _found(method: str, count: int, seed: int, quick: bool) -> Found:
     return Found(**json.loads(file.read_text()), drawn=kept["drawn"], train=kept["train"])
 
 
-def _measured(
-    made: spec.Experiment, place: Path
-) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+def _measured(made: Experiment, place: Path) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
     if made.name == "empirical":
         case = assemble(made)
         model: AbstractModel = _empirical(case.game, case.samples.train)
@@ -135,11 +135,10 @@ def _measured(
         folder = RunFolder(place)
         case = (load(place) if folder.is_finished else run(made, place, resume=True)).case
         model = case.model
-    key = build.keys(made.seed)["evaluation"]
-    judged = evaluation.Case(made, case.samples, case.game, model, key=key)
+    judged = Context(case._replace(model=model))
     drawn, fresh, train = judged.generated, judged.fresh, case.samples.train
     measures = {
-        "kl": evaluation.measure("kl", judged).value,
+        "kl": measure(METRICS["kl"], judged).value,
         "ratio": memorisation_ratio(drawn, train, fresh).value,
         "copying": copying_probability(drawn, train, fresh).value,
     }

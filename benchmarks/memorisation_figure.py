@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mfgen.lab import style
+from mfgen.plot import style
 
 _PANELS = ("empirical", "proximal", "plain", "hjb", "field")
 _COLOURS = {

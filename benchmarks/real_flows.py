@@ -6,13 +6,14 @@ is kept in runs/flows and not run again. A Gaussian mixture by EM stands beside 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.grid import table
-from mfgen.lab import recipes, spec
+from mfgen.lab import recipes
 from mfgen.lab.run import run
+from mfgen.lab.spec import Experiment
 from mfgen.lab.store import RunFolder
 
 KEPT = Path(__file__).parents[1] / "runs" / "flows"
@@ -20,14 +21,14 @@ RECIPES = ("score-gmm", "cnf", "potential-flow", "ot-flow", "flow-matching")
 SMALL = ("iris", "wine", "diabetes", "breast-cancer")
 SEEDS = (0, 1, 2)
 LARGE = ("score-gmm", "cnf", "ot-flow", "flow-matching")  # on large data, with two seeds
-_METRICS: tuple[spec.MetricName, ...] = ("log_likelihood", "inverse_error", "transport_cost")
+_METRICS = ["log_likelihood", "inverse_error", "transport_cost"]
 
 
 class Setting(NamedTuple):
     """Data, with what differs from a recipe's own settings."""
 
     name: str
-    data: spec.Data
+    data: dict[str, Any]
     steps: int
     width: int = 32
     recipes: tuple[str, ...] = RECIPES
@@ -36,15 +37,13 @@ class Setting(NamedTuple):
 
 def settings(protein: str | None, quick: bool) -> list[Setting]:
     """Small tables, digits, and the protein table where its file is given."""
-    small = [
-        Setting(name, spec.Data(name=cast(spec.DataName, name), split=0), 500) for name in SMALL
-    ]
+    small = [Setting(name, {"name": name, "split": 0}, 500) for name in SMALL]
     if quick:
         return [setting._replace(steps=40) for setting in small[:1]]
-    digits = Setting("digits", spec.Data(name="digits", split=0), 500, 64, LARGE, SEEDS[:2])
+    digits = Setting("digits", {"name": "digits", "split": 0}, 500, 64, LARGE, SEEDS[:2])
     found = [*small, digits]
     if protein is not None:
-        held = spec.Data(name="table", path=protein, split=0)
+        held = {"name": "table", "path": protein, "split": 0}
         found.append(Setting("protein", held, 1500, 64, LARGE, SEEDS[:2]))
     return found
 
@@ -79,23 +78,21 @@ def real(protein: str | None, quick: bool) -> str:
     return table(["data", *RECIPES], rows)
 
 
-def _experiment(setting: Setting, recipe: str, seed: int) -> spec.Experiment:
+def _experiment(setting: Setting, recipe: str, seed: int) -> Experiment:
     made = recipes.experiment(recipe, "gaussians8")
-    model = made.model
-    if isinstance(model, spec.OTFlowModel):
-        model = spec.replace(model, width=setting.width)
     steps = made.training.steps and setting.steps * (4 if recipe == "flow-matching" else 1)
-    training = spec.replace(
-        made.training, steps=steps, early_stopping=True, every=max(steps // 40, 1)
-    )
-    return spec.replace(
-        made,
-        name=recipe,
-        seed=seed,
-        data=spec.replace(setting.data, split=seed),
-        model=model,
-        training=training,
-        evaluation=spec.replace(made.evaluation, metrics=_METRICS, figures=False),
+    potential = made.document["model"]["type"] == "ot_flow_potential"
+    return made.changed(
+        {
+            "seed": seed,
+            "data": setting.data | {"split": seed},
+            **({"model.width": setting.width} if potential else {}),
+            "training.steps": steps,
+            "training.early_stopping": True,
+            "training.every": max(steps // 40, 1),
+            "evaluation.metrics": _METRICS,
+            "evaluation.figures": False,
+        }
     )
 
 

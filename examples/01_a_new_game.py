@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 import mfgen as mg
-from mfgen.lab.solution_plots import plot_agreement
+from mfgen.plot.solutions import plot_agreement
 
 
 class Hasty(mg.AbstractLagrangian):

@@ -118,6 +118,26 @@ DEGENERATE = {"NoCost": NoCost}
 CONSTRAINTS = {"Prescribed": lambda: Prescribed(target())}
 
 
+def sine_and_bowl(x):
+    return jnp.sin(x[0]) + x @ x
+
+
+def sine(x):
+    return jnp.sin(x[0])
+
+
+def square(x):
+    return x[0] ** 2
+
+
+def bell(z):
+    return jnp.exp(-0.5 * z @ z)
+
+
+def ratio_log(r):
+    return r * jnp.log(r)
+
+
 def turning(t, x):
     return jnp.sin(t) * jnp.roll(x, 1)
 
@@ -166,14 +186,14 @@ def wide():
 
 FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "Zero": Zero,
-    "Linear": lambda: Linear(lambda x: jnp.sin(x[0]) + x @ x),
+    "Linear": lambda: Linear(sine_and_bowl),
     "CrossEntropy": lambda: CrossEntropy(target()),
     "Entropy": Entropy,
     "KL": lambda: KL(target()),
-    "Sum": lambda: Sum((KL(target()), Linear(lambda x: x[0] ** 2))),
+    "Sum": lambda: Sum((KL(target()), Linear(square))),
     "Scaled": lambda: Scaled(-0.4, Entropy()),
     "CrowdAversion": CrowdAversion,
-    "Pairwise": lambda: Pairwise(lambda z: jnp.exp(-0.5 * z @ z)),
+    "Pairwise": lambda: Pairwise(bell),
     "MeanAttraction": lambda: MeanAttraction(0.7),
     "MeanTarget": lambda: MeanTarget(jnp.array([0.3]), 1.4),
     "Pairwise-attraction": lambda: Pairwise(AttractionRepulsion(4.0, 2.0)),
@@ -181,12 +201,12 @@ FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "ChiSquared": lambda: ChiSquared(wide()),
     "AlphaDivergence-1.5": lambda: AlphaDivergence(wide(), 1.5),
     "AlphaDivergence-half": lambda: AlphaDivergence(target(), 0.5),
-    "FDivergence": lambda: FDivergence(lambda r: r * jnp.log(r), wide(), "population"),
+    "FDivergence": lambda: FDivergence(ratio_log, wide(), "population"),
     "MMD": lambda: MMD(target(), InverseMultiquadric(0.8)),
     "Wasserstein2": lambda: Wasserstein2(target(), 0.5, tolerance=1e-10),
     "SinkhornDivergence": lambda: SinkhornDivergence(target(), 0.5, tolerance=1e-10),
-    "LipschitzDivergence": lambda: LipschitzDivergence(lambda x: jnp.sin(x[0]), target()),
-    "Wasserstein1": lambda: Wasserstein1(lambda x: jnp.sin(x[0]), target()),
+    "LipschitzDivergence": lambda: LipschitzDivergence(sine, target()),
+    "Wasserstein1": lambda: Wasserstein1(sine, target()),
     "Embedded": lambda: Embedded(
         SinkhornDivergence(target(), 0.5, tolerance=1e-10), Torus(40.0, low=-20.0)
     ),

@@ -5,312 +5,142 @@ the standard error. What went wrong is one line `error: ...` without a traceback
 for a mistake of the user, 1 for a fault of mfgen. Heavy imports wait until a command needs them.
 """
 
-import contextlib
-import io
+import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
 
-import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
-
-from mfgen.lab import failure, interrupt, process, usage
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from mfgen.lab.answer import Answer
+from mfgen.lab import failure, interrupt, process
 
 _UNLIMITED = 240
+_RUNS = {"nargs": "+", "type": Path, "metavar": "RUN", "help": "folders of finished runs"}
+_SPEC = "a recipe, or the path of a specification in TOML"
 
-Folder = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
-Number = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
-Data = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
-Runs = Positional[
-    Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")]
-]
-
-
-@dataclass(frozen=True)
-class List:
-    """Recipes, oracles and data sets by name."""
-
-    json: bool = False
-    """Print JSON."""
-
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import listing
-
-        return listing.names()
-
-
-@dataclass(frozen=True)
-class Show:
-    """What a name stands for: a game with its equations and specification, or a data set."""
-
-    name: Positional[Annotated[str, arg(metavar="NAME")]]
-    """A recipe, an oracle or a data set."""
-    data: Data = None
-    """The data set for which a recipe's settings are shown (default: gaussians8)."""
-    json: bool = False
-    """Print JSON."""
-
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import listing
-
-        return listing.one(self.name, self.data)
+# Each option is declared here, once.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "data": {"metavar": "NAME", "help": "the data set of a recipe (default: gaussians8)"},
+    "path": {
+        "metavar": "PATH",
+        "type": Path,
+        "help": "the file of the data `table`, or the folder of `mnist`",
+    },
+    "set": {
+        "metavar": "PATH=VALUE",
+        "action": "append",
+        "default": [],
+        "help": "replaces a field, such as game.lagrangian.speed=2; may be repeated",
+    },
+    "allow-import": {"action": "store_true", "help": "allow a specification to run its own code"},
+    "json": {"action": "store_true", "help": "print JSON"},
+    "out": {"metavar": "PATH", "type": Path, "help": "where to write (default: in runs, by name)"},
+    "seed": {"metavar": "INT", "type": int, "help": "replaces the seed"},
+    "steps": {"metavar": "INT", "type": int, "help": "steps of the training, or of a grid in time"},
+    "resume": {"action": "store_true", "help": "continue the run in the folder"},
+    "spacing": {"metavar": "FLOAT", "type": float, "help": "width of a grid's cells to judge"},
+    "step": {"metavar": "FLOAT", "type": float, "help": "the step of that grid in time"},
+    "solver": {"metavar": "NAME", "help": "grid, hopf-cole, riccati or neural"},
+    "dim": {"metavar": "INT", "type": int, "default": 1, "help": "the dimension of an oracle"},
+    "box": {"metavar": "FLOAT", "type": float, "help": "half the width of the grid's box"},
+    "points": {"metavar": "INT", "type": int, "help": "cells of the grid along an axis"},
+    "n": {"metavar": "INT", "type": int, "default": 1000, "help": "how many samples"},
+}
+_SOURCE = ("data", "path", "set", "allow-import")
 
 
-@dataclass(frozen=True)
-class Run:
-    """Train and judge a model; writes a folder."""
+class Command(NamedTuple):
+    """A command: what it does, what it is given, and the function that answers.
 
-    spec: Positional[Annotated[str, arg(metavar="SPEC")]]
-    """A recipe, or the path of a specification in TOML."""
-    out: Folder = None
-    """The folder (default: runs/SPEC-DATA-SEED)."""
-    seed: Number = None
-    """Replaces the seed."""
-    steps: Number = None
-    """Replaces the number of training steps."""
-    data: Data = None
-    """Replaces the data set; refused if a file gives numbers that were chosen for its own data."""
-    path: Folder = None
-    """The file of the data `table`, or the folder of `mnist`."""
-    resume: bool = False
-    """Continue the run in the folder from its last checkpoint."""
-    allow_import: bool = False
-    """Allow the specification to run code of its own."""
-    json: bool = False
-    """Print the summary as JSON."""
+    Attributes:
+        summary: in one line.
+        answer: `module:function` in `mfgen.lab`.
+        given: the positional argument, its name and its declaration.
+        options: names of options.
+        defaults: of options, where they are others than usual.
+    """
 
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import commands
-
-        return commands.run(
-            self.spec,
-            out=self.out,
-            seed=self.seed,
-            steps=self.steps,
-            data=self.data,
-            path=self.path,
-            resume=self.resume,
-            allow_import=self.allow_import,
-            console=console,
-        )
+    summary: str
+    answer: str
+    given: tuple[str, dict[str, Any]] | None = None
+    options: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Check:
-    """Whether a game is well posed, with evidence and repairs."""
-
-    spec: Positional[Annotated[str, arg(metavar="SPEC")]]
-    """A recipe, an oracle, or the path of a specification in TOML."""
-    data: Data = None
-    """The data set of a recipe (default: gaussians8)."""
-    path: Folder = None
-    """The file of the data `table`, or the folder of `mnist`."""
-    spacing: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
-    """The width of a grid's cells, whose resolution is then judged as well."""
-    step: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
-    """The step of that grid in time."""
-    allow_import: bool = False
-    """Allow the specification to run code of its own."""
-    json: bool = False
-    """Print JSON."""
-
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import checked
-
-        return checked.report(
-            self.spec,
-            data=self.data,
-            path=self.path,
-            spacing=self.spacing,
-            step=self.step,
-            allow_import=self.allow_import,
-        )
+def _spec(more: str = "") -> tuple[str, dict[str, Any]]:
+    return "spec", {"metavar": "SPEC", "help": f"{_SPEC}{more}"}
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The ways in which a game can be trained: the first that fits, and what others lack."""
-
-    spec: Positional[Annotated[str, arg(metavar="SPEC")]]
-    """A recipe, an oracle, or the path of a specification in TOML."""
-    data: Data = None
-    """The data set of a recipe (default: gaussians8)."""
-    path: Folder = None
-    """The file of the data `table`, or the folder of `mnist`."""
-    allow_import: bool = False
-    """Allow the specification to run code of its own."""
-    json: bool = False
-    """Print JSON."""
-
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import planned
-
-        return planned.ways(
-            self.spec, data=self.data, path=self.path, allow_import=self.allow_import
-        )
-
-
-@dataclass(frozen=True)
-class Solve:
-    """Solve a game, certify the solution, hold it against the exact one; writes a folder."""
-
-    spec: Positional[Annotated[str, arg(metavar="SPEC")]]
-    """An oracle, a recipe, or the path of a specification in TOML."""
-    solver: Annotated[str, arg(metavar="NAME")] = "grid"
-    """grid, hopf-cole, riccati or neural."""
-    dim: Annotated[int, arg(metavar="INT")] = 1
-    """The dimension of an oracle."""
-    box: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
-    """Half the width of the grid's box around the origin (default: holds the mass)."""
-    points: Number = None
-    """Cells of the grid along an axis (default: 400, or 64 in the plane)."""
-    steps: Number = None
-    """Steps of the grid in time, or of the network's training."""
-    seed: Annotated[int, arg(metavar="INT")] = 0
-    """Of the network."""
-    data: Data = None
-    """The data set of a recipe (default: gaussians8)."""
-    path: Folder = None
-    """The file of the data `table`, or the folder of `mnist`."""
-    out: Folder = None
-    """The folder (default: runs/SPEC-SOLVER)."""
-    allow_import: bool = False
-    """Allow the specification to run code of its own."""
-    json: bool = False
-    """Print JSON."""
-
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import solving
-
-        settings = solving.Settings(
-            self.solver, self.dim, self.box, self.points, self.steps, self.seed
-        )
-        with console.status(f"solving {self.spec}"):
-            return solving.solved(
-                self.spec,
-                settings,
-                data=self.data,
-                path=self.path,
-                allow_import=self.allow_import,
-                out=self.out,
-            )
+_COMMANDS: dict[str, Command] = {
+    "list": Command("Recipes, oracles and data sets by name.", "listing:names"),
+    "show": Command(
+        "What a name stands for: a game with its equations and specification, a class, data.",
+        "listing:show",
+        _spec("; an oracle, a data set, or a class such as Kinetic"),
+        _SOURCE,
+    ),
+    "run": Command(
+        "Train and judge a model; writes a folder.",
+        "commands:run",
+        _spec(),
+        (*_SOURCE, "out", "seed", "steps", "resume"),
+    ),
+    "check": Command(
+        "Whether a game is well posed, with evidence and repairs.",
+        "games:check",
+        _spec("; or an oracle"),
+        (*_SOURCE, "spacing", "step"),
+    ),
+    "plan": Command(
+        "The ways in which a game can be trained: the first that fits, and what others lack.",
+        "games:plan",
+        _spec("; or an oracle"),
+        _SOURCE,
+    ),
+    "solve": Command(
+        "Solve a game, certify the solution, hold it against the exact one; writes a folder.",
+        "games:solve",
+        _spec("; or an oracle"),
+        (*_SOURCE, "solver", "dim", "box", "points", "steps", "seed", "out"),
+        {"solver": "grid", "seed": 0},
+    ),
+    "sample": Command(
+        "Draw samples of a trained model into an npz file.",
+        "commands:sample",
+        ("run", {"type": Path, "metavar": "RUN", "help": "the folder of a finished run"}),
+        ("n", "seed", "out", "allow-import"),
+        {"seed": 0},
+    ),
+    "compare": Command(
+        "Print the measures of finished runs side by side, or hold a run against a solver.",
+        "commands:compare",
+        ("runs", _RUNS),
+        ("solver", "box", "points", "steps", "out", "allow-import"),
+    ),
+    "report": Command(
+        "Write one page with tables and figures of finished runs.",
+        "commands:write_report",
+        ("runs", _RUNS),
+        ("out",),
+    ),
+    "demo": Command(
+        "Train with and without the HJB regulariser on 8 Gaussians and on digits; write a report.",
+        "commands:demo",
+        options=("out",),
+        defaults={"out": Path("runs/demo")},
+    ),
+}
+_CONSOLE = ("run", "solve", "compare", "demo")  # commands that show how far they are
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Draw samples of a trained model into an npz file."""
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are errors of one line."""
 
-    run: Positional[Annotated[Path, arg(metavar="RUN")]]
-    """The folder of a finished run."""
-    n: Annotated[int, arg(aliases=["-n"], metavar="INT")] = 1000
-    """How many."""
-    seed: Annotated[int, arg(metavar="INT")] = 0
-    """Which samples."""
-    out: Folder = None
-    """The file (default: samples-N-SEED.npz in the folder)."""
-    allow_import: bool = False
-    """Allow the run to use code of its own."""
-    json: bool = False
-    """Print JSON."""
-
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import commands
-
-        return commands.sample(
-            self.run, self.n, seed=self.seed, out=self.out, allow_import=self.allow_import
-        )
-
-
-@dataclass(frozen=True)
-class Compare:
-    """Print the measures of finished runs side by side, or hold a run against a solver."""
-
-    runs: Runs
-    """Folders of finished runs."""
-    solver: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """Solve the game of one run (grid, hopf-cole, riccati or neural) and compare with its model."""
-    box: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
-    """Half the width of the solver's box around the origin (default: holds the particles)."""
-    points: Number = None
-    """Cells along an axis (default: 400, or 64 in the plane)."""
-    steps: Number = None
-    """Steps of the grid in time, or of the network's training."""
-    out: Folder = None
-    """The folder of table and figure (default: compare-SOLVER in the folder of the run)."""
-    allow_import: bool = False
-    """Allow the run to use code of its own."""
-    json: bool = False
-    """Print JSON."""
-
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import commands, solving
-
-        if self.solver is None:
-            return commands.compare(self.runs)
-        if len(self.runs) != 1:
-            raise ValueError(
-                f"`compare` got {len(self.runs)} runs with --solver, expected one: name one folder."
-            )
-        settings = solving.Settings(self.solver, box=self.box, points=self.points, steps=self.steps)
-        with console.status(f"solving the game of {self.runs[0]}"):
-            return commands.against(
-                self.runs[0], settings, out=self.out, allow_import=self.allow_import
-            )
-
-
-@dataclass(frozen=True)
-class Report:
-    """Write one page with tables and figures of finished runs."""
-
-    runs: Runs
-    """Folders of finished runs."""
-    out: Folder = None
-    """The file (default: report.html in the folder, or beside the folders)."""
-    json: bool = False
-    """Print JSON."""
-
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import commands
-
-        return commands.report_runs(self.runs, out=self.out)
-
-
-@dataclass(frozen=True)
-class Demo:
-    """Train with and without the HJB regulariser on 8 Gaussians and on digits; write a report."""
-
-    out: Annotated[Path, arg(metavar="PATH")] = Path("runs/demo")
-    """The folder of the runs; a demo that was stopped is continued."""
-    json: bool = False
-    """Print JSON."""
-
-    def __call__(self, console: "Console") -> "Answer":
-        from mfgen.lab import commands
-
-        return commands.demo(self.out, console)
-
-
-Command = (
-    Annotated[List, subcommand("list")]
-    | Annotated[Show, subcommand("show")]
-    | Annotated[Run, subcommand("run")]
-    | Annotated[Check, subcommand("check")]
-    | Annotated[Plan, subcommand("plan")]
-    | Annotated[Solve, subcommand("solve")]
-    | Annotated[Sample, subcommand("sample")]
-    | Annotated[Compare, subcommand("compare")]
-    | Annotated[Report, subcommand("report")]
-    | Annotated[Demo, subcommand("demo")]
-)
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"`{self.prog}` {message}: see `{self.prog} --help`.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -331,80 +161,105 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    if list(arguments) == ["--version"]:
-        from mfgen import __version__
-
-        return _say(f"mfgen {__version__}\n")
     try:
-        command = _parse(arguments)
-    except ValueError as error:
-        return _complain(*failure.told(error))
-    from rich.console import Console
-
-    try:
-        console = Console(stderr=True)
-        # Whoever asks for JSON reads it by a program: progress is for people alone.
-        console.quiet = command.json and not console.is_terminal
-        page = _page(command(console), command.json)
+        if list(arguments) == ["--version"]:
+            page = f"mfgen {metadata.version('mfgen')}\n"
+        else:
+            page = _answer(**vars(_parse(list(arguments))))
+    except SystemExit as stop:  # after the page of --help
+        return int(stop.code or 0)
     except KeyboardInterrupt:
         return _complain(interrupt.MESSAGE, interrupt.CODE)
     except Exception as error:
         if os.environ.get("MFGEN_TRACEBACK"):
             raise
         return _complain(*failure.told(error))
-    return _say(page)
-
-
-def _parse(arguments: Sequence[str]):
-    """The command; complaints of the parser, boxes of several lines, become one line."""
-    boxes = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(boxes):
-            return _read(arguments)
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise ValueError(usage.complaint(boxes.getvalue(), arguments, _help)) from None
-
-
-def _read(arguments: Sequence[str]):
-    return tyro.cli(
-        Command,  # pyright: ignore[reportArgumentType]
-        args=list(arguments),
-        prog="mfgen",
-        description="A mean-field-games laboratory for generative models "
-        "(mfgen --version says which).",
-        config=(tyro.conf.FlagCreatePairsOff, OmitArgPrefixes),
-    )
-
-
-def _help(arguments: Sequence[str]) -> str:
-    """What `mfgen ... --help` prints."""
-    page = io.StringIO()
-    with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
-        _read([*arguments, "--help"])
-    return page.getvalue()
-
-
-def _page(answer: "Answer", as_json: bool) -> str:
-    if as_json:
-        from mfgen.lab import kept
-
-        return kept.encode(answer.document) + "\n"
-    from rich.console import Console
-
-    # In a file or a pipe no table is squeezed into the width of a terminal.
-    width = None if sys.stdout.isatty() else _UNLIMITED
-    console = Console(highlight=False, width=width)
-    with console.capture() as page:
-        console.print(answer.view, crop=False)
-    return page.get()
-
-
-def _say(page: str) -> int:
+    # Outside: a place that cannot be written to is told by who runs the process.
     sys.stdout.write(page)
     sys.stdout.flush()
     return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """The command and its options.
+
+    Raises:
+        ValueError: one line, with the nearest name.
+    """
+    from mfgen.lab.words import near
+
+    known = ", ".join(_COMMANDS)
+    first = arguments[0] if arguments else None
+    if first not in (*_COMMANDS, "-h", "--help"):
+        got = "no command" if first is None else repr(first)
+        advice = near(first or "", _COMMANDS, "see `mfgen --help`.")
+        raise ValueError(f"`mfgen` got {got}, expected one of {known}: {advice}")
+    parser = _Parser(
+        prog="mfgen",
+        description="A mean-field-games laboratory for generative models "
+        "(mfgen --version says which).",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for name, command in _COMMANDS.items():
+        _declare(commands.add_parser(name, help=command.summary, allow_abbrev=False), command)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        command = _COMMANDS[options.command]
+        flags = [_flag(name) for name in (*command.options, "json")]
+        wrong = next((word for word in unknown if word.startswith("-")), None)
+        if wrong is None:
+            raise ValueError(
+                f"`mfgen {options.command}` got {unknown[0]!r}, expected nothing more: remove it."
+            )
+        name = wrong.split("=")[0]
+        advice = near(name, flags, "remove it.")
+        raise ValueError(
+            f"`mfgen {options.command}` got {name}, expected one of {', '.join(flags)}: {advice}"
+        )
+    return options
+
+
+def _declare(parser: argparse.ArgumentParser, command: Command) -> None:
+    parser.description = command.summary
+    if command.given is not None:
+        name, declared = command.given
+        parser.add_argument(name, **declared)
+    for name in (*command.options, "json"):
+        usual = {"default": command.defaults[name]} if name in command.defaults else {}
+        flags = ("-n", "--n") if name == "n" else (_flag(name),)
+        parser.add_argument(*flags, **(_OPTIONS[name] | usual))
+
+
+def _flag(name: str) -> str:
+    return f"--{name}"
+
+
+def _answer(command: str, json: bool, **options: Any) -> str:
+    """What the function of a command answers, as it is printed."""
+    from rich.console import Console
+
+    module, function = _COMMANDS[command].answer.split(":")
+    if "spec" in options:
+        from mfgen.lab.find import Source
+
+        options["set"] = tuple(options["set"])
+        taken = {name: options.pop(name) for name in Source._fields}
+        options["source"] = Source(**taken)
+    if command in _CONSOLE:
+        console = options["console"] = Console(stderr=True)
+        # Whoever asks for JSON reads it by a program: progress is for people alone.
+        console.quiet = json and not console.is_terminal
+    answer = getattr(import_module(f"mfgen.lab.{module}"), function)(**options)
+    if json:
+        from mfgen.lab import kept
+
+        return kept.encode(answer.document) + "\n"
+    # In a file or a pipe no table is squeezed into the width of a terminal.
+    width = None if sys.stdout.isatty() else _UNLIMITED
+    paper = Console(highlight=False, width=width)
+    with paper.capture() as page:
+        paper.print(answer.view, crop=False)
+    return page.get()
 
 
 def _complain(message: str, code: int) -> int:

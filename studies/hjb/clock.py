@@ -20,7 +20,6 @@ from mfgen.lab.case import Case, assemble
 from mfgen.models.estimate import mixture_estimate
 from mfgen.simulate.integrator import RungeKutta4
 from mfgen.simulate.likelihood import FlowLikelihood, OneShot, log_prob
-from mfgen.trainers.gradient import Gradient
 from mfgen.trainers.trainer import Carry, Problem, advance
 from studies.hjb.cost import Costs
 from studies.hjb.whole import timed_methods
@@ -80,17 +79,8 @@ def _likelihoods(case: Case) -> float:
 
 
 def _stepper(case: Case) -> Steps:
-    training, key = case.experiment.training, jax.random.key(2)
-    trainer = Gradient(
-        case.model,
-        case.objective,
-        float(training.learning_rate or 1e-3),
-        batch_size=training.batch_size,
-        average=training.average,
-        clip=training.clip,
-    )
-    problem = Problem(case.game, jnp.asarray(case.samples.train))
-    trainer = trainer.prepared(problem, 1000, key=key)
+    key, problem = jax.random.key(2), Problem(case.game, jnp.asarray(case.samples.train))
+    trainer = case.trainer(case.objective).prepared(problem, 1000, key=key)
     carry = Carry(trainer.init(problem, key=key), jnp.asarray(0, jnp.int32))
 
     def steps(count: int) -> None:

@@ -18,8 +18,10 @@ into the time of 3,000 steps of `hjb`, others 3,000.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from mfgen.lab import recipes, spec
+from mfgen.lab import recipes, rules
+from mfgen.lab.spec import Experiment
 from studies.hjb.choices import (
     CORRECTED_CHOICE,
     RATES,
@@ -32,28 +34,34 @@ from studies.hjb.choices import (
 from studies.hjb.cost import STEPS, Costs
 from studies.hjb.rows import Row
 
-Data = spec.Data
-Changes = Callable[[spec.Experiment], spec.Experiment]
+Table = dict[str, Any]  # a table of a document, such as [data]
+Changes = Callable[[Experiment], Experiment]
+
+
+def _table(**fields: Any) -> Table:
+    """A table [data]."""
+    return fields
+
 
 PLANE = {
-    "8 Gaussians": Data(name="gaussians8"),
-    "mixture A": Data(name="mixture20"),
-    "mixture B": Data(name="mixture20", variant=3),
-    "checkerboard": Data(name="checkerboard"),
-    "pinwheel": Data(name="pinwheel"),
-    "rings": Data(name="rings"),
+    "8 Gaussians": _table(name="gaussians8"),
+    "mixture A": _table(name="mixture20"),
+    "mixture B": _table(name="mixture20", variant=3),
+    "checkerboard": _table(name="checkerboard"),
+    "pinwheel": _table(name="pinwheel"),
+    "rings": _table(name="rings"),
 }
 SPACE = {
-    "mixture, d = 8": Data(name="mixture20", dim=8),
-    "product, d = 8": Data(name="product", dim=8),
-    "mixture, d = 20": Data(name="mixture20", dim=20),
-    "mixture, d = 50": Data(name="mixture20", dim=50),
+    "mixture, d = 8": _table(name="mixture20", dim=8),
+    "product, d = 8": _table(name="product", dim=8),
+    "mixture, d = 20": _table(name="mixture20", dim=20),
+    "mixture, d = 50": _table(name="mixture20", dim=50),
 }
 SMALL = {
-    "iris": (Data(name="iris", split=0), 120),
-    "wine": (Data(name="wine", split=0), 142),
-    "diabetes": (Data(name="diabetes", split=0), 354),
-    "breast-cancer": (Data(name="breast-cancer", split=0), 455),
+    "iris": (_table(name="iris", split=0), 120),
+    "wine": (_table(name="wine", split=0), 142),
+    "diabetes": (_table(name="diabetes", split=0), 354),
+    "breast-cancer": (_table(name="breast-cancer", split=0), 455),
 }
 SEEDS, FEWER = (0, 1, 2, 3, 4), (0, 1, 2)
 SCARCE_STEPS, REAL_STEPS = 1500, 1000  # early stopping ends most of these before
@@ -63,73 +71,62 @@ REAL_EVERY = 25  # steps between validations on small real sets, whose best step
 
 _NETWORKS = ("plain", "hjb", "field", "corrected", "corrected-hjb")
 
-TRUTH: tuple[spec.MetricName, ...] = (
+TRUTH = (
     "kl",
     "one_shot_error",
     "score_error",
     "hjb_residual",
     "energy_distance",
 )
-_DENSITY: tuple[spec.MetricName, ...] = ("kl", "one_shot_error")
-_FEW: tuple[spec.MetricName, ...] = ("kl", "one_shot_error", "energy_distance", "memorisation")
+_DENSITY = ("kl", "one_shot_error")
+_FEW = ("kl", "one_shot_error", "energy_distance", "memorisation")
 _HELD_OUT = ("log_likelihood", "one_shot_gap", "hjb_residual")
 
 
-def method(name: str, data: spec.Data, *, steps: int = STEPS, few: int = 0) -> spec.Experiment:
+def method(name: str, data: Table, *, steps: int = STEPS, few: int = 0) -> Experiment:
     """A method by name on some data, for so many steps.
 
     With a number of samples in `few` training is stopped by validation; if they are few indeed, the
     regulariser has a larger weight and is measured at spread points.
     """
-    dim = recipes.dimension(data) or 9
+    dim = rules.dimension(Experiment.of({"data": data}).data) or 9
     base, _, variant = name.removesuffix("=").partition("-")
-    recipe = {"hjb": "score-vp-hjb", "mixture": "score-gmm", "kernel": "score-kde"}
+    judged, exact = _judged(data, dim), {"likelihood": {"type": "OneShot"}}
     if base == "trained":
-        experiment = recipes.experiment("score-kernel", "gaussians8")
-        return spec.replace(experiment, name=name, data=data, evaluation=_judged(data, dim))
+        return _named("score-kernel", name, data, evaluation=judged)
     if base in ("mixture", "kernel"):
-        experiment = recipes.experiment(recipe[base], "gaussians8")
-        likelihood = experiment.evaluation.likelihood
-        judged = spec.replace(_judged(data, dim), likelihood=likelihood)
-        return spec.replace(experiment, name=base, data=data, evaluation=judged)
+        recipe = {"mixture": "score-gmm", "kernel": "score-kde"}[base]
+        return _named(recipe, base, data, evaluation=judged | exact)
     regularised = "hjb" in (base, variant) or variant == "select"
-    experiment = recipes.experiment("score-vp-hjb" if regularised else "score-vp", "gaussians8")
-    model = experiment.model
-    if "field" in (base, variant):
-        model = spec.FieldModel()
+    model = {"type": "score_field" if "field" in (base, variant) else "score_potential"}
     if base == "corrected":
-        model = spec.replace(model, reference=spec.MixtureEstimate())
+        model["reference"] = {"type": "mixture_estimate"}
     rate = RATES[base].choose(dim, few=0 < few <= SCARCE)
-    training = spec.replace(
-        experiment.training, steps=steps, learning_rate=rate, checkpoint_every=max(steps, 1)
-    )
+    training = {"steps": steps, "learning_rate": rate, "checkpoint_every": max(steps, 1)}
     if few:
-        training = spec.replace(training, early_stopping=True, every=50)
-    objective = experiment.objective
+        training |= {"early_stopping": True, "every": 50}
+    terms = [{"type": "DenoisingScoreMatching"}]
     if regularised:
         residual = _residual(dim, few, corrected=base == "corrected")
         if variant == "select":
-            weights = (0.0, *(round(factor * weight(dim), 5) for factor in CORRECTED_CHOICE))
-            residual = spec.replace(residual, weight=None, select=weights)
-        objective = (*objective[:-1], residual)
-    return spec.replace(
-        experiment,
-        name=name.rstrip("="),
-        data=data,
-        model=model,
-        training=training,
-        objective=objective,
-        evaluation=_judged(data, dim),
-    )
+            weights = [0.0, *(round(factor * weight(dim), 5) for factor in CORRECTED_CHOICE)]
+            residual = {n: v for n, v in residual.items() if n != "weight"} | {"select": weights}
+        terms.append(residual)
+    changes = {"model": model, "training": training, "objective": terms, "evaluation": judged}
+    return _named("score-vp", name.rstrip("="), data, **changes)
 
 
-def _residual(dim: int, few: int, *, corrected: bool) -> spec.HJB:
-    points = 64 if dim <= 16 else 32
+def _named(recipe: str, name: str, data: Table, **changes: Any) -> Experiment:
+    return recipes.experiment(recipe).changed({"name": name, "data": data, **changes})
+
+
+def _residual(dim: int, few: int, *, corrected: bool) -> Table:
+    term = {"type": "HJB", "points": 64 if dim <= 16 else 32}
     if not 0 < few <= SCARCE:
-        return spec.HJB(weight=weight(dim), points=points)
+        return term | {"weight": weight(dim)}
     factor = corrected_weight(few) if corrected else SPREAD.weight(few)
-    spread = spec.SpreadData(extra=SPREAD.extra)
-    return spec.HJB(weight=factor * weight(dim), collocation=spread, points=points)
+    spread = {"type": "SpreadData", "extra": SPREAD.extra}
+    return term | {"weight": factor * weight(dim), "collocation": spread}
 
 
 def plane(costs: Costs) -> list[Row]:
@@ -159,7 +156,7 @@ def samples() -> list[Row]:
     """Few training samples, a tenth of them held out for early stopping."""
     rows = []
     for count in (100, 200, 500):
-        data = spec.replace(PLANE["mixture A"], samples=count)
+        data = PLANE["mixture A"] | {"samples": count}
         for name in (*_NETWORKS, "mixture", "kernel"):
             made = method(name, data, steps=SCARCE_STEPS, few=count)
             rows.append(Row("samples", f"{count} samples", name, _measured(made, _FEW), SEEDS))
@@ -173,8 +170,10 @@ def levels() -> list[Row]:
     for count in (3, 5, 8):
         ratios = tuple(round(low * (high / low) ** (k / (count - 1)), 6) for k in range(count))
         inside = (ratios[0] * 1.001, *ratios[1:-1], ratios[-1] * 0.98)
-        rows += _pairs("levels", f"{count} levels", _denoised(spec.Levels(inside)))
-    rows += _pairs("levels", "below 0.5", _denoised(spec.LogUniform(high=0.5)))
+        rows += _pairs(
+            "levels", f"{count} levels", _denoised({"type": "Levels", "levels": list(inside)})
+        )
+    rows += _pairs("levels", "below 0.5", _denoised({"type": "LogUniform", "high": 0.5}))
     return rows
 
 
@@ -201,29 +200,26 @@ def ablations() -> list[Row]:
     """The weight, the number of points, where they are, and what the penalty is."""
     data = PLANE["mixture A"]
     plain, usual = method("plain", data), method("hjb", data)
-    term = usual.objective[-1]
-    assert isinstance(term, spec.HJB)
-    full = term.weight or 0.0
-    variants: dict[str, spec.Objective | None] = {"without": None}
+    term = usual.terms[-1]
+    full, low = term["weight"], {"type": "LogUniform", "low": 0.3}
+    variants: dict[str, Table | None] = {"without": None}
     for factor in (0.1, 1 / 3, 1.0, 3.0, 10.0):
-        weighted = spec.replace(term, weight=factor * full)
-        variants[f"weight {factor * full:g}"] = weighted
+        variants[f"weight {factor * full:g}"] = {"weight": factor * full}
     for count in (16, 128):
-        variants[f"{count} points"] = spec.replace(term, points=count)
-    variants["points spread by 0.22"] = spec.replace(term, collocation=spec.SpreadData())
-    variants["one sided: noise above 0.3"] = spec.replace(
-        term, collocation=spec.NoisedData(law=spec.LogUniform(low=0.3))
-    )
-    variants["Huber"] = spec.replace(term, penalty=spec.Huber())
-    variants["two probes"] = spec.replace(term, laplacian=spec.Hutchinson())
+        variants[f"{count} points"] = {"points": count}
+    variants["points spread by 0.22"] = {"collocation": {"type": "SpreadData"}}
+    noised = {"type": "NoisedData", "law": low}
+    variants["one sided: noise above 0.3"] = {"collocation": noised}
+    variants["Huber"] = {"penalty": {"type": "Huber"}}
+    variants["two probes"] = {"laplacian": {"type": "Hutchinson"}}
     for label, exponent in (("small", -0.5), ("large", 0.5)):
-        weighting = spec.RatioPower(exponent)
-        variants[f"weighted to {label} noise"] = spec.replace(term, weighting=weighting)
+        weighting = {"type": "RatioPower", "exponent": exponent}
+        variants[f"weighted to {label} noise"] = {"weighting": weighting}
     rows = []
     for label, variant in variants.items():
-        terms = plain.objective if variant is None else (*plain.objective, variant)
+        terms = plain.terms if variant is None else [*plain.terms, term | variant]
         base = plain if variant is None else usual
-        rows.append(Row("ablation", label, "kl", spec.replace(base, objective=terms), FEWER))
+        rows.append(Row("ablation", label, "kl", base.changed({"objective": terms}), FEWER))
     return rows
 
 
@@ -231,7 +227,7 @@ def space(costs: Costs) -> list[Row]:
     """Eight dimensions and more, everything in the time of 3,000 regularised steps."""
     rows = []
     for setting, data in SPACE.items():
-        dim = data.dim or 2
+        dim = data.get("dim", 2)
         seeds = FEWER if setting == "mixture, d = 8" else FEWER[:2]
         for name in (*_NETWORKS, "corrected-field") if dim < 50 else _NETWORKS[1:]:
             made = _finer(method(name, data, steps=costs.steps(dim, name)))
@@ -239,7 +235,7 @@ def space(costs: Costs) -> list[Row]:
         for name in ("mixture", "kernel"):
             made = _finer(method(name, data))
             rows.append(Row("space", setting, name, _measured(made, _DENSITY), seeds))
-    scarce = spec.replace(SPACE["mixture, d = 8"], samples=500)
+    scarce = SPACE["mixture, d = 8"] | {"samples": 500}
     for name in (*_NETWORKS, "mixture", "kernel"):
         made = _finer(method(name, scarce, steps=SCARCE_STEPS, few=500))
         made = _measured(made, _DENSITY)
@@ -251,17 +247,15 @@ def front() -> list[Row]:
     """What was tried in eight dimensions, where the potential is behind: 3,000 steps each."""
     data = SPACE["mixture, d = 8"]
     made = {name: _finer(method(name, data)) for name in ("plain", "hjb", "field", "corrected-hjb")}
-    usual = made["hjb"].objective[-1]
-    assert isinstance(usual, spec.HJB)
-    weight = usual.weight or 0.0
+    term = made["hjb"].terms[-1]
+    weight = term["weight"]
 
-    def changed(**settings: object) -> spec.Experiment:
-        terms = (*made["hjb"].objective[:-1], spec.replace(usual, **settings))
-        return spec.replace(made["hjb"], objective=terms)
+    def changed(**settings: Any) -> Experiment:
+        return made["hjb"].changed({"objective": [*made["hjb"].terms[:-1], term | settings]})
 
     one_output = {
-        f"{name}, one output instead of an inner product": spec.replace(
-            made[name], model=spec.PotentialModel(inner=False)
+        f"{name}, one output instead of an inner product": made[name].changed(
+            {"model.inner": False}
         )
         for name in ("plain", "hjb")
     }
@@ -272,17 +266,15 @@ def front() -> list[Row]:
         **one_output,
         f"hjb, weight {0.3 * weight:g} for {weight:g}": changed(weight=0.3 * weight),
         f"hjb, weight {3 * weight:g}": changed(weight=3 * weight),
-        "hjb, two probes for the Laplacian": changed(laplacian=spec.Hutchinson()),
+        "hjb, two probes for the Laplacian": changed(laplacian={"type": "Hutchinson"}),
         "hjb, 16 points": changed(points=16),
-        "hjb, weighted to large noise": changed(weighting=spec.RatioPower(0.5)),
+        "hjb, weighted to large noise": changed(weighting={"type": "RatioPower", "exponent": 0.5}),
         "mixture by EM, corrected, hjb": made["corrected-hjb"],
     }
     return [Row("front", label, "kl", attempt, FEWER[:2]) for label, attempt in attempts.items()]
 
 
-def real(
-    sets: Mapping[str, tuple[spec.Data, int]], study: str, seeds: tuple[int, ...]
-) -> list[Row]:
+def real(sets: Mapping[str, tuple[Table, int]], study: str, seeds: tuple[int, ...]) -> list[Row]:
     """Real data by held-out likelihood, stopped by validation; with each its number of rows."""
     rows = []
     for setting, (data, count) in sets.items():
@@ -291,27 +283,22 @@ def real(
         for name in (*_NETWORKS, *selected, "mixture", "kernel"):
             made = method(name, data, steps=steps, few=count)
             if study == "real" and made.training.steps:
-                made = spec.replace(made, training=spec.replace(made.training, every=REAL_EVERY))
+                made = made.changed({"training.every": REAL_EVERY})
             rows.append(Row(study, setting, name, made, seeds))
     return rows
 
 
-def _measured(experiment: spec.Experiment, metrics: tuple[spec.MetricName, ...]) -> spec.Experiment:
-    return spec.replace(experiment, evaluation=spec.replace(experiment.evaluation, metrics=metrics))
+def _measured(experiment: Experiment, metrics: tuple[str, ...]) -> Experiment:
+    return experiment.changed({"evaluation.metrics": list(metrics)})
 
 
-def _shorter(experiment: spec.Experiment) -> spec.Experiment:
+def _shorter(experiment: Experiment) -> Experiment:
     """A kernel at each of all data takes minutes to be sampled and compared with scores."""
-    if experiment.name != "kernel":
-        return experiment
-    return _measured(experiment, _DENSITY)
+    return _measured(experiment, _DENSITY) if experiment.name == "kernel" else experiment
 
 
-def _finer(experiment: spec.Experiment) -> spec.Experiment:
-    game = experiment.game
-    assert isinstance(game, spec.ScoreGame)
-    noising = spec.replace(game.noising, smallest_ratio=SMALLEST)
-    return spec.replace(experiment, game=spec.replace(game, noising=noising))
+def _finer(experiment: Experiment) -> Experiment:
+    return experiment.changed({"game.noising.smallest_ratio": SMALLEST})
 
 
 def _pairs(study: str, setting: str, change: Changes) -> list[Row]:
@@ -321,31 +308,24 @@ def _pairs(study: str, setting: str, change: Changes) -> list[Row]:
     ]
 
 
-def _denoised(law: spec.Law) -> Changes:
-    def change(experiment: spec.Experiment) -> spec.Experiment:
-        first, *rest = experiment.objective
-        return spec.replace(experiment, objective=(spec.replace(first, law=law), *rest))
-
-    return change
+def _denoised(law: Table) -> Changes:
+    return lambda experiment: experiment.changed({"objective[0].law": law})
 
 
 def _trained(**settings: int) -> Changes:
-    def change(experiment: spec.Experiment) -> spec.Experiment:
-        return spec.replace(experiment, training=spec.replace(experiment.training, **settings))
-
-    return change
+    changes = {f"training.{name}": value for name, value in settings.items()}
+    return lambda experiment: experiment.changed(changes)
 
 
-def _judged(data: spec.Data, dim: int) -> spec.Evaluation:
-    exact = data.split is None and data.path is None
-    return spec.Evaluation(
-        samples=2000,
-        points=2000 if dim < 8 else 1000 if dim < 20 else 500,
-        # Flows of networks trained on few data are stiff.
-        likelihood=spec.FlowLikelihood(
-            integrator=spec.RungeKutta(20 if exact and dim >= 8 else 40)
-        ),
-        metrics=TRUTH if exact else _HELD_OUT,
-        against="end" if exact and data.name != "pinwheel" else "data",
-        figures=False,
-    )
+def _judged(data: Table, dim: int) -> Table:
+    exact = "split" not in data and "path" not in data
+    # Flows of networks trained on few data are stiff.
+    steps = 20 if exact and dim >= 8 else 40
+    return {
+        "samples": 2000,
+        "points": 2000 if dim < 8 else 1000 if dim < 20 else 500,
+        "likelihood": {"integrator": {"type": "RungeKutta4", "steps": steps}},
+        "metrics": list(TRUTH if exact else _HELD_OUT),
+        "against": "end" if exact and data["name"] != "pinwheel" else "data",
+        "figures": False,
+    }

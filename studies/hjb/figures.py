@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib import ticker
 
-from mfgen.lab import recipes, style
+from mfgen.lab.comparison import is_regularised
+from mfgen.plot import style
 from studies.hjb.results import Results, Values
 
 _COLOURS = {
@@ -113,7 +114,7 @@ def _variants(results: Results, study: str, path: Path) -> None:
                     continue
                 heights = list(values.by_seed.values())
                 row = results.row(study, setting, "kl")
-                regularised = row is not None and recipes.is_regularised(row.experiment)
+                regularised = row is not None and is_regularised(row.experiment)
                 colour = style.COLOURS["with" if regularised else "without"]
                 axes.scatter(heights, [place] * len(heights), s=14, color=colour)
             axes.set_xscale("log")

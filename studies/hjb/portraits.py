@@ -7,9 +7,11 @@ potential by one evaluation.
 from pathlib import Path
 from typing import NamedTuple
 
-from mfgen.lab import arrays, build, evaluation, figures, style
+from mfgen.lab import arrays, figures
+from mfgen.lab.context import Context
 from mfgen.lab.run import load
 from mfgen.lab.store import RunFolder
+from mfgen.plot import style
 from studies.hjb.results import Results
 
 _METHODS = ("plain", "hjb")
@@ -58,7 +60,4 @@ _TITLES = {
 
 
 def _keep(folder: RunFolder) -> None:
-    case = load(folder.path).case
-    key = build.keys(case.experiment.seed)["evaluation"]
-    judged = evaluation.Case(case.experiment, case.samples, case.game, case.model, key=key)
-    arrays.keep(folder, judged)
+    arrays.keep(folder, Context(load(folder.path).case))

@@ -5,12 +5,18 @@ named by a digest of its specification. A setting is what a table has lines for,
 has columns for.
 """
 
+import functools
 import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
-from mfgen.lab import spec, toml
+from mfgen.lab import toml
+from mfgen.lab.spec import Experiment
 from mfgen.lab.store import RunFolder
+
+# Runs that were kept before specifications named classes, by study, setting and method.
+_KEPT = Path(__file__).parents[2] / "docs" / "results" / "hjb" / "folders.json"
 
 
 class Row(NamedTuple):
@@ -27,29 +33,34 @@ class Row(NamedTuple):
     study: str
     setting: str
     method: str
-    experiment: spec.Experiment
+    experiment: Experiment
     seeds: tuple[int, ...]
 
-    def seeded(self, seed: int) -> spec.Experiment:
+    def seeded(self, seed: int) -> Experiment:
         """The experiment for a seed; real data are split anew for each."""
-        data = self.experiment.data
-        if data.split is not None:
-            data = spec.replace(data, split=seed)
-        return spec.replace(self.experiment, seed=seed, data=data)
+        divided = self.experiment.data.split is not None
+        return self.experiment.changed({"seed": seed} | ({"data.split": seed} if divided else {}))
 
     def folder(self, root: Path, seed: int) -> RunFolder:
         """Where the run of a seed is kept."""
+        kept = _kept().get(f"{self.study}/{self.setting}/{self.method}")
+        if kept is not None and (root / kept).is_dir():
+            return RunFolder(root / kept / f"seed-{seed}")
         name = f"{self.experiment.data.name}-{self.experiment.name}-{self.digest}"
         return RunFolder(root / name / f"seed-{seed}")
 
     @property
     def digest(self) -> str:
         """Eight characters that tell experiments apart, wherever a data file lies."""
-        experiment, data = self.experiment, self.experiment.data
-        if data.path is not None:
-            data = spec.replace(data, path=Path(data.path).name)
-            experiment = spec.replace(experiment, data=data)
+        experiment, path = self.experiment, self.experiment.data.path
+        if path is not None:
+            experiment = experiment.changed({"data.path": Path(path).name})
         return hashlib.sha256(toml.write(experiment).encode()).hexdigest()[:8]
+
+
+@functools.cache
+def _kept() -> dict[str, str]:
+    return json.loads(_KEPT.read_text("utf-8")) if _KEPT.is_file() else {}
 
 
 def unique(rows: list[Row]) -> list[Row]:

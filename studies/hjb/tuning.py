@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mfgen.lab import spec
+from mfgen.lab.spec import Experiment
 from studies.hjb.choices import corrected_weight
-from studies.hjb.design import REAL_EVERY, REAL_STEPS, SCARCE_STEPS, SMALL, TRUTH, method
+from studies.hjb.design import REAL_EVERY, REAL_STEPS, SCARCE_STEPS, SMALL, TRUTH, Table, method
 from studies.hjb.results import Results, geometric
 from studies.hjb.rows import Row, unique
 from studies.hjb.runner import one_thread, run_all
@@ -27,13 +27,13 @@ from studies.hjb.tables import NONE, number, table
 
 ROOT = Path(__file__).parents[2]
 TARGETS = {
-    "moons": spec.Data(name="moons"),
-    "spiral": spec.Data(name="spiral"),
-    "mixture 1": spec.Data(name="mixture20", variant=1),
-    "mixture 2": spec.Data(name="mixture20", variant=2),
+    "moons": {"name": "moons"},
+    "spiral": {"name": "spiral"},
+    "mixture 1": {"name": "mixture20", "variant": 1},
+    "mixture 2": {"name": "mixture20", "variant": 2},
 }
 SCARCE = {
-    f"mixture 1, {count}": (spec.Data(name="mixture20", variant=1, samples=count), count)
+    f"mixture 1, {count}": ({"name": "mixture20", "variant": 1, "samples": count}, count)
     for count in (100, 200, 500)
 }
 SEEDS = (10, 11)
@@ -61,24 +61,19 @@ class _Variant(NamedTuple):
     factor: float = 1.0
     changes: Mapping[str, object] = {}
 
-    def made(
-        self, data: spec.Data, metrics: tuple[spec.MetricName, ...], few: int = 0
-    ) -> spec.Experiment:
+    def made(self, data: Table, metrics: tuple[str, ...], few: int = 0) -> Experiment:
         made = method(self.method, data, steps=self.steps, few=few)
-        if self.rate is not None:
-            training = spec.replace(made.training, learning_rate=self.rate)
-            made = spec.replace(made, training=training)
-        fitted, *residual = made.objective
-        for term in residual:
-            assert isinstance(term, spec.HJB)
-            weight = self.factor * (term.weight or 0.0)
-            residual = [spec.replace(term, weight=weight, **self.changes)]
-        evaluation = spec.replace(made.evaluation, metrics=metrics)
-        return spec.replace(made, objective=(fitted, *residual), evaluation=evaluation)
+        fitted, *residual = made.terms
+        weighted = [
+            {**term, "weight": self.factor * term["weight"], **self.changes} for term in residual
+        ]
+        changes = {"objective": [fitted, *weighted], "evaluation.metrics": list(metrics)}
+        rate = {} if self.rate is None else {"training.learning_rate": self.rate}
+        return made.changed(changes | rate)
 
 
 def _plenty() -> dict[str, _Variant]:
-    large = {"weighting": spec.RatioPower(0.5)}
+    large = {"weighting": {"type": "RatioPower", "exponent": 0.5}}
     tried = {f"plain, rate {rate:g}": _Variant("plain", rate) for rate in (8e-3, 1.2e-2)}
     for rate in (8e-3, 1.2e-2):
         tried[f"hjb, rate {rate:g}"] = _Variant("hjb", rate)
@@ -87,8 +82,8 @@ def _plenty() -> dict[str, _Variant]:
     for factor in (0.3, 3.0):
         tried[f"hjb, rate 0.008, weight times {factor:g}"] = _Variant("hjb", 8e-3, factor=factor)
     for name, changes in {
-        "weighted to small noise": {"weighting": spec.RatioPower(-0.5)},
-        "points spread by 0.05": {"collocation": spec.SpreadData(extra=0.05)},
+        "weighted to small noise": {"weighting": {"type": "RatioPower", "exponent": -0.5}},
+        "points spread by 0.05": {"collocation": {"type": "SpreadData", "extra": 0.05}},
         "16 points": {"points": 16},
         "128 points": {"points": 128},
     }.items():
@@ -145,7 +140,7 @@ def rows() -> list[Row]:
         for name, variant in _real().items():
             made = variant.made(data, ("log_likelihood", "one_shot_gap"), count)
             if made.training.steps:
-                made = spec.replace(made, training=spec.replace(made.training, every=REAL_EVERY))
+                made = made.changed({"training.every": REAL_EVERY})
             tried.append(Row(_REAL, target, name, made, SEEDS))
     return tried
 

@@ -1,6 +1,6 @@
 """The whole study and its quick form, as rows; and the methods whose steps are timed."""
 
-from mfgen.lab import spec
+from mfgen.lab.spec import Experiment
 from studies.hjb import design as parts
 from studies.hjb.cost import Costs
 from studies.hjb.rows import Row
@@ -8,12 +8,12 @@ from studies.hjb.rows import Row
 _TIMED = ("plain", "hjb", "field", "corrected", "corrected-hjb", "corrected-field")
 
 
-def timed_methods(quick: bool) -> dict[int, dict[str, spec.Experiment]]:
+def timed_methods(quick: bool) -> dict[int, dict[str, Experiment]]:
     """The experiments whose steps are timed, by dimension."""
     dims = (2,) if quick else (2, 8, 20, 50)
     return {
         dim: {
-            name: parts.method(name, spec.Data(name="mixture20", dim=dim))
+            name: parts.method(name, {"name": "mixture20", "dim": dim})
             for name in (_TIMED if dim > 2 else _TIMED[:3])
         }
         for dim in dims
@@ -29,9 +29,9 @@ def design(costs: Costs, *, quick: bool, protein: str | None) -> list[Row]:
     )
     rows += parts.steps(costs) + parts.ablations() + parts.space(costs) + parts.front()
     rows += parts.real(parts.SMALL, "real", parts.SEEDS)
-    large = {"digits": (spec.Data(name="digits", split=0), 1438)}
+    large = {"digits": ({"name": "digits", "split": 0}, 1438)}
     if protein:
-        large["protein"] = (spec.Data(name="table", path=protein, split=0), 36_584)
+        large["protein"] = ({"name": "table", "path": protein, "split": 0}, 36_584)
     return rows + parts.real(large, "large", parts.FEWER)
 
 
@@ -45,7 +45,7 @@ def _quick(costs: Costs) -> list[Row]:
         for name in ("plain", "field"):
             equal = parts.method(name, parts.PLANE[setting], steps=costs.steps(2, name, of=1000))
             rows.append(Row("plane", setting, f"{name}=", equal, seeds))
-    data = spec.replace(parts.PLANE["mixture A"], samples=200)
+    data = parts.PLANE["mixture A"] | {"samples": 200}
     for name in ("plain", "hjb", "kernel"):
         experiment = parts.method(name, data, steps=1000, few=200)
         rows.append(Row("samples", "200 samples", name, experiment, seeds))

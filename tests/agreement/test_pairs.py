@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from mfgen.density.grid import GridPath
-from mfgen.lab.oracles import ORACLES, build
 from mfgen.solvers.base import AbstractSolver, Solution, Status
 from mfgen.solvers.grid import Grid
 from mfgen.solvers.hopf_cole import HopfCole
 from mfgen.solvers.neural import Neural
 from mfgen.solvers.riccati import Riccati
+from mfgen.zoo.oracles.named import ORACLES, build
 
 
 class Case(NamedTuple):

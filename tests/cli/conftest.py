@@ -11,13 +11,17 @@ name = "{name}"
 [data]
 name = "gaussians8"
 samples = 200
+[game]
+type = "score_based"
+target = "data"
+noising = {{ type = "VP", beta_max = 9.1 }}
 [model]
-type = "potential"
+type = "score_potential"
 width = 8
 depth = 1
 frequencies = 4
 [[objective]]
-type = "denoising"
+type = "DenoisingScoreMatching"
 {more}
 [training]
 steps = {steps}
@@ -27,8 +31,8 @@ checkpoint_every = {every}
 [evaluation]
 samples = 40
 points = 20
-sampler = {{ type = "heun", steps = 5 }}
-likelihood = {{ integrator = {{ type = "runge-kutta", steps = 4 }} }}
+sampler = {{ type = "StochasticHeun", steps = 5 }}
+likelihood = {{ integrator = {{ steps = 4 }} }}
 metrics = {metrics}
 figures = {figures}
 """

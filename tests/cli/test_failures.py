@@ -171,13 +171,10 @@ def test_the_version_is_printed(ask):
 
 @pytest.mark.parametrize("command", ["run", "show", "sample", "compare", "report", "demo"])
 def test_help_says_each_default_once(capsys, command):
-    with pytest.raises(SystemExit):
-        cli.main([command, "--help"])
+    assert cli.main([command, "--help"]) == 0
     page = capsys.readouterr().out
-    assert "(default: None)" not in page
-    assert "(default: )" not in page
-    if command in ("compare", "report"):
-        assert "(required)" in page
+    assert page.startswith(f"usage: mfgen {command}")
+    assert page.count("--json") == 2  # in the usage and in the list
 
 
 def test_a_path_that_does_not_arrive_is_told_as_it_is(said):

@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
-from mfgen.lab import spec
-from mfgen.lab.samples import prepare
+from mfgen.zoo.named_data import Data
+from mfgen.zoo.samples import prepare
 
 
 def test_a_run_warns_and_ends(tmp_path, ask, tiny):
@@ -12,7 +12,7 @@ def test_a_run_warns_and_ends(tmp_path, ask, tiny):
     header = {"delimiter": ",", "header": "a,b,c", "comments": ""}
     np.savetxt(tmp_path / "table.csv", values, **header)
     file = str(tmp_path / "table.csv")
-    data = spec.Data(name="table", path=file, validation=0.1, test=0.2)
+    data = Data(name="table", path=file, validation=0.1, test=0.2)
     whole = prepare(data, key=jax.random.key(0))
     held_out = whole.original(whole.test)[:1]
     values[np.argmin(np.abs(values - held_out).sum(axis=1)), 1] = -9999.0

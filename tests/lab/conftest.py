@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from mfgen.lab import recipes, spec
+from mfgen.lab import recipes, rules
+from mfgen.lab.comparison import is_regularised
 from mfgen.lab.store import RunFolder
 from mfgen.metrics.estimate import Estimate
 
 
 def _write_run(path, experiment, metrics, *, ms_per_step=2.0, pictures=True):
     """Writes a finished run with the given measures, in the layout of `mfgen.lab.store`."""
-    dim = recipes.dimension(experiment.data)
-    experiment = recipes.resolve(experiment, dim)
+    dim = rules.dimension(experiment.data)
     folder = RunFolder(path)
     folder.claim(experiment, resume=False)
     rng = np.random.default_rng(experiment.seed)
-    terms = ["DenoisingScoreMatching", *(["HJB"] if recipes.is_regularised(experiment) else [])]
+    terms = ["DenoisingScoreMatching", *(["HJB"] if is_regularised(experiment) else [])]
     for step in range(100, 1100, 100):
         loss = {term: 1 + 3 * np.exp(-step / 300) + 0.05 * rng.normal() for term in terms}
         folder.append(
@@ -89,7 +89,7 @@ def hand_written(tmp_path_factory):
     for data, seeds in (("gaussians8", (0, 1)), ("digits", (0,))):
         for name, factor in (("score-vp", 1.0), ("score-vp-hjb", 0.5)):
             for seed in seeds:
-                experiment = spec.replace(recipes.experiment(name, data), seed=seed)
+                experiment = recipes.experiment(name, data).changed({"seed": seed})
                 measures = {
                     "kl": (0.04 * factor * (1 + 0.1 * seed), 0.001),
                     "hjb_residual": (8.0 * factor, 0.2),

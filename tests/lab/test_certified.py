@@ -8,8 +8,8 @@ import pytest
 
 from mfgen import cli
 from mfgen.density.gaussian import Gaussian
-from mfgen.lab import certified, recipes, report, run, spec
-from mfgen.lab.cloud import Cloud
+from mfgen.lab import certified, recipes, report, run
+from mfgen.lab.case import assemble
 from mfgen.models.control import ControlField
 from mfgen.problem.cost import Kinetic
 from mfgen.problem.dynamics import Integrator
@@ -39,10 +39,12 @@ def test_a_report_shows_certificates(write_run, tmp_path):
 def test_what_is_not_certified(write_run, tmp_path):
     folder = write_run(tmp_path / "run", recipes.experiment("score-vp", "gaussians8"), {})
     wide = MFG(Integrator(), Kinetic(), Linear(jnp.sum), initial=Gaussian(jnp.zeros(17), 1.0))
-    said = certified.keep(folder, wide, ControlField(lambda t, x: -x), "", key=KEY)
+    case = assemble(recipes.experiment("langevin").changed({"data.samples": 64}))
+    case = case._replace(game=wide, model=ControlField(lambda t, x: -x))
+    said = certified.keep(folder, case, key=KEY)
     assert said == "Not certified: the game has 17 axes, more than 16."
-    moved = Cloud(jnp.zeros((4, 17)))
-    assert certified.keep(folder, wide, moved, "", key=KEY) is None
+    moved = jnp.zeros((4, 17))
+    assert certified.keep(folder, case._replace(model=moved), key=KEY) is None
     with pytest.raises(ValueError, match="particles, which have no control"):
         certified.solved(wide, moved, "", key=KEY)
     assert not (folder.path / "certificate.json").exists()
@@ -56,9 +58,10 @@ def test_runs_against_a_solver_are_one(capsys):
 @pytest.mark.slow
 def test_a_run_against_a_grid(tmp_path, capsys):
     made = recipes.experiment("ot-flow", "gaussians8")
-    training = spec.replace(made.training, steps=20, batch_size=64, every=10, checkpoint_every=20)
-    judged = spec.replace(made.evaluation, samples=64, points=64, figures=False)
-    done = run.run(spec.replace(made, training=training, evaluation=judged), tmp_path / "run")
+    training = {"steps": 20, "batch_size": 64, "every": 10, "checkpoint_every": 20}
+    judged = {"samples": 64, "points": 64, "figures": False}
+    changes = {"training": {**made.document["training"], **training}, "evaluation": judged}
+    done = run.run(made.changed(changes), tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "certificate.json").read_text())
     assert done.summary["certificate"] == kept["verdict"]
     asked = [

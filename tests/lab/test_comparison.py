@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mfgen.lab import comparison, recipes, spec, wording
-from mfgen.lab.catalogue import METRICS
+from mfgen.lab import comparison, recipes, wording
+from mfgen.lab.measures import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def test_one_seed_is_compared_point_by_point(write_run, tmp_path):
 
 def test_methods_that_differ_in_a_setting_are_not_paired(write_run, tmp_path):
     plain = recipes.experiment("score-vp")
-    longer = spec.replace(recipes.experiment("score-vp-hjb"), training=spec.Training(steps=5000))
-    shorter = spec.replace(plain, training=spec.Training(steps=7))
+    longer = recipes.experiment("score-vp-hjb").changed({"training.steps": 5000})
+    shorter = plain.changed({"training.steps": 7})
     folders = [
         write_run(tmp_path / name, experiment, {"kl": (0.1, 0.01)}, pictures=False).path
         for name, experiment in (("a", plain), ("b", longer), ("c", shorter))
@@ -89,9 +89,7 @@ def test_methods_that_differ_in_a_setting_are_not_paired(write_run, tmp_path):
 
 
 def test_data_of_another_size_are_another_group(write_run, tmp_path):
-    few = spec.replace(
-        recipes.experiment("score-vp"), data=spec.Data(name="gaussians8", samples=200)
-    )
+    few = recipes.experiment("score-vp").changed({"data.samples": 200})
     folders = [
         write_run(
             tmp_path / "a", recipes.experiment("score-vp"), {"kl": (0.1, 0.01)}, pictures=False

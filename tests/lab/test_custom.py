@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mfgen.lab import recipes, spec
-from mfgen.lab.custom import Imports, components
+from mfgen.lab.document import Given, build
+from mfgen.lab.imports import Imports
 
 SOURCE = """
 import pathlib
@@ -36,25 +36,26 @@ def folder(tmp_path):
     return tmp_path
 
 
-def part(path, **arguments):
-    return spec.Import(path=path, arguments=arguments)
+def call(imports, path, **arguments):
+    """The object of a table that names code of the user's own."""
+    return build({"type": path, **arguments}, path="model", given=Given(imports=imports))
 
 
 def test_nothing_is_run_without_leave(folder):
     with pytest.raises(ValueError, match="pass --allow-import"):
-        Imports([folder]).call(part("mine:Speed"))
+        call(Imports([folder]), "mine:Speed")
     assert not (folder / "ran").exists()
 
 
 def test_a_component_is_called_with_its_arguments(folder):
     imports = Imports([folder], allowed=True)
-    assert imports.call(part("mine:Speed", limit=3.0)).limit == 3.0
-    assert imports.call(part("inner.deep:Speed")).limit == 1.0
+    assert call(imports, "mine:Speed", limit=3.0).limit == 3.0
+    assert call(imports, "inner.deep:Speed").limit == 1.0
 
 
 def test_one_file_is_one_module(folder):
     imports = Imports([folder], allowed=True)
-    assert type(imports.call(part("mine:Speed"))) is type(imports.call(part("mine:Speed")))
+    assert type(call(imports, "mine:Speed")) is type(call(imports, "mine:Speed"))
 
 
 @pytest.mark.parametrize(
@@ -65,18 +66,18 @@ def test_one_file_is_one_module(folder):
         ("mine:Sped", r"names 'Sped', expected a name defined in .*Speed"),
         ("broken:Speed", "ZeroDivisionError: division by zero"),
         ("leaving:Speed", r"leaving\.py` could not be loaded \(SystemExit: 3\)"),
-        ("mine:fails", r"`mine:fails` could not be called .*\(RuntimeError: no such thing\)"),
-        ("mine:leaves", r"`mine:leaves` could not be called .*\(SystemExit: 3\)"),
+        ("mine:fails", r"`model`: `fails` failed: RuntimeError: no such thing"),
+        ("mine:leaves", r"`model`: `leaves` failed: SystemExit: 3"),
     ],
 )
 def test_what_cannot_be_loaded_is_named(folder, path, complaint):
     with pytest.raises(ValueError, match=complaint):
-        Imports([folder], allowed=True).call(part(path))
+        call(Imports([folder], allowed=True), path)
 
 
 def test_wrong_arguments_are_named(folder):
-    with pytest.raises(ValueError, match="correct `arguments`"):
-        Imports([folder], allowed=True).call(part("mine:Speed", limits=3.0))
+    with pytest.raises(ValueError, match=r"`model.limits` is no field .*did you mean `limit`"):
+        call(Imports([folder], allowed=True), "mine:Speed", limits=3.0)
 
 
 def test_no_folder_is_searched_twice(folder, monkeypatch):
@@ -87,7 +88,7 @@ def test_no_folder_is_searched_twice(folder, monkeypatch):
 
 def test_an_error_in_a_component_names_it_and_its_line(folder):
     imports = Imports([folder], allowed=True)
-    speed = imports.call(part("mine:Speed"))
+    speed = call(imports, "mine:Speed")
     with (
         pytest.raises(ValueError, match=r"`mine:Speed` failed \(ZeroDivisionError: .*line 10 of"),
         imports.blamed(),
@@ -99,7 +100,7 @@ def test_an_error_of_a_library_names_the_components_in_use(folder):
     imports = Imports([folder], allowed=True)
     with pytest.raises(ZeroDivisionError), imports.blamed():
         raise ZeroDivisionError
-    imports.call(part("mine:Speed"))
+    call(imports, "mine:Speed")
     with (
         pytest.raises(ValueError, match=r"`mine:Speed` may not fit its place .ZeroDivisionError"),
         imports.blamed(),
@@ -109,14 +110,3 @@ def test_an_error_of_a_library_names_the_components_in_use(folder):
         with pytest.raises(type(known)) as caught, imports.blamed():
             raise known
         assert caught.value is known
-
-
-def test_all_components_of_a_specification_are_found():
-    experiment = spec.replace(
-        recipes.experiment("score-vp"),
-        game=spec.ScoreGame(noising=part("a:N"), lagrangian=part("b:L")),
-        model=part("c:M"),
-        objective=(spec.Denoising(), spec.ImportedObjective(path="d:O")),
-    )
-    assert [component.path for component in components(experiment)] == ["a:N", "b:L", "c:M", "d:O"]
-    assert list(components(recipes.experiment("score-vp"))) == []

@@ -6,18 +6,22 @@ import numpy as np
 import pytest
 
 from mfgen.density.gaussian import Gaussian
-from mfgen.lab import evaluation, recipes, spec, toml
-from mfgen.lab.catalogue import DATA, ENERGIES, METRICS
-from mfgen.lab.samples import prepare
+from mfgen.lab import measures, recipes
+from mfgen.lab.case import assemble
+from mfgen.lab.context import Context
+from mfgen.lab.imports import Imports
 from mfgen.metrics.importance import effective_sample_size, log_normaliser, log_weights
+from mfgen.zoo.catalogue import DATA, ENERGIES
+from mfgen.zoo.named_data import Data
 from mfgen.zoo.posterior import breast_cancer_posterior
+from mfgen.zoo.samples import prepare
 
 POSTERIOR = "breast-cancer-posterior"
 
 
 @pytest.fixture(scope="module")
 def posterior():
-    return prepare(spec.Data(name=POSTERIOR), key=jax.random.key(0))
+    return prepare(Data(name=POSTERIOR), key=jax.random.key(0))
 
 
 def test_the_posterior_is_given_where_its_laplace_approximation_is_standard(posterior):
@@ -54,16 +58,10 @@ def test_a_flow_trained_by_energy_betters_the_approximation(tmp_path):
     from mfgen.lab.run import run
 
     experiment = recipes.experiment("boltzmann", POSTERIOR)
-    experiment = spec.replace(
-        experiment,
-        training=spec.replace(experiment.training, steps=400),
-        evaluation=spec.replace(
-            experiment.evaluation,
-            samples=2000,
-            metrics=("effective_samples", "normaliser"),
-            figures=False,
-        ),
-    )
+    judged = {
+        "samples": 2000, "metrics": ["effective_samples", "normaliser"], "figures": False
+    }  # fmt: skip
+    experiment = experiment.changed({"training.steps": 400, "evaluation": judged})
     metrics = run(experiment, tmp_path / "run").summary["metrics"]
     assert metrics["effective_samples"]["value"] > 0.5
     found = metrics["normaliser"]
@@ -72,39 +70,41 @@ def test_a_flow_trained_by_energy_betters_the_approximation(tmp_path):
 
 
 def test_what_an_energy_is_judged_by_needs_no_samples():
-    experiment = recipes.experiment("boltzmann", POSTERIOR)
-    assert experiment.game.spread == 1.0
-    assert recipes.experiment("boltzmann", "double-well").game.spread == 1.5
-    wanted = evaluation.wanted(experiment)
+    case = assemble(recipes.experiment("boltzmann", POSTERIOR))
+    assert case.experiment.chosen["game.initial.deviation"] == 1.0
+    toy = assemble(recipes.experiment("boltzmann", "double-well").changed({"data.samples": 50}))
+    assert toy.experiment.chosen["game.initial.deviation"] == 1.5
+    wanted = measures.check(Context(case), Imports())
     assert {"effective_samples", "normaliser", "transport_cost"} <= set(wanted)
-    assert not {METRICS[name].needs for name in wanted} & {"truth", "held-out"}
-    assert recipes.resolve(experiment, 31).training.early_stopping is False
+    assert not {measure.needs for measure in wanted.values()} & {"truth", "held-out"}
+    assert case.experiment.training.early_stopping is False
 
 
-@pytest.mark.parametrize("recipe", ["score-vp", "ot-flow", "flow-matching"])
+@pytest.mark.parametrize("recipe", ["score-vp", "ot-flow", "mmd-flow"])
 def test_games_of_samples_are_refused(recipe):
-    with pytest.raises(ValueError, match=r"an energy without samples.*the recipe boltzmann"):
-        recipes.experiment(recipe, POSTERIOR)
+    with pytest.raises(ValueError, match=r"^`game\..*without samples.*the recipe boltzmann"):
+        assemble(recipes.experiment(recipe, POSTERIOR))
 
 
 def test_terms_of_samples_are_refused():
     experiment = recipes.experiment("boltzmann", POSTERIOR)
-    for term in (spec.TransportCost(), spec.Denoising()):
-        with pytest.raises(
-            ValueError, match=f"`{type(term).__name__}` of samples .*which have none"
-        ):
-            spec.replace(experiment, objective=(*experiment.objective, term))
+    terms = [*experiment.document["objective"], {"type": "PathLikelihood"}]
+    case = assemble(experiment.changed({"objective": terms}))
+    with pytest.raises(ValueError, match="got no data for an objective that is evaluated on them"):
+        case.trainer(case.objective).prepared(case.problem, 1, key=jax.random.key(0))
 
 
-def test_an_energy_of_ones_own_needs_its_name_and_dimension():
-    document = toml.encode(recipes.experiment("boltzmann", "double-well"))
-    energy = {"type": "import", "path": "mine:bowl"}
-    with pytest.raises(ValueError, match="got an `energy` with the data 'double-well'"):
-        toml.decode(document | {"game": document["game"] | {"energy": energy}})
-    with pytest.raises(ValueError, match="got no `energy` with the data 'energy'"):
-        toml.decode(document | {"data": {"name": "energy", "dim": 2}})
-    with pytest.raises(ValueError, match=r"got 'energy' without a dimension, expected `dim`"):
-        toml.decode(document | {"data": {"name": "energy"}})
+def test_an_energy_needs_its_dimension_and_a_density():
+    experiment = recipes.experiment("boltzmann", "double-well")
+    with pytest.raises(ValueError, match=r"got 'energy' without its dim, expected `dim`"):
+        experiment.changed({"data": {"name": "energy"}})
+    made = experiment.changed({"data": {"name": "energy", "dim": 2}})
+    with pytest.raises(ValueError, match=r"`game.terminal.target` got 'energy', .*name a density"):
+        assemble(made)
+    own = {"type": "double_well", "dim": 2}
+    case = assemble(made.changed({"game.terminal.target": own}))
+    assert case.samples.is_energy
+    assert case.game.terminal.goal.dim == 2
 
 
 def test_energies_are_listed_as_data():

@@ -3,26 +3,26 @@
 import numpy as np
 import pytest
 
-from mfgen.lab import comparison, recipes, report, spec, wording
+from mfgen.lab import comparison, recipes, report, wording
 from mfgen.lab import run as running
 
-SMALL = spec.Evaluation(
-    samples=60,
-    points=60,
-    sampler=spec.StochasticHeun(steps=10),
-    likelihood=spec.OneShot(),
-    metrics=("kl", "log_likelihood", "one_shot_gap", "hjb_residual"),
-)
+SMALL = {
+    "samples": 60,
+    "points": 60,
+    "sampler": {"type": "StochasticHeun", "steps": 10},
+    "likelihood": {"type": "OneShot"},
+    "metrics": ["kl", "log_likelihood", "one_shot_gap", "hjb_residual"],
+}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     place, found = tmp_path_factory.mktemp("estimates"), {}
-    iris, toy = spec.Data(name="iris"), spec.Data(name="mixture20", samples=300, variant=1)
+    iris, toy = {"name": "iris"}, {"name": "mixture20", "samples": 300, "variant": 1}
     # Three of the four: each evaluation is compiled anew.
     for name, data in (("score-kde", iris), ("score-gmm", iris), ("score-gmm", toy)):
-        experiment = spec.replace(recipes.experiment(name), data=data, evaluation=SMALL)
-        found[name, data.name] = running.run(experiment, place / f"{name}-{data.name}")
+        experiment = recipes.experiment(name).changed({"data": data, "evaluation": SMALL})
+        found[name, data["name"]] = running.run(experiment, place / f"{name}-{data['name']}")
     return found
 
 

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mfgen.lab import comparison, recipes, report, spec
+from mfgen.lab import comparison, recipes, report
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,8 @@ def test_figures_take_the_colour_of_the_text(page):
 
 
 def test_text_from_outside_is_escaped(write_run, tmp_path):
-    part = spec.Import(path="mine:Thing", arguments={"note": "<script>alert(1)</script>"})
-    experiment = spec.replace(recipes.experiment("score-vp"), model=part)
+    part = {"type": "mine:Thing", "note": "<script>alert(1)</script>"}
+    experiment = recipes.experiment("score-vp").changed({"model": part})
     folder = write_run(tmp_path / "run", experiment, {"kl": (0.1, 0.01)}, pictures=False)
     page = report.render(comparison.read([folder.path]))
     assert "alert(1)" in page

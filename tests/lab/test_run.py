@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.lab import recipes, run, spec, toml
-from mfgen.lab.custom import Imports
+from mfgen.lab import run, toml
+from mfgen.lab.case import assemble
+from mfgen.lab.imports import Imports
 from mfgen.lab.store import RunFolder
 from mfgen.trainers.failure import NonFiniteError
 from mfgen.trainers.state import CheckpointError
@@ -17,8 +18,9 @@ from mfgen.trainers.state import CheckpointError
 TINY = {
     "name": "tiny",
     "data": {"name": "gaussians8", "samples": 200},
-    "model": {"type": "potential", "width": 8, "depth": 1, "frequencies": 4},
-    "objective": [{"type": "denoising"}, {"type": "hjb", "points": 8}],
+    "game": {"type": "score_based", "target": "data", "noising": {"type": "VP", "beta_max": 9.1}},
+    "model": {"type": "score_potential", "width": 8, "depth": 1, "frequencies": 4},
+    "objective": [{"type": "DenoisingScoreMatching"}, {"type": "HJB", "points": 8}],
     "training": {"steps": 20, "batch_size": 16, "every": 5, "checkpoint_every": 10},
     "evaluation": {"metrics": [], "figures": False},
 }
@@ -52,7 +54,7 @@ def whole(tmp_path_factory):
 
 def test_a_run_writes_its_folder(whole):
     folder = whole.folder
-    assert folder.experiment() == recipes.resolve(tiny(), 2)
+    assert folder.experiment() == assemble(tiny()).experiment
     assert steps(folder.path) == [5, 10, 15, 20]
     summary = folder.summary()
     assert summary["steps"] == 20
@@ -155,7 +157,7 @@ def test_own_components_are_copied_and_are_part_of_the_run(tmp_path):
         "def matching():\n    return DenoisingScoreMatching()\n"
     )
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")
-    own = tiny(objective=[{"type": "import", "path": "mine:matching"}])
+    own = tiny(objective=[{"type": "mine:matching"}])
     with pytest.raises(ValueError, match="pass --allow-import"):
         run.run(own, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -170,7 +172,7 @@ def test_own_components_are_copied_and_are_part_of_the_run(tmp_path):
 
 def test_bad_data_are_refused_before_the_folder_is_made(tmp_path):
     np.save(tmp_path / "bad.npy", np.full((10, 2), np.nan))
-    data = spec.Data(name="table", path=str(tmp_path / "bad.npy"))
+    data = {"name": "table", "path": str(tmp_path / "bad.npy")}
     with pytest.raises(ValueError, match=r"nan|NaN"):
-        run.run(spec.replace(tiny(), data=data), tmp_path / "run")
+        run.run(tiny(data=data), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -9,11 +9,11 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from mfgen.lab import recipes, results, spec
+from mfgen.lab import recipes, results
 from mfgen.lab.store import RunFolder, fingerprint, write_whole
 from mfgen.trainers.history import Progress
 
-EXPERIMENT = recipes.resolve(recipes.experiment("score-vp"), 2)
+EXPERIMENT = recipes.experiment("score-vp")
 
 
 SUMMARY = {
@@ -54,8 +54,8 @@ def test_another_run_is_refused_and_not_touched(tmp_path, resume):
     folder = RunFolder(tmp_path / "run")
     folder.claim(EXPERIMENT, resume=False)
     before = files(folder.path)
-    other = spec.replace(EXPERIMENT, training=spec.replace(EXPERIMENT.training, steps=7))
-    with pytest.raises(ValueError, match=r"`training.steps` is 7, was 3000") as caught:
+    other = EXPERIMENT.changed({"training.steps": 7})
+    with pytest.raises(ValueError, match=r"`training.steps` is 7, was absent") as caught:
         folder.claim(other, resume=resume)
     assert "choose another --out" in str(caught.value)
     assert files(folder.path) == before
@@ -212,7 +212,7 @@ def test_a_run_of_an_earlier_version_is_read_with_a_notice_and_its_summary_held_
             finished.summary()
 
 
-OTHER = spec.replace(EXPERIMENT, seed=1)
+OTHER = EXPERIMENT.changed({"seed": 1})
 OWNER = """
 import sys
 from mfgen import _file
@@ -347,7 +347,7 @@ def test_numbers_that_json_does_not_know_are_kept_as_words(tmp_path):
 
 
 def test_the_fingerprint_tells_runs_apart():
-    other = spec.replace(EXPERIMENT, seed=1)
+    other = EXPERIMENT.changed({"seed": 1})
     prints = {fingerprint(EXPERIMENT), fingerprint(other), fingerprint(EXPERIMENT, b"data")}
     assert len(prints) == 3
     assert fingerprint(EXPERIMENT, b"data") == fingerprint(EXPERIMENT, b"data")

@@ -5,14 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from mfgen.lab import case, commands, comparison, report, run, spec, toml, wording
+from mfgen.lab import case, commands, comparison, report, run, toml, wording
 
 WEIGHTS = [0.0, 0.1, 3.0]
 TINY = {
     "name": "tiny",
     "data": {"name": "gaussians8", "samples": 200},
-    "model": {"type": "potential", "width": 8, "depth": 1, "frequencies": 4},
-    "objective": [{"type": "denoising"}, {"type": "hjb", "points": 8, "select": WEIGHTS}],
+    "game": {"type": "score_based", "target": "data", "noising": {"type": "VP", "beta_max": 9.1}},
+    "model": {"type": "score_potential", "width": 8, "depth": 1, "frequencies": 4},
+    "objective": [
+        {"type": "DenoisingScoreMatching"},
+        {"type": "HJB", "points": 8, "select": WEIGHTS},
+    ],
     "training": {"steps": 20, "batch_size": 16, "every": 5, "checkpoint_every": 10},
     "evaluation": {"metrics": [], "figures": False},
 }
@@ -48,14 +52,14 @@ def test_a_run_keeps_what_was_chosen_and_what_was_tried(whole):
     assert min(record["validation"] for record in records) == losses[best]
     trials = lines(whole.folder.path, "trials.jsonl")
     assert [record["trial"]["weight"] for record in trials] == [w for w in WEIGHTS for _ in "1234"]
-    assert whole.folder.experiment().objective[1].select == tuple(WEIGHTS)
+    assert whole.folder.experiment().terms[1]["select"] == WEIGHTS
 
 
 def test_the_chosen_model_is_that_of_a_run_with_the_weight(whole, tmp_path):
     chosen = whole.summary["weights"]["chosen"]
-    terms = [{"type": "denoising"}]
+    terms = [{"type": "DenoisingScoreMatching"}]
     if chosen:
-        terms.append({"type": "hjb", "points": 8, "weight": chosen})
+        terms.append({"type": "HJB", "points": 8, "weight": chosen})
     alone = tiny(objective=terms, training=TINY["training"] | {"early_stopping": True})
     other = run.run(alone, tmp_path / "run")
     assert other.folder.model.read_bytes() == whole.folder.model.read_bytes()
@@ -107,10 +111,10 @@ def test_one_line_tells_what_was_chosen(whole):
 
 def test_what_a_weight_cannot_be_chosen_by_is_refused_before_the_folder_is_made(tmp_path):
     few = tiny(data={"name": "gaussians8", "samples": 10})
-    with pytest.raises(ValueError, match="with 1 validation samples, expected at least 2"):
+    with pytest.raises(ValueError, match=r"`select` without validation data.*expected at least 2"):
         run.run(few, tmp_path / "run")
     alone = tiny(objective=TINY["objective"][1:])
     with pytest.raises(ValueError, match="a regulariser beside a term that fits"):
         run.run(alone, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    assert case.assemble(spec.replace(few, objective=(spec.Denoising(),)))
+    assert case.assemble(few.changed({"objective": [{"type": "DenoisingScoreMatching"}]}))

@@ -12,7 +12,7 @@ from studies.hjb.rows import Row, unique
 from studies.hjb.tables import number
 from studies.hjb.whole import design
 
-from mfgen.lab import recipes, spec
+from mfgen.lab.comparison import is_regularised, without_regulariser
 
 METHODS = ("plain", "hjb", "field", "corrected", "corrected-hjb", "corrected-field")
 COSTS = Costs(
@@ -32,12 +32,11 @@ def test_pairs_differ_in_the_regulariser_and_its_learning_rate_alone():
     ]
     assert len(pairs) > 15
     for regularised, plain in pairs:
-        rate = spec.replace(plain.training, learning_rate=regularised.training.learning_rate)
-        same = spec.replace(plain, training=rate)
-        bare = recipes.without_regulariser(regularised)
-        assert recipes.without_regulariser(same) == bare
-        assert recipes.is_regularised(regularised)
-        assert not recipes.is_regularised(plain)
+        rate = regularised.document["training"]["learning_rate"]
+        same = plain.changed({"training.learning_rate": rate})
+        assert without_regulariser(same) == without_regulariser(regularised)
+        assert is_regularised(regularised)
+        assert not is_regularised(plain)
 
 
 def test_no_target_of_the_study_was_tuned_on():

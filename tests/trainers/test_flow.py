@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.lab import oracles
 from mfgen.simulate.divergence import Hutchinson
 from mfgen.simulate.flow import inverse_error
 from mfgen.simulate.integrator import Adaptive, RungeKutta4
@@ -20,6 +19,7 @@ from mfgen.trainers.flow import JacobianPenalty, PathLikelihood, ReverseKL, Tran
 from mfgen.trainers.paths import Paths
 from mfgen.trainers.shorthands import PathHJB, PathTerminal
 from mfgen.zoo.flows import flow_game
+from mfgen.zoo.oracles import named as oracles
 
 FINE = Paths(RungeKutta4(40, unroll=True))
 PROBED = Paths(RungeKutta4(40, unroll=True), Hutchinson(4))

@@ -15,11 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import mfgen.lab.oracles
+import mfgen.zoo.oracles.named
 from mfgen.derive.action import cost
 from mfgen.derive.hamiltonian import optimal_control
 from mfgen.derive.residual import fokker_planck, hjb, terminal
-from mfgen.lab.oracles import ORACLES, build
 from mfgen.math.quadrature import box_rule, gauss_legendre
 from mfgen.problem.cost import Anisotropic, Kinetic, Power, Relativistic, WithPotential
 from mfgen.problem.noising import VE, SubVP
@@ -27,6 +26,7 @@ from mfgen.zoo.oracles.bridge import gaussian_bridge
 from mfgen.zoo.oracles.descent import discounted_flow
 from mfgen.zoo.oracles.flow import terminal_divergence
 from mfgen.zoo.oracles.hopf_lax import hopf_lax_computed
+from mfgen.zoo.oracles.named import ORACLES, build
 from mfgen.zoo.oracles.parting import kink
 from mfgen.zoo.oracles.proximal import target, wasserstein_proximal_kernel
 from mfgen.zoo.oracles.score import cost_identity, hopf_cole
@@ -306,7 +306,7 @@ def test_what_has_no_exact_answer_is_refused(declare, message):
 
 
 def test_the_list_of_names_needs_no_jax():
-    tree = ast.parse(inspect.getsource(mfgen.lab.oracles))
+    tree = ast.parse(inspect.getsource(mfgen.zoo.oracles.named))
     named = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     modules = {part.name for node in named for part in node.names if isinstance(node, ast.Import)}
     modules |= {node.module for node in named if isinstance(node, ast.ImportFrom)}

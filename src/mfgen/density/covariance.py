@@ -68,6 +68,12 @@ class Covariance(eqx.Module):
             return self.variances
         return jnp.sum(jnp.square(self.basis) * self.variances[..., None, :], axis=-1)
 
+    def given(self) -> Array:
+        """Return it as it is given: a number, a vector of variances, or a matrix."""
+        if self.basis is not None:
+            return self.matrix(self.basis.shape[0])
+        return self.variances[0] if self.variances.shape[0] == 1 else self.variances
+
     def matrix(self, dim: int) -> Matrix:
         """Return the full matrix `[dim, dim]`."""
         basis = jnp.eye(dim, dtype=self.variances.dtype) if self.basis is None else self.basis

@@ -47,7 +47,7 @@ class Gaussian(AbstractNoisable):
     mean: State
     covariance: Covariance
 
-    def __init__(self, mean: Values, covariance: Values = 1.0):
+    def __init__(self, mean: State | Values, covariance: Values = 1.0):
         self.mean, matrix = entry.floating("Gaussian", mean=mean, covariance=covariance)
         if self.mean.ndim != 1:
             raise ValueError(
@@ -56,6 +56,11 @@ class Gaussian(AbstractNoisable):
         stacked = decompose("Gaussian", matrix[None], 1, self.mean.shape[0])
         check_resolved("Gaussian", self.mean[None], stacked.marginal())
         self.covariance = jax.tree.map(lambda leaf: leaf[0], stacked)
+
+    def arguments(self) -> dict[str, Values]:
+        """What it is made with."""
+        covariance = self.covariance.given() if self.dim > 1 else self.covariance.variances
+        return {"mean": self.mean, "covariance": covariance}
 
     @property
     def dim(self) -> int:
@@ -113,6 +118,12 @@ class GaussianMixture(AbstractNoisable):
         self.log_weights = jnp.log(weights / jnp.sum(weights))
         self.covariances = decompose("GaussianMixture", matrices, *self.means.shape)
         check_resolved("GaussianMixture", self.means, self.covariances.marginal())
+
+    def arguments(self) -> dict[str, Values]:
+        """What it is made with."""
+        covariances = jax.vmap(Covariance.given)(self.covariances)
+        weights = jnp.exp(self.log_weights)
+        return {"weights": weights, "means": self.means, "covariances": covariances}
 
     @property
     def dim(self) -> int:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfgen.density.base import score as exact_score
-from mfgen.lab.evaluation import Case, NotApplicable
+from mfgen.lab.context import Context, NotApplicable
 from mfgen.lab.store import RunFolder
 from mfgen.metrics import equation, score
 from mfgen.metrics.estimate import Profile
@@ -24,28 +24,28 @@ _FINE, _COARSE = 120, 16  # points per axis of densities and of scores
 MIDDLE = 0.3  # noise ratio at which scores are drawn: modes are blurred but not yet merged
 
 
-def keep(folder: RunFolder, case: Case) -> None:
+def keep(folder: RunFolder, context: Context) -> None:
     """Computes and writes the arrays of a run; what does not apply is left out."""
     for name, arrays in (("samples.npz", _samples), ("fields.npz", _fields)):
         try:
-            folder.write_arrays(name, arrays(case))
+            folder.write_arrays(name, arrays(context))
         except NotApplicable:
             continue
-    folder.write_json("profiles.json", _profiles(case))
+    folder.write_json("profiles.json", _profiles(context))
 
 
-def _samples(case: Case) -> dict[str, np.ndarray]:
-    original = case.samples.original
+def _samples(context: Context) -> dict[str, np.ndarray]:
+    original = context.samples.original
     return {
-        "samples": original(case.generated),
-        "data": original(case.fresh),
-        "columns": np.array(case.samples.columns),
+        "samples": original(context.generated),
+        "data": original(context.fresh),
+        "columns": np.array(context.samples.columns),
     }
 
 
-def _profiles(case: Case) -> dict[str, Any]:
+def _profiles(context: Context) -> dict[str, Any]:
     try:
-        noising = case.require_noising()
+        noising = context.require_noising()
     except NotApplicable:
         return {}
     ends = [float(noising.ratio(s)) for s in (noising.start, noising.horizon)]
@@ -55,21 +55,23 @@ def _profiles(case: Case) -> dict[str, Any]:
     profiles: dict[str, Any] = {"noise_ratio": np.asarray(ratios).tolist()}
     for name, compute in (("hjb", _hjb), ("score", _score)):
         try:
-            profiles[name] = _listed(compute(case, times))
+            profiles[name] = _listed(compute(context, times))
         except NotApplicable:
             continue
     return profiles
 
 
-def _hjb(case: Case, times: jax.Array) -> Profile:
-    potential, data = case.require_potential(), case.fresh[:_POINTS]
-    return equation.hjb_profile(case.game, potential, data, times, key=case.key)
+def _hjb(context: Context, times: jax.Array) -> Profile:
+    potential, data = context.require_potential(), context.fresh[:_POINTS]
+    return equation.hjb_profile(context.game, potential, data, times, key=context.key)
 
 
-def _score(case: Case, times: jax.Array) -> Profile:
-    case.require_score()
-    truth = case.require_noisable()
-    return score.score_profile(case.game, case.trained, truth, times, key=case.key, n=_POINTS)
+def _score(context: Context, times: jax.Array) -> Profile:
+    context.require_score()
+    truth = context.require_noisable()
+    return score.score_profile(
+        context.game, context.trained, truth, times, key=context.key, n=_POINTS
+    )
 
 
 def _listed(profile: Profile) -> dict[str, list[float]]:
@@ -79,35 +81,35 @@ def _listed(profile: Profile) -> dict[str, list[float]]:
     }
 
 
-def _fields(case: Case) -> dict[str, np.ndarray]:
-    noising, horizon = case.require_score(), case.game.dynamics.horizon
-    if case.samples.train.shape[1] != 2:
+def _fields(context: Context) -> dict[str, np.ndarray]:
+    noising, horizon = context.require_score(), context.game.dynamics.horizon
+    if context.samples.train.shape[1] != 2:
         raise NotApplicable("fields are drawn in the plane alone")
-    low, high = np.quantile(case.samples.train, [0.002, 0.998], axis=0)
+    low, high = np.quantile(context.samples.train, [0.002, 0.998], axis=0)
     low, high = low - 0.15 * (high - low), high + 0.15 * (high - low)
     fine, coarse = (_grid(low, high, count) for count in (_FINE, _COARSE))
     s = float(noising.time(MIDDLE))
     signal, noise = noising.signal(s), noising.noise(s)
-    corners = case.samples.original(np.stack([low, high]))
+    corners = context.samples.original(np.stack([low, high]))
     arrays = {
         "noise_ratio": np.asarray(MIDDLE),
         "extent": np.array([corners[0, 0], corners[1, 0], corners[0, 1], corners[1, 1]]),
         # The noised point signal x has score grad log eta(signal x) signal in units of x.
         "model_score": _at(
-            lambda x: signal * model_score(case.trained, noising.horizon - s, signal * x), coarse
+            lambda x: signal * model_score(context.trained, noising.horizon - s, signal * x), coarse
         ),
     }
-    jacobian = case.samples.scaling.log_jacobian
+    jacobian = context.samples.scaling.log_jacobian
     try:
-        potential = case.require_potential()
+        potential = context.require_potential()
         arrays["model_density"] = np.exp(_at(lambda x: -potential(horizon, x), fine) + jacobian)
     except NotApplicable:
         pass
-    if case.samples.truth is not None:
-        truth = case.samples.truth
+    if context.samples.truth is not None:
+        truth = context.samples.truth
         arrays["truth_density"] = np.exp(_at(truth.log_density, fine) + jacobian)
-        if case.samples.noisable is not None:
-            noised = case.samples.noisable.noised(signal, noise)
+        if context.samples.noisable is not None:
+            noised = context.samples.noisable.noised(signal, noise)
             arrays["truth_score"] = _at(lambda x: signal * exact_score(noised)(signal * x), coarse)
     return arrays
 

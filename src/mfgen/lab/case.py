@@ -1,23 +1,37 @@
-"""What an experiment consists of before it is trained, and what is told while it runs."""
+"""From a document to what is run: data, game, model, objective and trainer.
+
+What a document leaves out is filled in on the way: first what the data are, then, once the game is
+known, what depends on both. Without an objective it is the first way of training that fits the game
+(`mfgen.planning`).
+"""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from mfgen._types import Batch, Key
+from mfgen.density.base import AbstractEvaluable
 from mfgen.density.empirical import Empirical
-from mfgen.lab import build, build_particles, recipes, spec, spec_particles
-from mfgen.lab.cloud import Cloud
-from mfgen.lab.custom import Imports
-from mfgen.lab.samples import Samples, prepare
-from mfgen.models.base import AbstractModel
+from mfgen.density.gaussian import isotropic
+from mfgen.lab import rules
+from mfgen.lab.document import Given, build, call
+from mfgen.lab.imports import Imports
+from mfgen.lab.names import lookup
+from mfgen.lab.spec import FORMAT, RUN, Evaluation, Experiment
+from mfgen.models.base import AbstractModel, AbstractNormalised
+from mfgen.planning.planner import plan
+from mfgen.planning.ways import Way
 from mfgen.problem.game import MFG
 from mfgen.trainers import selection
 from mfgen.trainers.history import Progress
-from mfgen.trainers.objective import Combination
+from mfgen.trainers.objective import AbstractObjective, Combination
+from mfgen.trainers.trainer import AbstractTrainer, Problem
+from mfgen.zoo.catalogue import ENERGIES
+from mfgen.zoo.samples import Samples, prepare
 
-# Games that know the data by the training samples, though their law may be known.
-_BY_SAMPLES = spec_particles.BySamples | spec_particles.Proximal | spec_particles.Movement
+KEYS = ("data", "model", "training", "evaluation")
 
 
 class Watcher(NamedTuple):
@@ -28,42 +42,239 @@ class Watcher(NamedTuple):
 
 
 class Case(NamedTuple):
-    """The objects of an experiment, before training; particles are a `Cloud`."""
+    """The objects of an experiment.
 
-    experiment: spec.Experiment
+    Attributes:
+        experiment: the document, filled in.
+        samples: the data.
+        game: the game.
+        model: untrained, or trained after a run; points `[n, dim]` where particles are moved.
+        evaluation: how it is judged.
+        problem: what is trained on.
+        trainer: for an objective, in place of its own.
+        objective: the weighted terms, if there are any.
+        choice: the weights that one of them has to choose from.
+    """
+
+    experiment: Experiment
     samples: Samples
     game: MFG
-    model: AbstractModel | Cloud
-    objective: Combination
+    model: Any
+    evaluation: Evaluation
+    problem: Problem
+    trainer: Callable[[Combination | None], AbstractTrainer]
+    objective: Combination | None
+    choice: selection.Choice | None
+
+    @property
+    def moved(self) -> bool:
+        """Whether particles were moved, which have no control."""
+        return not isinstance(self.model, AbstractModel)
 
 
-def assemble(experiment: spec.Experiment, imports: Imports | None = None) -> Case:
-    """The data, game, untrained model and objective of an experiment, settings filled in.
+def keys(seed: int) -> dict[str, Key]:
+    """The random keys of a run: of the toy data, weights, training, and evaluation."""
+    return dict(zip(KEYS, jax.random.split(jax.random.key(seed), len(KEYS)), strict=True))
+
+
+def declared(experiment: Experiment, imports: Imports) -> tuple[Experiment, Samples, MFG, Given]:
+    """The data and the game of a document, what they give, and what was chosen for them.
+
+    Raises:
+        ValueError, OSError: one line, if anything in it cannot be made.
+    """
+    _refuse_old(experiment)
+    experiment = rules.fill(experiment, rules.OF_DATA, rules.Context(experiment))
+    drawn = keys(experiment.seed)
+    samples = prepare(experiment.data, _density(experiment, imports), key=drawn["data"])
+    given = given_by(samples, imports, drawn["model"])
+    table = experiment.filled.get("game", {})
+    given = given._replace(key=jax.random.fold_in(drawn["model"], 1))
+    game = build(table, MFG, "game", given)
+    given = given._replace(arguments={**given.arguments, "game": game}, key=drawn["model"])
+    context = rules.Context(experiment, samples.train.shape[1], game)
+    return rules.fill(experiment, rules.OF_GAME, context), samples, game, given
+
+
+def _density(experiment: Experiment, imports: Imports) -> AbstractEvaluable | None:
+    """The density that the data are drawn of, where one is named."""
+    data = experiment.data
+    if data.density is None:
+        return None
+    given = Given(imports=imports, arguments={"dim": data.dim})
+    return build(data.density, AbstractEvaluable, "data.density", given)
+
+
+def given_by(samples: Samples, imports: Imports, key: Key) -> Given:
+    """What data give to the objects of a document."""
+    points = jnp.asarray(samples.train)
+    dim = points.shape[1]
+    names: dict[str, tuple[Any, ...] | str] = {
+        "data": (samples.target, points),
+        "samples": (Empirical(points), points),
+        "reference": (isotropic(jnp.zeros(dim), 1.0),),
+        "energy": (samples.energy,),
+    }
+    arguments: dict[str, Any] = {"data": points, "dim": dim}
+    if samples.is_energy:
+        del arguments["data"]
+        names["data"] = names["samples"] = (
+            "but the data are an energy, without samples, expected data that can be sampled: take "
+            "another data set, or the recipe boltzmann."
+        )
+    if samples.energy is None and not samples.is_energy:
+        names["energy"] = (
+            "but the law of these data is not known, expected an energy that can be evaluated: see "
+            "the data of kind toy and energy in `mfgen list`, such as double-well."
+        )
+    return Given(names, arguments, key, imports)
+
+
+def stand_in(
+    experiment: Experiment, imports: Imports, dim: int, count: int
+) -> tuple[MFG, Batch | None]:
+    """The game of a document for a law that stands for its data, and points of it, if it has any.
+
+    Raises:
+        ValueError: one line, if it cannot be made.
+    """
+    law, key = isotropic(jnp.zeros(dim), 1.0), jax.random.key(0)
+    points = law.sample(count, key=key)
+    names = {"reference": (law,), "energy": (law,)}
+    arguments: dict[str, Any] = {"dim": dim}
+    energetic = experiment.data.name in ENERGIES
+    if not energetic:
+        names |= {"data": (law, points), "samples": (law, points)}
+        arguments["data"] = points
+    _refuse_old(experiment)
+    given = Given(names, arguments, key, imports)
+    game = build(experiment.filled.get("game", {}), MFG, "game", given)
+    return game, None if energetic else points
+
+
+def assemble(experiment: Experiment, imports: Imports | None = None) -> Case:
+    """The objects of an experiment, what it leaves open filled in.
 
     Raises:
         ValueError, TypeError, OSError: one line, if anything in it cannot be made.
     """
     imports = imports or Imports()
-    keys = build.keys(experiment.seed)
-    samples = prepare(recipes.data(experiment), key=keys["data"])
-    _check_held_out(experiment, samples)
-    experiment = recipes.resolve(experiment, samples.train.shape[1])
-    train = jnp.asarray(samples.train)
-    target = Empirical(train) if isinstance(experiment.game, _BY_SAMPLES) else samples.target
-    game = build.game(experiment.game, target, imports, samples.energy)
-    model = build.model(experiment.model, game, train, imports, key=keys["model"])
-    model = build_particles.in_time(experiment.game, model)
-    objective = build.objective(experiment.objective, imports)
-    select = build.selection(experiment.objective, objective)
-    if select is not None:
-        selection.choice(objective, select)  # refused now rather than when the folder is taken
-    return Case(experiment, samples, game, model, objective)
+    experiment, samples, game, given = declared(experiment, imports)
+    model, training = None, experiment.filled.get("training", {})
+    if "model" in experiment.filled:
+        model = _model(experiment.filled["model"], given)
+    objective = _objective(experiment, given)
+    moved, around = training.get("type") == "Particles", None
+    if not moved and (objective is None or model is None):
+        points = None if samples.is_energy else given.arguments["data"]
+        way = plan(game, points).way(None)
+        model = way.model(game, keys(experiment.seed)["model"]) if model is None else model
+        if objective is None:
+            objective, around = 1.0 * way.objective(game), way.around
+            experiment = _planned(experiment, way)
+    problem = _problem(experiment, samples, game, moved)
+    evaluation = call(Evaluation, experiment.filled.get("evaluation", {}), "evaluation", given)
+    return Case(
+        rules.canonical(experiment, imports),
+        samples,
+        game,
+        model,
+        evaluation,
+        problem,
+        _trainer(experiment, given, model, around),
+        objective,
+        _choice(experiment, objective, problem),
+    )
 
 
-def _check_held_out(experiment: spec.Experiment, samples: Samples) -> None:
-    held_out = len(samples.validation)
-    if spec.selecting(experiment.objective) and held_out < 2:
+def _planned(experiment: Experiment, way: Way) -> Experiment:
+    """The experiment with the steps and the rate of a way, where it does not say its own."""
+    context = rules.Context(experiment)
+    usual = {"steps": way.steps, "learning_rate": way.rate}
+    planned = [rules.Rule(f"training.{n}", lambda _, v=v: v) for n, v in usual.items()]
+    return rules.fill(experiment, tuple(planned), context)
+
+
+def _trainer(
+    experiment: Experiment,
+    given: Given,
+    model: AbstractModel | None,
+    around: Callable[[Any], AbstractTrainer] | None = None,
+) -> Callable[[Combination | None], AbstractTrainer]:
+    """The trainer of [training] for an objective; of a plan with what the way puts around it."""
+    table = experiment.filled.get("training", {})
+    settings = {name: value for name, value in table.items() if name not in (*RUN, "type")}
+    maker = lookup(table.get("type", "Gradient"), AbstractTrainer, "training", given.imports)
+    key = jax.random.fold_in(keys(experiment.seed)["training"], 1)
+    known = {**given.arguments, "steps": experiment.training.steps, "model": model}
+
+    def made(objective: Combination | None) -> AbstractTrainer:
+        own = given._replace(arguments={**known, "objective": objective}, key=key)
+        trainer = call(maker, settings, "training", own)
+        return trainer if around is None or "type" in table else around(trainer)
+
+    return made
+
+
+def _problem(experiment: Experiment, samples: Samples, game: MFG, moved: bool) -> Problem:
+    """The game, the data where there are any, and others to validate by."""
+    held_out = samples.validation if experiment.training.early_stopping else samples.validation[:0]
+    return Problem(
+        game,
+        None if samples.is_energy or moved else jnp.asarray(samples.train),
+        jnp.asarray(held_out) if len(held_out) > 1 else None,
+    )
+
+
+def _model(table: dict[str, Any], given: Given) -> AbstractModel:
+    model = build(table, AbstractModel, "model", given)
+    # An estimate that is not trained is kept in the form that is cheapest to evaluate.
+    plain = table.get("type") == "proximal_kernel" and isinstance(model, AbstractNormalised)
+    return model.untrained() if plain else model
+
+
+def _objective(experiment: Experiment, given: Given) -> Combination | None:
+    """The weighted sum of the terms; a weight to be chosen is the first to choose from."""
+    objective = None
+    for index, term in enumerate(experiment.terms):
+        path = f"objective[{index}]"
+        if "select" in term and "weight" in experiment.document["objective"][index]:
+            raise ValueError(
+                f"`{path}` got `weight` and `select`, expected one of them: remove `weight` to "
+                "have it chosen by validation."
+            )
+        rest = {name: value for name, value in term.items() if name != "select"}
+        if "select" in term:
+            rest["weight"] = term["select"][0] if term["select"] else 0.0
+        made = 1.0 * build(rest, AbstractObjective, path, given)
+        objective = made if objective is None else objective + made
+    return objective
+
+
+def _choice(
+    experiment: Experiment, objective: Combination | None, problem: Problem
+) -> selection.Choice | None:
+    places = [index for index, term in enumerate(experiment.terms) if "select" in term]
+    if not places or objective is None:
+        return None
+    if len(places) > 1:
         raise ValueError(
-            f"`objective` got `select` with {held_out} validation samples, expected at least 2 to "
-            "choose a weight by: hold out more of the data, or give a `weight`."
+            f"`objective` got `select` in {len(places)} terms, expected it in one: give the others "
+            "a `weight`."
+        )
+    if problem.held_out is None:
+        raise ValueError(
+            "`objective` got `select` without validation data or with early_stopping = false, "
+            "expected at least 2 held-out samples to choose a weight by: hold out more of the "
+            "data, or give a `weight`."
+        )
+    name = objective.names[places[0]]
+    return selection.choice(objective, {name: experiment.terms[places[0]]["select"]})
+
+
+def _refuse_old(experiment: Experiment) -> None:
+    if experiment.format < FORMAT:
+        raise ValueError(
+            "`game.type` got a specification of format 1, which mfgen 0.1.0 wrote and reads, "
+            "expected the names of classes: begin with `mfgen show NAME > my.toml`."
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mfgen._types import Key
-from mfgen.lab.cloud import Cloud
+from mfgen.lab.case import Case
 from mfgen.lab.store import RunFolder
 from mfgen.metrics.certificate import certify
 from mfgen.models.base import AbstractModel
@@ -22,15 +22,13 @@ _FEW: dict[str, Any] = {"times": 3, "points": 64, "steps": 6}
 _PARTICLES = 512
 
 
-def solved(
-    game: MFG, model: AbstractModel | Cloud, said: str, *, key: Key, particles: int = _PARTICLES
-) -> Solution:
+def solved(game: MFG, model: Any, said: str, *, key: Key, particles: int = _PARTICLES) -> Solution:
     """What was trained as a solution of its game.
 
     Raises:
         ValueError: for particles, which have no control, or a game without a first density.
     """
-    if isinstance(model, Cloud):
+    if not isinstance(model, AbstractModel):
         raise ValueError(
             "the run moved particles, which have no control, expected one that trained a model: "
             "compare their samples."
@@ -38,13 +36,12 @@ def solved(
     return solution(game, model, key=key, particles=particles, result=Result(Status.TRAINED, said))
 
 
-def keep(
-    folder: RunFolder, game: MFG, model: AbstractModel | Cloud, said: str, *, key: Key
-) -> str | None:
+def keep(folder: RunFolder, case: Case, *, key: Key) -> str | None:
     """Writes certificate.json, and returns its verdict or why there is none."""
-    initial = game.initial
-    if isinstance(model, Cloud) or initial is None:
+    game, model, initial = case.game, case.model, case.game.initial
+    if case.moved or initial is None:
         return None
+    said = f"{case.experiment.name}, trained {case.experiment.training.steps} steps."
     if initial.dim > _AXES:
         return f"Not certified: the game has {initial.dim} axes, more than {_AXES}."
     try:

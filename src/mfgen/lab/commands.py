@@ -1,6 +1,5 @@
 """The commands that train, draw and judge, as functions that return their answers."""
 
-import difflib
 import math
 import os
 import warnings
@@ -13,75 +12,85 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mfgen import _file
-from mfgen.lab import (
-    comparison,
-    fitting,
-    listing,
-    monitor,
-    recipes,
-    report,
-    solving,
-    spec,
-    toml,
-    wording,
-)
+from mfgen.lab import comparison, games, monitor, recipes, report, wording
 from mfgen.lab import run as running
 from mfgen.lab.answer import Answer, stack, table
-from mfgen.lab.catalogue import METRICS
-from mfgen.lab.custom import Imports
-from mfgen.lab.recipes import RECIPES
+from mfgen.lab.find import Source, folders, found
+from mfgen.lab.imports import Imports
+from mfgen.lab.measures import measure_of
+from mfgen.lab.spec import Experiment
 from mfgen.lab.store import RunFolder
 from mfgen.metrics.estimate import Estimate
 from mfgen.trainers.state import CheckpointError
 
 
 def run(
-    name: str,
+    source: Source,
     *,
     out: Path | None,
     seed: int | None,
     steps: int | None,
-    data: str | None,
-    path: Path | None,
     resume: bool,
-    allow_import: bool,
     console: Console,
 ) -> Answer:
-    """Runs a recipe or a specification file, with some of its fields replaced.
+    """Runs a recipe or a file, with some of its fields replaced.
 
     Raises:
         ValueError, TypeError, OSError: one line on what the caller got wrong.
     """
-    experiment = _changed(_find(name, data, path), seed=seed, steps=steps, data=data, path=path)
+    experiment = found("run", source, seed=seed, steps=steps)
     place = out or Path("runs") / f"{experiment.name}-{experiment.data.name}-{experiment.seed}"
-    folders = [Path(name).parent, Path.cwd(), RunFolder(place).custom]
-    imports = Imports(folders, allowed=allow_import)
+    places = [*folders(source.spec), RunFolder(place).custom]
+    imports = Imports(places, allowed=source.allow_import)
     return _finished(_run(experiment, place, resume, imports, console))
 
 
-def sample(folder: Path, n: int, *, seed: int, out: Path | None, allow_import: bool) -> Answer:
+def sample(run: Path, *, n: int, seed: int, out: Path | None, allow_import: bool) -> Answer:
     """Draws samples of a finished run into an npz file that is not there yet."""
     if n < 1:
         raise ValueError(f"`sample` got -n {n}, expected at least 1: ask for more samples.")
-    path = (out or folder / f"samples-{n}-{seed}.npz").absolute()
+    path = (out or run / f"samples-{n}-{seed}.npz").absolute()
     if path.exists():
         raise ValueError(
             f"`sample` got --out {path}, which exists, expected a new file: choose another name "
             "or --seed."
         )
     _keep_compiled()
-    imports = Imports([folder / "custom", Path.cwd()], allowed=allow_import)
+    imports = Imports([run / "custom", Path.cwd()], allowed=allow_import)
     with imports.blamed():
-        samples = running.sample(running.load(folder, imports), n, seed=seed)
+        samples = running.sample(running.load(run, imports), n, seed=seed)
     RunFolder(path.parent).write_arrays(path.name, {"samples": samples})
-    document = {"run": str(folder), "n": n, "seed": seed, "out": str(path)}
+    document = {"run": str(run), "n": n, "seed": seed, "out": str(path)}
     written = escape(f"{n} samples of dimension {samples.shape[1]} in {path}")
-    return Answer(document, stack(written, *_notices([folder])))
+    return Answer(document, stack(written, *_notices([run])))
 
 
-def compare(folders: Sequence[Path]) -> Answer:
-    """The measures of finished runs side by side."""
+def compare(
+    runs: Sequence[Path],
+    *,
+    solver: str | None = None,
+    box: float | None = None,
+    points: int | None = None,
+    steps: int | None = None,
+    out: Path | None = None,
+    allow_import: bool = False,
+    console: Console | None = None,
+) -> Answer:
+    """The measures of finished runs side by side, or one run beside a solver of its game."""
+    if solver is None:
+        return _compared(runs)
+    if len(runs) != 1:
+        raise ValueError(
+            f"`compare` got {len(runs)} runs with --solver, expected one: name one folder."
+        )
+    _keep_compiled()
+    settings = games.Settings(solver, box=box, points=points, steps=steps)
+    imports = Imports([runs[0] / "custom", Path.cwd()], allowed=allow_import)
+    with (console or Console(quiet=True)).status(f"solving the game of {runs[0]}"):
+        return games.against(runs[0], settings, out=out, imports=imports)
+
+
+def _compared(folders: Sequence[Path]) -> Answer:
     groups = comparison.group(comparison.read(folders))
     tables = []
     for group in groups:
@@ -103,22 +112,13 @@ def _notices(folders: Sequence[Path]) -> list[str]:
     return [escape(f"notice: {notice}.") for notice in said if notice]
 
 
-def against(folder: Path, settings: solving.Settings, *, out: Path | None, allow_import: bool):
-    """What a run trained, held against a solver of the same game; writes a table and a figure."""
-    _keep_compiled()
-    imports = Imports([folder / "custom", Path.cwd()], allowed=allow_import)
-    with imports.blamed():
-        done = running.load(folder, imports)
-        return solving.against(done.case.game, done.case.model, folder, settings, out=out)
-
-
-def report_runs(folders: Sequence[Path], *, out: Path | None) -> Answer:
+def write_report(runs: Sequence[Path], *, out: Path | None) -> Answer:
     """Writes a report of finished runs."""
-    if not folders:
+    if not runs:
         raise ValueError("`report` got no run, expected at least one folder: name some.")
     if out is None:
-        out = (folders[0] if len(folders) == 1 else folders[0].absolute().parent) / "report.html"
-    path = report.write(folders, out)
+        out = (runs[0] if len(runs) == 1 else runs[0].absolute().parent) / "report.html"
+    path = report.write(runs, out)
     return Answer({"report": str(path)}, escape(f"report in {path}"))
 
 
@@ -144,58 +144,8 @@ def _is_writable(folder: str) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
-def _find(name: str, data: str | None, path: Path | None) -> spec.Experiment:
-    if name in RECIPES:
-        return listing.recipe_on(name, data or "gaussians8", path and str(path))
-    file = Path(os.path.expanduser(name))
-    if file.is_file():
-        return _located(toml.read(file), file.parent)
-    if (name and os.path.lexists(file)) or file.suffix or len(file.parts) > 1:
-        got = f"is {_file.kind(file)}" if os.path.lexists(file) else "does not exist"
-        raise ValueError(
-            f"`{name}` {got}, expected a specification in TOML: correct the path, or name a "
-            "recipe of `mfgen list`."
-        )
-    near = difflib.get_close_matches(name, RECIPES, n=1)
-    raise ValueError(
-        f"`run` got {name!r}, expected a recipe or the path of a TOML file: "
-        + (f"did you mean `{near[0]}`?" if near else "see `mfgen list`.")
-    )
-
-
-def _located(experiment: spec.Experiment, folder: Path) -> spec.Experiment:
-    """The experiment with the path of its data, if any, taken from a folder."""
-    data = experiment.data
-    if data.path is None:
-        return experiment
-    path = str((folder / os.path.expanduser(data.path)).absolute())
-    return spec.replace(experiment, data=spec.replace(data, path=path))
-
-
-def _changed(
-    experiment: spec.Experiment,
-    *,
-    seed: int | None,
-    steps: int | None,
-    data: str | None,
-    path: Path | None,
-) -> spec.Experiment:
-    document = toml.encode(experiment)
-    if seed is not None:
-        document["seed"] = seed
-    if steps is not None:
-        document["training"]["steps"] = steps
-    if data is not None and data != experiment.data.name:
-        document["data"] = {"name": data}
-    if path is not None:
-        document["data"]["path"] = str(Path(os.path.expanduser(path)).absolute())
-    changed = toml.decode(document, "command line")
-    fitting.check(experiment, changed.data)
-    return changed
-
-
 def _run(
-    experiment: spec.Experiment, place: Path, resume: bool, imports: Imports, console: Console
+    experiment: Experiment, place: Path, resume: bool, imports: Imports, console: Console
 ) -> running.Run:
     _keep_compiled()
     title = f"{experiment.name} on {experiment.data.name}, seed {experiment.seed}"
@@ -206,7 +156,7 @@ def _run(
         raise ValueError(str(error)) from error
 
 
-def demo(place: Path, console: Console) -> Answer:
+def demo(*, out: Path, console: Console) -> Answer:
     """Trains with and without the HJB regulariser on known and on real data; writes a report.
 
     What is finished already is kept, what was stopped is continued.
@@ -215,25 +165,25 @@ def demo(place: Path, console: Console) -> Answer:
     for data in ("gaussians8", "digits"):
         for name in ("score-vp", "score-vp-hjb"):
             experiment = recipes.experiment(name, data)
-            folder = RunFolder(place / f"{name}-{data}-{experiment.seed}")
+            folder = RunFolder(out / f"{name}-{data}-{experiment.seed}")
             folders.append(folder.path)
             if not folder.is_finished:
                 _run(experiment, folder.path, True, Imports(), console)
-    written = report_runs(folders, out=place / "report.html")
-    compared = compare(folders)
+    written = write_report(folders, out=out / "report.html")
+    compared = _compared(folders)
     return Answer({**compared.document, **written.document}, stack(compared.view, written.view))
 
 
 def _finished(run: running.Run) -> Answer:
     summary, folder = run.summary, run.folder
     lines = [
-        [METRICS[name].title, str(Estimate(**kept)), METRICS[name].unit]
+        [measure_of(name).title, str(Estimate(**kept)), measure_of(name).unit]
         for name, kept in summary["metrics"].items()
     ]
     title = f"{summary['spec']} on {summary['data']}, seed {summary['seed']}"
     cost = f"{_training(summary)}; judged in {summary['evaluation_seconds']:.1f} s"
     left_out = "; ".join(
-        f"{METRICS[name].title}: {reason}" for name, reason in summary["skipped"].items()
+        f"{measure_of(name).title}: {reason}" for name, reason in summary["skipped"].items()
     )
     parts = [_titled(title, ["measure", "value", "unit"], lines), escape(cost)]
     if summary["weights"]:

@@ -13,17 +13,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mfgen.lab import recipes, spec, toml
-from mfgen.lab.catalogue import METRICS
+from mfgen.lab import toml
+from mfgen.lab.measures import METRICS, measure_of
+from mfgen.lab.spec import Data, Experiment
 from mfgen.lab.store import RunFolder
 from mfgen.metrics.compare import compare
+
+# Names of residuals: of classes, and of format 1.
+RESIDUALS = (
+    *("HJB", "ScoreHJB", "PathHJB", "DissipationHJB", "Residual"),
+    *("hjb", "score-hjb", "path-hjb", "dissipation-hjb"),
+)
 
 
 class Entry(NamedTuple):
     """A finished run: its folder, specification and summary."""
 
     folder: RunFolder
-    experiment: spec.Experiment
+    experiment: Experiment
     summary: dict[str, Any]
 
 
@@ -123,7 +130,7 @@ class Pair(NamedTuple):
         if not seeds:
             return None
         a, b = (np.array([side[seed][0] for seed in seeds]) for side in (first, second))
-        badness = METRICS[metric].badness
+        badness = measure_of(metric).badness
         pairs = zip(a.tolist(), b.tolist(), strict=True)
         wins = sum(badness(with_it) < badness(without) for with_it, without in pairs)
         positive = bool(min(a.min(), b.min()) > 0)
@@ -159,7 +166,7 @@ class Group(NamedTuple):
     """The runs on one data set: methods, pairs, and the measures that any of them has."""
 
     label: str
-    data: spec.Data
+    data: Data
     columns: tuple[Column, ...]
     pairs: tuple[Pair, ...]
     metrics: tuple[str, ...]
@@ -176,7 +183,7 @@ def read(paths: Iterable[str | Path]) -> list[Entry]:
         folder = RunFolder(path)
         entry = Entry(folder, folder.experiment(), folder.summary())
         for other in entries:
-            if other.experiment == entry.experiment:
+            if other.experiment.meaning == entry.experiment.meaning:
                 raise ValueError(
                     f"`{other.folder.path}` and `{folder.path}` hold the same run, expected runs "
                     "that differ in method, data or seed: leave one out."
@@ -192,7 +199,9 @@ def group(entries: Sequence[Entry]) -> list[Group]:
     groups = []
     for data in _unique(entry.experiment.data for entry in entries):
         columns = _columns([entry for entry in entries if entry.experiment.data == data])
-        found = [name for name in METRICS if any(column.values(name) for column in columns)]
+        kept = {name: None for entry in entries for name in entry.summary["metrics"]}
+        names = [*METRICS, *(name for name in kept if name not in METRICS)]
+        found = [name for name in names if any(column.values(name) for column in columns)]
         groups.append(Group(_data_label(data), data, columns, _pairs(columns), tuple(found)))
     return groups
 
@@ -210,21 +219,30 @@ def _columns(entries: Sequence[Entry]) -> tuple[Column, ...]:
 
 
 def _pairs(columns: Sequence[Column]) -> tuple[Pair, ...]:
-    def core(column: Column) -> spec.Experiment:
-        return recipes.without_regulariser(_method(column.entries[0]))
+    def core(column: Column) -> dict[str, Any]:
+        return without_regulariser(_method(column.entries[0]))
 
-    with_term = [c for c in columns if recipes.is_regularised(c.entries[0].experiment)]
+    with_term = [c for c in columns if is_regularised(c.entries[0].experiment)]
     plain = [c for c in columns if c not in with_term]
     return tuple(Pair(a, b) for a in with_term for b in plain if core(a) == core(b))
 
 
-def _method(entry: Entry) -> spec.Experiment:
-    # Whether pictures were kept does not change what was measured.
-    evaluation = spec.replace(entry.experiment.evaluation, figures=True)
-    return spec.replace(entry.experiment, seed=0, evaluation=evaluation)
+def is_regularised(experiment: Experiment) -> bool:
+    """Whether a term of the objective is a residual of the HJB equation."""
+    return any(term.get("type") in RESIDUALS for term in experiment.terms)
 
 
-def _data_label(data: spec.Data) -> str:
+def without_regulariser(experiment: Experiment) -> dict[str, Any]:
+    """The meaning of an experiment without its HJB terms and its name: what pairs share."""
+    plain = [term for term in experiment.terms if term.get("type") not in RESIDUALS]
+    return {**experiment.meaning, "name": "pair", "objective": plain}
+
+
+def _method(entry: Entry) -> Experiment:
+    return Experiment({**entry.experiment.meaning, "seed": 0})
+
+
+def _data_label(data: Data) -> str:
     details = {
         "samples": data.samples,
         "dim": data.dim,

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mfgen.lab import particle_plots, plots, recipes, spec, style
-from mfgen.lab.catalogue import IMAGES
-from mfgen.lab.plots import Cloud, Curve, Field, Look
+from mfgen.lab.comparison import is_regularised
+from mfgen.lab.spec import Experiment
 from mfgen.lab.store import RunFolder
+from mfgen.plot import runs as plots
+from mfgen.plot import style
+from mfgen.plot.runs import Cloud, Curve, Field, Look
+from mfgen.zoo.catalogue import IMAGES
 
 
 def keep(folder: RunFolder) -> None:
@@ -36,7 +39,7 @@ def draw(folders: Sequence[RunFolder]) -> dict[str, Figure]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def looks_of(experiments: Sequence[spec.Experiment]) -> list[Look]:
+def looks_of(experiments: Sequence[Experiment]) -> list[Look]:
     """Labels, colours and line styles of runs, the same wherever they are shown together."""
     names = [experiment.name for experiment in experiments]
     looks: list[Look] = []
@@ -49,15 +52,16 @@ def looks_of(experiments: Sequence[spec.Experiment]) -> list[Look]:
     return looks
 
 
-def role_of(experiment: spec.Experiment) -> str:
+def role_of(experiment: Experiment) -> str:
     """The role of a run in a comparison, which gives its colour."""
-    if isinstance(experiment.model, spec.KernelModel):
+    model = experiment.document.get("model", {}).get("type", "")
+    if model in ("kernel_potential", "kernel"):
         return "kernel"
-    if recipes.is_regularised(experiment):
+    if is_regularised(experiment):
         return "with"
-    if isinstance(experiment.model, spec.FieldModel):
+    if model in ("score_field", "field"):
         return "field"
-    return "without" if isinstance(experiment.model, spec.PotentialModel) else "other"
+    return "without" if model in ("score_potential", "potential") else "other"
 
 
 def _losses(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | None:
@@ -83,7 +87,7 @@ def _descents(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | N
         if kept:
             values = (kept[name].tolist() for name in ("times", "energies", "standard_errors"))
             panels.setdefault(str(kept["functional"]), []).append(Curve(look, *values))
-    return particle_plots.descents(panels) if panels else None
+    return plots.descents(panels) if panels else None
 
 
 def _words(name: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch
-from mfgen.lab.judged import Case, arriving
+from mfgen.lab.context import Context, arriving
 from mfgen.metrics.estimate import Estimate, mean_number
 from mfgen.metrics.importance import effective_fraction, log_normaliser, log_weights
 from mfgen.models.base import AbstractModel
@@ -28,63 +28,63 @@ _FINE = Paths(RungeKutta4(40))
 _INVERTED = 1000  # points carried there and back
 
 
-def transport_cost(case: Case) -> Estimate:
+def transport_cost(context: Context) -> Estimate:
     """E int L(t, x, v) dt over the particles."""
-    case.require_flow()
-    return _mean(_along(TransportCost(_FINE), case))
+    context.require_flow()
+    return _mean(_along(TransportCost(_FINE), context))
 
 
-def path_residual(case: Case) -> Estimate:
+def path_residual(context: Context) -> Estimate:
     """E int |R| dt of the HJB equation along the particles' paths."""
-    case.require_flow()
-    case.require_potential()
-    return _mean(_along(PathHJB(paths=_FINE), case))
+    context.require_flow()
+    context.require_potential()
+    return _mean(_along(PathHJB(paths=_FINE), context))
 
 
-def inversion(case: Case) -> Estimate:
+def inversion(context: Context) -> Estimate:
     """How far points end from where they began, carried to the reference and back."""
-    case.require_flow()
+    context.require_flow()
     with arriving():
-        return _mean(inverse_error(case.game, case.trained, case.arrived[:_INVERTED]))
+        return _mean(inverse_error(context.game, context.trained, context.arrived[:_INVERTED]))
 
 
-def effective_samples(case: Case) -> Estimate:
+def effective_samples(context: Context) -> Estimate:
     """The part of the samples that their importance weights leave."""
-    return effective_fraction(_weights(case))
+    return effective_fraction(_weights(context))
 
 
-def normaliser(case: Case) -> Estimate:
+def normaliser(context: Context) -> Estimate:
     """log Z by importance weights; zero for the law of a toy, whose density is normalised."""
-    return log_normaliser(_weights(case))
+    return log_normaliser(_weights(context))
 
 
-def normaliser_error(case: Case) -> Estimate:
+def normaliser_error(context: Context) -> Estimate:
     """|log Z| by importance weights, for an energy whose exact log Z is zero.
 
     The error is that of log Z: of a value within two of them, zero itself cannot be told.
     """
-    case.require_truth()
-    found = log_normaliser(_weights(case))
+    context.require_truth()
+    found = log_normaliser(_weights(context))
     return Estimate(abs(float(found.value)), float(found.standard_error))
 
 
-def _weights(case: Case) -> np.ndarray:
-    energy = case.require_energy()
-    drawn = case.generated
+def _weights(context: Context) -> np.ndarray:
+    energy = context.require_energy()
+    drawn = context.generated
     with arriving():
-        densities = log_prob(case.game, case.trained, drawn)
+        densities = log_prob(context.game, context.trained, drawn)
     return np.asarray(log_weights(energy, densities, drawn))
 
 
-def _starts(case: Case) -> Batch:
-    if case.game.data_at == "start":
-        return case.fresh
-    assert case.game.initial is not None
-    return case.game.initial.sample(case.settings.samples, key=case.key)
+def _starts(context: Context) -> Batch:
+    if context.game.data_at == "start":
+        return context.fresh
+    assert context.game.initial is not None
+    return context.game.initial.sample(context.settings.samples, key=context.key)
 
 
-def _along(term: AbstractObjective, case: Case) -> Float[Array, "n"]:
-    return _each(term, case.game, case.trained, jnp.asarray(_starts(case)))
+def _along(term: AbstractObjective, context: Context) -> Float[Array, "n"]:
+    return _each(term, context.game, context.trained, jnp.asarray(_starts(context)))
 
 
 @eqx.filter_jit

@@ -100,10 +100,11 @@ def check(content: Any, kind: type) -> Any:
 
 
 def _worded(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _worded(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_worded(value) for value in content]
-    if isinstance(content, float) and not math.isfinite(content):
-        return str(content)
+    match content:
+        case dict():
+            return {key: _worded(value) for key, value in content.items()}
+        case list() | tuple():
+            return [_worded(value) for value in content]
+        case float() if not math.isfinite(content):
+            return str(content)
     return content

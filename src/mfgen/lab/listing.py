@@ -1,145 +1,213 @@
 """What there is, by name: recipes, oracles and data sets, and what each stands for.
 
-A recipe is shown as TOML that runs as it is: its game, and the equations derived from it, stand
-above the specification in comments. JAX is imported only where equations are derived.
+A recipe is shown as TOML that runs as it is, under comments that are derived from its game: the
+equations, the optimal control, and the way of training it. JAX is imported only for that.
 """
 
-import difflib
+import pathlib
 import textwrap
-from typing import cast
+from typing import Any
 
 from rich.markup import escape
 from rich.syntax import Syntax
 from rich.text import Text
 
-from mfgen.lab import recipes, spec, toml
+from mfgen.lab import recipes
 from mfgen.lab.answer import Answer, stack, table
-from mfgen.lab.catalogue import DATA, FILES, DataName
-from mfgen.lab.described import RecipeInfo
-from mfgen.lab.oracles import ORACLES
-from mfgen.lab.recipes import RECIPES
+from mfgen.zoo.catalogue import DATA, FILES
+from mfgen.zoo.oracles.named import ORACLES
 
 _COMMENT = 80  # columns of the comments above a specification
-_DERIVED = "With its own numbers, in two dimensions:"
+_DIM = 2  # in which equations are written
+_FEW = 64  # points of a law that stands for the data
 
 
 def names() -> Answer:
     """All recipes, oracles and data sets, with a line on each."""
+    known = {name: document["summary"] for name, document in recipes.documents().items()}
+    exact = {name: info.summary for name, info in ORACLES.items()}
     data = {
         name: {"kind": info.kind, "dim": info.dim, "summary": info.summary}
         for name, info in DATA.items()
     }
-    document = {
-        "recipes": {name: info.summary for name, info in RECIPES.items()},
-        "oracles": {name: info.summary for name, info in ORACLES.items()},
-        "data": data,
-    }
     lines = [[name, _size(info.dim), escape(info.summary)] for name, info in DATA.items()]
+    columns = ["name", "what it is"]
     view = stack(
-        table(
-            "Recipes", ["name", "what it is"], [[n, escape(i.summary)] for n, i in RECIPES.items()]
-        ),
-        table(
-            "Oracles", ["name", "what it is"], [[n, escape(i.summary)] for n, i in ORACLES.items()]
-        ),
+        table("Recipes", columns, [[name, escape(said)] for name, said in known.items()]),
+        table("Oracles", columns, [[name, escape(said)] for name, said in exact.items()]),
         table("Data", ["name", "dimension", "what it is"], lines),
-        "mfgen show NAME says more; mfgen run RECIPE --data DATA trains; mfgen check NAME asks "
-        "whether its game is well posed.",
+        "mfgen show NAME says more, mfgen show Kinetic of any class of mfgen; mfgen run RECIPE "
+        "--data DATA trains; mfgen check NAME asks whether its game is well posed.",
     )
-    return Answer(document, view)
+    return Answer({"recipes": known, "oracles": exact, "data": data}, view)
 
 
-def one(name: str, data: str | None = None) -> Answer:
-    """A recipe with its game and its specification for some data, an oracle, or a data set.
+def show(source: Any) -> Answer:
+    """A recipe or a file with its game, an oracle, a data set, or a class of mfgen.
 
     Raises:
         ValueError: for a name that is none of them.
     """
-    if name in RECIPES:
-        return _recipe(name, data or "gaussians8")
-    if name in DATA:
-        return _data(name, data)
-    if name in ORACLES:
-        _check_plain(name, data, "an oracle")
-        from mfgen.lab import shown
+    from mfgen.lab import find, names
+    from mfgen.lab.words import near
 
-        return shown.oracle(name)
-    known = [*RECIPES, *ORACLES, *DATA]
-    near = difflib.get_close_matches(name, known, n=1)
-    fix = f"did you mean `{near[0]}`?" if near else "see `mfgen list`."
-    raise ValueError(f"`show` got {name!r}, expected a recipe, an oracle or a data set: {fix}")
+    name = source.spec
+    if name in DATA or name in ORACLES:
+        find.refuse("show", source)
+        return _data(name) if name in DATA else _oracle(name)
+    if name not in recipes.documents() and (made := names.named(name)):
+        find.refuse("show", source)
+        return _class(name, made[0])
+    known = [*recipes.documents(), *ORACLES, *DATA]
+    unnamed = name in recipes.documents() and source.data in FILES and source.path is None
+    if unnamed:
+        source = source._replace(path=pathlib.Path("PATH"))
+    try:
+        experiment = find.found("show", source, oracles=True)
+    except ValueError as error:
+        advice = near(name, known, "")
+        if advice and "expected a recipe" in str(error):
+            raise ValueError(
+                f"`show` got {name!r}, expected a recipe, an oracle, a data set or a class: "
+                f"{advice}"
+            ) from error
+        raise
+    if unnamed:
+        experiment = experiment.changed({"data.path": "PATH"})
+    return _experiment(experiment, source)
 
 
-def recipe_on(name: str, data: str, path: str | None = None) -> spec.Experiment:
-    """The experiment of a recipe on data, with the path of those that come from a file.
+def _experiment(experiment: Any, source: Any) -> Answer:
+    from mfgen.derive.equations import equations
+    from mfgen.lab import find, rules, toml
+    from mfgen.lab.case import stand_in
+    from mfgen.lab.imports import Imports
 
-    Raises:
-        ValueError: for unknown data, or a path where none belongs or none where one does.
-    """
-    if path is None and data not in FILES:
-        return recipes.experiment(name, data)
-    chosen = spec.Data(name=cast(DataName, data), path=path)
-    return spec.replace(recipes.experiment(name), data=chosen)
+    experiment = rules.fill(experiment, rules.OF_DATA, rules.Context(experiment))
+    imports = Imports(find.folders(source.spec), allowed=source.allow_import)
+    with imports.blamed():
+        game, points = stand_in(experiment, imports, _DIM, _FEW)
+        derived = equations(game)
+    dim = rules.dimension(experiment.data)
+    if dim is not None:
+        context = rules.Context(experiment, dim, game)
+        experiment = rules.fill(experiment, rules.OF_GAME, context)
+    document = experiment.shown
+    head = recipes.documents().get(source.spec) or experiment.document
+    summary, reference = head.get("summary", "a game of your own"), head.get("reference")
+    told = [f"{experiment.name}: {summary}", *([f"({reference})"] if reference else [])]
+    lines = [part for line in told for part in textwrap.wrap(line, _COMMENT)]
+    lines += ["", "In two dimensions:", *_lines(derived, _COMMENT), *_way(game, points)]
+    comments = [f"# {line}".rstrip() for line in lines]
+    text = toml.dumps(document).replace(
+        "[chosen]\n", "[chosen]  # for these data; chosen anew with others\n"
+    )
+    answer = {
+        "name": source.spec,
+        "summary": summary,
+        "reference": reference,
+        "equations": _equations(derived),
+        "spec": document,
+    }
+    return Answer(answer, stack(_listing("\n".join([*comments, "", text.rstrip()]))))
 
 
-def _data(name: str, data: str | None) -> Answer:
-    _check_plain(name, data, "the data set")
+def _way(game: Any, points: Any) -> list[str]:
+    """The first way of training that fits the game, in a line or two."""
+    from mfgen.planning.planner import plan
+
+    fitting = (entry.way for entry in plan(game, points).entries if entry.lack is None)
+    way = next(fitting, None)
+    said = "none" if way is None else f"{way.name}: {way.summary}"
+    return ["", *textwrap.wrap(f"plan        {said}", _COMMENT, subsequent_indent=" " * 12)]
+
+
+def _class(name: str, made: Any) -> Answer:
+    """A class or a function of mfgen: how it is called, and what it says of itself."""
+    import inspect
+
+    from mfgen.lab.names import said, signature
+
+    fields = []
+    for parameter in signature(made).parameters.values():
+        default = "" if parameter.default is parameter.empty else f"{parameter.default!r}"
+        fields.append([parameter.name, said(parameter.annotation), escape(default[:60])])
+    words = inspect.getdoc(made) or ""
+    document = {"name": name, "fields": [row[0] for row in fields], "description": words}
+    view = stack(escape(f"{name}: {words}"), table("", ["field", "kind", "default"], fields))
+    return Answer(document, view)
+
+
+def _data(name: str) -> Answer:
+    from mfgen.zoo.named_data import fields_of
+
     info = DATA[name]
     document = {"name": name, "kind": info.kind, "dim": info.dim, "summary": info.summary}
     lines = [
         f"{name}: {info.summary}",
         f"kind: {info.kind}, dimension: {_size(info.dim)}",
-        f"fields of [data]: {', '.join(spec.fields_of(cast(DataName, name)))}",
+        f"fields of [data]: {', '.join(fields_of(name))}",
     ]
     if name in FILES:
         lines.append(f"a specification to start from: mfgen show RECIPE --data {name}")
     return Answer(document, escape("\n".join(lines)))
 
 
-def _check_plain(name: str, data: str | None, kind: str) -> None:
-    if data is not None:
-        raise ValueError(
-            f"`show` got --data {data} with {kind} {name!r}, expected it with a recipe: leave "
-            "--data out."
-        )
+def _oracle(name: str) -> Answer:
+    """An oracle: what it is, its equations and its exact answer."""
+    from mfgen.derive.equations import equations
+    from mfgen.zoo.oracles import named as oracles
 
-
-def _recipe(name: str, data: str) -> Answer:
-    info = RECIPES[name]
-    experiment = toml.decode(toml.encode(recipe_on(name, data, "PATH" if data in FILES else None)))
-    dim = recipes.dimension(experiment.data)
-    if dim is not None:
-        experiment = recipes.resolve(experiment, dim)
-    from mfgen.lab import shown
-
-    derived = shown.of_game(experiment.game)
-    document = {
+    info, made = ORACLES[name], oracles.build(name, _DIM)
+    derived = equations(made.solution.game)
+    cost = None if made.cost is None else float(made.cost)
+    answer = {
         "name": name,
         "summary": info.summary,
-        "formulas": dict(info.formulas),
-        "equations": shown.document(derived),
-        "spec": toml.encode(experiment),
+        "formula": made.formula,
+        "reference": made.reference,
+        "cost": cost,
+        "dim": _DIM,
+        "equations": _equations(derived),
     }
-    heading = textwrap.wrap(
-        f"{name}: {info.summary}", _COMMENT, initial_indent="# ", subsequent_indent="# "
+    told = [f"exact answer: {made.formula}"]
+    if cost is not None:
+        told.append(f"optimal cost in dimension {_DIM}: {cost:.6g}")
+    told.append(f"reference: {made.reference}")
+    view = stack(
+        escape(f"{name}: {info.summary}"),
+        Text("\n".join([derived.title, *_lines(derived, 100)])),
+        *[escape(part) for part in (derived.reading, *derived.notes)],
+        escape("\n".join(told)),
     )
-    own = [f"# {line}" for line in (_DERIVED, *shown.lines(derived, _COMMENT - 2))]
-    parts = [*heading, "#", *_game(info), "#", *own, "", toml.write(experiment)]
-    text = "\n".join(parts)
-    return Answer(document, stack(_listing(text.rstrip())))
+    return Answer(answer, view)
 
 
-def _game(info: RecipeInfo) -> list[str]:
-    """The formulas of a game as comments in two columns."""
-    width = max(len(title) for title, _ in info.formulas)
-    wrapper = textwrap.TextWrapper(
-        width=_COMMENT,
-        initial_indent="# ",
-        subsequent_indent="# " + " " * (width + 2),
-        break_on_hyphens=False,
-    )
-    wrapped = [wrapper.wrap(f"{title:{width}}  {formula}") for title, formula in info.formulas]
-    return [line for lines in wrapped for line in lines]
+def _equations(derived: Any) -> dict[str, Any]:
+    """The equations as plain data."""
+    return {
+        "title": derived.title,
+        "lines": dict(derived.lines("ascii")),
+        "latex": derived.latex(),
+        "reading": derived.reading,
+        "notes": list(derived.notes),
+    }
+
+
+def _lines(derived: Any, width: int) -> list[str]:
+    """The equations in two columns of at most so many characters together."""
+    given = derived.lines("ascii")
+    column = max(len(title) for title, _ in given) + 2
+    wrapped = []
+    for title, formula in given:
+        wrapper = textwrap.TextWrapper(
+            width=width,
+            initial_indent=f"{title:{column}}",
+            subsequent_indent=" " * column,
+            break_on_hyphens=False,
+        )
+        wrapped += wrapper.wrap(formula)
+    return wrapped
 
 
 def _listing(text: str) -> Text:

@@ -13,10 +13,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mfgen.lab import certified, comparison, figures, style, toml, wording
-from mfgen.lab.catalogue import DATA
+from mfgen.lab import certified, comparison, figures, toml, wording
 from mfgen.lab.comparison import Entry, Group
+from mfgen.lab.measures import measure_of
 from mfgen.lab.store import write_whole
+from mfgen.plot import style
+from mfgen.zoo.catalogue import DATA
 
 _MARK = '<meta name="generator" content="mfgen report">'
 
@@ -106,7 +108,7 @@ def _skipped(group: Group) -> list[tuple[str, str, str]]:
         skipped = column.entries[0].summary["skipped"]
         for name in group.metrics:
             if name in skipped:
-                lines.append((column.label, wording.METRICS[name].title, skipped[name]))
+                lines.append((column.label, measure_of(name).title, skipped[name]))
     return lines
 
 

@@ -1,36 +1,32 @@
-"""Specifications as TOML: reading with exact complaints, and writing.
-
-A specification is refused as a whole or accepted as a whole. What is wrong is named by its path in
-the document, `$.model.widht`, together with what was found, what was expected, and the nearest
-valid name.
-"""
+"""Documents as TOML: reading with one line on what is wrong, writing, and where two differ."""
 
 import json
 import math
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from mfgen import _file
-from mfgen.lab.complaint import complaint
 from mfgen.lab.spec import Experiment
+
+_DEEPEST = 40  # tables within tables
 
 
 def read(path: str | Path) -> Experiment:
     """The experiment in a TOML file.
 
     Raises:
-        ValueError: if the file is no TOML or no valid specification; one line.
+        ValueError: if the file is no TOML or no specification; one line.
         OSError: if it cannot be read.
     """
     path = Path(path)
     try:
-        return _read(path)
+        return decode(parse(_file.read_text(path), str(path)), str(path))
     except ValueError as error:
-        if not _is_of_a_run(path):
+        # A specification beside the versions it was run with was written by mfgen.
+        if path.name != "spec.toml" or not path.with_name("versions.json").exists():
             raise
         raise ValueError(
             f"`{path.parent}` holds a run that is damaged ({error}), expected {path.name} as "
@@ -38,47 +34,41 @@ def read(path: str | Path) -> Experiment:
         ) from error
 
 
-def _read(path: Path) -> Experiment:
-    text = _file.read_text(path)
+def parse(text: str, source: str) -> dict[str, Any]:
+    """The tables of TOML text, whose numbers are finite and whose depth is sensible.
+
+    Raises:
+        ValueError: in the name of the source.
+    """
     try:
         document = tomllib.loads(text)
-        return decode(document, str(path))
-    except RecursionError:
-        why = "it is nested too deeply"
-    except tomllib.TOMLDecodeError as error:
-        why = str(error)
-    except ValueError as error:
-        if str(error).startswith(("`", str(path))):
+        _check(document, "", source, 0)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        if str(error).startswith("`"):
             raise
-        why = str(error)  # of a number with too many digits
-    raise ValueError(
-        f"`{path}` is no TOML ({why}), expected a specification: see `mfgen show score-vp` for one "
-        "that works."
-    )
-
-
-def _is_of_a_run(path: Path) -> bool:
-    # A specification beside the versions it was run with was written by mfgen, not by the user.
-    return path.name == "spec.toml" and path.with_name("versions.json").exists()
+        why = "nested too deeply" if type(error) is RecursionError else str(error)[:200]
+        raise ValueError(
+            f"`{source}` is no TOML ({why}), expected a specification: see `mfgen show score-vp` "
+            "for one that works."
+        ) from error
+    return document
 
 
 def decode(document: dict[str, Any], source: str = "specification") -> Experiment:
-    """The experiment in a document of plain dictionaries, lists, strings and numbers.
+    """The experiment in a document.
 
     Raises:
         ValueError: naming `source` and the path of what is wrong.
     """
-    _refuse_infinite(document, "$", source)
-    document = _with_kind(document)
     try:
-        return msgspec.convert(document, Experiment)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{source}: {complaint(str(error), document)}") from None
+        return Experiment.of(document)
+    except ValueError as error:
+        raise ValueError(f"`{source}`: {error}") from error
 
 
 def encode(experiment: Experiment) -> dict[str, Any]:
-    """The experiment as a plain document, without the fields that are absent."""
-    return _present(msgspec.to_builtins(experiment))
+    """The experiment as a document."""
+    return experiment.document
 
 
 def write(experiment: Experiment) -> str:
@@ -103,86 +93,90 @@ class Difference(NamedTuple):
 
 
 def differences(first: Experiment, second: Experiment) -> list[Difference]:
-    """Where two experiments differ, in order of their paths."""
-    return list(_differences(encode(first), encode(second), ""))
+    """Where two experiments differ, in order of their paths; who chose a number does not count."""
+    return list(_differences(first.meaning, second.meaning, ""))
 
 
-def _with_kind(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with the kind of its likelihood, which is that of the flow if none is given."""
-    match document:
-        case {"evaluation": {"likelihood": dict(likelihood)}} if "type" not in likelihood:
-            given = {**document["evaluation"], "likelihood": {"type": "flow", **likelihood}}
-            return {**document, "evaluation": given}
-    return document
+def value(text: str) -> Any:
+    """A value as on a command line: TOML, or else text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
+        return text
 
 
-def _refuse_infinite(value: Any, path: str, source: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{source}: `{path}` got {value}, expected a finite number: correct it.")
-    if isinstance(value, dict):
-        for name, member in value.items():
-            _refuse_infinite(member, f"{path}.{name}", source)
-    if isinstance(value, list):
-        for index, member in enumerate(value):
-            _refuse_infinite(member, f"{path}[{index}]", source)
+def _check(value: Any, path: str, source: str, depth: int) -> None:
+    """Refuses numbers that are not finite or beyond 64 bits, and tables in tables in tables."""
+    if depth > _DEEPEST:
+        raise ValueError(f"`{source}` is nested more than {_DEEPEST} deep, expected less: undo it.")
+    match value:
+        case float() if not math.isfinite(value):
+            raise ValueError(
+                f"`{source}`: `{path}` got {value}, expected a finite number: correct it."
+            )
+        case int() if not -(2**63) <= value < 2**63:
+            raise ValueError(
+                f"`{source}`: `{path}` got a number of {len(str(abs(value)))} digits, expected one "
+                "of at most 18: correct it."
+            )
+        case dict():
+            for name, member in value.items():
+                _check(member, f"{path}.{name}".lstrip("."), source, depth + 1)
+        case list():
+            for index, member in enumerate(value):
+                _check(member, f"{path}[{index}]", source, depth + 1)
 
 
-def _present(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _present(member) for name, member in value.items() if member is not None}
-    if isinstance(value, (list, tuple)):
-        return [_present(member) for member in value]
-    return value
-
-
-def _differences(first: Any, second: Any, path: str):
-    if isinstance(first, dict) and isinstance(second, dict):
-        for name in sorted(first.keys() | second.keys()):
-            inside = f"{path}.{name}".lstrip(".")
-            yield from _differences(first.get(name), second.get(name), inside)
-    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        for index, (one, other) in enumerate(zip(first, second, strict=True)):
-            yield from _differences(one, other, f"{path}[{index}]")
-    elif first != second:
-        yield Difference(path, _word(first), _word(second))
-
-
-def _word(value: Any) -> str:
-    return "absent" if value is None else _value(value)
+def _differences(first: Any, second: Any, path: str) -> Iterator[Difference]:
+    match first, second:
+        case (dict(), None) | (None, dict()) if first or second:
+            yield from _differences(first or {}, second or {}, path)
+        case dict(), dict():
+            for name in sorted(first.keys() | second.keys()):
+                inside = f"{path}.{name}".lstrip(".")
+                yield from _differences(first.get(name), second.get(name), inside)
+        case list(), list() if len(first) == len(second):
+            for index, (one, other) in enumerate(zip(first, second, strict=True)):
+                yield from _differences(one, other, f"{path}[{index}]")
+        case _ if first != second:
+            words = ("absent" if v is None else written(v) for v in (first, second))
+            yield Difference(path, *words)
 
 
 def _table(document: dict[str, Any], prefix: str) -> list[str]:
-    def is_tables(value: Any) -> bool:
-        return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-    nested = {k: v for k, v in document.items() if isinstance(v, dict) and not prefix}
-    tables = {k: v for k, v in document.items() if is_tables(v) and not prefix}
-    lines = [
-        f"{_key(k)} = {_value(v)}"
-        for k, v in document.items()
-        if k not in nested and k not in tables
-    ]
-    for key, value in document.items():
-        if key in nested:
-            lines += ["", f"[{_key(key)}]", *_table(value, key)]
-        if key in tables:
-            for member in value:
-                lines += ["", f"[[{_key(key)}]]", *_table(member, key)]
+    tables = {} if prefix else {k: v for k, v in document.items() if _tables(v)}
+    lines = [f"{_key(k)} = {written(v)}" for k, v in document.items() if k not in tables]
+    for key, value in tables.items():
+        mark = f"[{_key(key)}]" if type(value) is dict else f"[[{_key(key)}]]"
+        for member in _tables(value):
+            lines += ["", mark, *_table(member, key)]
     return lines
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    """The tables that a value is written as; none for plain values."""
+    match value:
+        case dict():
+            return [value]
+        case [dict(), *_]:
+            return list(value)
+    return []
 
 
 def _key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, dict):
-        inside = ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items())
-        return f"{{ {inside} }}" if inside else "{}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_value(member) for member in value)}]"
+def written(value: Any) -> str:
+    """A value as TOML in one line."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case dict():
+            inside = ", ".join(f"{_key(k)} = {written(v)}" for k, v in value.items())
+            return f"{{ {inside} }}" if inside else "{}"
+        case list() | tuple():
+            return f"[{', '.join(written(member) for member in value)}]"
     return repr(value)

@@ -7,8 +7,8 @@ exceeds two standard errors, in how many seeds it points the same way, and what 
 import math
 from typing import Any, NamedTuple
 
-from mfgen.lab.catalogue import METRICS, MetricInfo
 from mfgen.lab.comparison import Cell, Column, Contrast, Group, Pair
+from mfgen.lab.measures import Measure, measure_of
 from mfgen.metrics.estimate import Estimate
 
 
@@ -38,7 +38,7 @@ def rows(group: Group) -> list[Row]:
     """The table of a group: one row for each measure."""
     table = []
     for name in group.metrics:
-        info = METRICS[name]
+        info = measure_of(name)
         cells = [column.cell(name) for column in group.columns]
         table.append(
             Row(
@@ -173,7 +173,7 @@ def _pair(pair: Pair, group: Group) -> Reading:
 
 
 def _contrast(name: str, contrast: Contrast) -> str:
-    info = METRICS[name]
+    info = measure_of(name)
     unit = f" {info.unit}" if info.unit else ""
     values = f"{contrast.first:.4g} against {contrast.second:.4g}{unit}"
     if not contrast.is_told_apart:
@@ -191,8 +191,8 @@ def _alone(column: Column, group: Group) -> Reading:
     for name in group.metrics:
         cell = column.cell(name)
         if cell is not None and name in _TOLD:
-            unit = f" {METRICS[name].unit}" if METRICS[name].unit else ""
-            lines.append(f"{METRICS[name].title}: {cell_text(cell)}{unit}.")
+            unit = f" {measure_of(name).unit}" if measure_of(name).unit else ""
+            lines.append(f"{measure_of(name).title}: {cell_text(cell)}{unit}.")
     return Reading(f"{column.label}, {_seeds(len(column.entries))}:", tuple(lines))
 
 
@@ -200,7 +200,7 @@ def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def _best(cells, info: MetricInfo) -> tuple[bool, ...]:
+def _best(cells, info: Measure) -> tuple[bool, ...]:
     means = [info.badness(cell.mean) for cell in cells if cell is not None]
     if len(means) < 2:
         return (False,) * len(cells)

@@ -54,6 +54,12 @@ class Torus(AbstractDomain):
         self.low = tuple(-math.inf if p is None else a for a, p in pairs)
         self.high = tuple(math.inf if p is None else a + p for a, p in pairs)
 
+    def arguments(self) -> dict[str, Any]:
+        """What it is made with."""
+        ends = list(zip(self.low, self.high, strict=True))
+        periods = tuple(None if math.isinf(b) else b - a for a, b in ends)
+        return {"periods": periods, "low": tuple(0.0 if math.isinf(a) else a for a, _ in ends)}
+
 
 class Box(AbstractDomain):
     """An interval with reflecting walls on each axis: no particle leaves, and no mass.

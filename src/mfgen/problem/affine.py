@@ -81,6 +81,12 @@ class ControlAffine(AbstractDynamics):
         self.noise = _of_time("sigma", sigma)
         positive("ControlAffine", "horizon", self.horizon)
 
+    def arguments(self) -> dict[str, Any]:
+        """What it is made with."""
+        parts = {"gain": self.steering, "sigma": self.noise}
+        known = {n: p.value if isinstance(p, Constant) else p for n, p in parts.items()}
+        return {"drift": self.drift, "horizon": self.horizon, **known}
+
     @property
     def deterministic(self) -> bool:
         return isinstance(self.noise, Constant) and not np.any(self.noise.value)

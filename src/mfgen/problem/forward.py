@@ -128,6 +128,11 @@ class LinearNoising(AbstractDiffusion):
         self.horizon = float(horizon)
         self.first = first_time(self, "LinearNoising", smallest_noise)
 
+    def arguments(self) -> dict[str, Any]:
+        """What it is made with, the smallest noise up to nine digits."""
+        own = {"matrix": self.matrix, "sigma": self.sigma, "horizon": self.horizon}
+        return {**own, "smallest_noise": smallest_noise(self)}
+
     @property
     def closed(self) -> bool:
         return True
@@ -213,6 +218,12 @@ class Diffusion(AbstractDiffusion):
             )
         self.first = first_time(self, "Diffusion", smallest_noise)
 
+    def arguments(self) -> dict[str, Any]:
+        """What it is made with, the smallest noise up to nine digits."""
+        sigma = self.spread.value if isinstance(self.spread, Constant) else self.spread
+        own = {"drift": self.drift, "sigma": sigma, "horizon": self.horizon, "steps": self.steps}
+        return {**own, "smallest_noise": smallest_noise(self)}
+
     @property
     def closed(self) -> bool:
         return False
@@ -280,6 +291,11 @@ def first_time(process: AbstractDiffusion, owner: str, smallest: float) -> float
             f"more than smallest_noise = {smallest:g}: raise sigma or horizon."
         )
     return first
+
+
+def smallest_noise(process: AbstractDiffusion) -> float:
+    """The size of the noise that was added up to the first time, up to nine digits."""
+    return round(in_double(lambda: float(process.added(process.start)) ** 0.5), 9)
 
 
 @functools.lru_cache(maxsize=16)

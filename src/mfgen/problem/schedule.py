@@ -88,6 +88,18 @@ class Noising(AbstractNoising):
             _interval, signal, noise, float(horizon), float(smallest_ratio), largest_ratio
         )
 
+    def arguments(self) -> dict[str, Any]:
+        """What it is made with, up to nine digits."""
+        signal, noise = self.functions
+        ratio = in_double(lambda: float(noise(self.first)) / float(signal(self.first)))
+        return {
+            "signal": signal,
+            "noise": noise,
+            "horizon": self.horizon,
+            "smallest_ratio": round(ratio, 9),
+            "largest_ratio": None,
+        }
+
     @property
     def start(self) -> float:
         return self.first

@@ -154,12 +154,12 @@ def jko_chain(
         begun = first if model is None else model
         return Gradient(begun, term, learning_rate, batch_size=batch_size, average=0.99), key
 
-    models, laws = move(game, target, law, block, _carried, settings)
+    models, laws = move(game, target, law, block, carried, settings)
     return Chain(game, step, models, *laws)
 
 
 @eqx.filter_jit
-def _carried(game: MFG, model: AbstractModel, points: Batch) -> tuple[Batch, Float[Array, "n"]]:
+def carried(game: MFG, model: AbstractModel, points: Batch) -> tuple[Batch, Float[Array, "n"]]:
     """Where particles of a step end, and log |det| of the way."""
     nothing = lambda total, node: (total, None)
     exact = ExactDivergence()
