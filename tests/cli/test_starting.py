@@ -12,8 +12,8 @@ from rich.console import Console
 
 from mfgen.lab import listing, toml
 from mfgen.lab.find import Source
-from mfgen.zoo.named_data import Data
 from mfgen.zoo.catalogue import FILES
+from mfgen.zoo.named_data import Data
 
 
 @pytest.mark.parametrize(

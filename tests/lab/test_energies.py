@@ -10,9 +10,9 @@ from mfgen.lab import measures, recipes
 from mfgen.lab.case import assemble
 from mfgen.lab.context import Context
 from mfgen.lab.imports import Imports
-from mfgen.zoo.named_data import Data
 from mfgen.metrics.importance import effective_sample_size, log_normaliser, log_weights
 from mfgen.zoo.catalogue import DATA, ENERGIES
+from mfgen.zoo.named_data import Data
 from mfgen.zoo.posterior import breast_cancer_posterior
 from mfgen.zoo.samples import prepare
 

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import matplotlib.image
 import pytest
-from mfgen.plot.solutions import plot_agreement, plot_certificate
 
 from mfgen.density.empirical import Empirical
 from mfgen.density.gaussian import Gaussian
@@ -12,6 +11,7 @@ from mfgen.metrics.certificate import Certificate
 from mfgen.metrics.estimate import Estimate, Profile
 from mfgen.metrics.ledger import Check
 from mfgen.models.base import Potential
+from mfgen.plot.solutions import plot_agreement, plot_certificate
 from mfgen.problem.cost import Kinetic
 from mfgen.problem.dynamics import Integrator
 from mfgen.problem.functional import Linear

@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
-from mfgen.zoo.named_data import Data
 from mfgen.zoo import ranges
+from mfgen.zoo.named_data import Data
 from mfgen.zoo.samples import prepare
 
 KEY = jax.random.key(0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mfgen.density import toy
-from mfgen.zoo.named_data import Data
 from mfgen.zoo.catalogue import DATA
+from mfgen.zoo.named_data import Data
 from mfgen.zoo.samples import prepare
 
 HERE = [name for name, info in DATA.items() if info.kind != "file" and info.dim is not None]
