@@ -122,10 +122,13 @@ def given_by(samples: Samples, imports: Imports, key: Key) -> Given:
             "but the data are an energy, without samples, expected data that can be sampled: take "
             "another data set, or the recipe boltzmann."
         )
-    if samples.energy is None and not samples.is_energy:
+    if samples.energy is None:
         names["energy"] = (
-            "but the law of these data is not known, expected an energy that can be evaluated: see "
-            "the data of kind toy and energy in `mfgen list`, such as double-well."
+            "but the data `energy` have none of their own, expected one in `dim` dimensions: name "
+            'a density in its place, such as { type = "my_module:bowl" }.'
+            if samples.is_energy
+            else "but the law of these data is not known, expected an energy that can be "
+            "evaluated: see the data of kind toy and energy in `mfgen list`, such as double-well."
         )
     return Given(names, arguments, key, imports)
 
