@@ -17,7 +17,7 @@ from mfgen.lab.answer import Answer, stack, table
 from mfgen.zoo.catalogue import DATA, FILES
 from mfgen.zoo.oracles.named import ORACLES
 
-_COMMENT = 80  # columns of the comments above a specification
+_COMMENT = 78  # columns of a comment above a specification, without its mark
 _DIM = 2  # in which equations are written
 _FEW = 64  # points of a law that stands for the data
 
