@@ -122,7 +122,7 @@ def test_the_critic_of_a_flow_is_kept_with_its_game(tmp_path):
     trained = done.case.game.terminal.variation(None, point)
     assert loaded.case.game.terminal.variation(None, point) == trained
     (tmp_path / "run" / "game.eqx").write_bytes(b"no game")
-    with pytest.raises(ValueError, match=r"game\.eqx` cannot be read .*expected the game of this"):
+    with pytest.raises(ValueError, match=r"game\.eqx` cannot be read \(it was altered since"):
         run.load(tmp_path / "run")
 
 

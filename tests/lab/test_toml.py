@@ -74,7 +74,7 @@ BAD_TEXT = {
     "a number of 5,000 digits": (b"seed = " + b"9" * 5000, r"bad\.toml`.* digits"),
     "a number of 30 digits": (b"seed = " + b"9" * 30, r"`seed` got a number of 30 digits"),
     "infinity": (b"[training]\nlearning_rate = inf", "`training.learning_rate` got inf"),
-    "other bytes": (b"name = '\xff\xfe'", r"bad\.toml` is no TOML .*expected text in UTF-8"),
+    "other bytes": (b"name = '\xff\xfe'", r"bad\.toml` is no text .*save it in UTF-8"),
 }
 
 

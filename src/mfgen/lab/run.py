@@ -160,7 +160,7 @@ def _trained(
             model, history = chosen
     finally:
         checkpoints.close()
-    if case.choice is not None or len(folder.records()) < len(history.records):
+    if case.choice is not None:
         folder.write_records([asdict(kept) for kept in history.records])
     game = last[0].trainer.game(case.problem, last[0].state) if last else case.game
     if game is not None and game is not case.game:
