@@ -6,6 +6,7 @@ for a mistake of the user, 1 for a fault of mfgen. Heavy imports wait until a co
 """
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -136,8 +137,15 @@ _COMMANDS: dict[str, Command] = {
 _CONSOLE = ("run", "solve", "compare", "demo")  # commands that show how far they are
 
 
+class _Page(Exception):
+    """A page of help that was asked for."""
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are errors of one line."""
+
+    def print_help(self, file: Any = None) -> NoReturn:
+        raise _Page(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"`{self.prog}` {message}: see `{self.prog} --help`.")
@@ -166,8 +174,8 @@ def _run(arguments: Sequence[str]) -> int:
             page = f"mfgen {metadata.version('mfgen')}\n"
         else:
             page = _answer(**vars(_parse(list(arguments))))
-    except SystemExit as stop:  # after the page of --help
-        return int(stop.code or 0)
+    except _Page as asked:
+        page = str(asked)
     except KeyboardInterrupt:
         return _complain(interrupt.MESSAGE, interrupt.CODE)
     except Exception as error:
@@ -254,12 +262,14 @@ def _answer(command: str, json: bool, **options: Any) -> str:
         from mfgen.lab import kept
 
         return kept.encode(answer.document) + "\n"
-    # In a file or a pipe no table is squeezed into the width of a terminal.
-    width = None if sys.stdout.isatty() else _UNLIMITED
-    paper = Console(highlight=False, width=width)
-    with paper.capture() as page:
-        paper.print(answer.view, crop=False)
-    return page.get()
+    # On paper first: what cannot be written is told by who runs the process. In a file or a pipe no
+    # table is squeezed into the width of a terminal.
+    terminal = sys.stdout.isatty()
+    paper = io.StringIO()
+    width = None if terminal else _UNLIMITED
+    console = Console(file=paper, force_terminal=terminal, highlight=False, width=width)
+    console.print(answer.view, crop=False)
+    return paper.getvalue()
 
 
 def _complain(message: str, code: int) -> int:

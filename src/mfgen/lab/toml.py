@@ -46,7 +46,7 @@ def parse(text: str, source: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         if str(error).startswith("`"):
             raise
-        why = "nested too deeply" if type(error) is RecursionError else str(error)[:200]
+        why = "it is nested too deeply" if type(error) is RecursionError else str(error)[:200]
         raise ValueError(
             f"`{source}` is no TOML ({why}), expected a specification: see `mfgen show score-vp` "
             "for one that works."
