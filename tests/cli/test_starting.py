@@ -171,11 +171,13 @@ def test_a_component_that_fails_is_named(refused, tiny, tmp_path, body, parts):
 
 def test_a_damaged_specification_in_a_run_is_damage(ask, refused, tiny, tmp_path):
     assert ask("run", tiny(tmp_path / "spec.toml"), "--out", tmp_path / "run")[0] == 0
-    (tmp_path / "run" / "spec.toml").write_text("name = ")
+    folder = tmp_path / "run"
+    (folder / "spec.toml").write_text("name = ")
+    altered = f"`{folder / 'spec.toml'}` cannot be read (it was altered"
+    assert altered in refused("sample", folder)
+    (folder / "SHA256SUMS").unlink()  # as runs of earlier versions have none
     for command in ("sample", "compare", "report"):
-        assert f"`{tmp_path / 'run'}` holds a run that is damaged" in refused(
-            command, tmp_path / "run"
-        )
+        assert f"`{folder}` holds a run that is damaged" in refused(command, folder)
 
 
 @pytest.mark.slow
