@@ -89,11 +89,15 @@ def refused(ask):
 
 @pytest.fixture
 def reached():
-    """Waits until a process, a run, has written a file or folder."""
+    """Waits until a process, a run, has been saved after 200 steps or more.
 
-    def wait(process, path):
+    Any of its checkpoints will do: one goes when later ones come, perhaps before it is looked for.
+    """
+
+    def wait(process, folder):
         deadline = time.monotonic() + 300
-        while not path.exists():
+        saved = lambda: [int(path.name) for path in (folder / "checkpoints").glob("[0-9]*")]
+        while max(saved(), default=0) < 200:
             assert process.poll() is None, "the run ended before it could be stopped"
             assert time.monotonic() < deadline
             time.sleep(0.02)

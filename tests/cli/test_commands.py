@@ -307,7 +307,7 @@ def test_a_killed_run_is_continued_to_the_same_parameters(ask, tmp_path, tiny, r
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     command = [sys.executable, "-m", "mfgen.cli", "run", path, "--out", str(killed)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ) as process:
-        reached(process, killed / "checkpoints" / "200")
+        reached(process, killed)
         process.send_signal(signal.SIGKILL)
     assert not (killed / "summary.json").exists()
     assert ask("run", path, "--out", killed, "--resume")[0] == 0

@@ -60,7 +60,7 @@ def test_it_ends_a_run_between_checkpoints_with_one_line(tiny, reached, tmp_path
     path = tiny(tmp_path / "spec.toml", steps=100_000, every=20)
     command = program("run", path, "--out", tmp_path / "run")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        reached(process, tmp_path / "run" / "checkpoints" / "200")
+        reached(process, tmp_path / "run")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     # A machine that takes its time gets lines on the progress as well, each led by the title.
