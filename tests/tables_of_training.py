@@ -23,7 +23,9 @@ from mfgen.trainers.likelihood import MaximumLikelihood
 from mfgen.trainers.objective import AbstractObjective
 from mfgen.trainers.own_paths import OwnPaths
 from mfgen.trainers.trainer import AbstractTrainer
+from mfgen.zoo.jko import jko_game
 from mfgen.zoo.jko_convex import ConvexStep, Transport
+from mfgen.zoo.minimising import MinimisingMovement
 from mfgen.zoo.proximal import _EndAlone
 
 KEY = jax.random.key(0)
@@ -163,4 +165,11 @@ TRAINERS: dict[str, TrainerRow] = {
         lambda game: Augmented(descent(game, NOISY), particles=32, method=NOISY), bridge
     ),
     "Particles": TrainerRow(lambda game: Particles(LangevinFlow(GOAL), 32, step=0.01), to_energy),
+    "MinimisingMovement": TrainerRow(
+        lambda game: MinimisingMovement(
+            Gradient(value(game), mg.PathLikelihood() + mg.TransportCost(), batch_size=16), 3
+        ),
+        lambda: jko_game(DATA, 0.5, 3),
+        lambda: POINTS,
+    ),
 }

@@ -18,7 +18,7 @@ from mfgen.trainers.trainer import AbstractTrainer, Problem, run
 
 
 def members(base: type) -> set[type]:
-    """The concrete classes of the library that are built on `base`."""
+    """The concrete classes of the library that are built on `base`, but for parts of others."""
     for module in pkgutil.walk_packages(mfgen.__path__, "mfgen."):
         if module.name.split(".")[1] in ("trainers", "solvers", "zoo"):
             importlib.import_module(module.name)
@@ -29,7 +29,8 @@ def members(base: type) -> set[type]:
             yield from below(one)
 
     own = (one for one in below(base) if one.__module__.startswith("mfgen."))
-    return {one for one in own if not inspect.isabstract(one)}
+    whole = (one for one in own if not one.__name__.startswith("_"))
+    return {one for one in whole if not inspect.isabstract(one)}
 
 
 def test_every_member_has_a_row():
