@@ -9,7 +9,7 @@ import numpy as np
 
 from mfgen.lab.case import Case, keys
 from mfgen.lab.store import RunFolder
-from mfgen.solvers.particle import Cloud, Descent, descended
+from mfgen.solvers.particle import Cloud, Descent, Particles, descended
 from mfgen.trainers.payment import name_of
 from mfgen.trainers.trainer import Run
 from mfgen.zoo.gradient_flow import dissipation
@@ -46,11 +46,10 @@ def told(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def _descent(case: Case, model: Any, trained: Run | None) -> Descent | None:
-    match trained and trained.state:
-        case Cloud():
-            step = float(trained.trainer.step_size)  # type: ignore[union-attr]
-            return descended(trained.solution, trained.history, step)  # type: ignore[union-attr]
-        case MovementState() as state:
+    match trained:
+        case Run(points, Cloud(), history, Particles(step_size=step)):
+            return descended(points, history, float(step))
+        case Run(_, MovementState() as state):
             blocks = len(state.divergences) - 1
             times = np.linspace(0.0, float(case.game.dynamics.horizon), blocks + 1)
             energies, errors = np.asarray(state.divergences), np.asarray(state.errors)
