@@ -31,12 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.grid import table
-from mfgen.data.table import snapshots
-from mfgen.metrics.transport import wasserstein2
-from mfgen.plot import style
-from mfgen.trainers.coupling import ExactTransport
-from mfgen.zoo.landscape import landscape
-from mfgen.zoo.snapshots import SnapshotBridge, snapshot_bridge
+from mfgen.data import snapshots
+from mfgen.losses import ExactTransport
+from mfgen.metrics import wasserstein2
+from mfgen.plot import _style
+from mfgen.zoo import landscape, snapshot_bridge
+from mfgen.zoo._snapshots import SnapshotBridge
 
 SHA256 = "d15fc2070bde4dd2ae41d846fe765426457826dbb85607edfba93324779ea242"
 FIGURE = Path(__file__).parents[1] / "docs" / "results" / "cells.png"
@@ -188,21 +188,21 @@ def _behind(name: str, whole: dict[str, np.ndarray], halves: dict[str, np.ndarra
 
 def drawing(data: np.ndarray, sigma: float) -> None:
     """The first two components: cells left out, in grey, and three interpolations."""
-    with style.settings():
-        page = style.figure(9, 5.6)
+    with _style.settings():
+        page = _style.figure(9, 5.6)
         axes = page.subplots(len(HELD), len(COLOURS), sharex=True, sharey=True)
         for column, (name, colour) in enumerate(COLOURS.items()):
             clouds = WAYS[name](data[list(SEEN)], sigma, jax.random.key(0))
             for axis, t, cloud in zip(axes[:, column], HELD, clouds, strict=True):
                 shown = {"s": 9, "linewidths": 0}
-                axis.scatter(*data[t, :, :2].T, color=style.COLOURS["data"], alpha=0.5, **shown)
-                axis.scatter(*cloud[:, :2].T, color=style.COLOURS[colour], alpha=0.8, **shown)
+                axis.scatter(*data[t, :, :2].T, color=_style.COLOURS["data"], alpha=0.5, **shown)
+                axis.scatter(*cloud[:, :2].T, color=_style.COLOURS[colour], alpha=0.8, **shown)
                 axis.set_title(f"{name}, snapshot {t}: W2 = {distance(cloud, data[t]):.3f}")
         for axis in axes[-1]:
             axis.set_xlabel("component 1")
         for axis in axes[:, 0]:
             axis.set_ylabel("component 2")
-    style.to_png(page, FIGURE)
+    _style.to_png(page, FIGURE)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Gradient flows step by step: JKO beside exact solutions, and clouds of particles.
 
 A step h of F = KL(. || N(0, 1)) from N(2, .25) is known exactly (k = 1 / h in
-`mfgen.zoo.oracles.flow`); the porous medium equation has the solution of Barenblatt. Particles go
+`mfgen.oracles._flow`); the porous medium equation has the solution of Barenblatt. Particles go
 to 8 Gaussians on a circle in units of their deviation, and to mixture A, 20 normal laws in the
 plane of unequal weight, far apart: there particles that go down KL stay in the basins where they
 began, and the weights of the modes are those of the basins.
@@ -19,18 +19,20 @@ from jaxtyping import Array
 
 import mfgen as mg
 from benchmarks.grid import table
-from mfgen.density.base import AbstractEvaluable
-from mfgen.density.line import line_law, squared_distance
-from mfgen.metrics.estimate import Estimate
-from mfgen.metrics.transport import sliced_wasserstein2, wasserstein2
-from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow
-from mfgen.solvers.jko import jko
-from mfgen.solvers.mmd_flow import MMDFlow
-from mfgen.solvers.particle import AbstractParticleFlow, descend
-from mfgen.zoo.jko import jko_chain
-from mfgen.zoo.jko_convex import convex_jko_chain
-from mfgen.zoo.oracles.flow import terminal_divergence
-from mfgen.zoo.oracles.porous import barenblatt
+from mfgen.densities import AbstractEvaluable, line_law
+from mfgen.densities._line import squared_distance
+from mfgen.metrics import Estimate, sliced_wasserstein2, wasserstein2
+from mfgen.oracles import barenblatt, terminal_divergence
+from mfgen.solvers import (
+    AbstractParticleFlow,
+    BlobFlow,
+    LangevinFlow,
+    MMDFlow,
+    SteinFlow,
+    descend,
+    jko,
+)
+from mfgen.zoo import convex_jko_chain, jko_chain
 
 SHORT = (10.0, 1.0, 0.1)  # steps h
 START, GOAL = (
@@ -77,9 +79,15 @@ def steps(quick: bool) -> str:
 def _network(step: float, iterations: int) -> tuple[float, float]:
     """Mean and deviation after a step by a potential flow."""
     chain = jko_chain(
-        GOAL, START, step=step, steps=1, iterations=iterations, batch_size=1024, width=16,
+        GOAL,
+        START,
+        step=step,
+        steps=1,
+        iterations=iterations,
+        batch_size=1024,
+        width=16,
         key=jax.random.key(0),
-    )  # fmt: skip
+    )
     return _less_luck(chain.points, 1 / step)
 
 
@@ -105,7 +113,7 @@ def _less_luck(points: Array, k: float) -> tuple[float, float]:
 
 
 def _exact(mean: float, deviation: float, k: float) -> tuple[float, float]:
-    """The step from N(mean, deviation^2) to N(0, 1), k = 1 / h (`mfgen.zoo.oracles.flow`)."""
+    """The step from N(mean, deviation^2) to N(0, 1), k = 1 / h (`mfgen.oracles._flow`)."""
     root = math.sqrt((k * deviation) ** 2 + 4 * (1 + k))
     return k * mean / (1 + k), (k * deviation + root) / (2 * (1 + k))
 
@@ -118,7 +126,12 @@ def porous(quick: bool) -> str:
     """W2 of JKO steps of the porous medium, from t = 1 to 2, to the exact law."""
     rows, last = [], math.nan
     for cells, step in ((40, 0.1), (80, 0.05), (160, 0.025), (320, 0.0125))[: 2 if quick else 4]:
-        found = jko(mg.PorousMedium(2.0), barenblatt(1.0, cells), step=step, steps=round(1 / step))
+        found = jko(
+            mg.functionals.PorousMedium(2.0),
+            barenblatt(1.0, cells),
+            step=step,
+            steps=round(1 / step),
+        )
         error = float(squared_distance(found.edges[-1], barenblatt(2.0, cells).edges)) ** 0.5
         order = "" if math.isnan(last) else f"{math.log2(last / error):.2f}"
         rows.append([str(cells), f"{step:g}", f"{error:.5f}", order])
@@ -151,10 +164,13 @@ def _ways(target: AbstractEvaluable, data: Array, name: str) -> dict[str, _Way]:
 
 
 def _targets() -> dict[str, AbstractEvaluable]:
-    eight = mg.eight_gaussians()
+    eight = mg.densities.eight_gaussians()
     mean, covariance = (np.asarray(moment) for moment in eight.moments())
     scale = float(np.sqrt(np.trace(covariance) / 2))
-    return {"8 Gaussians": mg.Affine(eight, -mean / scale, 1 / scale), "mixture A": mg.mixture20()}
+    return {
+        "8 Gaussians": mg.densities.Affine(eight, -mean / scale, 1 / scale),
+        "mixture A": mg.densities.mixture20(),
+    }
 
 
 def particles(quick: bool) -> str:

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 
 import mfgen as mg
-from mfgen.plot import style
-from mfgen.zoo.gradient_flow import gradient_flow_game
-from mfgen.zoo.oracles.gradient_flow import decay_rate
+from mfgen.oracles import decay_rate
+from mfgen.plot import _style
+from mfgen.zoo import gradient_flow_game
 
 FIGURE = Path(__file__).parents[1] / "docs" / "results" / "discounted.png"
 HORIZON = 1.0
@@ -52,7 +52,7 @@ def by_grid(epsilon: float, points: int = 3000, steps: int = 400) -> tuple[float
 
 
 def by_network(epsilon: float, steps: int = 1500) -> tuple[float, float]:
-    solver = mg.Neural(width=32, steps=steps, particles=4096, stages=200)
+    solver = mg.solvers.Neural(width=32, steps=steps, particles=4096, stages=200)
     solution = mg.solve(flow(epsilon), solver, key=jax.random.key(0))
     return measured(solution, 0.5 * HORIZON)
 
@@ -79,8 +79,8 @@ def draw(epsilons: Sequence[float] = (0.01, 0.1, 1.0)) -> str:
     wells = lambda x: 0.25 * jnp.sum((x * x - 1) ** 2) + 0.1 * jnp.sum(x)
     start = mg.Gaussian(jnp.full(1, 0.1), 0.4)
     places, starts = jnp.linspace(-1.8, 1.8, 200), jnp.linspace(-1.5, 1.5, 13)
-    with style.settings():
-        figure = style.figure(9.0, 3.0)
+    with _style.settings():
+        figure = _style.figure(9.0, 3.0)
         left, *rest = figure.subplots(1, 1 + len(epsilons))
         left.plot(places, jax.vmap(lambda x: wells(x[None]))(places), "k:", label="dF/drho = V")
         for epsilon, axes in zip(epsilons, rest, strict=True):

@@ -9,9 +9,7 @@ import numpy as np
 
 from benchmarks.grid import table
 from benchmarks.real_flows import KEPT, SEEDS
-from mfgen.lab import recipes
-from mfgen.lab.run import run
-from mfgen.lab.store import RunFolder
+from mfgen.lab import RunFolder, _recipes, run
 
 
 class Target(NamedTuple):
@@ -45,7 +43,7 @@ def energies(quick: bool) -> str:
 
 
 def _measures(target: Target, seed: int, quick: bool) -> dict[str, float]:
-    made = recipes.experiment("boltzmann", target.data)
+    made = _recipes.experiment("boltzmann", target.data)
     judged = {"metrics": _METRICS, "figures": False, "samples": 4000}
     made = made.changed(
         {

@@ -20,17 +20,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.grid import table
-from mfgen.lab import recipes
-from mfgen.lab.run import load, run
-from mfgen.lab.run import sample as draw
-from mfgen.lab.spec import Data, Experiment
-from mfgen.lab.store import RunFolder
-from mfgen.metrics.discrepancy import energy_distance
-from mfgen.metrics.memorisation import memorisation_ratio
-from mfgen.metrics.transport import sliced_wasserstein2
-from mfgen.plot import style
-from mfgen.zoo.catalogue import IMAGES
-from mfgen.zoo.samples import prepare
+from mfgen.lab import Experiment, RunFolder, _recipes, load, run
+from mfgen.lab._run import sample as draw
+from mfgen.lab._spec import Data
+from mfgen.metrics import energy_distance, memorisation_ratio, sliced_wasserstein2
+from mfgen.plot import _style
+from mfgen.zoo._catalogue import IMAGES
+from mfgen.zoo._samples import prepare
 
 TRAINED, DRAWN, SEEDS = 200, 500, (0, 1, 2)
 # Particles are no faster than the critic's slope, 1: in 784 dimensions noise of deviation 1 is 28
@@ -115,7 +111,7 @@ def _experiment(recipe: str, data: dict[str, Any], seed: int, quick: bool) -> Ex
         start = STARTS[data["name"]]
         changes |= {"training.step": start["step"], "training.start": DRAWN}
         changes |= {"game.initial.deviation": start["spread"]}
-    return recipes.experiment(recipe).changed(changes)
+    return _recipes.experiment(recipe).changed(changes)
 
 
 def _measures(cloud: np.ndarray, judged: np.ndarray, train: np.ndarray, seed: int) -> list[float]:
@@ -129,11 +125,11 @@ def _measures(cloud: np.ndarray, judged: np.ndarray, train: np.ndarray, seed: in
 
 def _draw(shown: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Some samples of everything, a row each."""
-    with style.settings():
+    with _style.settings():
         rows = [
             (name, title, cloud) for name, all_ in shown.items() for title, cloud in all_.items()
         ]
-        figure = style.figure(7.0, 0.62 * len(rows))
+        figure = _style.figure(7.0, 0.62 * len(rows))
         grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
         for axes, (name, title, cloud) in zip(grid, rows, strict=True):
             height, width = IMAGES[name]

@@ -21,8 +21,8 @@ import numpy as np
 
 import mfgen as mg
 from benchmarks.sections import command
-from mfgen.solvers.base import Solution
-from mfgen.zoo.oracles import named as oracles
+from mfgen.oracles import _named as oracles
+from mfgen.solvers._base import Solution
 
 REPORT = Path(__file__).parents[1] / "docs" / "results" / "grid.md"
 KEPT = Path(__file__).parents[1] / "runs" / "grid"
@@ -143,7 +143,7 @@ def linear(quick: bool) -> str:
             game, half = oracle.solution.game, 1.3 * oracle.box
             if oracle.target is not None:
                 game = eqx.tree_at(lambda g: g.terminal, game, mg.Prescribed(oracle.target))
-            solver = mg.HopfCole(((-half, half),) * dim, points, steps=10)
+            solver = mg.solvers.HopfCole(((-half, half),) * dim, points, steps=10)
             print(f"{name}, {dim} axes, linear form", flush=True)
             mg.solve(game, solver)
             begun = time.process_time()
@@ -200,7 +200,7 @@ def races(quick: bool) -> str:
     return table(head, rows)
 
 
-class Quartic(mg.AbstractLagrangian):
+class Quartic(mg.costs.AbstractLagrangian):
     """A cost of speed without a closed form of its Hamiltonian."""
 
     def __call__(self, t, x, v):
@@ -209,12 +209,12 @@ class Quartic(mg.AbstractLagrangian):
 
 def networks(quick: bool) -> str:
     """Network and grid against the exact value, on games of three kinds."""
-    from mfgen.zoo.oracles import crowd, hopf_lax, translation
+    from mfgen.oracles import _crowd, _hopf_lax, _translation
 
     games = {
-        "cost of speed by its formula alone": translation.translation(1, Quartic()),
-        "interaction": crowd.logarithmic_coupling(1),
-        "first order": hopf_lax.hopf_lax(1),
+        "cost of speed by its formula alone": _translation.translation(1, Quartic()),
+        "interaction": _crowd.logarithmic_coupling(1),
+        "first order": _hopf_lax.hopf_lax(1),
     }
     rows = []
     for kind, oracle in games.items():
@@ -223,7 +223,7 @@ def networks(quick: bool) -> str:
         print(f"{kind}: grid and network", flush=True)
         grid = mg.solve(game, mg.Grid((-half, half), points, steps=points // 4))
         network = mg.solve(
-            game, mg.Neural(steps=500 if quick else 4000, width=32), key=jax.random.key(0)
+            game, mg.solvers.Neural(steps=500 if quick else 4000, width=32), key=jax.random.key(0)
         )
         places = game.initial.sample(4000, key=jax.random.key(1))
         exact = jax.vmap(lambda x: oracle.solution.value(0.0, x))(places)  # noqa: B023

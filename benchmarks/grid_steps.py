@@ -2,7 +2,7 @@
 
 The porous medium starts as the law of Barenblatt at t = 1 and is compared with that at t = 2; a
 step h of F = KL(. || N(0, I)) from N((2, -1), diag(.25, .49)) is known exactly, coordinate by
-coordinate (k = 1 / h in `mfgen.zoo.oracles.flow`). Both with gamma twice the square of a cell's
+coordinate (k = 1 / h in `mfgen.oracles._flow`). Both with gamma twice the square of a cell's
 width, with the symmetric term and without.
 """
 
@@ -13,11 +13,11 @@ import jax.numpy as jnp
 
 import mfgen as mg
 from benchmarks.grid import table
-from mfgen.density.grid import cell_masses, nodal
-from mfgen.math.lattice import Lattice
-from mfgen.problem.functional import AbstractFunctional
-from mfgen.solvers.jko_grid import GridJKO, jko_grid
-from mfgen.zoo.oracles.porous import barenblatt_on
+from mfgen.densities import cell_masses, nodal
+from mfgen.functionals import AbstractFunctional
+from mfgen.math import Lattice
+from mfgen.oracles import barenblatt_on
+from mfgen.solvers import GridJKO, jko_grid
 
 RESOLUTIONS = ((24, 0.2), (48, 0.1), (96, 0.05))  # cells on a side, h
 SHORT = (10.0, 1.0, 0.1)  # steps h between normal laws
@@ -34,13 +34,19 @@ def _porous(quick: bool) -> str:
     for cells, step in ((16, 0.5), (24, 0.25)) if quick else RESOLUTIONS:
         lattice = Lattice(((-3.0, 3.0), (-3.0, 3.0)), cells)
         began = time.perf_counter()
-        found = _steps(mg.PorousMedium(2.0), barenblatt_on(1.0, lattice), step, round(1 / step))
+        found = _steps(
+            mg.functionals.PorousMedium(2.0), barenblatt_on(1.0, lattice), step, round(1 / step)
+        )
         seconds = time.perf_counter() - began
         exact = barenblatt_on(2.0, lattice)
         error = float(jnp.sum(jnp.abs(found.densities[-1].mass - exact.mass)))
         order = "" if math.isnan(last) else f"{math.log2(last / error):.2f}"
         blurred = _steps(
-            mg.PorousMedium(2.0), barenblatt_on(1.0, lattice), step, round(1 / step), False
+            mg.functionals.PorousMedium(2.0),
+            barenblatt_on(1.0, lattice),
+            step,
+            round(1 / step),
+            False,
         )
         rows.append(
             [
@@ -103,9 +109,14 @@ def _steps(
     functional: AbstractFunctional, start, step: float, steps: int, symmetric: bool = True
 ) -> GridJKO:
     return jko_grid(
-        functional, start, step=step, steps=steps, entropy=2 * max(start.lattice.spacing) ** 2,
-        tolerance=1e-5, symmetric=symmetric,
-    )  # fmt: skip
+        functional,
+        start,
+        step=step,
+        steps=steps,
+        entropy=2 * max(start.lattice.spacing) ** 2,
+        tolerance=1e-5,
+        symmetric=symmetric,
+    )
 
 
 def _errors(found: GridJKO, step: float) -> tuple[float, float]:

@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 
 import mfgen as mg
-from mfgen.data import embedded
+from mfgen.data import _embedded
 
 KEY = jax.random.key(7)
 NORMAL = mg.Gaussian(jnp.zeros(2), 1.0)
 
 
-def points(law: mg.AbstractDensity, n: int = 1000) -> mg.Empirical:
+def points(law: mg.densities.AbstractDensity, n: int = 1000) -> mg.Empirical:
     return mg.Empirical(law.sample(n, key=KEY))
 
 
@@ -27,25 +27,25 @@ def hill(t, x):
     return 5.0 * jnp.exp(-2.0 * x @ x)
 
 
-class Cosh(mg.AbstractLagrangian):
+class Cosh(mg.costs.AbstractLagrangian):
     """L = sum cosh(v_i) - 1, known by its formula alone, and a hill in the way."""
 
     def __call__(self, t, x, v):
         return jnp.sum(jnp.cosh(v) - 1) + hill(t, x)
 
 
-def noisy(terminal: mg.AbstractFunctional, interaction=None, law=NORMAL) -> mg.MFG:
+def noisy(terminal: mg.functionals.AbstractFunctional, interaction=None, law=NORMAL) -> mg.MFG:
     """dX = v dt + dW / 2 with the kinetic cost."""
     extra = {} if interaction is None else {"interaction": interaction}
     return mg.MFG(mg.Integrator(sigma=0.5), mg.Kinetic(), terminal, initial=law, **extra)
 
 
-def mmd(weight: float = 100.0) -> mg.AbstractFunctional:
-    return weight * mg.MMD(points(mg.eight_gaussians()), mg.DistanceKernel())
+def mmd(weight: float = 100.0) -> mg.functionals.AbstractFunctional:
+    return weight * mg.MMD(points(mg.densities.eight_gaussians()), mg.functionals.DistanceKernel())
 
 
-def sinkhorn(weight: float = 20.0) -> mg.AbstractFunctional:
-    return weight * mg.SinkhornDivergence(points(mg.eight_gaussians(), 512))
+def sinkhorn(weight: float = 20.0) -> mg.functionals.AbstractFunctional:
+    return weight * mg.functionals.SinkhornDivergence(points(mg.densities.eight_gaussians(), 512))
 
 
 def with_mmd() -> mg.MFG:
@@ -57,16 +57,16 @@ def with_sinkhorn() -> mg.MFG:
 
 
 def with_repulsion() -> mg.MFG:
-    return noisy(mmd(), 2.0 * mg.Pairwise(mg.GaussianKernel(0.5)))
+    return noisy(mmd(), 2.0 * mg.functionals.Pairwise(mg.functionals.GaussianKernel(0.5)))
 
 
 def with_crowd() -> mg.MFG:
-    return noisy(mmd(), mg.CrowdAversion())
+    return noisy(mmd(), mg.functionals.CrowdAversion())
 
 
 def cosh(interaction=None) -> mg.MFG:
     extra = {} if interaction is None else {"interaction": interaction}
-    end, start = 30.0 * mg.KL(NORMAL), points(mg.moons())
+    end, start = 30.0 * mg.KL(NORMAL), points(mg.densities.moons())
     return mg.MFG(mg.Integrator(), Cosh(), end, initial=start, data_at="start", **extra)
 
 
@@ -77,37 +77,37 @@ def cosh_entropy() -> mg.MFG:
         mg.Integrator(),
         Cosh(),
         end,
-        initial=mg.moons(),
-        interaction=mg.Entropy(),
+        initial=mg.densities.moons(),
+        interaction=mg.functionals.Entropy(),
         data_at="start",
     )
 
 
 def cosh_pairwise() -> mg.MFG:
-    return cosh(mg.Pairwise(mg.GaussianKernel(0.5)))
+    return cosh(mg.functionals.Pairwise(mg.functionals.GaussianKernel(0.5)))
 
 
 def flow_to_mixture() -> mg.MFG:
     goal = mg.GaussianMixture(
         jnp.full(2, 0.5), jnp.asarray([[-2.0, 0.0], [2.0, 0.0]]), jnp.full(2, 0.5)
     )
-    start = points(mg.moons())
+    start = points(mg.densities.moons())
     return mg.MFG(mg.Integrator(), mg.Kinetic(), 30.0 * mg.KL(goal), initial=start, data_at="start")
 
 
 def flow_with_linear() -> mg.MFG:
     end = 30.0 * mg.KL(NORMAL) + mg.Linear(lambda x: 0.5 * x @ x)
-    start = points(mg.moons())
+    start = points(mg.densities.moons())
     return mg.MFG(mg.Integrator(), mg.Kinetic(), end, initial=start, data_at="start")
 
 
 def kinetic(sigma: float = 0.0) -> mg.MFG:
     """Second order: positions from N(0, I) to the data, velocities from and to N(0, I)."""
-    data = mg.eight_gaussians().sample(1000, key=KEY)
+    data = mg.densities.eight_gaussians().sample(1000, key=KEY)
     joint = jnp.concatenate([data, jax.random.normal(KEY, data.shape)], axis=1)
-    end = 100.0 * mg.MMD(mg.Empirical(joint), mg.DistanceKernel())
+    end = 100.0 * mg.MMD(mg.Empirical(joint), mg.functionals.DistanceKernel())
     start = mg.Gaussian(jnp.zeros(4), 1.0)
-    return mg.MFG(mg.Underdamped(sigma), mg.Kinetic(0.1), end, initial=start)
+    return mg.MFG(mg.dynamics.Underdamped(sigma), mg.Kinetic(0.1), end, initial=start)
 
 
 def second_order() -> mg.MFG:
@@ -120,7 +120,7 @@ def second_order_noisy() -> mg.MFG:
 
 def path_integral(spread: float) -> mg.MFG:
     """The path-integral sampler: the cost of the end is log N(x; 0, spread + 1) + V(x)."""
-    wells, start = mg.double_well(2), mg.Gaussian(jnp.zeros(2), spread)
+    wells, start = mg.densities.double_well(2), mg.Gaussian(jnp.zeros(2), spread)
     alone = mg.Gaussian(jnp.zeros(2), 1.0 + spread)
     end = mg.Linear(lambda x: alone.log_density(x) + wells.energy(x))
     return mg.MFG(mg.Integrator(sigma=1.0), mg.Kinetic(), end, initial=start)
@@ -136,9 +136,11 @@ def wells_from_cloud() -> mg.MFG:
 
 def bridge(dim: int) -> mg.MFG:
     """From moons to 8 Gaussians, with noise and a hill; further axes stay standard normal."""
-    wide = lambda law: mg.Product((law, mg.Gaussian(jnp.zeros(dim - 2), 1.0))) if dim > 2 else law
-    start, end = points(wide(mg.moons())), points(wide(mg.eight_gaussians()))
-    lagrangian = mg.WithPotential(mg.Kinetic(), lambda t, x: hill(t, x[:2]))
+    wide = lambda law: (
+        mg.densities.Product((law, mg.Gaussian(jnp.zeros(dim - 2), 1.0))) if dim > 2 else law
+    )
+    start, end = points(wide(mg.densities.moons())), points(wide(mg.densities.eight_gaussians()))
+    lagrangian = mg.costs.WithPotential(mg.Kinetic(), lambda t, x: hill(t, x[:2]))
     return mg.MFG(mg.Integrator(sigma=0.5), lagrangian, mg.Prescribed(end), initial=start)
 
 
@@ -151,19 +153,21 @@ def bridge_five() -> mg.MFG:
 
 
 def w1w2() -> mg.MFG:
-    critic = mg.lipschitz_critic(2, key=KEY)
-    end = 20.0 * mg.Wasserstein1(critic, points(mg.eight_gaussians()))
-    return mg.MFG(mg.Integrator(), mg.Relativistic(6.0), end, initial=NORMAL)
+    critic = mg.models.lipschitz_critic(2, key=KEY)
+    end = 20.0 * mg.functionals.Wasserstein1(critic, points(mg.densities.eight_gaussians()))
+    return mg.MFG(mg.Integrator(), mg.costs.Relativistic(6.0), end, initial=NORMAL)
 
 
 def alpha() -> mg.MFG:
-    critic = mg.lipschitz_critic(2, key=KEY)
-    end = 20.0 * mg.LipschitzDivergence(critic, points(mg.eight_gaussians()), mg.Alpha(2.0))
+    critic = mg.models.lipschitz_critic(2, key=KEY)
+    end = 20.0 * mg.functionals.LipschitzDivergence(
+        critic, points(mg.densities.eight_gaussians()), mg.functionals.Alpha(2.0)
+    )
     return mg.MFG(mg.Integrator(), mg.Kinetic(), end, initial=NORMAL)
 
 
-def discounted(functional: mg.AbstractFunctional) -> mg.MFG:
-    return mg.gradient_flow_game(functional, NORMAL, epsilon=0.1, horizon=2.0)
+def discounted(functional: mg.functionals.AbstractFunctional) -> mg.MFG:
+    return mg.zoo.gradient_flow_game(functional, NORMAL, epsilon=0.1, horizon=2.0)
 
 
 def discounted_mmd() -> mg.MFG:
@@ -171,14 +175,14 @@ def discounted_mmd() -> mg.MFG:
 
 
 def discounted_porous() -> mg.MFG:
-    return discounted(mg.PorousMedium(2.0) + mg.Linear(lambda x: 0.5 * x @ x))
+    return discounted(mg.functionals.PorousMedium(2.0) + mg.Linear(lambda x: 0.5 * x @ x))
 
 
 def discounted_chi() -> mg.MFG:
-    return discounted(mg.ChiSquared(mg.Gaussian(jnp.ones(2), 1.0)))
+    return discounted(mg.functionals.ChiSquared(mg.Gaussian(jnp.ones(2), 1.0)))
 
 
-class Chase(mg.AbstractFunctional):
+class Chase(mg.functionals.AbstractFunctional):
     """f(x, rho) = E k(x - Y) with k(z) = tanh(z_1): a coupling that is no first variation."""
 
     def variation(self, rho, x):
@@ -204,10 +208,10 @@ def chase_ten() -> mg.MFG:
     return chase(10)
 
 
-class Quartic(mg.AbstractLagrangian):
+class Quartic(mg.costs.AbstractLagrangian):
     """L = |v|^4 / 4 beside that of the score, known by its formula alone."""
 
-    score: mg.AbstractLagrangian
+    score: mg.costs.AbstractLagrangian
 
     def __call__(self, t, x, v):
         return self.score(t, x, v) + 0.25 * jnp.square(v @ v)
@@ -220,7 +224,7 @@ def score_to_wells() -> mg.MFG:
 
 def score_hill() -> mg.MFG:
     game = score_to_wells()
-    return dataclasses.replace(game, lagrangian=mg.WithPotential(game.lagrangian, hill))
+    return dataclasses.replace(game, lagrangian=mg.costs.WithPotential(game.lagrangian, hill))
 
 
 def score_quartic() -> mg.MFG:
@@ -229,36 +233,36 @@ def score_quartic() -> mg.MFG:
 
 
 def schedule() -> mg.MFG:
-    cosine = mg.Noising(
+    cosine = mg.dynamics.Noising(
         lambda s: jnp.cos(0.5 * jnp.pi * s), lambda s: jnp.sin(0.5 * jnp.pi * s), largest_ratio=50.0
     )
-    return mg.score_based(cosine, points(mg.eight_gaussians(), 20_000))
+    return mg.score_based(cosine, points(mg.densities.eight_gaussians(), 20_000))
 
 
 def turning() -> mg.MFG:
-    turn = mg.LinearNoising([[-1.0, 2.0], [-2.0, -1.5]], 1.4, horizon=2.5)
-    return mg.score_based(turn, points(mg.eight_gaussians(), 20_000))
+    turn = mg.dynamics.LinearNoising([[-1.0, 2.0], [-2.0, -1.5]], 1.4, horizon=2.5)
+    return mg.score_based(turn, points(mg.densities.eight_gaussians(), 20_000))
 
 
 def wells_forward() -> mg.MFG:
-    drift = mg.Diffusion(lambda s, y: y - y**3, 1.4, horizon=2.5)
-    return mg.score_based(drift, points(mg.eight_gaussians(), 20_000))
+    drift = mg.dynamics.Diffusion(lambda s, y: y - y**3, 1.4, horizon=2.5)
+    return mg.score_based(drift, points(mg.densities.eight_gaussians(), 20_000))
 
 
 def two_populations() -> mg.MFG:
     """Two populations that repel each other, each on its way to half of the 8 Gaussians."""
-    places = mg.eight_gaussians().sample(1000, key=KEY)
-    labels = mg.one_hot((places[:, 0] > 0).astype(int), 2)
+    places = mg.densities.eight_gaussians().sample(1000, key=KEY)
+    labels = mg.densities.one_hot((places[:, 0] > 0).astype(int), 2)
     apart = lambda z: jnp.exp(-2 * z[:2] @ z[:2]) * 0.5 * (z[2:] @ z[2:])
-    goal = mg.Empirical(mg.labelled(places, 4.0 * labels))
+    goal = mg.Empirical(mg.densities.labelled(places, 4.0 * labels))
     game = mg.MFG(
         mg.Integrator(sigma=0.5),
         mg.Kinetic(),
-        100.0 * mg.MMD(goal, mg.DistanceKernel()),
-        interaction=2.0 * mg.Pairwise(apart),
-        initial=mg.Labelled(NORMAL, 4.0 * labels),
+        100.0 * mg.MMD(goal, mg.functionals.DistanceKernel()),
+        interaction=2.0 * mg.functionals.Pairwise(apart),
+        initial=mg.densities.Labelled(NORMAL, 4.0 * labels),
     )
-    return mg.with_labels(game)
+    return mg.games.with_labels(game)
 
 
 def octants(places):
@@ -266,8 +270,10 @@ def octants(places):
 
 
 def labelled_scores() -> mg.MFG:
-    places = mg.eight_gaussians().sample(20_000, key=KEY)
-    data = mg.LabelledPoints(places, mg.one_hot(octants(places), 8), unlabelled=0.1)
+    places = mg.densities.eight_gaussians().sample(20_000, key=KEY)
+    data = mg.densities.LabelledPoints(
+        places, mg.densities.one_hot(octants(places), 8), unlabelled=0.1
+    )
     return mg.score_based(mg.VP(), data)
 
 
@@ -280,19 +286,19 @@ def angles(n: int, key):
 
 
 def torus() -> mg.MFG:
-    room = mg.Torus((2 * jnp.pi, 2 * jnp.pi))
+    room = mg.games.Torus((2 * jnp.pi, 2 * jnp.pi))
     return mg.MFG(
         mg.Integrator(sigma=0.5),
         mg.Kinetic(),
-        100.0 * mg.MMD(mg.Empirical(angles(1000, KEY)), mg.DistanceKernel()),
-        initial=mg.Uniform(room),
+        100.0 * mg.MMD(mg.Empirical(angles(1000, KEY)), mg.functionals.DistanceKernel()),
+        initial=mg.densities.Uniform(room),
         domain=room,
     )
 
 
 def real(name: str) -> tuple[jax.Array, jax.Array]:
     """Training and test rows of a table; digits in their first 8 principal axes, standardised."""
-    found = {"wine": embedded.wine, "digits": embedded.digits}[name]()
+    found = {"wine": _embedded.wine, "digits": _embedded.digits}[name]()
     train, test = jnp.asarray(found.train), jnp.asarray(found.test)
     if name == "digits":
         middle = jnp.mean(train, axis=0, keepdims=True)
@@ -306,8 +312,8 @@ def real(name: str) -> tuple[jax.Array, jax.Array]:
 def on_table(name: str) -> mg.MFG:
     train, _ = real(name)
     start = mg.Gaussian(jnp.zeros(train.shape[1]), 1.0)
-    end = 100.0 * mg.MMD(mg.Empirical(train), mg.DistanceKernel())
-    return noisy(end, mg.Pairwise(mg.GaussianKernel(0.5)), start)
+    end = 100.0 * mg.MMD(mg.Empirical(train), mg.functionals.DistanceKernel())
+    return noisy(end, mg.functionals.Pairwise(mg.functionals.GaussianKernel(0.5)), start)
 
 
 def on_wine() -> mg.MFG:
@@ -321,7 +327,7 @@ def on_digits() -> mg.MFG:
 def quadratic(dim: int) -> mg.MFG:
     """A linear-quadratic game with noise, of axes that differ."""
     stiff, middle = jnp.linspace(0.5, 2.0, dim), jnp.linspace(-1.0, 1.0, dim)
-    lagrangian = mg.WithPotential(mg.Kinetic(), lambda t, x: 0.5 * stiff @ x**2)
+    lagrangian = mg.costs.WithPotential(mg.Kinetic(), lambda t, x: 0.5 * stiff @ x**2)
     end = mg.Linear(lambda x: (x - middle) @ (x - middle))
     start = mg.Gaussian(jnp.ones(dim), 0.5)
     return mg.MFG(mg.Integrator(sigma=0.5), lagrangian, end, initial=start)
@@ -354,13 +360,13 @@ class Row(NamedTuple):
     number: int | str
     title: str
     game: Callable[[], mg.MFG]
-    fresh: mg.AbstractDensity | None
+    fresh: mg.densities.AbstractDensity | None
     bound: float | None
     options: Mapping[str, Any] = {}
 
 
 _OWN = {"way": "own cost", "learning_rate": 5e-2, "steps": 4000}
-_EIGHT, _MOONS = mg.eight_gaussians(), mg.moons()
+_EIGHT, _MOONS = mg.densities.eight_gaussians(), mg.densities.moons()
 
 ROWS: dict[str, Row] = {
     "mmd": Row(1, "noise, M = 100 MMD", with_mmd, _EIGHT, 0.01),

@@ -8,7 +8,7 @@ import numpy as np
 
 import mfgen as mg
 from benchmarks import invented
-from mfgen.metrics.discrepancy import energy_distance
+from mfgen.metrics import energy_distance
 
 Measure = Callable[[mg.Solution, jax.Array], dict[str, float]]
 _PATHS = 4000
@@ -24,19 +24,19 @@ def interaction(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
 
 def likelihood(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     """The mean of -log rho over fresh moons; their own is 2.38 nats."""
-    x = mg.moons().sample(2000, key=key)
+    x = mg.densities.moons().sample(2000, key=key)
     return {"NLL": float(-jnp.mean(solution.log_prob(x)))}
 
 
 def wells(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     """log Z by the weights of paths, and the mass of the upper well, off the exact ones."""
-    law, game = mg.double_well(2), solution.game
+    law, game = mg.densities.double_well(2), solution.game
     x = solution.sample(_PATHS, key=key)
     exact = float(jnp.mean(law.sample(200_000, key=key)[:, 0] > 0))
     share = float(jnp.mean(x[:, 0] > 0))
     start_key, path_key = jax.random.split(key)
     # Girsanov's weights are exact for the steps of Euler and Maruyama, and for those alone.
-    starts, method = game.initial.sample(_PATHS, key=start_key), mg.EulerMaruyama(200)
+    starts, method = game.initial.sample(_PATHS, key=start_key), mg.simulate.EulerMaruyama(200)
     path = solution.trajectories(starts, key=path_key, method=method)
     drawn = jax.vmap(jax.vmap(lambda t, x: solution.control(t, x), (None, 0)))(
         path.times[:-1], path.points[:-1]
@@ -76,7 +76,7 @@ def against_grid(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
 
 def against_riccati(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     """Control and cost beside the exact ones, in per cent, along the exact paths."""
-    exact = mg.solve(solution.game, mg.Riccati())
+    exact = mg.solve(solution.game, mg.solvers.Riccati())
     path = exact.trajectories(solution.game.initial.sample(2000, key=key), key=key)
     rows = range(0, len(path.times) - 1, max(1, len(path.times) // 8))
     at = lambda of: [jax.vmap(of.control, (None, 0))(path.times[k], path.points[k]) for k in rows]
@@ -100,10 +100,10 @@ def beside_grid(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
 
 def populations(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     """Samples of each label beside fresh points of its half."""
-    fresh = mg.eight_gaussians().sample(4 * _PATHS, key=key)
+    fresh = mg.densities.eight_gaussians().sample(4 * _PATHS, key=key)
     found: dict[str, float] = {}
     for label in (0, 1):
-        x = solution.sample_given(4.0 * mg.one_hot(label, 2), _PATHS, key=key)
+        x = solution.sample_given(4.0 * mg.densities.one_hot(label, 2), _PATHS, key=key)
         half = fresh[(fresh[:, 0] > 0) == bool(label)][:_PATHS]
         found[f"ED of label {label}"] = float(energy_distance(x, half).value)
     return found
@@ -111,11 +111,12 @@ def populations(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
 
 def labels(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
     """Samples of each label beside fresh points of it, of all, and how guidance narrows them."""
-    fresh = mg.eight_gaussians().sample(16 * _PATHS, key=key)
+    fresh = mg.densities.eight_gaussians().sample(16 * _PATHS, key=key)
     apart, narrower = [], []
     for label in range(8):
-        draw = lambda **more: solution.sample_given(mg.one_hot(label, 8), 2000, key=key, **more)  # noqa: B023
-        x, guided = draw(), draw(guidance=2.0)
+        one = mg.densities.one_hot(label, 8)
+        x = solution.sample_given(one, 2000, key=key)
+        guided = solution.sample_given(one, 2000, key=key, guidance=2.0)
         apart.append(float(energy_distance(x, fresh[invented.octants(fresh) == label]).value))
         narrower.append(float(jnp.mean(jnp.std(guided, axis=0) / jnp.std(x, axis=0))))
     free = solution.sample_given(jnp.zeros(8), _PATHS, key=key)

@@ -21,7 +21,7 @@ import numpy as np
 import mfgen as mg
 from benchmarks.invented import ROWS, Row
 from benchmarks.invented_measures import MEASURES
-from mfgen.metrics.discrepancy import energy_distance
+from mfgen.metrics import energy_distance
 
 REPORT = Path(__file__).parents[1] / "docs" / "results" / "inventions.md"
 KEPT = REPORT.with_suffix("")

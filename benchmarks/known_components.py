@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from mfgen.density.gaussian import mixture20
+from mfgen.densities import mixture20
 
 _SHRINK, _VARIANCE, _PULL, _EXTRA = 4.0, 0.03, 0.02, 1.0  # of the prior, in units of the data
 _LEFT = 0.03  # the noise that is left at the end of the game

@@ -10,7 +10,7 @@ training samples, noised: what denoising score matching tends to if nothing stop
 
 Measures: KL(truth || model) at the end of the game, where a noise of .03 deviations is left
 (without it that of the empirical law is infinite); the memorisation ratio, and the probability that
-a sample is nearer to the training data than a fresh point, `mfgen.metrics.memorisation`. Runs are
+a sample is nearer to the training data than a fresh point, `mfgen.metrics._memorisation`. Runs are
 kept in runs/memorisation and not done again.
 """
 
@@ -27,16 +27,12 @@ from studies.hjb import design
 from benchmarks.grid import table
 from benchmarks.known_components import known_components
 from benchmarks.memorisation_figure import draw
-from mfgen.lab.case import assemble
-from mfgen.lab.context import Context
-from mfgen.lab.measures import METRICS, measure
-from mfgen.lab.run import load, run
-from mfgen.lab.spec import Experiment
-from mfgen.lab.store import RunFolder
-from mfgen.metrics.memorisation import copying_probability, memorisation_ratio
-from mfgen.models.base import AbstractModel
-from mfgen.models.smoothed import SmoothedPotential
-from mfgen.problem.noising import TimeReversal
+from mfgen.dynamics import TimeReversal
+from mfgen.lab import Experiment, RunFolder, assemble, load, run
+from mfgen.lab._context import Context
+from mfgen.lab._measures import METRICS, measure
+from mfgen.metrics import copying_probability, memorisation_ratio
+from mfgen.models import AbstractModel, SmoothedPotential
 
 KEPT = Path(__file__).parents[1] / "runs" / "memorisation"
 FIGURE = Path(__file__).parents[1] / "docs" / "results" / "memorisation.png"

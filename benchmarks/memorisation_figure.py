@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mfgen.plot import style
+from mfgen.plot import _style
 
 _PANELS = ("empirical", "proximal", "plain", "hjb", "field")
 _COLOURS = {
@@ -36,14 +36,14 @@ def draw(
         shown: the one at which samples are drawn.
         path: of the PNG.
     """
-    with style.settings():
-        figure = style.figure(10.5, 6.6)
+    with _style.settings():
+        figure = _style.figure(10.5, 6.6)
         axes = figure.subplots(2, 3)
         for axis, method in zip(axes.flat, _PANELS, strict=False):
             first = found[method, shown][0]
             drawn = first.drawn[:_POINTS]
-            axis.scatter(*drawn.T, s=3, alpha=0.5, lw=0, color=style.COLOURS[_COLOURS[method]])
-            axis.scatter(*first.train.T, s=7, marker="+", lw=0.7, color=style.INK)
+            axis.scatter(*drawn.T, s=3, alpha=0.5, lw=0, color=_style.COLOURS[_COLOURS[method]])
+            axis.scatter(*first.train.T, s=7, marker="+", lw=0.7, color=_style.INK)
             axis.set(title=titles[method], xlim=(-2.7, 2.7), ylim=(-2.4, 3.0), aspect="equal")
         last = axes.flat[-1]
         for method in _CURVES:
@@ -53,11 +53,11 @@ def draw(
                 kls.mean(axis=1),
                 kls.std(axis=1, ddof=1),
                 label=titles[method],
-                color=style.COLOURS[_COLOURS[method]],
+                color=_style.COLOURS[_COLOURS[method]],
                 capsize=2,
             )
         last.set(xscale="log", yscale="log", xlabel="training samples", title="KL(truth || model)")
         last.set_xticks(counts, [str(count) for count in counts])
         last.minorticks_off()
         last.legend()
-    style.to_png(figure, path)
+    _style.to_png(figure, path)

@@ -18,23 +18,21 @@ import mfgen as mg
 from benchmarks.peer_ot_flow import ALPHAS, FRESH, RATE, STEPS, Record, eight_gaussians, surprise
 from benchmarks.peer_potential import Arrays, ot_flow_weights
 from benchmarks.timing import Steps
-from mfgen.models.potential import OTFlowPotential
-from mfgen.trainers.coupling import Independent, OptimalTransport
-from mfgen.trainers.gradient import Gradient
-from mfgen.trainers.interpolation import FlowMatching
-from mfgen.trainers.objective import AbstractObjective, Combination
-from mfgen.trainers.trainer import Carry, Problem, advance
-from mfgen.zoo.flows import bridge_game, flow_game
+from mfgen.losses import AbstractObjective, Combination, FlowMatching, Independent, OptimalTransport
+from mfgen.models import OTFlowPotential
+from mfgen.trainers import Gradient, Problem
+from mfgen.trainers._trainer import Carry, advance
+from mfgen.zoo import bridge_game, flow_game
 
 Loss = tuple[float, Mapping[str, np.ndarray]]
-PATHS = mg.Paths(mg.RungeKutta4(STEPS, unroll=True))
+PATHS = mg.losses.Paths(mg.simulate.RungeKutta4(STEPS, unroll=True))
 TRAINING_STEPS, TRAINING_BATCH, TRAINING_RATE = 2200, 1024, 0.05  # chosen on other seeds
 _LIKELIHOOD, _RESIDUAL = ALPHAS
 
 
 def ot_flow_objective() -> Combination:
-    likelihood = _LIKELIHOOD * mg.PathLikelihood(PATHS)
-    return likelihood + mg.TransportCost(PATHS) + _RESIDUAL * mg.PathHJB(paths=PATHS)
+    likelihood = _LIKELIHOOD * mg.losses.PathLikelihood(PATHS)
+    return likelihood + mg.losses.TransportCost(PATHS) + _RESIDUAL * mg.losses.PathHJB(paths=PATHS)
 
 
 def potential(weights: Mapping[str, Array]) -> OTFlowPotential:
@@ -70,7 +68,7 @@ def own_training(iterations: int, seed: int) -> list[Record]:
     """A run of so many iterations, with records; the rate falls along a cosine."""
     points, fresh = _gaussians(1_000_000, seed), jnp.asarray(_gaussians(FRESH, seed + 100))
     game = flow_game(mg.Empirical(points[:1000]), mg.Kinetic(), weight=_LIKELIHOOD)
-    model = mg.ot_flow_potential(game, key=jax.random.key(seed))
+    model = mg.models.ot_flow_potential(game, key=jax.random.key(seed))
     static, key = eqx.filter(model, eqx.is_inexact_array, inverse=True), jax.random.key(seed)
     trainer = Gradient(
         model, ot_flow_objective(), TRAINING_RATE, batch_size=TRAINING_BATCH, average=0.99, clip=1e6
@@ -79,7 +77,11 @@ def own_training(iterations: int, seed: int) -> list[Record]:
     marks = jax.jit(
         lambda held: [
             term(game, eqx.combine(held, static), fresh, key=key)
-            for term in (mg.PathLikelihood(PATHS), mg.TransportCost(PATHS), mg.PathHJB(paths=PATHS))
+            for term in (
+                mg.losses.PathLikelihood(PATHS),
+                mg.losses.TransportCost(PATHS),
+                mg.losses.PathHJB(paths=PATHS),
+            )
         ]
     )
     begun = time.process_time()
@@ -97,8 +99,8 @@ def own_training(iterations: int, seed: int) -> list[Record]:
 
 def own_ffjord_loss(weights: Arrays, batch: np.ndarray) -> Loss:
     """Negative log-likelihood and gradient by the names of the peer's weights."""
-    game = flow_game(mg.Empirical(batch), mg.NoCost())
-    term = mg.PathLikelihood(mg.Paths(mg.Adaptive(1e-5)))
+    game = flow_game(mg.Empirical(batch), mg.costs.NoCost())
+    term = mg.losses.PathLikelihood(mg.losses.Paths(mg.simulate.Adaptive(1e-5)))
     loss = lambda held, x: term(game, _squashed(held), x, key=jax.random.key(0))
     return _with_gradients(loss, weights, jnp.asarray(batch))
 
@@ -106,8 +108,8 @@ def own_ffjord_loss(weights: Arrays, batch: np.ndarray) -> Loss:
 def own_ffjord_steps(weights: Arrays, batch: int) -> Steps:
     """Training steps at these weights with rate 0, as `peer_ffjord.ffjord_steps` takes."""
     points = _gaussians(100_000)
-    game = flow_game(mg.Empirical(points[:batch]), mg.NoCost())
-    term = 1.0 * mg.PathLikelihood(mg.Paths(mg.Adaptive(1e-5)))
+    game = flow_game(mg.Empirical(points[:batch]), mg.costs.NoCost())
+    term = 1.0 * mg.losses.PathLikelihood(mg.losses.Paths(mg.simulate.Adaptive(1e-5)))
     model = _squashed(jax.tree.map(jnp.asarray, dict(weights)))
     return _steps(game, model, term, points, batch, rate=1e-30)
 
@@ -127,7 +129,7 @@ def own_matching_steps(weights: Arrays, batch: int, blur: float, *, coupled: boo
     points = _gaussians(100_000)
     game = bridge_game(mg.Empirical(points[:batch]))
     coupling = OptimalTransport() if coupled else Independent()
-    model = mg.ControlField(_Network(_selu, jax.tree.map(jnp.asarray, dict(weights))))
+    model = mg.models.ControlField(_Network(_selu, jax.tree.map(jnp.asarray, dict(weights))))
     objective = 1.0 * FlowMatching(coupling=coupling, width=blur)
     return _steps(game, model, objective, points, batch, rate=1e-3)
 
@@ -155,8 +157,8 @@ def _selu(weights: Mapping[str, Array]) -> Callable:
     return field
 
 
-def _squashed(weights: Mapping[str, Array]) -> mg.ControlField:
-    return mg.ControlField(_Network(_concatsquash, weights))
+def _squashed(weights: Mapping[str, Array]) -> mg.models.ControlField:
+    return mg.models.ControlField(_Network(_concatsquash, weights))
 
 
 def _concatsquash(weights: Mapping[str, Array]) -> Callable:
@@ -175,7 +177,7 @@ def _concatsquash(weights: Mapping[str, Array]) -> Callable:
 
 def _steps(
     game: mg.MFG,
-    model: mg.AbstractModel,
+    model: mg.models.AbstractModel,
     objective: AbstractObjective,
     points: np.ndarray,
     batch: int,

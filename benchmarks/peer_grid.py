@@ -84,9 +84,9 @@ def game(kind: str) -> mg.MFG:
         mg.Integrator(sigma=0.1 if kind == "wall" else 0.3),
         mg.Kinetic(),
         mg.Linear(lambda x: height * jnp.sum(jnp.cos(2 * jnp.pi * x))),
-        interaction=WEIGHT * mg.CrowdAversion(),
+        interaction=WEIGHT * mg.functionals.CrowdAversion(),
         initial=mg.Gaussian([MEAN] * dim, VARIANCE),
-        domain=mg.Box(0.0, 1.0) if kind == "wall" else mg.Torus([1.0] * dim),
+        domain=mg.games.Box(0.0, 1.0) if kind == "wall" else mg.games.Torus([1.0] * dim),
     )
 
 

@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.grid import table
-from mfgen.lab import recipes
-from mfgen.lab.run import run
-from mfgen.lab.spec import Experiment
-from mfgen.lab.store import RunFolder
+from mfgen.lab import Experiment, RunFolder, run
+from mfgen.lab import _recipes as recipes
 
 KEPT = Path(__file__).parents[1] / "runs" / "flows"
 RECIPES = ("score-gmm", "cnf", "potential-flow", "ot-flow", "flow-matching")

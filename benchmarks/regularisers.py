@@ -19,12 +19,8 @@ import numpy as np
 
 from benchmarks.grid import table
 from benchmarks.timing import ratio, take_turns, timed
-from mfgen.lab import recipes
-from mfgen.lab.case import assemble
-from mfgen.lab.comparison import RESIDUALS
-from mfgen.lab.run import run
-from mfgen.lab.spec import Experiment
-from mfgen.lab.store import RunFolder
+from mfgen.lab import Experiment, RunFolder, _recipes, assemble, run
+from mfgen.lab._comparison import RESIDUALS
 
 SEEDS = (0, 1, 2)
 KEPT = Path(__file__).parents[1] / "runs" / "gradient_flows" / "regularisers"
@@ -117,7 +113,7 @@ def _runs(recipe: str, family: Family, kind: str, quick: bool) -> list[dict]:
 
 
 def _experiment(recipe: str, family: Family, kind: str, seed: int, quick: bool) -> Experiment:
-    made = recipes.experiment(recipe)
+    made = _recipes.experiment(recipe)
     terms = made.document["objective"]
     if kind == "without":
         terms = [term for term in terms if term["type"] not in RESIDUALS]

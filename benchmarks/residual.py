@@ -26,11 +26,11 @@ from folx import forward_laplacian
 
 import mfgen as mg
 from benchmarks.timing import Steps
-from mfgen.math.chunk import chunked_mean
+from mfgen.math._chunk import chunked_mean
 
 WIDTH, BATCH, RATE = 128, 1024, 1e-3
 TOLERANCE = 1e-3
-GAME = mg.MFG(mg.Integrator(sigma=1.0), mg.Kinetic(), mg.Zero())
+GAME = mg.MFG(mg.Integrator(sigma=1.0), mg.Kinetic(), mg.functionals.Zero())
 
 
 class Value(eqx.Module):

@@ -3,7 +3,7 @@
     rho(0) = N(2, .25),   L = (k/2) |v|^2,   M = KL(rho(1) || N(0, 1))
 
 The exact flow ends in N(m_1, s_1^2), short of N(0, 1) by an amount that grows with k (see
-`mfgen.zoo.oracles.flow`). The learned one is OT-Flow's, on fresh points in every step; its mean,
+`mfgen.oracles._flow`). The learned one is OT-Flow's, on fresh points in every step; its mean,
 deviation and cost are integrals by the Gauss-Hermite rule, so that no draw adds to the error.
 """
 
@@ -16,14 +16,14 @@ import numpy as np
 from jaxtyping import Array
 
 import mfgen as mg
-from mfgen.zoo.flows import flow_game
-from mfgen.zoo.oracles.flow import terminal_divergence
+from mfgen.oracles import terminal_divergence
+from mfgen.zoo import flow_game
 
 WEIGHTS = (0.1, 1.0, 10.0)  # k
 SWEEP = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 BATCH, STEPS, RATE = 1024, 1500, 5e-3
 START = mg.Gaussian(jnp.array([2.0]), jnp.array([0.25]))
-_FINE = mg.Paths(mg.RungeKutta4(40))
+_FINE = mg.losses.Paths(mg.simulate.RungeKutta4(40))
 
 
 class End(NamedTuple):
@@ -48,12 +48,12 @@ def exact(weight: float) -> End:
 def learned(weight: float, seed: int, steps: int = STEPS) -> End:
     """The flow that is trained with it."""
     game = flow_game(START, mg.Kinetic(weight))
-    fresh = mg.Paths(mg.RungeKutta4(8, unroll=True), starts="initial")
-    objective = mg.PathLikelihood(fresh) + mg.TransportCost(fresh)
+    fresh = mg.losses.Paths(mg.simulate.RungeKutta4(8, unroll=True), starts="initial")
+    objective = mg.losses.PathLikelihood(fresh) + mg.losses.TransportCost(fresh)
     first, second = jax.random.split(jax.random.key(seed))
     model, _ = mg.fit(
         game,
-        mg.ot_flow_potential(game, width=16, key=first),
+        mg.models.ot_flow_potential(game, width=16, key=first),
         objective,
         START.sample(BATCH, key=second),  # which only tells the shape: points are drawn anew
         steps=steps,
@@ -77,7 +77,7 @@ def _end(mean: float, deviation: float, cost: float) -> End:
 
 
 @eqx.filter_jit
-def _carried(game: mg.MFG, model: mg.AbstractModel, points: Array) -> tuple[Array, Array]:
+def _carried(game: mg.MFG, model: mg.models.AbstractModel, points: Array) -> tuple[Array, Array]:
     """Ends, and -log pi(x(T)) - log |det| + int L dt, of every point."""
 
     def end(x: Array) -> Array:
@@ -88,7 +88,7 @@ def _carried(game: mg.MFG, model: mg.AbstractModel, points: Array) -> tuple[Arra
         return jax.lax.scan(step, x, jnp.arange(80) / 80)[0][0]
 
     def paid(x: Array) -> Array:
-        terms = mg.PathLikelihood(_FINE) + mg.TransportCost(_FINE)
+        terms = mg.losses.PathLikelihood(_FINE) + mg.losses.TransportCost(_FINE)
         return terms(game, model, x[None], key=jax.random.key(0))
 
     return jax.vmap(end)(points), jax.lax.map(paid, points)

@@ -22,7 +22,7 @@ from benchmarks.timing import Measure, Steps, take_turns, timed
 
 REPORT = Path(__file__).parents[1] / "docs" / "results" / "speed.md"
 DIMENSIONS = (2, 10, 50)
-NOISINGS = {"VE": mg.VE(), "VP": mg.VP()}
+NOISINGS = {"VE": mg.dynamics.VE(), "VP": mg.VP()}
 
 
 class Effort:
@@ -77,9 +77,9 @@ def regulariser(effort: Effort, batch: int = 256) -> Section:
     """What the regulariser adds to a training step."""
     return Section(
         "What the regulariser adds to a training step",
-        f"`mg.DenoisingScoreMatching() + 0.3 * mg.HJB()` (64 points of a batch of {batch}, exact "
-        "Laplacian) beside `mg.DenoisingScoreMatching()`, for the same `mg.score_potential` on 8 "
-        "Gaussians, both in the loop of `mg.fit`.",
+        f"`DenoisingScoreMatching() + 0.3 * HJB()` (64 points of a batch of {batch}, exact) "
+        "beside `DenoisingScoreMatching()`, for the same `score_potential` on 8 Gaussians, both in "
+        "the loop of `mg.fit`.",
         "noising",
         [
             effort.steps(

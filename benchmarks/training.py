@@ -20,9 +20,9 @@ import torch
 
 import mfgen as mg
 from benchmarks.timing import Steps
-from mfgen.trainers.gradient import Gradient
-from mfgen.trainers.noised import noised
-from mfgen.trainers.trainer import Carry, Problem, advance
+from mfgen.losses._noised import noised
+from mfgen.trainers import Gradient, Problem
+from mfgen.trainers._trainer import Carry, advance
 
 RATE, AVERAGE = 1e-3, 0.999
 TOLERANCE = 1e-4
@@ -30,16 +30,16 @@ TOLERANCE = 1e-4
 
 def eight_gaussians() -> jax.Array:
     """10,000 samples of 8 Gaussians, scaled to unit variance."""
-    data = mg.eight_gaussians().sample(10_000, key=jax.random.key(0))
+    data = mg.densities.eight_gaussians().sample(10_000, key=jax.random.key(0))
     return data / jnp.std(data)
 
 
 def matching(*, batch: int) -> dict[str, Steps]:
     """Denoising score matching by mfgen and by torch, after they are found to agree."""
     data = eight_gaussians()
-    game = mg.score_based(mg.VE(), mg.Empirical(data))
-    model = mg.score_field(game, key=jax.random.key(1))
-    objective = mg.DenoisingScoreMatching()
+    game = mg.score_based(mg.dynamics.VE(), mg.Empirical(data))
+    model = mg.models.score_field(game, key=jax.random.key(1))
+    objective = mg.losses.DenoisingScoreMatching()
     check_agreement(game, model, objective, data[:batch])
     return {
         "mfgen": loop(game, model, objective, data, batch=batch),
@@ -47,13 +47,13 @@ def matching(*, batch: int) -> dict[str, Steps]:
     }
 
 
-def regularisation(noising: mg.AbstractNoising, *, batch: int) -> dict[str, Steps]:
+def regularisation(noising: mg.dynamics.AbstractNoising, *, batch: int) -> dict[str, Steps]:
     """The same potential trained without and with the Hamilton-Jacobi-Bellman regulariser."""
     data = eight_gaussians()
     game = mg.score_based(noising, mg.Empirical(data))
-    model = mg.score_potential(game, key=jax.random.key(1))
-    denoising = mg.DenoisingScoreMatching()
-    regularised = denoising + 0.3 * mg.HJB(points=64)
+    model = mg.models.score_potential(game, key=jax.random.key(1))
+    denoising = mg.losses.DenoisingScoreMatching()
+    regularised = denoising + 0.3 * mg.losses.HJB(points=64)
     return {
         "without": loop(game, model, denoising, data, batch=batch),
         "with": loop(game, model, regularised, data, batch=batch),
@@ -91,13 +91,13 @@ def loop(game, model, objective, data, *, batch: int) -> Steps:
 
 
 class TorchField(torch.nn.Module):
-    """The network of `mfgen.models.score.ScoreField` under VE noising, with the same weights.
+    """The network of `mfgen.models._score.ScoreField` under VE noising, with the same weights.
 
     Arguments:
         field: the model to copy.
     """
 
-    def __init__(self, field: mg.ScoreField):
+    def __init__(self, field: mg.models.ScoreField):
         super().__init__()
         scaling, trunk = field.precondition, field.trunk
         noising = scaling.noising
@@ -126,7 +126,7 @@ class TorchField(torch.nn.Module):
         return (self.spread / ratio * self.net(torch.cat(features, 1)) - z) / width
 
 
-def torch_loop(model: mg.ScoreField, samples: jax.Array, *, batch: int) -> Steps:
+def torch_loop(model: mg.models.ScoreField, samples: jax.Array, *, batch: int) -> Steps:
     """The denoising step in torch.
 
     Arguments:
@@ -162,7 +162,7 @@ def torch_loss(field: TorchField, x, log_ratio, eps) -> torch.Tensor:
     return (noise * field(x + noise * eps, log_ratio) + eps).square().sum(1).mean()
 
 
-def check_agreement(game, model: mg.ScoreField, objective, batch: jax.Array) -> None:
+def check_agreement(game, model: mg.models.ScoreField, objective, batch: jax.Array) -> None:
     """Compares scores and losses of mfgen and torch at the same noised points.
 
     Raises:

@@ -27,12 +27,10 @@ import numpy as np
 
 import mfgen as mg
 from benchmarks.grid import table
-from mfgen.simulate.integrator import RungeKutta4
-from mfgen.simulate.sampler import sample
-from mfgen.trainers.failure import NonFiniteError
-from mfgen.trainers.flow import TransportCost
-from mfgen.trainers.paths import Paths
-from mfgen.zoo.proximal import w1w2_flow
+from mfgen.losses import Paths, TransportCost
+from mfgen.simulate import RungeKutta4, sample
+from mfgen.trainers import NonFiniteError
+from mfgen.zoo import w1w2_flow
 
 DIMENSIONS, SEEDS, STEPS, DRAWN = (2, 7, 12), (0, 1, 2, 3, 4), 800, 2000
 _UNBOUNDED = 1e6  # a slope that binds nowhere
@@ -55,8 +53,8 @@ class Outcome(NamedTuple):
 
 def embedded(dim: int, count: int, seed: int) -> jax.Array:
     """Moons of unit variance in a plane of R^dim, `[count, dim]`."""
-    points = mg.moons().sample(count, key=jax.random.key(seed))
-    mean, covariance = mg.moons().moments()
+    points = mg.densities.moons().sample(count, key=jax.random.key(seed))
+    mean, covariance = mg.densities.moons().moments()
     points = (points - mean) / jnp.sqrt(jnp.trace(covariance) / 2)
     frame = jax.random.orthogonal(jax.random.key(99), dim)[:2]
     return points @ frame
@@ -88,7 +86,7 @@ def trained(dim: int, seed: int, kind: str, steps: int) -> Outcome:
 
 def distance(x: jax.Array, y: jax.Array) -> float:
     """The Sinkhorn divergence of two samples."""
-    functional = mg.SinkhornDivergence(mg.Empirical(y), 0.05, iterations=200)
+    functional = mg.functionals.SinkhornDivergence(mg.Empirical(y), 0.05, iterations=200)
     return float(functional.value(mg.Empirical(x)))
 
 

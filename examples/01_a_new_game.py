@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 
 import mfgen as mg
-from mfgen.plot.solutions import plot_agreement
+from mfgen.plot import plot_agreement
 
 
-class Hasty(mg.AbstractLagrangian):
+class Hasty(mg.costs.AbstractLagrangian):
     """The cost of speed, by its formula alone: the control is computed."""
 
     def __call__(self, t, x, v):
@@ -27,17 +27,17 @@ def declare() -> mg.MFG:
         mg.Integrator(sigma=0.4),
         Hasty(),
         mg.Linear(lambda x: x @ x),
-        interaction=0.5 * mg.Pairwise(lambda z: jnp.exp(-2 * z @ z)),
+        interaction=0.5 * mg.functionals.Pairwise(lambda z: jnp.exp(-2 * z @ z)),
         initial=mg.Gaussian([1.0], 0.1),
     )
 
 
-def main(figure: str, steps: int = 2000) -> mg.Agreement:
+def main(figure: str, steps: int = 2000) -> mg.metrics.Agreement:
     game = declare()
     print(mg.equations(game), "\n")
     print(mg.check(game), "\n")
     grid = mg.solve(game, mg.Grid((-3.0, 3.5), 200, steps=60))
-    network = mg.solve(game, mg.Neural(width=32, steps=steps), key=jax.random.key(0))
+    network = mg.solve(game, mg.solvers.Neural(width=32, steps=steps), key=jax.random.key(0))
     for solution in (grid, network):
         print(solution.result.message)
         print(mg.certify(solution), "\n")

@@ -16,8 +16,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import mfgen as mg
-from mfgen.metrics.transport import wasserstein2
-from mfgen.zoo.flows import flow_game
+from mfgen.metrics import wasserstein2
+from mfgen.zoo import flow_game
 
 WEIGHT = 20.0  # of the divergence at the end beside the kinetic energy
 
@@ -45,7 +45,9 @@ class Family(NamedTuple):
         return 0.5 * np.mean(np.sum(moved**2, -1), -1)
 
 
-def follow(game: mg.MFG, model: mg.AbstractModel, x: jax.Array, steps: int = 40) -> jax.Array:
+def follow(
+    game: mg.MFG, model: mg.models.AbstractModel, x: jax.Array, steps: int = 40
+) -> jax.Array:
     """Places of particles at equal times, `[steps + 1, n, dim]`, by the midpoint rule."""
     field = jax.vmap(lambda t, x: mg.velocity(game, model, t, x), (None, 0))
 
@@ -58,18 +60,21 @@ def follow(game: mg.MFG, model: mg.AbstractModel, x: jax.Array, steps: int = 40)
 
 
 def train(
-    lagrangian: mg.AbstractLagrangian, data: mg.AbstractDensity, seeds: int, steps: int
+    lagrangian: mg.costs.AbstractLagrangian,
+    data: mg.densities.AbstractDensity,
+    seeds: int,
+    steps: int,
 ) -> Family:
     game = flow_game(data, lagrangian, weight=WEIGHT)
     # A flow that costs nothing winds: with 8 steps it would be followed wrongly, and so trained.
-    paths = mg.Paths(mg.RungeKutta4(16))
-    objective = WEIGHT * mg.PathLikelihood(paths) + mg.TransportCost(paths)
+    paths = mg.losses.Paths(mg.simulate.RungeKutta4(16))
+    objective = WEIGHT * mg.losses.PathLikelihood(paths) + mg.losses.TransportCost(paths)
     points = data.sample(20_000, key=jax.random.key(100))
     shown, judged = points[:400], points[400:1400]
     paths, densities = [], []
     for seed in range(seeds):
         first, second = jax.random.split(jax.random.key(seed))
-        model = mg.control_field(game, width=64, depth=3, key=first)
+        model = mg.models.control_field(game, width=64, depth=3, key=first)
         model, _ = mg.fit(
             game, model, objective, points, steps=steps, key=second, learning_rate=3e-3
         )
@@ -97,8 +102,8 @@ def draw(families: dict[str, Family], figure: str) -> None:
 
 
 def main(figure: str, seeds: int = 5, steps: int = 600) -> dict[str, Family]:
-    data = mg.eight_gaussians()
-    games = {"likelihood alone, L = 0": mg.NoCost(), "L = |v|^2 / 2": mg.Kinetic()}
+    data = mg.densities.eight_gaussians()
+    games = {"likelihood alone, L = 0": mg.costs.NoCost(), "L = |v|^2 / 2": mg.Kinetic()}
     families = {name: train(cost, data, seeds, steps) for name, cost in games.items()}
     reference = mg.Gaussian(jnp.zeros(2), jnp.ones(2))
     keys = jax.random.split(jax.random.key(7))

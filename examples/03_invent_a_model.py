@@ -22,9 +22,9 @@ def declare() -> mg.MFG:
     samples = mg.Empirical(heaps.sample(500, key=jax.random.key(0)))
     return mg.MFG(
         mg.Integrator(sigma=0.5),
-        mg.Relativistic(6.0),
-        20.0 * mg.MMD(samples, mg.DistanceKernel()),
-        interaction=2.0 * mg.Pairwise(mg.GaussianKernel(0.5)),
+        mg.costs.Relativistic(6.0),
+        20.0 * mg.MMD(samples, mg.functionals.DistanceKernel()),
+        interaction=2.0 * mg.functionals.Pairwise(mg.functionals.GaussianKernel(0.5)),
         initial=mg.Gaussian(jnp.zeros(1), 0.3),
     )
 

@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfgen.density.gaussian import GaussianMixture
-from mfgen.models.base import Potential
-from mfgen.models.score import score_potential
-from mfgen.problem.noising import VP
-from mfgen.zoo.score import score_based
+from mfgen.densities import GaussianMixture
+from mfgen.dynamics import VP
+from mfgen.models import Potential, score_potential
+from mfgen.zoo import score_based
 
 COVARIANCES = jnp.array([[[0.3, 0.1], [0.1, 0.2]], [[0.2, 0.0], [0.0, 0.4]]])
 TARGET = GaussianMixture(jnp.array([0.3, 0.7]), jnp.array([[1.0, 0.5], [-0.5, -1.0]]), COVARIANCES)

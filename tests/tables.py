@@ -9,11 +9,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.math.axes import Torus
-from mfgen.problem.affine import ControlAffine, Underdamped
-from mfgen.problem.constraint import Prescribed
-from mfgen.problem.cost import (
+from mfgen.costs import (
+    AbstractLagrangian,
     Anisotropic,
     Kinetic,
     NoCost,
@@ -22,30 +19,49 @@ from mfgen.problem.cost import (
     ScoreLagrangian,
     WithPotential,
 )
-from mfgen.problem.dynamics import AbstractDynamics, Integrator
-from mfgen.problem.embedded import Embedded
-from mfgen.problem.fdivergence import AlphaDivergence, ChiSquared, FDivergence, ForwardKL
-from mfgen.problem.forward import Diffusion, LinearNoising
-from mfgen.problem.functional import (
+from mfgen.densities import Gaussian, GaussianMixture
+from mfgen.dynamics import (
+    VE,
+    VP,
+    AbstractDynamics,
+    ControlAffine,
+    Diffusion,
+    Integrator,
+    LinearNoising,
+    Noising,
+    SubVP,
+    TimeReversal,
+    Underdamped,
+)
+from mfgen.functionals import (
     KL,
+    MMD,
     AbstractFunctional,
+    AlphaDivergence,
+    AttractionRepulsion,
+    ChiSquared,
     CrossEntropy,
+    CrowdAversion,
+    Embedded,
     Entropy,
+    FDivergence,
+    ForwardKL,
+    InverseMultiquadric,
     Linear,
+    LipschitzDivergence,
+    MeanAttraction,
+    MeanTarget,
+    Pairwise,
+    PorousMedium,
+    Prescribed,
     Scaled,
+    SinkhornDivergence,
     Sum,
+    Wasserstein1,
+    Wasserstein2,
     Zero,
 )
-from mfgen.problem.interaction import CrowdAversion, Pairwise
-from mfgen.problem.kernel import AttractionRepulsion, InverseMultiquadric
-from mfgen.problem.kernel_energy import MMD, PorousMedium
-from mfgen.problem.labels import OfPoints, WithLabels
-from mfgen.problem.lagrangian import AbstractLagrangian
-from mfgen.problem.lipschitz import LipschitzDivergence, Wasserstein1
-from mfgen.problem.mean import MeanAttraction, MeanTarget
-from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
-from mfgen.problem.schedule import Noising
-from mfgen.problem.transport import SinkhornDivergence, Wasserstein2
+from mfgen.games import OfPoints, Torus, WithLabels
 
 DIM = 3
 

@@ -11,29 +11,34 @@ import jax
 import jax.numpy as jnp
 
 import mfgen as mg
-from mfgen.models.convex import input_convex
-from mfgen.solvers.divergence_flow import LangevinFlow
-from mfgen.solvers.particle import Particles
-from mfgen.trainers.alternating import Alternating, Ascent
-from mfgen.trainers.augmented import Augmented
-from mfgen.trainers.dissipation import WeightedDissipation
-from mfgen.trainers.flow import PathCost
-from mfgen.trainers.gradient import Gradient
-from mfgen.trainers.likelihood import MaximumLikelihood
-from mfgen.trainers.objective import AbstractObjective
-from mfgen.trainers.own_paths import OwnPaths
-from mfgen.trainers.trainer import AbstractTrainer
-from mfgen.zoo.jko import jko_game
-from mfgen.zoo.jko_convex import ConvexStep, Transport
-from mfgen.zoo.minimising import MinimisingMovement
-from mfgen.zoo.proximal import _EndAlone
+from mfgen.losses import (
+    AbstractObjective,
+    MaximumLikelihood,
+    OwnPaths,
+    PathCost,
+    WeightedDissipation,
+)
+from mfgen.models import input_convex
+from mfgen.solvers import LangevinFlow
+from mfgen.trainers import (
+    AbstractTrainer,
+    Alternating,
+    Ascent,
+    Augmented,
+    Gradient,
+    MinimisingMovement,
+    Particles,
+)
+from mfgen.zoo import jko_game
+from mfgen.zoo._jko_convex import ConvexStep, Transport
+from mfgen.zoo._proximal import _EndAlone
 
 KEY = jax.random.key(0)
 NORMAL = mg.Gaussian(jnp.zeros(2), 1.0)
 GOAL = mg.Gaussian(jnp.ones(2), 0.5)
 POINTS = GOAL.sample(32, key=KEY)
 DATA = mg.Empirical(POINTS)
-NOISY = mg.StochasticHeun(4)
+NOISY = mg.simulate.StochasticHeun(4)
 
 
 class LossRow(NamedTuple):
@@ -44,7 +49,7 @@ class LossRow(NamedTuple):
 
     loss: Callable[[], AbstractObjective]
     game: Callable[[], mg.MFG]
-    model: Callable[[mg.MFG], mg.AbstractModel]
+    model: Callable[[mg.MFG], mg.models.AbstractModel]
     pays: bool = True
 
 
@@ -53,7 +58,7 @@ def scores() -> mg.MFG:
 
 
 def simulated_scores() -> mg.MFG:
-    return mg.score_based(mg.Diffusion(lambda s, y: -y, 1.4), DATA)
+    return mg.score_based(mg.dynamics.Diffusion(lambda s, y: -y, 1.4), DATA)
 
 
 def from_data() -> mg.MFG:
@@ -80,7 +85,7 @@ def matched() -> mg.MFG:
 
 
 def discounted() -> mg.MFG:
-    return mg.gradient_flow_game(mg.KL(GOAL), NORMAL, 0.5)
+    return mg.zoo.gradient_flow_game(mg.KL(GOAL), NORMAL, 0.5)
 
 
 def bridge() -> mg.MFG:
@@ -88,22 +93,24 @@ def bridge() -> mg.MFG:
 
 
 def dual() -> mg.MFG:
-    critic = mg.lipschitz_critic(2, width=8, key=KEY)
-    return mg.MFG(mg.Integrator(), mg.Kinetic(), mg.Wasserstein1(critic, DATA), initial=NORMAL)
+    critic = mg.models.lipschitz_critic(2, width=8, key=KEY)
+    return mg.MFG(
+        mg.Integrator(), mg.Kinetic(), mg.functionals.Wasserstein1(critic, DATA), initial=NORMAL
+    )
 
 
 def value(game):
     """A potential away from its start, where nothing moves yet."""
-    model = mg.ot_flow_potential(game, width=8, key=KEY)
+    model = mg.models.ot_flow_potential(game, width=8, key=KEY)
     return jax.tree.map(lambda leaf: leaf + 0.1 if eqx.is_inexact_array(leaf) else leaf, model)
 
 
 def score(game):
-    return mg.score_potential(game, width=8, depth=1, key=KEY)
+    return mg.models.score_potential(game, width=8, depth=1, key=KEY)
 
 
 def kernels(game):
-    return mg.kernel_estimate(game, POINTS)
+    return mg.models.kernel_estimate(game, POINTS)
 
 
 def convex(game):
@@ -111,29 +118,31 @@ def convex(game):
 
 
 LOSSES: dict[str, LossRow] = {
-    "FlowMatching": LossRow(mg.FlowMatching, matched, value),
-    "StochasticInterpolant": LossRow(mg.StochasticInterpolant, matched, value),
-    "ActionMatching": LossRow(mg.ActionMatching, matched, value),
+    "FlowMatching": LossRow(mg.losses.FlowMatching, matched, value),
+    "StochasticInterpolant": LossRow(mg.losses.StochasticInterpolant, matched, value),
+    "ActionMatching": LossRow(mg.losses.ActionMatching, matched, value),
     "GameCost": LossRow(mg.GameCost, to_energy, value),
     "GameCost-noisy": LossRow(lambda: mg.GameCost(NOISY), with_noise, value),
-    "PathLikelihood": LossRow(mg.PathLikelihood, from_data, value),
-    "ReverseKL": LossRow(mg.ReverseKL, to_energy, value),
-    "TransportCost": LossRow(mg.TransportCost, from_data, value),
-    "JacobianPenalty": LossRow(mg.JacobianPenalty, from_data, value, pays=False),
+    "PathLikelihood": LossRow(mg.losses.PathLikelihood, from_data, value),
+    "ReverseKL": LossRow(mg.losses.ReverseKL, to_energy, value),
+    "TransportCost": LossRow(mg.losses.TransportCost, from_data, value),
+    "JacobianPenalty": LossRow(mg.losses.JacobianPenalty, from_data, value, pays=False),
     "PathCost": LossRow(PathCost, to_bowl, value),
     "WeightedDissipation": LossRow(WeightedDissipation, discounted, value),
     "MaximumLikelihood": LossRow(MaximumLikelihood, scores, kernels),
-    "DenoisingScoreMatching": LossRow(mg.DenoisingScoreMatching, scores, score),
-    "ImplicitScoreMatching": LossRow(mg.ImplicitScoreMatching, scores, score),
-    "SlicedScoreMatching": LossRow(mg.SlicedScoreMatching, scores, score),
-    "SimulatedScoreMatching": LossRow(mg.SimulatedScoreMatching, simulated_scores, score),
-    "Residual-at-noised-data": LossRow(mg.HJB, scores, score, pays=False),
-    "Residual-along-paths": LossRow(mg.PathHJB, from_data, value, pays=False),
+    "DenoisingScoreMatching": LossRow(mg.losses.DenoisingScoreMatching, scores, score),
+    "ImplicitScoreMatching": LossRow(mg.losses.ImplicitScoreMatching, scores, score),
+    "SlicedScoreMatching": LossRow(mg.losses.SlicedScoreMatching, scores, score),
+    "SimulatedScoreMatching": LossRow(mg.losses.SimulatedScoreMatching, simulated_scores, score),
+    "Residual-at-noised-data": LossRow(mg.losses.HJB, scores, score, pays=False),
+    "Residual-along-paths": LossRow(mg.losses.PathHJB, from_data, value, pays=False),
     "Residual-martingale": LossRow(
         lambda: mg.Residual(OwnPaths(NOISY), "martingale"), with_noise, value, pays=False
     ),
     "Combination": LossRow(
-        lambda: mg.PathLikelihood() + mg.TransportCost() + 0.1 * mg.PathHJB(), from_data, value
+        lambda: mg.losses.PathLikelihood() + mg.losses.TransportCost() + 0.1 * mg.losses.PathHJB(),
+        from_data,
+        value,
     ),
     "ConvexStep": LossRow(lambda: ConvexStep(GOAL), to_energy, convex),
     "EndAlone": LossRow(_EndAlone, to_bowl, value),
@@ -155,7 +164,7 @@ def descent(game, method=None):
 
 TRAINERS: dict[str, TrainerRow] = {
     "Gradient": TrainerRow(
-        lambda game: Gradient(score(game), mg.DenoisingScoreMatching(), batch_size=16),
+        lambda game: Gradient(score(game), mg.losses.DenoisingScoreMatching(), batch_size=16),
         scores,
         lambda: POINTS,
     ),
@@ -167,7 +176,10 @@ TRAINERS: dict[str, TrainerRow] = {
     "Particles": TrainerRow(lambda game: Particles(LangevinFlow(GOAL), 32, step=0.01), to_energy),
     "MinimisingMovement": TrainerRow(
         lambda game: MinimisingMovement(
-            Gradient(value(game), mg.PathLikelihood() + mg.TransportCost(), batch_size=16), 3
+            Gradient(
+                value(game), mg.losses.PathLikelihood() + mg.losses.TransportCost(), batch_size=16
+            ),
+            3,
         ),
         lambda: jko_game(DATA, 0.5, 3),
         lambda: POINTS,

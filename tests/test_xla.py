@@ -22,7 +22,7 @@ import mfgen as mg
 import numpy as np
 
 data = np.random.default_rng(0).normal(size=(1024, 2))
-cost = mg.MMD(mg.Empirical(data), mg.GaussianKernel(1.0))
+cost = mg.MMD(mg.Empirical(data), mg.functionals.GaussianKernel(1.0))
 variation = jax.vmap(lambda x: cost.variation(mg.Empirical(data + 1.0), x))
 slope = jax.jit(jax.grad(lambda xs: variation(xs).mean()))(data[:10])
 print("finite:", bool((slope**2).sum() > 0))

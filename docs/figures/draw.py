@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mfgen.lab.figures import draw
-from mfgen.lab.store import RunFolder
+from mfgen.lab._figures import draw
+from mfgen.lab._store import RunFolder
 
 RUNS = Path("runs/demo")
 

@@ -2,12 +2,12 @@
 
 import sys
 
-from mfgen.lab import process
+from mfgen.lab import _process
 
 
 def main() -> int:
     """Runs the command of the process and returns its exit code."""
-    return process.run(_command)
+    return _process.run(_command)
 
 
 def _command() -> int:

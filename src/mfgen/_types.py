@@ -27,8 +27,8 @@ class Container(Protocol):
     def __array__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
-# Numbers as a user has them; `mfgen.math.entry` reads them.
+# Numbers as a user has them; `mfgen.math._entry` reads them.
 Given = ArrayLike | Sequence | Container
 
-# A whole number; `mfgen.math.count` checks it.
+# A whole number; `mfgen.math._count` checks it.
 Count = int | np.integer

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
-from mfgen.lab import failure, interrupt, process
+from mfgen.lab import _failure, _interrupt, _process
 
 _UNLIMITED = 240
 _RUNS = {"nargs": "+", "type": Path, "metavar": "RUN", "help": "folders of finished runs"}
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments)
     # Without a home to write to, matplotlib warns and works in a temporary folder.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    with interrupt.ends_the_program():
+    with _interrupt.ends_the_program():
         return _run(sys.argv[1:])
 
 
@@ -177,11 +177,11 @@ def _run(arguments: Sequence[str]) -> int:
     except _Page as asked:
         page = str(asked)
     except KeyboardInterrupt:
-        return _complain(interrupt.MESSAGE, interrupt.CODE)
+        return _complain(_interrupt.MESSAGE, _interrupt.CODE)
     except Exception as error:
         if os.environ.get("MFGEN_TRACEBACK"):
             raise
-        return _complain(*failure.told(error))
+        return _complain(*_failure.told(error))
     # Outside: a place that cannot be written to is told by who runs the process.
     sys.stdout.write(page)
     sys.stdout.flush()
@@ -194,7 +194,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     Raises:
         ValueError: one line, with the nearest name.
     """
-    from mfgen.lab.words import near
+    from mfgen.lab._words import near
 
     known = ", ".join(_COMMANDS)
     first = arguments[0] if arguments else None
@@ -248,7 +248,7 @@ def _answer(command: str, json: bool, **options: Any) -> str:
 
     module, function = _COMMANDS[command].answer.split(":")
     if "spec" in options:
-        from mfgen.lab.find import Source
+        from mfgen.lab._find import Source
 
         options["set"] = tuple(options["set"])
         taken = {name: options.pop(name) for name in Source._fields}
@@ -259,9 +259,9 @@ def _answer(command: str, json: bool, **options: Any) -> str:
         console.quiet = json and not console.is_terminal
     answer = getattr(import_module(f"mfgen.lab.{module}"), function)(**options)
     if json:
-        from mfgen.lab import kept
+        from mfgen.lab import _kept
 
-        return kept.encode(answer.document) + "\n"
+        return _kept.encode(answer.document) + "\n"
     # On paper first: what cannot be written is told by who runs the process. In a file or a pipe no
     # table is squeezed into the width of a terminal.
     terminal = sys.stdout.isatty()
@@ -279,4 +279,4 @@ def _complain(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(process.run(main))
+    sys.exit(_process.run(main))

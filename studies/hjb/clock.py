@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 from benchmarks.timing import Steps, median, ratio, take_turns, timed
 
-from mfgen.lab.case import Case, assemble
-from mfgen.models.estimate import mixture_estimate
-from mfgen.simulate.integrator import RungeKutta4
-from mfgen.simulate.likelihood import FlowLikelihood, OneShot, log_prob
-from mfgen.trainers.trainer import Carry, Problem, advance
+from mfgen.lab import Case, assemble
+from mfgen.models import mixture_estimate
+from mfgen.simulate import FlowLikelihood, OneShot, RungeKutta4, log_prob
+from mfgen.trainers import Problem
+from mfgen.trainers._trainer import Carry, advance
 from studies.hjb.cost import Costs
 from studies.hjb.whole import timed_methods
 

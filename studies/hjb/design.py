@@ -20,8 +20,7 @@ into the time of 3,000 steps of `hjb`, others 3,000.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mfgen.lab import recipes, rules
-from mfgen.lab.spec import Experiment
+from mfgen.lab import Experiment, _recipes, _rules
 from studies.hjb.choices import (
     CORRECTED_CHOICE,
     RATES,
@@ -89,7 +88,7 @@ def method(name: str, data: Table, *, steps: int = STEPS, few: int = 0) -> Exper
     With a number of samples in `few` training is stopped by validation; if they are few indeed, the
     regulariser has a larger weight and is measured at spread points.
     """
-    dim = rules.dimension(Experiment.of({"data": data}).data) or 9
+    dim = _rules.dimension(Experiment.of({"data": data}).data) or 9
     base, _, variant = name.removesuffix("=").partition("-")
     judged, exact = _judged(data, dim), {"likelihood": {"type": "OneShot"}}
     if base == "trained":
@@ -117,7 +116,7 @@ def method(name: str, data: Table, *, steps: int = STEPS, few: int = 0) -> Exper
 
 
 def _named(recipe: str, name: str, data: Table, **changes: Any) -> Experiment:
-    return recipes.experiment(recipe).changed({"name": name, "data": data, **changes})
+    return _recipes.experiment(recipe).changed({"name": name, "data": data, **changes})
 
 
 def _residual(dim: int, few: int, *, corrected: bool) -> Table:

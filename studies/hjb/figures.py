@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 from matplotlib import ticker
 
-from mfgen.lab.comparison import is_regularised
-from mfgen.plot import style
+from mfgen.lab._comparison import is_regularised
+from mfgen.plot import _style
 from studies.hjb.results import Results, Values
 
 _COLOURS = {
-    "plain": style.COLOURS["without"],
-    "hjb": style.COLOURS["with"],
-    "select": style.COLOURS["with"],
-    "field": style.COLOURS["field"],
-    "mixture": style.COLOURS["kernel"],
-    "kernel": style.COLOURS["other"],
-    "trained": style.COLOURS["data"],
+    "plain": _style.COLOURS["without"],
+    "hjb": _style.COLOURS["with"],
+    "select": _style.COLOURS["with"],
+    "field": _style.COLOURS["field"],
+    "mixture": _style.COLOURS["kernel"],
+    "kernel": _style.COLOURS["other"],
+    "trained": _style.COLOURS["data"],
 }
 _MARKS = {"corrected": "s", "corrected-hjb": "s", "corrected-select": "D", "corrected-field": "s"}
 
@@ -54,9 +54,9 @@ def draw(results: Results, out: Path) -> dict[str, str]:
 
 def _strips(results: Results, study: str, methods: Sequence[str], title: str, path: Path) -> None:
     settings = results.settings(study)
-    with style.settings():
+    with _style.settings():
         width = max(4.5, 0.35 * len(settings) * (len(methods) + 1))
-        figure = style.figure(min(width, 11), 3.2)
+        figure = _style.figure(min(width, 11), 3.2)
         axes = figure.subplots()
         for place, name in enumerate(methods):
             offset = (place - (len(methods) - 1) / 2) * 0.8 / len(methods)
@@ -73,7 +73,7 @@ def _strips(results: Results, study: str, methods: Sequence[str], title: str, pa
         axes.set_yscale("log")
         _plain_numbers(axes.yaxis)
         figure.legend(loc="outside upper center", ncols=min(len(methods), 6))
-        style.to_png(figure, path)
+        _style.to_png(figure, path)
 
 
 def _points(axes, place: float, values: Values, name: str, label: str | None) -> None:
@@ -101,8 +101,8 @@ def _look(name: str) -> tuple[str, str, bool]:
 
 def _variants(results: Results, study: str, path: Path) -> None:
     settings = results.settings(study)
-    with style.settings():
-        figure = style.figure(7.2, 0.27 * len(settings) + 0.9)
+    with _style.settings():
+        figure = _style.figure(7.2, 0.27 * len(settings) + 0.9)
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, measure, title in (
             (left, "kl", "KL, nats"),
@@ -115,14 +115,14 @@ def _variants(results: Results, study: str, path: Path) -> None:
                 heights = list(values.by_seed.values())
                 row = results.row(study, setting, "kl")
                 regularised = row is not None and is_regularised(row.experiment)
-                colour = style.COLOURS["with" if regularised else "without"]
+                colour = _style.COLOURS["with" if regularised else "without"]
                 axes.scatter(heights, [place] * len(heights), s=14, color=colour)
             axes.set_xscale("log")
             _plain_numbers(axes.xaxis)
             axes.set_xlabel(title)
         left.set_yticks(range(len(settings)), settings)
         left.invert_yaxis()
-        style.to_png(figure, path)
+        _style.to_png(figure, path)
 
 
 def _plain_numbers(axis) -> None:
@@ -136,8 +136,8 @@ def _gains(results: Results, path: Path) -> None:
     """Likelihood minus that of the mixture estimate, seed by seed."""
     places = [(study, s) for study in ("real", "large") for s in results.settings(study)]
     methods = [m for m in results.methods("real") if m != "mixture"]
-    with style.settings():
-        figure = style.figure(min(2.0 * len(places) + 1, 11), 3.2)
+    with _style.settings():
+        figure = _style.figure(min(2.0 * len(places) + 1, 11), 3.2)
         axes = figure.subplots(1, len(places), squeeze=False)[0]
         for column, (study, setting) in zip(axes, places, strict=True):
             base = results.values(study, setting, "mixture", "log_likelihood")
@@ -150,8 +150,8 @@ def _gains(results: Results, path: Path) -> None:
                 colour, mark, _ = _look(name)
                 column.scatter([place] * len(gains), gains, s=13, color=colour, marker=mark)
                 column.hlines(np.mean(gains), place - 0.3, place + 0.3, color=colour, lw=1.8)
-            column.axhline(0, color=style.COLOURS["kernel"], lw=1)
+            column.axhline(0, color=_style.COLOURS["kernel"], lw=1)
             column.set_title(setting)
             column.set_xticks(range(len(methods)), methods, rotation=90)
         axes[0].set_ylabel("nats above the mixture estimate")
-        style.to_png(figure, path)
+        _style.to_png(figure, path)

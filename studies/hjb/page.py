@@ -11,10 +11,23 @@ from studies.hjb.tables import NONE, cell, measures, number, table
 from studies.hjb.targets import judged
 
 _ALL = (
-    "plain", "hjb", "field", "plain=", "hjb=", "field=", "corrected", "corrected-hjb",
-    "corrected-select", "corrected-field", "corrected=", "corrected-hjb=", "corrected-field=",
-    "mixture", "kernel", "trained",
-)  # fmt: skip
+    "plain",
+    "hjb",
+    "field",
+    "plain=",
+    "hjb=",
+    "field=",
+    "corrected",
+    "corrected-hjb",
+    "corrected-select",
+    "corrected-field",
+    "corrected=",
+    "corrected-hjb=",
+    "corrected-field=",
+    "mixture",
+    "kernel",
+    "trained",
+)
 
 _HEAD = """\
 # The HJB regulariser, measured

@@ -7,11 +7,9 @@ potential by one evaluation.
 from pathlib import Path
 from typing import NamedTuple
 
-from mfgen.lab import arrays, figures
-from mfgen.lab.context import Context
-from mfgen.lab.run import load
-from mfgen.lab.store import RunFolder
-from mfgen.plot import style
+from mfgen.lab import RunFolder, _arrays, _figures, load
+from mfgen.lab._context import Context
+from mfgen.plot import _style
 from studies.hjb.results import Results
 
 _METHODS = ("plain", "hjb")
@@ -42,11 +40,11 @@ def draw(results: Results, runs: Path, out: Path) -> dict[str, str]:
         for folder in folders:
             if not (folder.arrays("fields.npz") and folder.profiles()):
                 _keep(folder)
-        made = figures.draw(folders)
+        made = _figures.draw(folders)
         shown = ""
         for name in portrait.shown:
             path = out / f"{portrait.study}-{name}.png"
-            style.to_png(made[name], path)
+            _style.to_png(made[name], path)
             shown += f"\n![{portrait.setting}: {_TITLES[name]}](hjb/{path.name})\n"
         drawn[portrait.study] = shown
     return drawn
@@ -60,4 +58,4 @@ _TITLES = {
 
 
 def _keep(folder: RunFolder) -> None:
-    arrays.keep(folder, Context(load(folder.path).case))
+    _arrays.keep(folder, Context(load(folder.path).case))

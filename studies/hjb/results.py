@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mfgen.lab.store import RunFolder
+from mfgen.lab import RunFolder
 from studies.hjb.rows import Row
 
 

@@ -11,9 +11,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from mfgen.lab import toml
-from mfgen.lab.spec import Experiment
-from mfgen.lab.store import RunFolder
+from mfgen.lab import Experiment, RunFolder, _toml
 
 # Runs that were kept before specifications named classes, by study, setting and method.
 _KEPT = Path(__file__).parents[2] / "docs" / "results" / "hjb" / "folders.json"
@@ -55,7 +53,7 @@ class Row(NamedTuple):
         experiment, path = self.experiment, self.experiment.data.path
         if path is not None:
             experiment = experiment.changed({"data.path": Path(path).name})
-        return hashlib.sha256(toml.write(experiment).encode()).hexdigest()[:8]
+        return hashlib.sha256(_toml.write(experiment).encode()).hexdigest()[:8]
 
 
 @functools.cache

@@ -61,7 +61,7 @@ def run_all(
 
 
 def _run(job: tuple[Row, Path]) -> Outcome:
-    from mfgen.lab.run import run
+    from mfgen.lab import run
 
     row, root = job
     began, ran = time.perf_counter(), 0

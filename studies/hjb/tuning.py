@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mfgen.lab.spec import Experiment
+from mfgen.lab import Experiment
 from studies.hjb.choices import corrected_weight
 from studies.hjb.design import REAL_EVERY, REAL_STEPS, SCARCE_STEPS, SMALL, TRUTH, Table, method
 from studies.hjb.results import Results, geometric

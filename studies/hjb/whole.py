@@ -1,6 +1,6 @@
 """The whole study and its quick form, as rows; and the methods whose steps are timed."""
 
-from mfgen.lab.spec import Experiment
+from mfgen.lab import Experiment
 from studies.hjb import design as parts
 from studies.hjb.cost import Costs
 from studies.hjb.rows import Row

@@ -16,13 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.grid import GridPath
-from mfgen.solvers.base import AbstractSolver, Solution, Status
-from mfgen.solvers.grid import Grid
-from mfgen.solvers.hopf_cole import HopfCole
-from mfgen.solvers.neural import Neural
-from mfgen.solvers.riccati import Riccati
-from mfgen.zoo.oracles.named import ORACLES, build
+from mfgen.densities._grid import GridPath
+from mfgen.oracles._named import ORACLES, build
+from mfgen.solvers import AbstractSolver, Grid, HopfCole, Neural, Riccati
+from mfgen.solvers._base import Solution, Status
 
 
 class Case(NamedTuple):

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from mfgen.lab import failure
+from mfgen.lab import _failure
 
 LONGEST, SLOWEST = 700, 5.0  # characters of a refusal; seconds of one, on a machine that is busy
 
@@ -33,7 +33,7 @@ class Tally:
         except Refused as refusal:
             return _fault(str(refusal)), "refused"
         except Exception as error:
-            line, code = failure.told(error)
+            line, code = _failure.told(error)
             return (_fault(line) if code == 2 else f"exit {code}: {line[:300]}"), "refused"
 
     def __str__(self):

@@ -15,7 +15,7 @@ from tests.campaign.mutations import mutated
 from tests.campaign.tally import Refused, Tally
 
 from mfgen import cli
-from mfgen.data.table import table
+from mfgen.data import table
 
 pytestmark = pytest.mark.slow
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from mfgen.derive.equations import equations
-from mfgen.lab import recipes
-from mfgen.lab.case import stand_in
-from mfgen.lab.imports import Imports
-from mfgen.zoo.oracles.named import ORACLES
+from mfgen.derive import equations
+from mfgen.lab import _recipes
+from mfgen.lab._case import stand_in
+from mfgen.lab._imports import Imports
+from mfgen.oracles._named import ORACLES
 
 
 def test_oracles_are_listed(ask):
@@ -73,7 +73,7 @@ def test_an_oracle_is_checked(ask):
 
 COST = """
 import jax.numpy as jnp
-from mfgen.problem.lagrangian import AbstractLagrangian
+from mfgen.costs._lagrangian import AbstractLagrangian
 
 class Wells(AbstractLagrangian):
     def __call__(self, t, x, v):
@@ -119,8 +119,8 @@ def test_a_mistake_is_one_line(refused, arguments, part):
     assert part in refused(*arguments)
 
 
-@pytest.mark.parametrize("name", recipes.documents())
+@pytest.mark.parametrize("name", _recipes.documents())
 def test_every_recipe_has_equations(name):
-    game, _ = stand_in(recipes.experiment(name, "double-well"), Imports(), 2, 16)
+    game, _ = stand_in(_recipes.experiment(name, "double-well"), Imports(), 2, 16)
     # L = 0 has no Hamiltonian: its supremum stays as it is.
     assert equations(game).is_closed == (name != "cnf")

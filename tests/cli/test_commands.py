@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mfgen import cli
-from mfgen.lab import commands
-from mfgen.lab.answer import Answer
-from mfgen.lab.recipes import documents
-from mfgen.zoo.catalogue import DATA
+from mfgen.lab import _commands
+from mfgen.lab._answer import Answer
+from mfgen.lab._recipes import documents
+from mfgen.zoo._catalogue import DATA
 
 HJB = '[[objective]]\ntype = "HJB"\npoints = 8\n'
 
@@ -48,9 +48,9 @@ def test_show_gives_a_specification_that_runs(ask, tmp_path):
     _, out, _ = ask("show", "score-vp-hjb", "--data", "digits")
     path = tmp_path / "shown.toml"
     path.write_text(out, encoding="utf-8")
-    from mfgen.lab import toml
+    from mfgen.lab import _toml
 
-    assert toml.read(path).chosen["objective[1].weight"] == 0.00937
+    assert _toml.read(path).chosen["objective[1].weight"] == 0.00937
     _, out, _ = ask("show", "score-vp-hjb", "--json")
     assert json.loads(out)["spec"]["data"]["name"] == "gaussians8"
     code, out, _ = ask("show", "digits")
@@ -60,10 +60,19 @@ def test_show_gives_a_specification_that_runs(ask, tmp_path):
 
 def test_run_writes_its_folder(place):
     for name in (
-        "spec.toml", "versions.json", "metrics.jsonl", "summary.json", "samples.npz", "model.eqx",
-        "checkpoints/20", "figures/losses.png", "figures/samples.png", "figures/fields.png",
-        "figures/hjb.png", "figures/score.png",
-    ):  # fmt: skip
+        "spec.toml",
+        "versions.json",
+        "metrics.jsonl",
+        "summary.json",
+        "samples.npz",
+        "model.eqx",
+        "checkpoints/20",
+        "figures/losses.png",
+        "figures/samples.png",
+        "figures/fields.png",
+        "figures/hjb.png",
+        "figures/score.png",
+    ):
         assert (place / "tiny-hjb" / name).exists(), name
     summary = json.loads((place / "tiny-hjb" / "summary.json").read_text())
     assert summary["spec"] == "tiny-hjb"
@@ -107,7 +116,7 @@ def test_a_run_that_is_asked_for_json_is_silent_meanwhile(ask, monkeypatch, flag
         console.print("on the way")
         return Answer({}, "done")
 
-    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(_commands, "run", run)
     _, _, err = ask("run", "score-vp", *flags)
     assert err == ("" if flags else "on the way\n")
 
@@ -285,7 +294,7 @@ def test_a_folder_that_holds_another_run_is_not_touched(refused, place, tmp_path
 def test_code_of_a_specification_needs_leave(refused, ask, tmp_path, tiny):
     (tmp_path / "mine.py").write_text(
         "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
-        "from mfgen.trainers.matching import DenoisingScoreMatching as Matching\n",
+        "from mfgen.losses._matching import DenoisingScoreMatching as Matching\n",
         encoding="utf-8",
     )
     path = tiny(tmp_path / "spec.toml")

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from mfgen.lab import toml
-from mfgen.lab.case import assemble
-from mfgen.lab.context import Context, NotApplicable
-from mfgen.lab.imports import Imports
-from mfgen.lab.measures import METRICS, measure
+from mfgen.lab import _toml, assemble
+from mfgen.lab._context import Context, NotApplicable
+from mfgen.lab._imports import Imports
+from mfgen.lab._measures import METRICS, measure
 
 BOWL = """
 import jax.numpy as jnp
-from mfgen.density.energy import Unnormalised
+from mfgen.densities._energy import Unnormalised
 
 def bowl(scale=1.0, wall=1e9, dim=2):
     return Unnormalised(lambda x: jnp.where(x[0] > wall, jnp.inf, 0.5 * x @ x / scale**2), dim)
@@ -69,7 +68,7 @@ def test_an_energy_of_ones_own_is_trained_and_judged(own, ask, tmp_path):
 
 def test_log_z_of_an_energy_of_ones_own_is_right(own):
     path = own("scale = 0.8")
-    case = assemble(toml.read(path), Imports([path.parent], allowed=True))
+    case = assemble(_toml.read(path), Imports([path.parent], allowed=True))
     judged = Context(case)
     found = measure(METRICS["normaliser"], judged)
     assert abs(found.value - np.log(2 * np.pi * 0.8**2)) < 4 * found.standard_error

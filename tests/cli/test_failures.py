@@ -6,7 +6,7 @@ import os
 import pytest
 
 from mfgen import cli
-from mfgen.lab import failure, listing
+from mfgen.lab import _failure, _listing
 
 
 def raising(error):
@@ -21,7 +21,7 @@ def said(ask, monkeypatch):
     """What is said, and the exit code, when a command raises an exception."""
 
     def run(error):
-        monkeypatch.setattr(listing, "names", raising(error))
+        monkeypatch.setattr(_listing, "names", raising(error))
         code, out, err = ask("list")
         assert out == ""
         assert err.startswith("error: ")
@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_is_told_from_one_that_cannot_be_written(tmp_
     (tmp_path / "spec.toml").touch()
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "spec.toml"))
-    assert "expected a file that can be read: change its permissions" in failure.told(error).line
+    assert "expected a file that can be read: change its permissions" in _failure.told(error).line
 
 
 def test_a_folder_that_cannot_be_made_is_named(refused, tiny, tmp_path):
@@ -121,7 +121,7 @@ def test_an_error_of_jax_is_a_fault_of_mfgen(ask, monkeypatch):
     import jax.numpy as jnp
 
     # JAX takes its own part out of the traceback: it seems to be raised here.
-    monkeypatch.setattr(listing, "names", lambda: jax.jit(jnp.dot)(jnp.ones(2), jnp.ones(3)))
+    monkeypatch.setattr(_listing, "names", lambda: jax.jit(jnp.dot)(jnp.ones(2), jnp.ones(3)))
     code, _, err = ask("list")
     assert code == 1
     assert err.startswith("error: unexpected TypeError: dot_general")
@@ -156,8 +156,8 @@ def test_a_word_of_another_library_is_no_diagnosis(said):
 
 
 def test_json_is_valid_where_a_number_is_not_finite(ask, monkeypatch):
-    answer = listing.Answer({"a": float("nan"), "b": [1.5, float("inf")], "é": "ü"}, "")
-    monkeypatch.setattr(listing, "names", lambda: answer)
+    answer = _listing.Answer({"a": float("nan"), "b": [1.5, float("inf")], "é": "ü"}, "")
+    monkeypatch.setattr(_listing, "names", lambda: answer)
     _, out, _ = ask("list", "--json")
     assert out == '{\n  "a": "nan",\n  "b": [\n    1.5,\n    "inf"\n  ],\n  "é": "ü"\n}\n'
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from mfgen import cli
-from mfgen.lab import listing
+from mfgen.lab import _listing
 
 LINE = "error: interrupted: continue a run with --resume.\n"
 
@@ -73,7 +73,7 @@ def test_embedded_it_is_an_exception_of_the_caller(monkeypatch, capsys):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(listing, "names", interrupted)
+    monkeypatch.setattr(_listing, "names", interrupted)
     before = signal.getsignal(signal.SIGINT)
     assert cli.main(["list"]) == 130
     assert capsys.readouterr().err == LINE

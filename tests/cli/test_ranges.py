@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
-from mfgen.zoo.named_data import Data
-from mfgen.zoo.samples import prepare
+from mfgen.zoo._named_data import Data
+from mfgen.zoo._samples import prepare
 
 
 def test_a_run_warns_and_ends(tmp_path, ask, tiny):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mfgen.lab import listing, toml
-from mfgen.lab.find import Source
-from mfgen.zoo.catalogue import FILES
-from mfgen.zoo.named_data import Data
+from mfgen.lab import _listing, _toml
+from mfgen.lab._find import Source
+from mfgen.zoo._catalogue import FILES
+from mfgen.zoo._named_data import Data
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_what_is_shown_of_a_recipe_can_be_saved_and_read(ask, tmp_path, name, da
     assert code == 0
     path = tmp_path / "shown.toml"
     path.write_text(out, encoding="utf-8")
-    experiment = toml.read(path)
+    experiment = _toml.read(path)
     assert (experiment.name, experiment.data.name) == (name, data)
     if data in FILES:
         assert experiment.data.path == "PATH"
@@ -51,7 +51,7 @@ def test_above_the_specification_stands_the_game(ask):
 
 def test_on_a_narrow_terminal_no_line_is_broken():
     terminal = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
-    view = listing.show(Source("score-vp-hjb")).view
+    view = _listing.show(Source("score-vp-hjb")).view
     terminal.print(view, crop=False)
     paper = Console(file=io.StringIO(), width=240)
     paper.print(view)
@@ -99,10 +99,10 @@ def test_a_table_is_run_from_the_command_line(ask, tiny, points, tmp_path, monke
         "run", path, "--data", "table", "--path", points.name, "--steps", 2, "--json"
     )
     assert code == 0
-    kept = toml.read(tmp_path / json.loads(out)["out"] / "spec.toml")
+    kept = _toml.read(tmp_path / json.loads(out)["out"] / "spec.toml")
     assert kept.data == Data(name="table", path=str(points))
     # The path of a specification is replaced too.
-    path.write_text(toml.write(kept.changed({"data.path": "PATH"})))
+    path.write_text(_toml.write(kept.changed({"data.path": "PATH"})))
     assert ask("run", path, "--path", points, "--out", tmp_path / "again")[0] == 0
 
 
@@ -139,7 +139,7 @@ def test_a_run_of_no_steps_says_so(ask, tiny, tmp_path):
 
 
 COMPONENT = """
-from mfgen.trainers.objective import AbstractObjective
+from mfgen.losses._objective import AbstractObjective
 
 class Wrong(AbstractObjective):
     def __call__(self, game, model, batch, *, key):

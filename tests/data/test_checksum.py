@@ -8,8 +8,8 @@ import tracemalloc
 
 import pytest
 
-from mfgen.data.checksum import read_content
-from mfgen.math import memory
+from mfgen.data._checksum import read_content
+from mfgen.math import _memory
 
 CONTENT = b"raw content" * 1000
 
@@ -92,6 +92,6 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused_and_not_taken(tmp_p
 
 
 def test_data_that_do_not_fit_into_memory_are_refused_before_they_are_read(packed, monkeypatch):
-    monkeypatch.setattr(memory, "free", lambda: 1e4)
+    monkeypatch.setattr(_memory, "free", lambda: 1e4)
     with pytest.raises(ValueError, match=r"takes 66 kB of memory, expected at most the 10 kB"):
         read_content(packed)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from mfgen.data.dataset import partition, standardised
-from mfgen.data.repeats import shared, together
+from mfgen.data import partition
+from mfgen.data._dataset import standardised
+from mfgen.data._repeats import shared, together
 
 
 def test_partition_covers_every_index_once():

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mfgen.data.dequantise import dequantise, resolution
+from mfgen.data import dequantise
+from mfgen.data._dequantise import resolution
 
 
 def test_resolution_is_the_smallest_gap_of_features_with_ties():

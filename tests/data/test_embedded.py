@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from mfgen.data import embedded
+from mfgen.data import _embedded
 
 SETS = [
-    (embedded.digits, 1797, 64, 10),
-    (embedded.iris, 150, 4, 3),
-    (embedded.wine, 178, 13, 3),
-    (embedded.diabetes, 442, 10, None),
-    (embedded.breast_cancer, 569, 30, 2),
+    (_embedded.digits, 1797, 64, 10),
+    (_embedded.iris, 150, 4, 3),
+    (_embedded.wine, 178, 13, 3),
+    (_embedded.diabetes, 442, 10, None),
+    (_embedded.breast_cancer, 569, 30, 2),
 ]
 
 
@@ -32,7 +32,7 @@ def test_sizes_labels_and_scaling(load, count, dim, classes):
 
 
 def test_digits_are_pixels_plus_uniform_noise_with_one_scale():
-    data = embedded.digits()
+    data = _embedded.digits()
     assert len(set(data.scaling.scale)) == 1
     samples = np.concatenate([data.train, data.validation, data.test])
     pixels = np.floor(data.scaling.invert(samples.astype(np.float64)))
@@ -46,7 +46,7 @@ def test_digits_are_pixels_plus_uniform_noise_with_one_scale():
 
 
 def test_rounded_features_return_to_their_values():
-    data = embedded.iris()
+    data = _embedded.iris()
     np.testing.assert_allclose(data.width, 0.1, rtol=1e-9)
     samples = np.concatenate([data.train, data.validation, data.test])
     centimetres = np.round(data.scaling.invert(samples.astype(np.float64)), 1)
@@ -56,5 +56,5 @@ def test_rounded_features_return_to_their_values():
 
 
 def test_a_seed_fixes_noise_and_split():
-    np.testing.assert_array_equal(embedded.wine(seed=1).train, embedded.wine(seed=1).train)
-    assert not np.array_equal(embedded.wine(seed=1).train, embedded.wine(seed=2).train)
+    np.testing.assert_array_equal(_embedded.wine(seed=1).train, _embedded.wine(seed=1).train)
+    assert not np.array_equal(_embedded.wine(seed=1).train, _embedded.wine(seed=2).train)

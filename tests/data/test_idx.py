@@ -7,8 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from mfgen.data import idx
-from mfgen.data.idx import mnist, read_idx
+from mfgen.data import _idx, mnist, read_idx
 
 VALUES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 HEADER = bytes([0, 0, 8, 3]) + struct.pack(">3I", 2, 3, 4)
@@ -50,7 +49,7 @@ def small(tmp_path, monkeypatch):
     """A data set laid out like MNIST, one file of it not compressed, with its own digests."""
     rng = np.random.default_rng(0)
     digests = []
-    for stem, count in zip(idx._FILES, (40, 40, 8, 8), strict=True):
+    for stem, count in zip(_idx._FILES, (40, 40, 8, 8), strict=True):
         shape = (count, 28, 28) if "images" in stem else (count,)
         values = rng.integers(0, 256 if "images" in stem else 10, shape, np.uint8)
         content = bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
@@ -60,7 +59,7 @@ def small(tmp_path, monkeypatch):
         else:
             (tmp_path / f"{stem}-ubyte.gz").write_bytes(gzip.compress(content))
         digests.append(hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(idx, "_MNIST", tuple(digests))
+    monkeypatch.setattr(_idx, "_MNIST", tuple(digests))
     return tmp_path
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mfgen.data.scaling import Standardise, Whiten
+from mfgen.data import Standardise, Whiten
 
 SAMPLES = np.random.default_rng(0).normal(size=(500, 3)) * [1.0, 10.0, 0.1] + [5.0, -1e4, 0.0]
 

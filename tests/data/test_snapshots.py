@@ -6,11 +6,10 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from mfgen.data.snapshots import check_snapshots
-from mfgen.data.table import snapshots
-from mfgen.metrics.transport import wasserstein2
-from mfgen.zoo.landscape import landscape
-from mfgen.zoo.snapshots import snapshot_bridge
+from mfgen.data import snapshots
+from mfgen.data._snapshots import check_snapshots
+from mfgen.metrics import wasserstein2
+from mfgen.zoo import landscape, snapshot_bridge
 
 GOOD = np.random.default_rng(0).normal(size=(3, 10, 2))
 BROKEN = np.where(np.arange(60).reshape(3, 10, 2) == 23, np.nan, GOOD)

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from mfgen.data.table import read_table, snapshots, table
+from mfgen.data import read_table, snapshots, table
 
 SAMPLES = np.random.default_rng(0).normal(size=(40, 3))
 

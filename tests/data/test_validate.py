@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.data.validate import check_samples
+from mfgen.data._validate import check_samples
 
 GOOD = np.arange(6.0).reshape(3, 2)
 

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.derive.action import cost, dual, exploitability_bound, frozen
-from mfgen.models.base import Potential
-from mfgen.problem.cost import Kinetic, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL, Entropy, Linear
-from mfgen.problem.game import MFG
-from mfgen.solvers.base import Result, Solution, Status
+from mfgen.costs import Kinetic, WithPotential
+from mfgen.densities import Gaussian
+from mfgen.derive._action import cost, dual, exploitability_bound, frozen
+from mfgen.dynamics import Integrator
+from mfgen.functionals import KL, Entropy, Linear
+from mfgen.games import MFG
+from mfgen.models import Potential
+from mfgen.solvers._base import Result, Solution, Status
 
 pytestmark = pytest.mark.usefixtures("x64")
 DONE = Result(Status.CONVERGED, "a formula")

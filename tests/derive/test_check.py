@@ -7,23 +7,42 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.density.toy import checkerboard, eight_gaussians, rings
-from mfgen.derive import convexity, monotonicity, reach, regularity, signs, support
-from mfgen.derive.check import check
-from mfgen.derive.probe import probe
-from mfgen.derive.resolution import CFL, DIFFUSION, PECLET, resolution
-from mfgen.derive.verdict import Verdict
-from mfgen.problem.constraint import Prescribed
-from mfgen.problem.cost import Anisotropic, Kinetic, NoCost, Power, Relativistic, WithPotential
-from mfgen.problem.dynamics import AbstractDynamics, Integrator
-from mfgen.problem.functional import KL, AbstractFunctional, CrossEntropy, Entropy, Linear, Zero
-from mfgen.problem.game import MFG
-from mfgen.problem.kernel_energy import MMD
-from mfgen.problem.lagrangian import AbstractLagrangian
-from mfgen.problem.lipschitz import Wasserstein1
-from mfgen.problem.transport import SinkhornDivergence, Wasserstein2
+from mfgen.costs import (
+    AbstractLagrangian,
+    Anisotropic,
+    Kinetic,
+    NoCost,
+    Power,
+    Relativistic,
+    WithPotential,
+)
+from mfgen.densities import (
+    Empirical,
+    Gaussian,
+    GaussianMixture,
+    checkerboard,
+    eight_gaussians,
+    rings,
+)
+from mfgen.derive import _convexity, _monotonicity, _reach, _regularity, _signs, _support, check
+from mfgen.derive._probe import probe
+from mfgen.derive._resolution import CFL, DIFFUSION, PECLET, resolution
+from mfgen.derive._verdict import Verdict
+from mfgen.dynamics import AbstractDynamics, Integrator
+from mfgen.functionals import (
+    KL,
+    MMD,
+    AbstractFunctional,
+    CrossEntropy,
+    Entropy,
+    Linear,
+    Prescribed,
+    SinkhornDivergence,
+    Wasserstein1,
+    Wasserstein2,
+    Zero,
+)
+from mfgen.games import MFG
 
 HOLDS, FAILS, UNKNOWN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNKNOWN
 KEY = jax.random.key(0)
@@ -105,18 +124,22 @@ def asked(cost, **parts):
     made = game(cost, **parts)
     points = probe(made, made.initial, KEY)
     items = [
-        *convexity.convexity(made, points),
-        convexity.growth(made, points),
-        *regularity.finiteness(made, points),
-        regularity.smoothness(made, points),
+        *_convexity.convexity(made, points),
+        _convexity.growth(made, points),
+        *_regularity.finiteness(made, points),
+        _regularity.smoothness(made, points),
     ]
     return {item.name: item for item in items}
 
 
 LAGRANGIAN = (
-    convexity.CONVEX, convexity.SINGLE, convexity.GROWTH, regularity.FINITE, regularity.ATTAINED,
-    regularity.SMOOTH,
-)  # fmt: skip
+    _convexity.CONVEX,
+    _convexity.SINGLE,
+    _convexity.GROWTH,
+    _regularity.FINITE,
+    _regularity.ATTAINED,
+    _regularity.SMOOTH,
+)
 GOOD = (HOLDS,) * 6
 BACKWARD = (HOLDS, HOLDS, HOLDS, HOLDS, FAILS, HOLDS)
 
@@ -189,7 +212,7 @@ def test_verdicts_do_not_depend_on_units(cost, parts, expected, x64):
 @pytest.mark.parametrize("cost", [DoubleWell(), WithPotential(DoubleWell(), bowl)])
 def test_a_cost_that_is_not_convex_fails_at_a_point(cost, x64):
     made = game(cost)
-    item, single = convexity.convexity(made, probe(made, NORMAL, KEY))
+    item, single = _convexity.convexity(made, probe(made, NORMAL, KEY))
     assert item.status is FAILS
     assert "between two velocities, v = [" in item.evidence
     assert "convex hull" in item.repair
@@ -199,14 +222,14 @@ def test_a_cost_that_is_not_convex_fails_at_a_point(cost, x64):
 def test_linear_growth_leaves_steep_costates_without_a_maximum(x64):
     made = game(Linearly())
     points = probe(made, NORMAL, KEY)
-    assert convexity.convexity(made, points)[0].status is HOLDS
-    item = convexity.growth(made, points)
+    assert _convexity.convexity(made, points)[0].status is HOLDS
+    item = _convexity.growth(made, points)
     assert item.status is FAILS
     assert "at |v| = 1e4 and 1 at 1e8" in item.evidence
-    assert regularity.finiteness(made, points)[0].status is FAILS
+    assert _regularity.finiteness(made, points)[0].status is FAILS
     # Linear beyond its unit, which is the typical speed of the game, 1e4 / 1e-2.
     far = game(Linearly(1e6), **FAR)
-    assert convexity.growth(far, probe(far, far.initial, KEY)).status is FAILS
+    assert _convexity.growth(far, probe(far, far.initial, KEY)).status is FAILS
 
 
 class Timed(AbstractDynamics):
@@ -240,7 +263,7 @@ class Timed(AbstractDynamics):
 )
 def test_noise(dynamics, status, said):
     made = game(Kinetic(), dynamics=dynamics)
-    item = reach.noise(made, probe(made, NORMAL, KEY))
+    item = _reach.noise(made, probe(made, NORMAL, KEY))
     assert item.status is status
     assert said in item.evidence
 
@@ -259,20 +282,26 @@ CLOUD = Empirical(np.random.default_rng(0).normal(size=(600, 2)))
 @pytest.mark.parametrize(
     ("density", "thin"),
     [
-        (NORMAL, False), (CLOUD, False), (eight_gaussians(), False), (rings(), False),
-        (Gaussian(np.zeros(20)), False), (circle(), True), (circle(5), True), (LINE, True),
+        (NORMAL, False),
+        (CLOUD, False),
+        (eight_gaussians(), False),
+        (rings(), False),
+        (Gaussian(np.zeros(20)), False),
+        (circle(), True),
+        (circle(5), True),
+        (LINE, True),
         (GaussianMixture([0.5, 0.5], [[0.0, 0.0], [1.0, 0.0]], [[1.0, 1e-9], [1.0, 1e-9]]), True),
     ],
-)  # fmt: skip
+)
 def test_sets_of_lower_dimension_are_seen(density, thin):
-    assert support.support(density, KEY).is_thin == thin
+    assert _support.support(density, KEY).is_thin == thin
 
 
 def test_the_dimension_of_a_circle():
-    found = support.support(circle(), KEY)
+    found = _support.support(circle(), KEY)
     assert abs(found.estimate - 1) < 0.15
     assert abs(found.expected - 2) < 0.3
-    assert "dimension 2 in 5" in str(support.support(circle(5), KEY))
+    assert "dimension 2 in 5" in str(_support.support(circle(5), KEY))
 
 
 @pytest.mark.parametrize(
@@ -293,10 +322,10 @@ def test_the_dimension_of_a_circle():
         (KL(CLOUD) + MMD(CLOUD), {}, FAILS, "has no log-density"),
         (Prescribed(NORMAL), {}, UNKNOWN, "free multiplier"),
     ],
-)  # fmt: skip
+)
 def test_the_terminal_condition(terminal, parts, status, said, x64):
     made = game(Kinetic(), terminal=terminal, **parts)
-    item = support.terminal(made, made.initial, KEY)
+    item = _support.terminal(made, made.initial, KEY)
     assert item.status is status, item.evidence
     assert said in item.evidence
     if "the target" in item.evidence:
@@ -363,11 +392,11 @@ COUPLINGS = {
 def test_couplings(name, x64):
     """Monotone (Lasry and Lions), displacement convex (McCann), potential."""
     functional, *expected = COUPLINGS[name]
-    at = monotonicity.pairs(NORMAL, 2, KEY)
+    at = _monotonicity.pairs(NORMAL, 2, KEY)
     items = (
-        monotonicity.monotone("I", functional, at),
-        monotonicity.displacement("I", functional, at),
-        monotonicity.potential({"I": functional}, at),
+        _monotonicity.monotone("I", functional, at),
+        _monotonicity.displacement("I", functional, at),
+        _monotonicity.potential({"I": functional}, at),
     )
     assert [item.status for item in items] == expected, [item.evidence for item in items]
 
@@ -378,23 +407,23 @@ def test_places_and_pairs_are_where_the_population_is(x64):
     made = game(Kinetic(), terminal=KL(target))
     x = np.asarray(probe(made, NORMAL, KEY).x)
     assert np.sum(x[:, 0] > 900) == np.sum(x[:, 0] < 100) == len(x) // 2
-    at = monotonicity.pairs([NORMAL, target], 2, KEY)
-    assert monotonicity.displacement("M", KL(target), at).status is FAILS
+    at = _monotonicity.pairs([NORMAL, target], 2, KEY)
+    assert _monotonicity.displacement("M", KL(target), at).status is FAILS
 
 
 def test_a_coupling_in_ten_dimensions(x64):
     """Integrals are over a sample: bounds come from its error."""
-    at, waves = monotonicity.pairs(None, 10, KEY), Linear(lambda x: jnp.cos(3 * x[0]))
-    assert monotonicity.monotone("I", Entropy(), at).status is HOLDS
-    assert monotonicity.monotone("I", -1.0 * Entropy(), at).status is FAILS
-    assert monotonicity.displacement("I", Entropy(), at).status is HOLDS
-    assert monotonicity.displacement("I", waves, at).status is FAILS
+    at, waves = _monotonicity.pairs(None, 10, KEY), Linear(lambda x: jnp.cos(3 * x[0]))
+    assert _monotonicity.monotone("I", Entropy(), at).status is HOLDS
+    assert _monotonicity.monotone("I", -1.0 * Entropy(), at).status is FAILS
+    assert _monotonicity.displacement("I", Entropy(), at).status is HOLDS
+    assert _monotonicity.displacement("I", waves, at).status is FAILS
 
 
 def test_the_integral_of_the_entropy_is_the_symmetric_divergence(x64):
     """KL(rho || mu) + KL(mu || rho) of normal laws, in closed form."""
-    at = monotonicity.pairs(NORMAL, 2, KEY)
-    item = monotonicity.monotone("I", Entropy(), at)
+    at = _monotonicity.pairs(NORMAL, 2, KEY)
+    item = _monotonicity.monotone("I", Entropy(), at)
     variances, shift = np.asarray(at.scales) ** 2, np.diff(np.asarray(at.means), axis=0)[0] ** 2
     ratio = variances[0] / variances[1]
     exact = 0.5 * np.sum(ratio + 1 / ratio - 2 + shift * (1 / variances).sum(0), axis=1)
@@ -403,16 +432,16 @@ def test_the_integral_of_the_entropy_is_the_symmetric_divergence(x64):
 
 def test_the_signs():
     with jax.enable_x64(True):
-        item = signs.signs()
+        item = _signs.signs()
     assert item.status is HOLDS
     assert "e-1" in item.evidence
 
 
 def test_a_turned_sign_is_seen(monkeypatch):
-    real = signs.hjb
+    real = _signs.hjb
     turned = lambda game, u, rho, t, x: real(game, lambda s, x: u(2 * t - s, x), rho, t, x)
-    monkeypatch.setattr(signs, "hjb", turned)
-    assert signs.signs().status is FAILS
+    monkeypatch.setattr(_signs, "hjb", turned)
+    assert _signs.signs().status is FAILS
 
 
 def test_the_numbers_of_a_grid(x64):
@@ -433,13 +462,13 @@ def test_the_numbers_of_a_grid(x64):
 def test_the_plain_normalizing_flow_on_a_circle():
     """What the paper says of it: both regularisations are needed, each for its own reason."""
     report = check(game(NoCost(), terminal=KL(circle())))
-    assert "H is infinite unless grad U = 0" in report[regularity.FINITE].evidence
-    assert "many minimisers" in report[convexity.SINGLE].evidence
-    for name in (regularity.FINITE, convexity.SINGLE):
+    assert "H is infinite unless grad U = 0" in report[_regularity.FINITE].evidence
+    assert "many minimisers" in report[_convexity.SINGLE].evidence
+    for name in (_regularity.FINITE, _convexity.SINGLE):
         assert "`Kinetic(0.1)`" in report[name].repair
         assert "W2" in report[name].repair
-    assert "U(T) is undefined" in report[support.TERMINAL].evidence
-    assert "W1" in report[support.TERMINAL].repair
+    assert "U(T) is undefined" in report[_support.TERMINAL].evidence
+    assert "W1" in report[_support.TERMINAL].repair
     assert not jax.config.jax_enable_x64
 
 
@@ -464,7 +493,7 @@ def test_a_grid_that_is_none_is_refused(settings, said):
 
 
 def test_a_target_known_by_its_energy_is_judged_where_the_population_is():
-    well = mg.double_well()
+    well = mg.densities.double_well()
     target = mg.Unnormalised(well.energy, well.dim)
     start = mg.Gaussian(jnp.zeros(2), jnp.ones(2))
     found = check(MFG(Integrator(), Kinetic(), KL(target), initial=start))

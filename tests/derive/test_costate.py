@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfgen.density.gaussian import GaussianMixture
-from mfgen.derive.costate import hjb_gradient
-from mfgen.derive.residual import hjb
-from mfgen.problem.cost import Kinetic, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Entropy, Linear, Zero
-from mfgen.problem.game import MFG
+from mfgen.costs import Kinetic, WithPotential
+from mfgen.densities import GaussianMixture
+from mfgen.derive import hjb
+from mfgen.derive._costate import hjb_gradient
+from mfgen.dynamics import Integrator
+from mfgen.functionals import Entropy, Linear, Zero
+from mfgen.games import MFG
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.7])

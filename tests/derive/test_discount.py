@@ -11,30 +11,24 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.derive.action import cost, dual, exploitability_bound, frozen
-from mfgen.derive.costate import hjb_gradient
-from mfgen.derive.equations import equations
-from mfgen.derive.hamiltonian import optimal_control
-from mfgen.derive.residual import hjb, terminal
-from mfgen.math.autodiff import Jet
-from mfgen.math.quadrature import gauss_exponential, gauss_legendre
-from mfgen.metrics import kinship
-from mfgen.metrics.exploitability import exploitability
-from mfgen.models.base import Potential
-from mfgen.problem.cost import Kinetic, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL, Linear
-from mfgen.problem.game import MFG
-from mfgen.problem.noising import VP
-from mfgen.solvers.base import Result, Solution, Status
-from mfgen.trainers.flow import TransportCost
-from mfgen.trainers.laplacian import Exact
-from mfgen.trainers.noised import noising_of
-from mfgen.trainers.paths import Here
-from mfgen.trainers.shorthands import PathHJB
-from mfgen.zoo.oracles.descent import Discounted
-from mfgen.zoo.score import score_based
+from mfgen.costs import Kinetic, WithPotential
+from mfgen.densities import Gaussian
+from mfgen.derive import equations, hjb, optimal_control, terminal
+from mfgen.derive._action import cost, dual, exploitability_bound, frozen
+from mfgen.derive._costate import hjb_gradient
+from mfgen.dynamics import VP, Integrator
+from mfgen.functionals import KL, Linear
+from mfgen.games import MFG
+from mfgen.losses import Exact, PathHJB, TransportCost
+from mfgen.losses._noised import noising_of
+from mfgen.losses._paths import Here
+from mfgen.math._autodiff import Jet
+from mfgen.math._quadrature import gauss_exponential, gauss_legendre
+from mfgen.metrics import _kinship, exploitability
+from mfgen.models import Potential
+from mfgen.oracles._descent import Discounted
+from mfgen.solvers._base import Result, Solution, Status
+from mfgen.zoo import score_based
 
 pytestmark = pytest.mark.usefixtures("x64")
 RATE, HORIZON, SIGMA = 3.0, 1.2, 0.5
@@ -200,4 +194,4 @@ def test_a_score_based_game_has_none():
 def test_games_with_other_discounts_are_other_games(candidates):
     mine, theirs = candidates
     with pytest.raises(ValueError, match="different discounts"):
-        kinship.check(mine, theirs, law)
+        _kinship.check(mine, theirs, law)

@@ -13,24 +13,25 @@ import pytest
 import sympy as sp
 from tests.tables import DIM, DYNAMICS, FUNCTIONALS, LAGRANGIANS, REVERSAL, place, target
 
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.derive.equations import equations
-from mfgen.derive.probe import densities
-from mfgen.derive.residual import fokker_planck, hjb, terminal
-from mfgen.derive.symbol_deadline import within
-from mfgen.derive.symbol_functional import Place, read
-from mfgen.derive.symbol_legendre import legendre
-from mfgen.derive.symbol_number import number
-from mfgen.derive.symbolic import formula
-from mfgen.problem.affine import Underdamped
-from mfgen.problem.cost import Anisotropic, Kinetic, NoCost, ScoreLagrangian, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL, CrossEntropy, Entropy, Linear, Sum, Zero
-from mfgen.problem.game import MFG
-from mfgen.problem.kernel_energy import MMD
-from mfgen.problem.labels import OfPoints
-from mfgen.problem.lagrangian import AbstractLagrangian
-from mfgen.problem.transport import Wasserstein2
+from mfgen.costs import (
+    AbstractLagrangian,
+    Anisotropic,
+    Kinetic,
+    NoCost,
+    ScoreLagrangian,
+    WithPotential,
+)
+from mfgen.densities import Gaussian, GaussianMixture
+from mfgen.derive import equations, fokker_planck, hjb, terminal
+from mfgen.derive._probe import densities
+from mfgen.derive._symbol_deadline import within
+from mfgen.derive._symbol_functional import Place, read
+from mfgen.derive._symbol_legendre import legendre
+from mfgen.derive._symbol_number import number
+from mfgen.derive._symbolic import formula
+from mfgen.dynamics import Integrator, Underdamped
+from mfgen.functionals import KL, MMD, CrossEntropy, Entropy, Linear, Sum, Wasserstein2, Zero
+from mfgen.games import MFG, OfPoints
 
 RNG = np.random.default_rng(5)
 
@@ -236,9 +237,20 @@ def test_both_equations_of_every_dynamics_are_the_residuals(name, x64):
 
 
 READABLE = [
-    "Zero", "Linear", "CrossEntropy", "Entropy", "KL", "Sum", "Scaled", "CrowdAversion",
-    "PorousMedium", "ForwardKL", "ChiSquared", "AlphaDivergence-1.5", "AlphaDivergence-half",
-]  # fmt: skip
+    "Zero",
+    "Linear",
+    "CrossEntropy",
+    "Entropy",
+    "KL",
+    "Sum",
+    "Scaled",
+    "CrowdAversion",
+    "PorousMedium",
+    "ForwardKL",
+    "ChiSquared",
+    "AlphaDivergence-1.5",
+    "AlphaDivergence-half",
+]
 
 
 def test_weights_and_sums_are_those_of_the_costs(x64):
@@ -247,10 +259,12 @@ def test_weights_and_sums_are_those_of_the_costs(x64):
     weighted = [(0.1 + 0.07 * i) * part for i, part in enumerate(parts)]
     everything = Sum(tuple(weighted[1:])) + weighted[0]
     game = MFG(
-        Integrator(sigma=0.6, horizon=2.0), Kinetic(0.7), -2.0 * (0.5 * everything) + parts[1],
+        Integrator(sigma=0.6, horizon=2.0),
+        Kinetic(0.7),
+        -2.0 * (0.5 * everything) + parts[1],
         interaction=0.3 * (everything + 2 * Zero()) + CrossEntropy(target()) * 3.0,
         discount=0.5,
-    )  # fmt: skip
+    )
     derived = equations(game, 1)
     (x,) = derived.x
     laws = {id(law): law for part in (game.interaction, game.terminal) for law in densities(part)}
@@ -347,10 +361,17 @@ def test_a_function_without_a_formula_is_a_name(function, said):
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (0.5, "1/2"), (np.float32(0.7), "7/10"), (1 / 3, "1/3"), (np.float32(2 / 3), "2/3"),
-        (3, "3"), (0.0, "0"), (-2.25, "-9/4"), (np.inf, "oo"), (True, "True"),
+        (0.5, "1/2"),
+        (np.float32(0.7), "7/10"),
+        (1 / 3, "1/3"),
+        (np.float32(2 / 3), "2/3"),
+        (3, "3"),
+        (0.0, "0"),
+        (-2.25, "-9/4"),
+        (np.inf, "oo"),
+        (True, "True"),
     ],
-)  # fmt: skip
+)
 def test_numbers_are_as_short_as_they_are_exact(value, expected):
     assert str(number(value)) == expected
 

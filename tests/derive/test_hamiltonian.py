@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.derive.hamiltonian import drift, hamiltonian, optimal_control
-from mfgen.problem.cost import Kinetic, Relativistic
-from mfgen.problem.dynamics import AbstractDynamics
-from mfgen.problem.functional import Zero
-from mfgen.problem.game import MFG
+from mfgen.costs import Kinetic, Relativistic
+from mfgen.derive import drift, hamiltonian, optimal_control
+from mfgen.dynamics import AbstractDynamics
+from mfgen.functionals import Zero
+from mfgen.games import MFG
 
 X, P = jnp.array([1.0, -2.0]), jnp.array([0.4, 0.9])
 

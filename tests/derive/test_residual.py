@@ -5,16 +5,15 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.derive import residual
-from mfgen.derive.residual import fokker_planck, hjb, hjb_from_jet, terminal
-from mfgen.math.autodiff import HeatJet, nested_jet
-from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL, CrossEntropy, Entropy, Linear, Zero
-from mfgen.problem.game import MFG
-from mfgen.problem.noising import VE, VP, SubVP
+from mfgen.costs import Kinetic
+from mfgen.densities import Empirical, Gaussian, GaussianMixture
+from mfgen.derive import _residual as residual
+from mfgen.derive import fokker_planck, hjb, terminal
+from mfgen.derive._residual import hjb_from_jet
+from mfgen.dynamics import VE, VP, Integrator, SubVP
+from mfgen.functionals import KL, CrossEntropy, Entropy, Linear, Zero
+from mfgen.games import MFG
+from mfgen.math._autodiff import HeatJet, nested_jet
 
 
 def mixture(dim):

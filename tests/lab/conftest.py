@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from mfgen.lab import recipes, rules
-from mfgen.lab.comparison import is_regularised
-from mfgen.lab.store import RunFolder
-from mfgen.metrics.estimate import Estimate
+from mfgen.lab import RunFolder, _recipes, _rules
+from mfgen.lab._comparison import is_regularised
+from mfgen.metrics import Estimate
 
 
 def _write_run(path, experiment, metrics, *, ms_per_step=2.0, pictures=True):
-    """Writes a finished run with the given measures, in the layout of `mfgen.lab.store`."""
-    dim = rules.dimension(experiment.data)
+    """Writes a finished run with the given measures, in the layout of `mfgen.lab._store`."""
+    dim = _rules.dimension(experiment.data)
     folder = RunFolder(path)
     folder.claim(experiment, resume=False)
     rng = np.random.default_rng(experiment.seed)
@@ -89,7 +88,7 @@ def hand_written(tmp_path_factory):
     for data, seeds in (("gaussians8", (0, 1)), ("digits", (0,))):
         for name, factor in (("score-vp", 1.0), ("score-vp-hjb", 0.5)):
             for seed in seeds:
-                experiment = recipes.experiment(name, data).changed({"seed": seed})
+                experiment = _recipes.experiment(name, data).changed({"seed": seed})
                 measures = {
                     "kl": (0.04 * factor * (1 + 0.1 * seed), 0.001),
                     "hjb_residual": (8.0 * factor, 0.2),

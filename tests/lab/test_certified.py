@@ -7,46 +7,45 @@ import jax.numpy as jnp
 import pytest
 
 from mfgen import cli
-from mfgen.density.gaussian import Gaussian
-from mfgen.lab import certified, recipes, report, run
-from mfgen.lab.case import assemble
-from mfgen.models.control import ControlField
-from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Linear
-from mfgen.problem.game import MFG
+from mfgen.costs import Kinetic
+from mfgen.densities import Gaussian
+from mfgen.dynamics import Integrator
+from mfgen.functionals import Linear
+from mfgen.games import MFG
+from mfgen.lab import _certified, _recipes, _report, _run, assemble
+from mfgen.models import ControlField
 
 KEY = jax.random.key(0)
 
 
 def test_a_report_shows_certificates(write_run, tmp_path):
-    folder = write_run(tmp_path / "run", recipes.experiment("score-vp", "gaussians8"), {})
-    assert certified.rows(folder.path) == []
+    folder = write_run(tmp_path / "run", _recipes.experiment("score-vp", "gaussians8"), {})
+    assert _certified.rows(folder.path) == []
     check = {"value": 0.25, "standard_error": 0.01, "unit": "cost", "fraction": 0.034, "basis": "b"}
     document = {"checks": {"HJB": check}, "missing": {"terminal": "the target is unknown"}}
     folder.write_json("certificate.json", document)
-    first, second = certified.rows(folder.path)
+    first, second = _certified.rows(folder.path)
     assert first == ("HJB", "0.25 ± 0.01 cost", "3.4 %", "b")
     assert second == ("terminal", "", "", "the target is unknown")
     summary = folder.read_json("summary.json")
     folder.write_json("summary.json", {**summary, "certificate": "Not a solution within 1 %"})
-    page = report.write([folder.path], tmp_path / "report.html").read_text()
+    page = _report.write([folder.path], tmp_path / "report.html").read_text()
     assert "Certificates" in page
     assert "Not a solution within 1 %" in page
     assert "0.25 ± 0.01 cost" in page
 
 
 def test_what_is_not_certified(write_run, tmp_path):
-    folder = write_run(tmp_path / "run", recipes.experiment("score-vp", "gaussians8"), {})
+    folder = write_run(tmp_path / "run", _recipes.experiment("score-vp", "gaussians8"), {})
     wide = MFG(Integrator(), Kinetic(), Linear(jnp.sum), initial=Gaussian(jnp.zeros(17), 1.0))
-    case = assemble(recipes.experiment("langevin").changed({"data.samples": 64}))
+    case = assemble(_recipes.experiment("langevin").changed({"data.samples": 64}))
     case = case._replace(game=wide, model=ControlField(lambda t, x: -x))
-    said = certified.keep(folder, case, key=KEY)
+    said = _certified.keep(folder, case, key=KEY)
     assert said == "Not certified: the game has 17 axes, more than 16."
     moved = jnp.zeros((4, 17))
-    assert certified.keep(folder, case._replace(model=moved), key=KEY) is None
+    assert _certified.keep(folder, case._replace(model=moved), key=KEY) is None
     with pytest.raises(ValueError, match="particles, which have no control"):
-        certified.solved(wide, moved, "", key=KEY)
+        _certified.solved(wide, moved, "", key=KEY)
     assert not (folder.path / "certificate.json").exists()
 
 
@@ -57,11 +56,11 @@ def test_runs_against_a_solver_are_one(capsys):
 
 @pytest.mark.slow
 def test_a_run_against_a_grid(tmp_path, capsys):
-    made = recipes.experiment("ot-flow", "gaussians8")
+    made = _recipes.experiment("ot-flow", "gaussians8")
     training = {"steps": 20, "batch_size": 64, "every": 10, "checkpoint_every": 20}
     judged = {"samples": 64, "points": 64, "figures": False}
     changes = {"training": {**made.document["training"], **training}, "evaluation": judged}
-    done = run.run(made.changed(changes), tmp_path / "run")
+    done = _run.run(made.changed(changes), tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "certificate.json").read_text())
     assert done.summary["certificate"] == kept["verdict"]
     asked = [

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from mfgen.lab import comparison, recipes, wording
-from mfgen.lab.measures import METRICS
+from mfgen.lab import _comparison, _recipes, _wording
+from mfgen.lab._measures import METRICS
 
 
 @pytest.fixture(scope="module")
 def groups(hand_written):
-    return comparison.group(comparison.read(hand_written))
+    return _comparison.group(_comparison.read(hand_written))
 
 
 def test_runs_are_grouped_by_data_and_method(groups):
@@ -64,64 +64,64 @@ def test_one_seed_is_compared_point_by_point(write_run, tmp_path):
     folders = []
     for name, values in (("score-vp", common), ("score-vp-hjb", common + 0.5 + own)):
         measure = (values.mean(), values.std() / 20)
-        experiment = recipes.experiment(name, "digits")
+        experiment = _recipes.experiment(name, "digits")
         folder = write_run(tmp_path / name, experiment, {"log_likelihood": measure}, pictures=False)
         folder.write_arrays("points.npz", {"log_likelihood": values})
         folders.append(folder.path)
-    (group,) = comparison.group(comparison.read(folders))
+    (group,) = _comparison.group(_comparison.read(folders))
     contrast = group.pairs[0].contrast("log_likelihood")
     assert contrast.error == pytest.approx(own.std(ddof=1) / 20)
     assert contrast.is_told_apart
 
 
 def test_methods_that_differ_in_a_setting_are_not_paired(write_run, tmp_path):
-    plain = recipes.experiment("score-vp")
-    longer = recipes.experiment("score-vp-hjb").changed({"training.steps": 5000})
+    plain = _recipes.experiment("score-vp")
+    longer = _recipes.experiment("score-vp-hjb").changed({"training.steps": 5000})
     shorter = plain.changed({"training.steps": 7})
     folders = [
         write_run(tmp_path / name, experiment, {"kl": (0.1, 0.01)}, pictures=False).path
         for name, experiment in (("a", plain), ("b", longer), ("c", shorter))
     ]
-    (group,) = comparison.group(comparison.read(folders))
+    (group,) = _comparison.group(_comparison.read(folders))
     assert group.pairs == ()
     labels = [column.label for column in group.columns]
     assert labels == ["score-vp", "score-vp-hjb", "score-vp (training.steps = 7)"]
 
 
 def test_data_of_another_size_are_another_group(write_run, tmp_path):
-    few = recipes.experiment("score-vp").changed({"data.samples": 200})
+    few = _recipes.experiment("score-vp").changed({"data.samples": 200})
     folders = [
         write_run(
-            tmp_path / "a", recipes.experiment("score-vp"), {"kl": (0.1, 0.01)}, pictures=False
+            tmp_path / "a", _recipes.experiment("score-vp"), {"kl": (0.1, 0.01)}, pictures=False
         ).path,
         write_run(tmp_path / "b", few, {"kl": (0.3, 0.01)}, pictures=False).path,
     ]
-    groups = comparison.group(comparison.read(folders))
+    groups = _comparison.group(_comparison.read(folders))
     assert [group.label for group in groups] == ["gaussians8", "gaussians8 (samples = 200)"]
 
 
 def test_bad_sets_of_runs_are_refused(hand_written, tmp_path):
     with pytest.raises(ValueError, match="got no run"):
-        comparison.read([])
+        _comparison.read([])
     with pytest.raises(ValueError, match="hold the same run"):
-        comparison.read([hand_written[0], hand_written[0]])
+        _comparison.read([hand_written[0], hand_written[0]])
     with pytest.raises(ValueError, match="holds no run"):
-        comparison.read([tmp_path])
+        _comparison.read([tmp_path])
 
 
 def test_the_table_shows_values_errors_and_ratios(groups):
-    table = {row.name: row for row in wording.rows(groups[0])}
+    table = {row.name: row for row in _wording.rows(groups[0])}
     assert table["kl"].cells == ("0.0420 ± 0.0028", "0.0210 ± 0.0014")
     assert table["kl"].contrasts == ("0.5 (x/ 1.00)",)
     assert table["kl"].best == (False, True)
     assert table["energy_distance"].best == (False, False)
-    real = {row.name: row for row in wording.rows(groups[1])}
+    real = {row.name: row for row in _wording.rows(groups[1])}
     assert real["log_likelihood"].best == (False, True)
     assert real["log_likelihood"].contrasts == ("+1",)
 
 
 def test_the_reading_says_what_the_numbers_say(groups):
-    (reading,) = wording.reading(groups[0])
+    (reading,) = _wording.reading(groups[0])
     assert reading.opening == "score-vp-hjb against score-vp, 2 seeds:"
     kl, residual, energy, cost = reading.sentences
     assert "0.021 against 0.042 nats, 0.5 times, better" in kl
@@ -134,21 +134,21 @@ def test_the_reading_says_what_the_numbers_say(groups):
 def test_a_worse_result_is_called_worse(write_run, tmp_path):
     folders = [
         write_run(
-            tmp_path / name, recipes.experiment(name), {"kl": (value, 0.001)}, pictures=False
+            tmp_path / name, _recipes.experiment(name), {"kl": (value, 0.001)}, pictures=False
         ).path
         for name, value in (("score-vp", 0.02), ("score-vp-hjb", 0.05))
     ]
-    ((reading,),) = [wording.reading(g) for g in comparison.group(comparison.read(folders))]
+    ((reading,),) = [_wording.reading(g) for g in _comparison.group(_comparison.read(folders))]
     assert "0.05 against 0.02 nats, 2.5 times, worse." in reading.sentences[0]
 
 
 def test_the_title_says_what_was_compared(groups, hand_written):
-    assert wording.title(groups) == (
+    assert _wording.title(groups) == (
         "score-vp with and without the HJB regulariser, on gaussians8 and digits"
     )
-    alone = comparison.group(comparison.read(hand_written[:1]))
-    assert wording.title(alone) == "score-vp on gaussians8"
-    assert wording.reading(alone[0])[0].opening == "score-vp, one seed:"
+    alone = _comparison.group(_comparison.read(hand_written[:1]))
+    assert _wording.title(alone) == "score-vp on gaussians8"
+    assert _wording.reading(alone[0])[0].opening == "score-vp, one seed:"
 
 
 def test_the_best_memorisation_is_that_of_fresh_data():

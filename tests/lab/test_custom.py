@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mfgen.lab.document import Given, build
-from mfgen.lab.imports import Imports
+from mfgen.lab._document import Given, build
+from mfgen.lab._imports import Imports
 
 SOURCE = """
 import pathlib

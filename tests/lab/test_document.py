@@ -8,11 +8,11 @@ import pytest
 from tests import tables
 
 import mfgen as mg
-from mfgen.lab.document import Given, build, minimal, write
-from mfgen.lab.imports import Imports
-from mfgen.lab.names import members
-from mfgen.problem.functional import Scaled, Sum
-from mfgen.simulate.divergence import Hutchinson
+from mfgen.functionals import Scaled, Sum
+from mfgen.lab._document import Given, build, minimal, write
+from mfgen.lab._imports import Imports
+from mfgen.lab._names import members
+from mfgen.simulate import Hutchinson
 
 LAW = mg.Gaussian(jnp.zeros(2), 1.0)
 GIVEN = Given(
@@ -63,63 +63,91 @@ def test_every_member_is_written_and_built_again(name):
 def test_defaults_are_left_out():
     assert write(mg.Kinetic()) == {"type": "Kinetic"}
     assert write(mg.Kinetic(2.0)) == {"type": "Kinetic", "weight": 2.0}
-    paths = mg.ReverseKL(mg.Paths(starts="initial"))
+    paths = mg.losses.ReverseKL(mg.losses.Paths(starts="initial"))
     assert write(paths) == {"type": "ReverseKL"}
     one = {"type": "ReverseKL", "tempering": 0.7, "paths": {"starts": "initial"}}
-    assert minimal(one, mg.AbstractObjective, Imports())["type"] == "ReverseKL"
+    assert minimal(one, mg.losses.AbstractObjective, Imports())["type"] == "ReverseKL"
 
 
 def test_sums_and_multiples_are_written_as_they_are_read():
-    cost = build({**GAME["terminal"]}, mg.AbstractFunctional, "m", GIVEN)
+    cost = build({**GAME["terminal"]}, mg.functionals.AbstractFunctional, "m", GIVEN)
     assert cost == Scaled(20.0, mg.KL(LAW))
-    both = build([GAME["terminal"], "Entropy"], mg.AbstractFunctional, "m", GIVEN)
-    assert both == Sum((Scaled(20.0, mg.KL(LAW)), mg.Entropy()))
+    both = build([GAME["terminal"], "Entropy"], mg.functionals.AbstractFunctional, "m", GIVEN)
+    assert both == Sum((Scaled(20.0, mg.KL(LAW)), mg.functionals.Entropy()))
     assert write(both)["type"] == "Sum"
 
 
 def test_a_table_without_a_type_changes_the_default():
     made = build({"type": "ReverseKL", "paths": {"integrator": {"steps": 3}}}, path="o")
     assert made.paths.starts == "initial"
-    assert made.paths.integrator == mg.RungeKutta4(3, unroll=True)
+    assert made.paths.integrator == mg.simulate.RungeKutta4(3, unroll=True)
 
 
 def test_a_number_stands_for_itself_in_every_dimension():
-    law = build({"type": "Gaussian", "mean": 0.5, "covariance": 2}, mg.AbstractDensity, "i", GIVEN)
+    law = build(
+        {"type": "Gaussian", "mean": 0.5, "covariance": 2}, mg.densities.AbstractDensity, "i", GIVEN
+    )
     np.testing.assert_allclose(law.mean, [0.5, 0.5])
 
 
 def test_one_name_is_what_fits_its_place():
     laplacian = build({"type": "HJB", "laplacian": {"type": "Hutchinson", "count": 3}})
-    assert laplacian.laplacian == mg.Hutchinson(3)
+    assert laplacian.laplacian == mg.losses.Hutchinson(3)
     made = build({"type": "PathHJB", "paths": {"divergence": {"type": "Hutchinson"}}})
-    assert made == mg.PathHJB(paths=mg.Paths(divergence=Hutchinson()))
+    assert made == mg.losses.PathHJB(paths=mg.losses.Paths(divergence=Hutchinson()))
 
 
 MISTAKES = {
-    "a field": ("lagrangian.sped", 1, "`game.lagrangian.sped` is no field of `Relativistic`: did "
-                "you mean `speed`?"),
-    "a type": ("lagrangian.type", "Relativstic", "`game.lagrangian.type` got 'Relativstic', "
-               "expected an `AbstractLagrangian`: did you mean `Relativistic`?"),
-    "the class's own words": ("lagrangian.speed", -1.0, "`game.lagrangian`: `Relativistic` got "
-                              "speed = -1.0, expected"),
+    "a field": (
+        "lagrangian.sped",
+        1,
+        "`game.lagrangian.sped` is no field of `Relativistic`: did you mean `speed`?",
+    ),
+    "a type": (
+        "lagrangian.type",
+        "Relativstic",
+        "`game.lagrangian.type` got 'Relativstic', "
+        "expected an `AbstractLagrangian`: did you mean `Relativistic`?",
+    ),
+    "the class's own words": (
+        "lagrangian.speed",
+        -1.0,
+        "`game.lagrangian`: `Relativistic` got speed = -1.0, expected",
+    ),
     "a kind": ("lagrangian.speed", "fast", "`game.lagrangian.speed` got 'fast', expected a number"),
     "a truth value": ("lagrangian.speed", True, "`game.lagrangian.speed` got True, expected a num"),
-    "another family": ("terminal", "Kinetic", "`game.terminal` got `Kinetic`, expected an "
-                       "`AbstractFunctional`: choose one of AlphaDivergence"),
+    "another family": (
+        "terminal",
+        "Kinetic",
+        "`game.terminal` got `Kinetic`, expected an "
+        "`AbstractFunctional`: choose one of AlphaDivergence",
+    ),
     "an abstract class": ("terminal", "AbstractFunctional", "expected an `AbstractFunctional`"),
-    "what is given": ("terminal.target", "dta", "`game.terminal.target` got 'dta', expected an "
-                      "`AbstractDensity`: did you mean `data`?"),
-    "what is not known": ("terminal.target", "energy", "`game.terminal.target` got 'energy', which "
-                          "is not known."),
-    "a choice": ("data_at", "strt", "`game.data_at` got 'strt', expected one of \"start\", "
-                 '"end": did you mean `start`?'),
+    "what is given": (
+        "terminal.target",
+        "dta",
+        "`game.terminal.target` got 'dta', expected an `AbstractDensity`: did you mean `data`?",
+    ),
+    "what is not known": (
+        "terminal.target",
+        "energy",
+        "`game.terminal.target` got 'energy', which is not known.",
+    ),
+    "a choice": (
+        "data_at",
+        "strt",
+        '`game.data_at` got \'strt\', expected one of "start", "end": did you mean `start`?',
+    ),
     "nothing": ("terminal", None, "`game.terminal` is missing, expected an `AbstractFunctional`"),
     "no type": ("terminal", {"target": "data"}, "`game.terminal.type` is missing"),
-    "code without leave": ("lagrangian", {"type": "mine:Cost"}, "`game.lagrangian`: `mine:Cost` is "
-                           "code of the specification's author, expected your leave"),
+    "code without leave": (
+        "lagrangian",
+        {"type": "mine:Cost"},
+        "`game.lagrangian`: `mine:Cost` is code of the specification's author, expected your leave",
+    ),
     "a type that is no name": ("lagrangian", {"type": 3}, "`game.lagrangian.type` got 3, expected"),
     "a list": ("lagrangian", [], "`game.lagrangian` got"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -145,6 +173,6 @@ def test_a_lambda_has_no_name():
 
 
 def test_families_are_found_by_their_abstract_class():
-    assert {"Kinetic", "Power", "ScoreLagrangian"} <= set(members(mg.AbstractLagrangian))
-    assert {"ot_flow_potential", "score_field"} <= set(members(mg.AbstractModel))
-    assert not any(name.startswith("Abstract") for name in members(mg.AbstractDensity))
+    assert {"Kinetic", "Power", "ScoreLagrangian"} <= set(members(mg.costs.AbstractLagrangian))
+    assert {"ot_flow_potential", "score_field"} <= set(members(mg.models.AbstractModel))
+    assert not any(name.startswith("Abstract") for name in members(mg.densities.AbstractDensity))

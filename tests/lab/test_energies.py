@@ -5,16 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.lab import measures, recipes
-from mfgen.lab.case import assemble
-from mfgen.lab.context import Context
-from mfgen.lab.imports import Imports
-from mfgen.metrics.importance import effective_sample_size, log_normaliser, log_weights
-from mfgen.zoo.catalogue import DATA, ENERGIES
-from mfgen.zoo.named_data import Data
-from mfgen.zoo.posterior import breast_cancer_posterior
-from mfgen.zoo.samples import prepare
+from mfgen.densities import Gaussian
+from mfgen.lab import _measures, _recipes, assemble
+from mfgen.lab._context import Context
+from mfgen.lab._imports import Imports
+from mfgen.metrics import effective_sample_size, log_normaliser, log_weights
+from mfgen.zoo import breast_cancer_posterior
+from mfgen.zoo._catalogue import DATA, ENERGIES
+from mfgen.zoo._named_data import Data
+from mfgen.zoo._samples import prepare
 
 POSTERIOR = "breast-cancer-posterior"
 
@@ -55,12 +54,10 @@ def test_log_z_of_the_posterior_is_known_by_its_laplace_approximation(posterior,
 
 @pytest.mark.slow
 def test_a_flow_trained_by_energy_betters_the_approximation(tmp_path):
-    from mfgen.lab.run import run
+    from mfgen.lab import run
 
-    experiment = recipes.experiment("boltzmann", POSTERIOR)
-    judged = {
-        "samples": 2000, "metrics": ["effective_samples", "normaliser"], "figures": False
-    }  # fmt: skip
+    experiment = _recipes.experiment("boltzmann", POSTERIOR)
+    judged = {"samples": 2000, "metrics": ["effective_samples", "normaliser"], "figures": False}
     experiment = experiment.changed({"training.steps": 400, "evaluation": judged})
     metrics = run(experiment, tmp_path / "run").summary["metrics"]
     assert metrics["effective_samples"]["value"] > 0.5
@@ -70,11 +67,11 @@ def test_a_flow_trained_by_energy_betters_the_approximation(tmp_path):
 
 
 def test_what_an_energy_is_judged_by_needs_no_samples():
-    case = assemble(recipes.experiment("boltzmann", POSTERIOR))
+    case = assemble(_recipes.experiment("boltzmann", POSTERIOR))
     assert case.experiment.chosen["game.initial.deviation"] == 1.0
-    toy = assemble(recipes.experiment("boltzmann", "double-well").changed({"data.samples": 50}))
+    toy = assemble(_recipes.experiment("boltzmann", "double-well").changed({"data.samples": 50}))
     assert toy.experiment.chosen["game.initial.deviation"] == 1.5
-    wanted = measures.check(Context(case), Imports())
+    wanted = _measures.check(Context(case), Imports())
     assert {"effective_samples", "normaliser", "transport_cost"} <= set(wanted)
     assert not {measure.needs for measure in wanted.values()} & {"truth", "held-out"}
     assert case.experiment.training.early_stopping is False
@@ -83,11 +80,11 @@ def test_what_an_energy_is_judged_by_needs_no_samples():
 @pytest.mark.parametrize("recipe", ["score-vp", "ot-flow", "mmd-flow"])
 def test_games_of_samples_are_refused(recipe):
     with pytest.raises(ValueError, match=r"^`game\..*without samples.*the recipe boltzmann"):
-        assemble(recipes.experiment(recipe, POSTERIOR))
+        assemble(_recipes.experiment(recipe, POSTERIOR))
 
 
 def test_terms_of_samples_are_refused():
-    experiment = recipes.experiment("boltzmann", POSTERIOR)
+    experiment = _recipes.experiment("boltzmann", POSTERIOR)
     terms = [*experiment.document["objective"], {"type": "PathLikelihood"}]
     case = assemble(experiment.changed({"objective": terms}))
     with pytest.raises(ValueError, match="got no data for an objective that is evaluated on them"):
@@ -95,7 +92,7 @@ def test_terms_of_samples_are_refused():
 
 
 def test_an_energy_needs_its_dimension_and_a_density():
-    experiment = recipes.experiment("boltzmann", "double-well")
+    experiment = _recipes.experiment("boltzmann", "double-well")
     with pytest.raises(ValueError, match=r"got 'energy' without its dim, expected `dim`"):
         experiment.changed({"data": {"name": "energy"}})
     made = experiment.changed({"data": {"name": "energy", "dim": 2}})

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mfgen.lab import comparison, recipes, report, wording
-from mfgen.lab import run as running
+from mfgen.lab import _comparison, _recipes, _report, _wording
+from mfgen.lab import _run as running
 
 SMALL = {
     "samples": 60,
@@ -21,7 +21,7 @@ def runs(tmp_path_factory):
     iris, toy = {"name": "iris"}, {"name": "mixture20", "samples": 300, "variant": 1}
     # Three of the four: each evaluation is compiled anew.
     for name, data in (("score-kde", iris), ("score-gmm", iris), ("score-gmm", toy)):
-        experiment = recipes.experiment(name).changed({"data": data, "evaluation": SMALL})
+        experiment = _recipes.experiment(name).changed({"data": data, "evaluation": SMALL})
         found[name, data["name"]] = running.run(experiment, place / f"{name}-{data['name']}")
     return found
 
@@ -55,10 +55,10 @@ def test_a_run_of_no_steps_is_loaded_sampled_and_continued(runs):
 
 def test_runs_of_no_steps_are_compared_and_reported(runs, tmp_path):
     paths = [run.folder.path for run in runs.values()]
-    groups = comparison.group(comparison.read(paths))
+    groups = _comparison.group(_comparison.read(paths))
     assert [group.label for group in groups] == ["iris", "mixture20 (samples = 300, variant = 1)"]
     for group in groups:
-        assert wording.rows(group)
-    page = report.write(paths, tmp_path / "report.html").read_text("utf-8")
+        assert _wording.rows(group)
+    page = _report.write(paths, tmp_path / "report.html").read_text("utf-8")
     assert "score-kde" in page
     assert "score-gmm" in page

@@ -4,17 +4,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.lab import arrays, measures, recipes
-from mfgen.lab.case import assemble
-from mfgen.lab.context import Context, NotApplicable
-from mfgen.lab.imports import Imports
-from mfgen.lab.store import RunFolder
-from mfgen.models.base import Potential, VectorField
-from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import CrossEntropy
-from mfgen.problem.game import MFG
+from mfgen.costs import Kinetic
+from mfgen.densities import Gaussian
+from mfgen.dynamics import Integrator
+from mfgen.functionals import CrossEntropy
+from mfgen.games import MFG
+from mfgen.lab import RunFolder, _arrays, _measures, _recipes, assemble
+from mfgen.lab._context import Context, NotApplicable
+from mfgen.lab._imports import Imports
+from mfgen.models import Potential, VectorField
 
 NONE = Imports()
 SMALL = {
@@ -45,11 +43,11 @@ class Judged(Context):
 
 
 def measure(name, context):
-    return measures.measure(measures.METRICS[name], context)
+    return _measures.measure(_measures.METRICS[name], context)
 
 
 def pointwise(name, context):
-    return measures.pointwise(measures.METRICS[name], context)
+    return _measures.pointwise(_measures.METRICS[name], context)
 
 
 def exact_potential(game, law):
@@ -66,12 +64,12 @@ def exact_potential(game, law):
 def known():
     """The exact potential of 8 Gaussians, judged."""
     changes = {"data.samples": 200, "evaluation": SMALL, "seed": 7, "game.noising": {"type": "VP"}}
-    case = assemble(recipes.experiment("score-vp").changed(changes))
+    case = assemble(_recipes.experiment("score-vp").changed(changes))
     return Judged(case._replace(model=exact_potential(case.game, case.samples.noisable)))
 
 
 def test_the_exact_model_of_known_data_is_perfect(known):
-    measured = {name: measure(name, known) for name in measures.check(known, NONE)}
+    measured = {name: measure(name, known) for name in _measures.check(known, NONE)}
     # The model is the law noised to ratio .03, so a small divergence remains.
     assert abs(measured["kl"].value) < 4 * measured["kl"].standard_error + 0.01
     assert measured["one_shot_error"].value < 0.05
@@ -104,7 +102,7 @@ def test_likelihoods_of_real_data_are_in_original_units(tmp_path):
     path = tmp_path / "table.npy"
     np.save(path, mean + deviation * rng.normal(size=(2000, 2)))
     changes = {"data": {"name": "table", "path": str(path)}, "evaluation": SMALL}
-    made = assemble(recipes.experiment("score-vp").changed(changes))
+    made = assemble(_recipes.experiment("score-vp").changed(changes))
     samples, game = made.samples, made.game
     # The Gaussian of the training data's moments, noised, is a model whose quality is known.
     model = exact_potential(game, Gaussian(*game.terminal.target.moments()))
@@ -157,19 +155,19 @@ def test_what_needs_a_score_is_left_out_for_other_games(known):
 
 
 def test_only_what_the_data_allow_is_wanted(known):
-    real = Context(assemble(recipes.experiment("score-gmm", "iris")))
-    assert "kl" in measures.check(known, NONE)
-    assert "log_likelihood" not in measures.check(known, NONE)
-    assert "kl" not in measures.check(real, NONE)
-    assert "log_likelihood" in measures.check(real, NONE)
-    assert list(measures.check(judged(known, metrics=["mmd", "kl"]), NONE)) == ["kl", "mmd"]
+    real = Context(assemble(_recipes.experiment("score-gmm", "iris")))
+    assert "kl" in _measures.check(known, NONE)
+    assert "log_likelihood" not in _measures.check(known, NONE)
+    assert "kl" not in _measures.check(real, NONE)
+    assert "log_likelihood" in _measures.check(real, NONE)
+    assert list(_measures.check(judged(known, metrics=["mmd", "kl"]), NONE)) == ["kl", "mmd"]
     with pytest.raises(ValueError, match=r"`evaluation.metrics\[0\]` got 'kll'.*did you mean `kl`"):
-        measures.check(judged(known, metrics=["kll"]), NONE)
+        _measures.check(judged(known, metrics=["kll"]), NONE)
 
 
 def test_the_arrays_of_the_exact_model_match_the_truth(known, tmp_path):
     folder = RunFolder(tmp_path)
-    arrays.keep(folder, known)
+    _arrays.keep(folder, known)
     fields = folder.arrays("fields.npz")
     # The density is normalised in original units: its integral over the drawn box is one.
     left, right, bottom, top = fields["extent"]

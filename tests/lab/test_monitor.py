@@ -6,8 +6,8 @@ import time
 import pytest
 from rich.console import Console
 
-from mfgen.lab import monitor
-from mfgen.trainers.history import Progress, Trial
+from mfgen.lab import _monitor
+from mfgen.trainers import Progress, Trial
 
 TERMS = {"DenoisingScoreMatching": 1.23456, "HJB": 0.0123456}
 
@@ -34,7 +34,7 @@ def clock():
 def lines(clock):
     """Plain lines, and what they have said so far."""
     out = io.StringIO()
-    made = monitor.Lines("tiny on moons", Console(file=out, width=80), clock=clock, patience=10.0)
+    made = _monitor.Lines("tiny on moons", Console(file=out, width=80), clock=clock, patience=10.0)
     return made, lambda: out.getvalue().splitlines()
 
 
@@ -75,7 +75,7 @@ def test_several_trainings_are_told_as_one_with_the_weight_that_is_tried(lines, 
 
 def test_a_stage_that_goes_on_when_the_patience_ends_is_told_by_itself():
     out = io.StringIO()
-    with monitor.Lines("tiny", Console(file=out), patience=0.05) as made:
+    with _monitor.Lines("tiny", Console(file=out), patience=0.05) as made:
         made.stage("training")
         deadline = time.monotonic() + 10
         while not out.getvalue() and time.monotonic() < deadline:
@@ -85,7 +85,7 @@ def test_a_stage_that_goes_on_when_the_patience_ends_is_told_by_itself():
 
 def seen(width, *, then=None):
     """The text of the bar on a terminal of some width, in training or at a stage after it."""
-    bar = monitor.Bar("tiny on moons", Console(file=io.StringIO(), width=width))
+    bar = _monitor.Bar("tiny on moons", Console(file=io.StringIO(), width=width))
     bar.stage("training")
     bar.record(progress(1200))
     if then:
@@ -115,7 +115,7 @@ def test_a_stage_after_the_training_has_no_count():
 @pytest.mark.parametrize("terminal", [True, False])
 def test_only_a_terminal_has_a_bar(terminal):
     out = io.StringIO()
-    with monitor.shown("tiny on moons", Console(file=out, force_terminal=terminal)) as watcher:
+    with _monitor.shown("tiny on moons", Console(file=out, force_terminal=terminal)) as watcher:
         watcher.stage("training")
         watcher.record(progress(1200))
     assert ("1200/3000" in out.getvalue()) == terminal

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mfgen.lab import run, toml
-from mfgen.lab.imports import Imports
+from mfgen.lab import _run, _toml
+from mfgen.lab._imports import Imports
 
 CODE = """
 import equinox as eqx
@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 
 import mfgen as mg
-from mfgen.simulate.base import AbstractSampler
+from mfgen.simulate._base import AbstractSampler
 
 
-class Cosh(mg.AbstractLagrangian):
+class Cosh(mg.costs.AbstractLagrangian):
     c: float = 2.0
 
     def __call__(self, t, x, v):
         return self.c**2 * (jnp.cosh(jnp.sqrt(v @ v + 1e-12) / self.c) - 1)
 
 
-class Drifting(mg.AbstractDynamics):
+class Drifting(mg.dynamics.AbstractDynamics):
     horizon: float = 1.0
 
     @property
@@ -38,7 +38,7 @@ class Drifting(mg.AbstractDynamics):
         return jnp.asarray(0.0)
 
 
-class Spread(mg.AbstractFunctional):
+class Spread(mg.functionals.AbstractFunctional):
     scale: float = 1.0
 
     def value(self, rho):
@@ -46,7 +46,7 @@ class Spread(mg.AbstractFunctional):
         return -0.01 * self.scale * weights @ jnp.sum(points**2, axis=1)
 
 
-class Target(mg.AbstractFunctional):
+class Target(mg.functionals.AbstractFunctional):
     place: float = 0.0
 
     def value(self, rho):
@@ -54,7 +54,7 @@ class Target(mg.AbstractFunctional):
         return weights @ jnp.sum((points - self.place) ** 2, axis=1)
 
 
-class Law(mg.AbstractEvaluable):
+class Law(mg.densities.AbstractEvaluable):
     dim: int
     width: float = 1.0
 
@@ -72,7 +72,7 @@ class Law(mg.AbstractEvaluable):
         return points, jnp.full(256, 1 / 256)
 
 
-class Line(mg.AbstractPotential):
+class Line(mg.models.AbstractPotential):
     slope: jax.Array
 
     def __call__(self, t, x):
@@ -83,7 +83,7 @@ def line(game, *, key):
     return Line(0.1 * jax.random.normal(key, (game.initial.dim,)))
 
 
-class Size(mg.AbstractObjective):
+class Size(mg.losses.AbstractObjective):
     regularises = True
 
     def needs_data(self, game):
@@ -98,7 +98,7 @@ def spread(samples, data):
 
 
 class Twice(AbstractSampler):
-    inner: mg.ProbabilityFlow = mg.ProbabilityFlow(mg.RungeKutta4(4))
+    inner: mg.simulate.ProbabilityFlow = mg.simulate.ProbabilityFlow(mg.simulate.RungeKutta4(4))
 
     def check(self, game):
         self.inner.check(game)
@@ -149,16 +149,16 @@ def own(tmp_path):
 
 def test_a_class_for_each_family_runs_from_toml(own, tmp_path):
     with pytest.raises(ValueError, match="pass --allow-import"):
-        run.run(toml.read(own), tmp_path / "run")
+        _run.run(_toml.read(own), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     imports = Imports([tmp_path], allowed=True)
-    done = run.run(toml.read(own), tmp_path / "run", imports=imports)
+    done = _run.run(_toml.read(own), tmp_path / "run", imports=imports)
     assert set(done.summary["metrics"]) == {"energy_distance", "mine:spread"}
     assert (tmp_path / "run" / "custom" / "mine.py").is_file()
     # The run keeps the code that it needs.
     (tmp_path / "mine.py").unlink()
     again = Imports([tmp_path / "run" / "custom"], allowed=True)
-    assert run.sample(run.load(tmp_path / "run", again), 5, seed=0).shape == (5, 2)
+    assert _run.sample(_run.load(tmp_path / "run", again), 5, seed=0).shape == (5, 2)
 
 
 def test_without_an_objective_the_plan_trains(own, tmp_path):
@@ -166,6 +166,6 @@ def test_without_an_objective_the_plan_trains(own, tmp_path):
     start, end = text.index("[model]"), text.index("[training]")
     own.write_text(text[:start] + text[end:].replace("batch_size = 16\n", ""), encoding="utf-8")
     imports = Imports([tmp_path], allowed=True)
-    done = run.run(toml.read(own), tmp_path / "run", imports=imports)
+    done = _run.run(_toml.read(own), tmp_path / "run", imports=imports)
     assert done.case.experiment.chosen["training.learning_rate"] == 2e-2
     assert "GameCost" in done.folder.records()[0]["terms"]

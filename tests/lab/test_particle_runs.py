@@ -9,9 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.lab import comparison, figures, recipes, report, run, wording
-from mfgen.lab.case import assemble
-from mfgen.lab.store import RunFolder
+from mfgen.lab import RunFolder, _comparison, _figures, _recipes, _report, _run, _wording, assemble
 
 TRAINED = ("w1w2-flow", "jko", "discounted-flow")
 CLOUDS = ("langevin", "svgd", "gradient-flow", "mmd-flow", "generative-particles")
@@ -40,7 +38,7 @@ SMALL = {
 def tiny(name, data="gaussians8", metrics=METRICS, **changes):
     judged = {"samples": 48, "points": 16, "figures": False}
     cloud = {"training.start": 48} if name in CLOUDS else {}
-    return recipes.experiment(name, data).changed(
+    return _recipes.experiment(name, data).changed(
         {
             **({"data.samples": 64} if data == "gaussians8" else {}),
             **SMALL.get(name, {}),
@@ -56,15 +54,15 @@ def tiny(name, data="gaussians8", metrics=METRICS, **changes):
 @pytest.fixture(scope="module")
 def langevin(tmp_path_factory):
     experiment = tiny("langevin", metrics=None, **{"evaluation.figures": True})
-    return run.run(experiment, tmp_path_factory.mktemp("particles") / "run")
+    return _run.run(experiment, tmp_path_factory.mktemp("particles") / "run")
 
 
 @pytest.mark.parametrize("name", [*CLOUDS, *TRAINED])
 def test_a_recipe_is_a_run(name, tmp_path):
     experiment = tiny(name)
     heard = []
-    watcher = run.Watcher(record=heard.append)
-    done = run.run(experiment, tmp_path / "run", watcher=watcher)
+    watcher = _run.Watcher(record=heard.append)
+    done = _run.run(experiment, tmp_path / "run", watcher=watcher)
     assert [progress.step for progress in heard] == [2, 4]
     summary = done.folder.summary()
     assert all(math.isfinite(kept["value"]) for kept in summary["metrics"].values())
@@ -79,10 +77,10 @@ def test_a_recipe_is_a_run(name, tmp_path):
         assert summary["metrics"]["transport_cost"]["value"] >= 0
         assert (summary["descent"] is None) == (name == "w1w2-flow")
     # What was kept is what was made: it is judged alike when it is read again, and not moved.
-    again = run.run(experiment, tmp_path / "run", resume=True, watcher=watcher)
+    again = _run.run(experiment, tmp_path / "run", resume=True, watcher=watcher)
     assert len(heard) == 2
     assert again.summary["metrics"] == summary["metrics"]
-    drawn = run.sample(run.load(tmp_path / "run"), 20, seed=1)
+    drawn = _run.sample(_run.load(tmp_path / "run"), 20, seed=1)
     assert drawn.shape == (20, 2)
     assert np.isfinite(drawn).all()
 
@@ -91,7 +89,7 @@ def test_a_recipe_is_a_run(name, tmp_path):
 def test_a_run_that_is_stopped_goes_on_where_it_was_saved(name, tmp_path):
     changes = {"training.steps": 8, "training.every": 2, "training.checkpoint_every": 3}
     experiment = tiny(name, metrics=(), **changes)
-    whole = run.run(experiment, tmp_path / "whole")
+    whole = _run.run(experiment, tmp_path / "whole")
 
     class Interrupt(Exception):
         pass
@@ -101,10 +99,10 @@ def test_a_run_that_is_stopped_goes_on_where_it_was_saved(name, tmp_path):
             raise Interrupt
 
     with pytest.raises(Interrupt):
-        run.run(experiment, tmp_path / "cut", watcher=run.Watcher(record=stop))
+        _run.run(experiment, tmp_path / "cut", watcher=_run.Watcher(record=stop))
     heard = []
-    watcher = run.Watcher(record=lambda progress: heard.append(progress.step))
-    cut = run.run(experiment, tmp_path / "cut", resume=True, watcher=watcher)
+    watcher = _run.Watcher(record=lambda progress: heard.append(progress.step))
+    cut = _run.run(experiment, tmp_path / "cut", resume=True, watcher=watcher)
     assert heard[-1] == 8
     assert len(heard) < 4
     assert [record["step"] for record in cut.folder.records()] == [2, 4, 6, 8]
@@ -116,24 +114,24 @@ def test_a_run_that_is_stopped_goes_on_where_it_was_saved(name, tmp_path):
 
 
 def test_the_critic_of_a_flow_is_kept_with_its_game(tmp_path):
-    done = run.run(tiny("w1w2-flow", metrics=()), tmp_path / "run")
-    loaded = run.load(tmp_path / "run")
+    done = _run.run(tiny("w1w2-flow", metrics=()), tmp_path / "run")
+    loaded = _run.load(tmp_path / "run")
     point = jnp.array([0.5, -0.2])
     trained = done.case.game.terminal.variation(None, point)
     assert loaded.case.game.terminal.variation(None, point) == trained
     (tmp_path / "run" / "game.eqx").write_bytes(b"no game")
     with pytest.raises(ValueError, match=r"game\.eqx` cannot be read \(it was altered since"):
-        run.load(tmp_path / "run")
+        _run.load(tmp_path / "run")
 
 
 def test_samples_are_different_particles_and_no_more_than_there_are(langevin):
-    loaded = run.load(langevin.folder.path)
+    loaded = _run.load(langevin.folder.path)
     particles = loaded.case.samples.original(loaded.case.model)
-    every = run.sample(loaded, 48, seed=3)
+    every = _run.sample(loaded, 48, seed=3)
     np.testing.assert_allclose(np.sort(every, axis=0), np.sort(particles, axis=0), rtol=1e-6)
-    assert not np.array_equal(run.sample(loaded, 5, seed=0), run.sample(loaded, 5, seed=1))
+    assert not np.array_equal(_run.sample(loaded, 5, seed=0), _run.sample(loaded, 5, seed=1))
     with pytest.raises(ValueError, match=r"`sample` got n = 49 of a run with 48 particles.*start"):
-        run.sample(loaded, 49, seed=0)
+        _run.sample(loaded, 49, seed=0)
 
 
 def test_all_measures_of_samples_are_given_and_no_others(langevin):
@@ -145,16 +143,16 @@ def test_all_measures_of_samples_are_given_and_no_others(langevin):
 
 def test_what_went_down_is_drawn_and_told(langevin):
     folder = langevin.folder
-    assert {"descent", "samples"} <= set(figures.draw([folder]))
-    assert "losses" not in figures.draw([folder])
-    page = report.render(comparison.read([folder.path]))
-    assert report.CAPTIONS["descent"] in page
-    assert f"langevin, seed 0: {wording.descent(langevin.summary['descent'])}." in page
+    assert {"descent", "samples"} <= set(_figures.draw([folder]))
+    assert "losses" not in _figures.draw([folder])
+    page = _report.render(_comparison.read([folder.path]))
+    assert _report.CAPTIONS["descent"] in page
+    assert f"langevin, seed 0: {_wording.descent(langevin.summary['descent'])}." in page
     told = {"functional": "F", "first": 2.0, "last": 0.5, "standard_error": 0.1, "time": 3.0}
-    assert wording.descent(told | {"rise": 0.0}) == (
+    assert _wording.descent(told | {"rise": 0.0}) == (
         "F went from 2 to 0.50 ± 0.10 in a time of 3; it never rose from a record to the next"
     )
-    assert "largest rise from a record to the next was 1.2 stand" in wording.descent(
+    assert "largest rise from a record to the next was 1.2 stand" in _wording.descent(
         told | {"rise": 1.234}
     )
 
@@ -165,7 +163,7 @@ def test_particles_that_leave_end_the_run_and_their_records_stay(tmp_path):
     folder = RunFolder(tmp_path / "run")
     for resume in (False, True):  # there is nothing to go on from: it starts anew
         with pytest.raises(FloatingPointError, match="not finite after") as error:
-            run.run(experiment, folder.path, resume=resume)
+            _run.run(experiment, folder.path, resume=resume)
         found = re.search(r"after (\d+) steps", str(error.value))
         assert found is not None
         last = int(found[1])
@@ -177,16 +175,16 @@ def test_particles_that_leave_end_the_run_and_their_records_stay(tmp_path):
 @pytest.mark.parametrize("name", ["langevin", "svgd", "gradient-flow"])
 def test_a_flow_to_a_density_needs_one(name, tmp_path):
     with pytest.raises(ValueError, match=r"`game.functional.target` got 'energy', but the law of"):
-        run.run(tiny(name, "iris"), tmp_path / "run")
+        _run.run(tiny(name, "iris"), tmp_path / "run")
 
 
 def test_steps_that_cannot_be_shared_out_are_refused(tmp_path):
     with pytest.raises(ValueError, match="steps = 5 for 2 blocks, expected a multiple: take 6"):
-        run.run(tiny("jko", **{"training.steps": 5}), tmp_path / "run")
+        _run.run(tiny("jko", **{"training.steps": 5}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_in_coordinates_of_an_energy_the_first_density_is_standard():
-    experiment = recipes.experiment("svgd", "breast-cancer-posterior")
+    experiment = _recipes.experiment("svgd", "breast-cancer-posterior")
     case = assemble(experiment)
     np.testing.assert_allclose(case.game.initial.moments()[1], np.eye(31), atol=1e-6)

@@ -5,12 +5,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mfgen.lab import comparison, recipes, report
+from mfgen.lab import _comparison, _recipes, _report
 
 
 @pytest.fixture(scope="module")
 def page(hand_written):
-    return report.render(comparison.read(hand_written))
+    return _report.render(_comparison.read(hand_written))
 
 
 class Balance(HTMLParser):
@@ -66,7 +66,7 @@ def test_the_page_holds_tables_figures_and_specifications(page):
 
 def test_bold_is_explained_where_there_is_something_to_compare(page, hand_written):
     assert "The best mean of a row is bold." in page
-    alone = report.render(comparison.read(hand_written[:1]))
+    alone = _report.render(_comparison.read(hand_written[:1]))
     assert "bold." not in alone
     assert 'class="best"' not in alone
 
@@ -83,9 +83,9 @@ def test_figures_take_the_colour_of_the_text(page):
 
 def test_text_from_outside_is_escaped(write_run, tmp_path):
     part = {"type": "mine:Thing", "note": "<script>alert(1)</script>"}
-    experiment = recipes.experiment("score-vp").changed({"model": part})
+    experiment = _recipes.experiment("score-vp").changed({"model": part})
     folder = write_run(tmp_path / "run", experiment, {"kl": (0.1, 0.01)}, pictures=False)
-    page = report.render(comparison.read([folder.path]))
+    page = _report.render(_comparison.read([folder.path]))
     assert "alert(1)" in page
     assert "<script>" not in page
 
@@ -94,29 +94,29 @@ def test_runs_of_no_steps_have_no_time_of_a_step(write_run, tmp_path):
     runs = [
         write_run(
             tmp_path / name,
-            recipes.experiment(name),
+            _recipes.experiment(name),
             {"kl": (0.1, 0.01)},
             pictures=False,
             ms_per_step=None,
         )
         for name in ("score-vp", "score-vp-hjb")
     ]
-    page = report.render(comparison.read([run.path for run in runs]))
+    page = _report.render(_comparison.read([run.path for run in runs]))
     assert "<td>-</td>" in page
     assert not re.search(r"\bnan\b", page)
 
 
 def test_a_report_is_replaced_and_nothing_else(write_run, tmp_path):
     runs = [
-        write_run(tmp_path / name, recipes.experiment(name), {"kl": (0.1, 0.01)}, pictures=False)
+        write_run(tmp_path / name, _recipes.experiment(name), {"kl": (0.1, 0.01)}, pictures=False)
         for name in ("score-vp", "score-ve")
     ]
     out = tmp_path / "page.html"
-    report.write([runs[0].path], out)
+    _report.write([runs[0].path], out)
     assert "1 run." in out.read_text("utf-8")
-    report.write([run.path for run in runs], out)
+    _report.write([run.path for run in runs], out)
     assert "2 runs." in out.read_text("utf-8")
     out.write_text("my own page", encoding="utf-8")
     with pytest.raises(ValueError, match="is no report of mfgen"):
-        report.write([runs[0].path], out)
+        _report.write([runs[0].path], out)
     assert out.read_text("utf-8") == "my own page"

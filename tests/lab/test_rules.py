@@ -3,23 +3,22 @@
 import jax
 import pytest
 
-from mfgen.lab import recipes, rules, toml
-from mfgen.lab.case import assemble, stand_in
-from mfgen.lab.comparison import is_regularised, without_regulariser
-from mfgen.lab.imports import Imports
-from mfgen.lab.spec import Experiment
-from mfgen.zoo.catalogue import DATA
-from mfgen.zoo.samples import prepare
+from mfgen.lab import Experiment, _recipes, _rules, _toml, assemble
+from mfgen.lab._case import stand_in
+from mfgen.lab._comparison import is_regularised, without_regulariser
+from mfgen.lab._imports import Imports
+from mfgen.zoo._catalogue import DATA
+from mfgen.zoo._samples import prepare
 
 
 def chosen(name, data="gaussians8", **changes):
     """What the rules choose for a recipe, by path, without drawing the data."""
-    experiment = recipes.experiment(name, data).changed(changes)
-    experiment = rules.fill(experiment, rules.OF_DATA, rules.Context(experiment))
+    experiment = _recipes.experiment(name, data).changed(changes)
+    experiment = _rules.fill(experiment, _rules.OF_DATA, _rules.Context(experiment))
     game, _ = stand_in(experiment, Imports(), 2, 16)
-    dim = rules.dimension(experiment.data)
-    context = rules.Context(experiment, dim, game)
-    return rules.fill(experiment, rules.OF_GAME, context).chosen
+    dim = _rules.dimension(experiment.data)
+    context = _rules.Context(experiment, dim, game)
+    return _rules.fill(experiment, _rules.OF_GAME, context).chosen
 
 
 def test_a_potential_is_set_up_for_the_dimension_of_its_data():
@@ -101,14 +100,14 @@ def test_divergences_are_exact_where_that_is_cheap():
 
 
 def test_what_is_chosen_for_data_is_chosen_anew_for_others():
-    experiment = recipes.experiment("score-vp-hjb")
+    experiment = _recipes.experiment("score-vp-hjb")
     kept = assemble(experiment.changed({"data.samples": 300})).experiment
     assert kept.chosen["objective[1].weight"] == 0.9
-    read = toml.decode(toml.parse(toml.write(kept), "kept"))
+    read = _toml.decode(_toml.parse(_toml.write(kept), "kept"))
     assert read.chosen == kept.chosen
     assert read.changed({"training.steps": 7}).chosen == kept.chosen
     assert read.changed({"data": {"name": "digits"}}).chosen == {}
-    edited = toml.parse(toml.write(kept).replace("samples = 300", "samples = 200"), "edited")
+    edited = _toml.parse(_toml.write(kept).replace("samples = 300", "samples = 200"), "edited")
     assert edited["data"] == {"name": "gaussians8", "samples": 200}
     # A number that its author puts down is the author's own.
     own = read.changed({"objective[1].weight": 0.2})
@@ -116,7 +115,7 @@ def test_what_is_chosen_for_data_is_chosen_anew_for_others():
 
 
 def test_the_identity_of_a_run_knows_no_defaults():
-    experiment = recipes.experiment("score-gmm").changed({"data.samples": 100})
+    experiment = _recipes.experiment("score-gmm").changed({"data.samples": 100})
     kept = assemble(experiment).experiment
     spelt = assemble(
         experiment.changed(
@@ -128,12 +127,12 @@ def test_the_identity_of_a_run_knows_no_defaults():
             }
         )
     ).experiment
-    assert toml.differences(kept, spelt) == []
+    assert _toml.differences(kept, spelt) == []
 
 
 def test_pairs_share_all_but_the_regulariser():
     for name in ("score-vp", "score-ve", "score-subvp"):
-        plain, other = recipes.experiment(name), recipes.experiment(f"{name}-hjb")
+        plain, other = _recipes.experiment(name), _recipes.experiment(f"{name}-hjb")
         assert is_regularised(other)
         assert not is_regularised(plain)
         assert without_regulariser(other) == without_regulariser(plain)
@@ -141,10 +140,10 @@ def test_pairs_share_all_but_the_regulariser():
 
 @pytest.mark.parametrize("name", [name for name in DATA if DATA[name].kind == "embedded"])
 def test_the_rows_of_embedded_data_are_known(name):
-    made = recipes.experiment("score-vp", name)
+    made = _recipes.experiment("score-vp", name)
     prepared = prepare(made.data, key=jax.random.key(0))
-    assert rules.Context(made).few == len(prepared.train)
-    assert rules.Context(made.changed({"data.samples": 50})).few == 50
+    assert _rules.Context(made).few == len(prepared.train)
+    assert _rules.Context(made.changed({"data.samples": 50})).few == 50
 
 
 def test_a_model_of_few_samples_draws_few():
@@ -153,7 +152,7 @@ def test_a_model_of_few_samples_draws_few():
 
 
 def test_recipes_have_a_summary_and_a_reference():
-    known = recipes.documents()
+    known = _recipes.documents()
     assert len(known) == 33
     for document in known.values():
         assert document["summary"]
@@ -163,6 +162,6 @@ def test_recipes_have_a_summary_and_a_reference():
 
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean `digits`"):
-        recipes.experiment("score-vp", "digit")
+        _recipes.experiment("score-vp", "digit")
     with pytest.raises(ValueError, match="did you mean `score-vp`"):
-        recipes.experiment("score-v")
+        _recipes.experiment("score-v")

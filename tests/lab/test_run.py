@@ -8,12 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.lab import run, toml
-from mfgen.lab.case import assemble
-from mfgen.lab.imports import Imports
-from mfgen.lab.store import RunFolder
-from mfgen.trainers.failure import NonFiniteError
-from mfgen.trainers.state import CheckpointError
+from mfgen.lab import RunFolder, _run, _toml, assemble
+from mfgen.lab._imports import Imports
+from mfgen.trainers import CheckpointError, NonFiniteError
 
 TINY = {
     "name": "tiny",
@@ -27,7 +24,7 @@ TINY = {
 
 
 def tiny(**changes):
-    return toml.decode(TINY | changes)
+    return _toml.decode(TINY | changes)
 
 
 def steps(folder):
@@ -43,13 +40,13 @@ def stop_at(step):
         if progress.step == step:
             raise Stop
 
-    return run.Watcher(record=record)
+    return _run.Watcher(record=record)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An uninterrupted run."""
-    return run.run(tiny(), tmp_path_factory.mktemp("whole") / "run")
+    return _run.run(tiny(), tmp_path_factory.mktemp("whole") / "run")
 
 
 def test_a_run_writes_its_folder(whole):
@@ -77,9 +74,9 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(whole, tmp_path, step
     # Step 5 is before the first checkpoint, step 15 after it.
     out = tmp_path / "run"
     with pytest.raises(Stop):
-        run.run(tiny(), out, watcher=stop_at(step))
+        _run.run(tiny(), out, watcher=stop_at(step))
     assert not RunFolder(out).is_finished
-    run.run(tiny(), out, resume=True)
+    _run.run(tiny(), out, resume=True)
     assert steps(out) == [5, 10, 15, 20]
     assert (out / "model.eqx").read_bytes() == whole.folder.model.read_bytes()
     terms = [[r["terms"] for r in RunFolder(path).records()] for path in (out, whole.folder.path)]
@@ -90,7 +87,7 @@ def test_a_finished_run_is_judged_again_and_not_trained(whole, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(whole.folder.path, out)
     (out / "summary.json").unlink()
-    again = run.run(tiny(), out, resume=True)
+    again = _run.run(tiny(), out, resume=True)
     assert steps(out) == [5, 10, 15, 20]
     assert (out / "model.eqx").read_bytes() == whole.folder.model.read_bytes()
     kept = ("parameters", "steps", "wall_seconds", "ms_per_step")
@@ -98,18 +95,18 @@ def test_a_finished_run_is_judged_again_and_not_trained(whole, tmp_path):
 
 
 def test_the_seed_changes_the_run(whole, tmp_path):
-    other = run.run(tiny(seed=1), tmp_path / "run")
+    other = _run.run(tiny(seed=1), tmp_path / "run")
     assert (other.folder.path / "model.eqx").read_bytes() != whole.folder.model.read_bytes()
 
 
 def test_checkpoints_of_another_run_are_refused_and_kept(whole, tmp_path):
     out = tmp_path / "run"
     with pytest.raises(Stop):
-        run.run(tiny(seed=1), out, watcher=stop_at(5))
+        _run.run(tiny(seed=1), out, watcher=stop_at(5))
     shutil.rmtree(out / "checkpoints")
     shutil.copytree(whole.folder.checkpoints, out / "checkpoints")
     with pytest.raises(CheckpointError, match="checkpoint of another run"):
-        run.run(tiny(seed=1), out, resume=True)
+        _run.run(tiny(seed=1), out, resume=True)
     assert (out / "checkpoints" / "20").is_file()
 
 
@@ -119,26 +116,26 @@ def test_a_damaged_checkpoint_is_refused_by_name(whole, tmp_path):
     file = out / "checkpoints" / "20"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(CheckpointError, match="could not read the checkpoint of step 20"):
-        run.run(tiny(), out, resume=True)
+        _run.run(tiny(), out, resume=True)
 
 
 def test_a_training_that_diverges_stops_with_the_term_and_keeps_its_checkpoint(tmp_path):
     wild = TINY["training"] | {"learning_rate": 1e30, "clip": 1e30, "checkpoint_every": 1}
     with pytest.raises(NonFiniteError, match="at step"):
-        run.run(tiny(training=wild), tmp_path / "run")
+        _run.run(tiny(training=wild), tmp_path / "run")
     assert not RunFolder(tmp_path / "run").is_finished
 
 
 def test_a_trained_model_is_loaded_and_sampled_in_original_units(whole):
-    loaded = run.load(whole.folder.path)
+    loaded = _run.load(whole.folder.path)
     for one, other in zip(
         jax.tree.leaves(loaded.case.model), jax.tree.leaves(whole.case.model), strict=True
     ):
         assert jnp.array_equal(one, other)
-    samples = run.sample(loaded, 30, seed=0)
+    samples = _run.sample(loaded, 30, seed=0)
     assert samples.shape == (30, 2)
-    assert np.array_equal(samples, run.sample(loaded, 30, seed=0))
-    assert not np.array_equal(samples, run.sample(loaded, 30, seed=1))
+    assert np.array_equal(samples, _run.sample(loaded, 30, seed=0))
+    assert not np.array_equal(samples, _run.sample(loaded, 30, seed=1))
     # The data have a spread of 2 in original units; an untrained model is their Gaussian.
     assert 1.2 < samples.std() < 2.8
 
@@ -148,31 +145,31 @@ def test_a_damaged_model_is_refused(whole, tmp_path):
     shutil.copytree(whole.folder.path, out)
     (out / "model.eqx").write_bytes(b"cut")
     with pytest.raises(ValueError, match=r"model\.eqx` cannot be read"):
-        run.load(out)
+        _run.load(out)
 
 
 def test_own_components_are_copied_and_are_part_of_the_run(tmp_path):
     source = (
-        "from mfgen.trainers.matching import DenoisingScoreMatching\n"
+        "from mfgen.losses._matching import DenoisingScoreMatching\n"
         "def matching():\n    return DenoisingScoreMatching()\n"
     )
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")
     own = tiny(objective=[{"type": "mine:matching"}])
     with pytest.raises(ValueError, match="pass --allow-import"):
-        run.run(own, tmp_path / "run")
+        _run.run(own, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     imports = Imports([tmp_path], allowed=True)
     with pytest.raises(Stop):
-        run.run(own, tmp_path / "run", imports=imports, watcher=stop_at(15))
+        _run.run(own, tmp_path / "run", imports=imports, watcher=stop_at(15))
     assert (tmp_path / "run" / "custom" / "mine.py").read_text() == source
     (tmp_path / "mine.py").write_text(source + "# changed\n", encoding="utf-8")
     with pytest.raises(CheckpointError, match="checkpoint of another run"):
-        run.run(own, tmp_path / "run", imports=imports, resume=True)
+        _run.run(own, tmp_path / "run", imports=imports, resume=True)
 
 
 def test_bad_data_are_refused_before_the_folder_is_made(tmp_path):
     np.save(tmp_path / "bad.npy", np.full((10, 2), np.nan))
     data = {"name": "table", "path": str(tmp_path / "bad.npy")}
     with pytest.raises(ValueError, match=r"nan|NaN"):
-        run.run(tiny(data=data), tmp_path / "run")
+        _run.run(tiny(data=data), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -9,25 +9,37 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from mfgen.lab import recipes, results
-from mfgen.lab.store import RunFolder, fingerprint, write_whole
-from mfgen.trainers.history import Progress
+from mfgen.lab import RunFolder, _recipes, _results
+from mfgen.lab._store import fingerprint, write_whole
+from mfgen.trainers import Progress
 
-EXPERIMENT = recipes.experiment("score-vp")
+EXPERIMENT = _recipes.experiment("score-vp")
 
 
 SUMMARY = {
-    "spec": "score-vp", "data": "gaussians8", "seed": 0, "steps": 5, "best_step": None,
-    "wall_seconds": 1.0, "evaluation_seconds": 2.0, "ms_per_step": None, "parameters": 7,
-    "metrics": {"kl": {"value": 0.5, "standard_error": 0.1}}, "skipped": {"mmd": "no reason"},
-}  # fmt: skip
+    "spec": "score-vp",
+    "data": "gaussians8",
+    "seed": 0,
+    "steps": 5,
+    "best_step": None,
+    "wall_seconds": 1.0,
+    "evaluation_seconds": 2.0,
+    "ms_per_step": None,
+    "parameters": 7,
+    "metrics": {"kl": {"value": 0.5, "standard_error": 0.1}},
+    "skipped": {"mmd": "no reason"},
+}
 
 
 def record(step):
     return {
-        "step": step, "steps": 400, "terms": {"HJB": 0.5}, "validation": None, "seconds": 1.0,
+        "step": step,
+        "steps": 400,
+        "terms": {"HJB": 0.5},
+        "validation": None,
+        "seconds": 1.0,
         "milliseconds_per_step": 2.0,
-    }  # fmt: skip
+    }
 
 
 def files(path):
@@ -318,17 +330,17 @@ def test_what_a_kill_left_goes_and_what_another_process_writes_stays(tmp_path):
 def test_results_go_into_a_folder_that_holds_nothing_else(tmp_path):
     names = ("certificate.json", "solution.npz")
     place = tmp_path / "a" / "b"
-    results.check("solve", place, names)
+    _results.check("solve", place, names)
     place.mkdir(parents=True)
     (place / "solution.npz").touch()
-    results.check("solve", place, names)
+    _results.check("solve", place, names)
     (tmp_path / "a" / "spec.toml").touch()
     with pytest.raises(
         ValueError, match=r"`solve` got the folder .* which holds 'b', expected a new"
     ):
-        results.check("solve", tmp_path / "a", names)
+        _results.check("solve", tmp_path / "a", names)
     with pytest.raises(ValueError, match="which is a file, expected a folder"):
-        results.check("solve", tmp_path / "a" / "spec.toml", names)
+        _results.check("solve", tmp_path / "a" / "spec.toml", names)
 
 
 def test_numbers_that_json_does_not_know_are_kept_as_words(tmp_path):

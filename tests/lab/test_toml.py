@@ -4,8 +4,7 @@ import copy
 
 import pytest
 
-from mfgen.lab import recipes, toml
-from mfgen.lab.spec import Experiment
+from mfgen.lab import Experiment, _recipes, _toml
 
 GOOD = {
     "name": "trial",
@@ -28,12 +27,16 @@ MISTAKES = {
     "steps in words": ("training.steps", "many", "`training.steps` got 'many'", "a whole number"),
     "a path for a name": ("name", "../up", "`name` got '../up'", "expected letters a-z"),
     "a name with a line": ("name", "up\n", r"`name` got 'up\n'", "expected letters a-z"),
-    "held out too much": ("data", {"name": "table", "path": "x", "validation": 0.3, "test": 0.8},
-                          "`data` got validation = 0.3 and test = 0.8", "a sum below 1"),
+    "held out too much": (
+        "data",
+        {"name": "table", "path": "x", "validation": 0.3, "test": 0.8},
+        "`data` got validation = 0.3 and test = 0.8",
+        "a sum below 1",
+    ),
     "a path of data": ("data.path", "x.csv", "`data` got `path`", "remove `path`"),
     "an odd product": ("data", {"name": "product", "dim": 3}, "got dim = 3", "an even number"),
     "no path": ("data.name", "mnist", "without its path", "add `path = ...`"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -46,25 +49,25 @@ def test_a_mistake_is_named_in_one_line(mistake):
         place = place[step]
     place[last] = value
     with pytest.raises(ValueError, match=r"^`trial\.toml`: ") as caught:
-        toml.decode(document, "trial.toml")
+        _toml.decode(document, "trial.toml")
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("name", recipes.documents())
+@pytest.mark.parametrize("name", _recipes.documents())
 def test_what_is_written_is_read(name, tmp_path):
-    experiment = recipes.experiment(name, "digits")
+    experiment = _recipes.experiment(name, "digits")
     path = tmp_path / "spec.toml"
-    path.write_text(toml.write(experiment), encoding="utf-8")
-    assert toml.read(path) == experiment
+    path.write_text(_toml.write(experiment), encoding="utf-8")
+    assert _toml.read(path) == experiment
 
 
 def test_strings_of_any_kind_survive():
     tricky = 'a "quoted" \\ path\nwith ünïcode\tand = signs'
     part = {"type": "mine:Thing", "text": tricky, "odd key": [1, 2.5, True], "none": {}}
     experiment = Experiment.of(GOOD | {"model": part})
-    assert toml.decode(toml.parse(toml.write(experiment), "x")) == experiment
+    assert _toml.decode(_toml.parse(_toml.write(experiment), "x")) == experiment
 
 
 BAD_TEXT = {
@@ -84,7 +87,7 @@ def test_what_is_no_specification_is_one_line(tmp_path, case):
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=said) as caught:
-        toml.read(path)
+        _toml.read(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
 
@@ -92,8 +95,8 @@ def test_what_is_no_specification_is_one_line(tmp_path, case):
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_what_windows_writes_is_read(tmp_path, encoding):
     path = tmp_path / "spec.toml"
-    path.write_text(toml.write(Experiment.of(GOOD)), encoding=encoding)
-    assert toml.read(path).name == "trial"
+    path.write_text(_toml.write(Experiment.of(GOOD)), encoding=encoding)
+    assert _toml.read(path).name == "trial"
 
 
 def test_the_specification_of_a_run_that_is_wrong_is_damage(tmp_path):
@@ -102,19 +105,19 @@ def test_the_specification_of_a_run_that_is_wrong_is_damage(tmp_path):
         path.write_text(text, encoding="utf-8")
         (tmp_path / "versions.json").unlink(missing_ok=True)
         with pytest.raises(ValueError, match=r"spec\.toml") as mistake:
-            toml.read(path)
+            _toml.read(path)
         assert "damaged" not in str(mistake.value)
         (tmp_path / "versions.json").touch()
         with pytest.raises(ValueError, match=r"holds a run that is damaged .*restore that file"):
-            toml.read(path)
+            _toml.read(path)
 
 
 def test_differences_name_the_path_and_both_values():
     first = Experiment.of(GOOD)
     second = first.changed({"objective.HJB.weight": 0.5})
-    (difference,) = toml.differences(first, second)
+    (difference,) = _toml.differences(first, second)
     assert difference == ("objective[1].weight", "0.3", "0.5")
-    assert toml.differences(first, first) == []
+    assert _toml.differences(first, first) == []
 
 
 def test_a_path_that_leads_nowhere_is_refused():
@@ -125,7 +128,7 @@ def test_a_path_that_leads_nowhere_is_refused():
 
 
 def test_a_run_of_format_1_can_be_read_and_not_run():
-    from mfgen.lab.case import assemble
+    from mfgen.lab import assemble
 
     old = {
         "name": "old",
@@ -134,7 +137,7 @@ def test_a_run_of_format_1_can_be_read_and_not_run():
         "objective": [{"type": "denoising", "weight": 1.0}],
         "training": {"steps": 3, "learning_rate": 0.01},
     }
-    experiment = toml.decode(old)
+    experiment = _toml.decode(old)
     assert experiment.format == 1
     with pytest.raises(ValueError, match=r"of format 1, which mfgen 0\.1\.0 wrote and reads"):
         assemble(experiment)

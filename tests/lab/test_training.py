@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mfgen.lab import case, commands, comparison, report, run, toml, wording
+from mfgen.lab import _case, _commands, _comparison, _report, _run, _toml, _wording
 
 WEIGHTS = [0.0, 0.1, 3.0]
 TINY = {
@@ -23,7 +23,7 @@ TINY = {
 
 
 def tiny(**changes):
-    return toml.decode(TINY | changes)
+    return _toml.decode(TINY | changes)
 
 
 def lines(folder, name):
@@ -33,7 +33,7 @@ def lines(folder, name):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An uninterrupted run."""
-    return run.run(tiny(), tmp_path_factory.mktemp("whole") / "run")
+    return _run.run(tiny(), tmp_path_factory.mktemp("whole") / "run")
 
 
 def test_a_run_keeps_what_was_chosen_and_what_was_tried(whole):
@@ -61,11 +61,11 @@ def test_the_chosen_model_is_that_of_a_run_with_the_weight(whole, tmp_path):
     if chosen:
         terms.append({"type": "HJB", "points": 8, "weight": chosen})
     alone = tiny(objective=terms, training=TINY["training"] | {"early_stopping": True})
-    other = run.run(alone, tmp_path / "run")
+    other = _run.run(alone, tmp_path / "run")
     assert other.folder.model.read_bytes() == whole.folder.model.read_bytes()
     assert other.summary["weights"] is None
-    entries = comparison.read([whole.folder.path, other.folder.path])
-    assert len(comparison.group(entries)) == 1
+    entries = _comparison.read([whole.folder.path, other.folder.path])
+    assert len(_comparison.group(entries)) == 1
 
 
 class Stop(Exception):
@@ -80,9 +80,9 @@ def test_a_run_that_was_stopped_in_its_second_training_ends_the_same(whole, tmp_
 
     out = tmp_path / "run"
     with pytest.raises(Stop):
-        run.run(tiny(), out, watcher=case.Watcher(record=record))
+        _run.run(tiny(), out, watcher=_case.Watcher(record=record))
     seen = []
-    again = run.run(tiny(), out, resume=True, watcher=case.Watcher(record=seen.append))
+    again = _run.run(tiny(), out, resume=True, watcher=_case.Watcher(record=seen.append))
     assert seen[0].done == done
     assert again.folder.model.read_bytes() == whole.folder.model.read_bytes()
     for name in ("metrics.jsonl", "trials.jsonl"):
@@ -96,8 +96,8 @@ def test_a_run_that_was_stopped_in_its_second_training_ends_the_same(whole, tmp_
 def test_one_line_tells_what_was_chosen(whole):
     chosen = whole.summary["weights"]["chosen"]
     line = f"weight of HJB: {chosen:g}, chosen by validation from 0, 0.1 and 3"
-    assert wording.weights(whole.summary["weights"]) == line
-    page = report.render(comparison.read([whole.folder.path]))
+    assert _wording.weights(whole.summary["weights"]) == line
+    page = _report.render(_comparison.read([whole.folder.path]))
     assert f"tiny, seed 0: {line}." in page
     failed = whole.summary["weights"] | {
         "candidates": [
@@ -105,16 +105,16 @@ def test_one_line_tells_what_was_chosen(whole):
             {"weight": 9.0, "loss": "inf", "step": None, "seconds": 1.0},
         ]
     }
-    assert wording.weights(failed).endswith("from 0 and 9; 1 of these trainings failed")
-    assert line in str(commands._finished(whole).view.renderables)
+    assert _wording.weights(failed).endswith("from 0 and 9; 1 of these trainings failed")
+    assert line in str(_commands._finished(whole).view.renderables)
 
 
 def test_what_a_weight_cannot_be_chosen_by_is_refused_before_the_folder_is_made(tmp_path):
     few = tiny(data={"name": "gaussians8", "samples": 10})
     with pytest.raises(ValueError, match=r"`select` without validation data.*expected at least 2"):
-        run.run(few, tmp_path / "run")
+        _run.run(few, tmp_path / "run")
     alone = tiny(objective=TINY["objective"][1:])
     with pytest.raises(ValueError, match="a regulariser beside a term that fits"):
-        run.run(alone, tmp_path / "run")
+        _run.run(alone, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    assert case.assemble(few.changed({"objective": [{"type": "DenoisingScoreMatching"}]}))
+    assert _case.assemble(few.changed({"objective": [{"type": "DenoisingScoreMatching"}]}))

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import pytest
 from tests.tables import CONSTRAINTS, DEGENERATE, DIM, DYNAMICS, FUNCTIONALS, LAGRANGIANS
 
-import mfgen.problem
-from mfgen.math.linear_map import matrix, source_size
-from mfgen.problem.dynamics import AbstractDynamics
-from mfgen.problem.functional import AbstractFunctional
-from mfgen.problem.lagrangian import AbstractLagrangian
+from mfgen import costs, dynamics, functionals, games
+from mfgen.costs import AbstractLagrangian
+from mfgen.dynamics import AbstractDynamics
+from mfgen.functionals import AbstractFunctional
+from mfgen.math._linear_map import matrix, source_size
 
 ROWS = {
     AbstractDynamics: [build() for build in DYNAMICS.values()],
@@ -23,14 +23,14 @@ ROWS = {
 
 
 def members(base: type) -> set[type]:
-    """The concrete public subclasses of `base` in the floor `problem`."""
+    """The concrete public subclasses of `base` in the floors that a game is made of."""
     found = set()
-    for module in pkgutil.iter_modules(mfgen.problem.__path__, "mfgen.problem."):
-        for _, member in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-            is_sub = issubclass(member, base) and member is not base
-            if is_sub and not inspect.isabstract(member):
-                found.add(member)
-    return found
+    for floor in (costs, dynamics, functionals, games):
+        for module in pkgutil.iter_modules(floor.__path__, f"{floor.__name__}."):
+            parts = vars(importlib.import_module(module.name)).values()
+            known = (part for part in parts if inspect.isclass(part) and issubclass(part, base))
+            found |= {part for part in known if not inspect.isabstract(part)}
+    return found - {base}
 
 
 @pytest.mark.parametrize("base", ROWS, ids=lambda base: base.__name__)

@@ -9,14 +9,12 @@ FP     dt rho + div(rho b*) = (sigma^2/2) lap rho
 import jax.numpy as jnp
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.derive.hamiltonian import drift, hamiltonian, optimal_control
-from mfgen.derive.residual import fokker_planck, hjb, terminal
-from mfgen.problem.cost import Kinetic, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Entropy, Linear, Zero
-from mfgen.problem.game import MFG
-from mfgen.problem.noising import VP
+from mfgen.costs import Kinetic, WithPotential
+from mfgen.densities import Gaussian
+from mfgen.derive import drift, fokker_planck, hamiltonian, hjb, optimal_control, terminal
+from mfgen.dynamics import VP, Integrator
+from mfgen.functionals import Entropy, Linear, Zero
+from mfgen.games import MFG
 
 T = 2.0
 K, SIGMA = 0.5, 0.6

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from tests.tables import DEGENERATE, DIM, LAGRANGIANS
 
-from mfgen.derive.hamiltonian import hamiltonian
-from mfgen.problem.functional import Linear
-from mfgen.problem.game import MFG
-from mfgen.problem.kernel import (
+from mfgen.derive import hamiltonian
+from mfgen.functionals import (
     AttractionRepulsion,
     DistanceKernel,
     GaussianKernel,
     InverseMultiquadric,
+    Linear,
     MeanKernel,
 )
+from mfgen.games import MFG
 
 KERNELS = {
     "Gaussian": (GaussianKernel(0.5), -4.0),

@@ -14,10 +14,10 @@ from hypothesis.extra.numpy import arrays
 from jaxtyping import Array
 from tests.tables import DIM, LAGRANGIANS
 
-from mfgen.derive.hamiltonian import drift, hamiltonian, optimal_control
-from mfgen.problem.functional import Zero
-from mfgen.problem.game import MFG
-from mfgen.problem.lagrangian import AbstractLagrangian
+from mfgen.costs import AbstractLagrangian
+from mfgen.derive import drift, hamiltonian, optimal_control
+from mfgen.functionals import Zero
+from mfgen.games import MFG
 
 COUNT = 4
 vectors = arrays(np.float64, (COUNT, DIM), elements=st.floats(-3, 3, width=32))

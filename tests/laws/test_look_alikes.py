@@ -10,39 +10,49 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian
-from mfgen.derive.score_based import is_score_based
-from mfgen.metrics.equation import hjb_error, hjb_profile
-from mfgen.metrics.potential_density import potential_density
-from mfgen.metrics.score import girsanov_bound, score_error, score_profile
-from mfgen.models.base import Potential
-from mfgen.models.estimate import kernel_estimate, mixture_estimate
-from mfgen.models.kernel import kernel_potential
-from mfgen.models.precondition import precondition
-from mfgen.models.proximal_kernel import proximal_kernel
-from mfgen.models.score import score_field, score_potential
-from mfgen.problem.cost import Kinetic, ScoreLagrangian, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL, CrossEntropy, Entropy, Linear, Sum, Zero
-from mfgen.problem.lagrangian import AbstractLagrangian
-from mfgen.problem.noising import VE, VP, AbstractNoising, TimeReversal
-from mfgen.simulate.base import AbstractSampler
-from mfgen.simulate.diffusion import EulerMaruyama
-from mfgen.simulate.flow import ProbabilityFlow, inverse_error
-from mfgen.simulate.frame import FixedFrame, random_frame
-from mfgen.simulate.integrator import RungeKutta4
-from mfgen.simulate.langevin import Langevin, PredictorCorrector
-from mfgen.simulate.likelihood import FlowLikelihood, log_prob
-from mfgen.simulate.metropolis import MetropolisAdjusted, correct
-from mfgen.simulate.sampler import denoised, sample
-from mfgen.simulate.tempered import Tempered
-from mfgen.trainers.matching import (
-    DenoisingScoreMatching,
-    ImplicitScoreMatching,
-    SlicedScoreMatching,
+from mfgen.costs import AbstractLagrangian, Kinetic, ScoreLagrangian, WithPotential
+from mfgen.densities import Empirical, Gaussian
+from mfgen.derive._score_based import is_score_based
+from mfgen.dynamics import VE, VP, Integrator, TimeReversal
+from mfgen.dynamics._noising import AbstractNoising
+from mfgen.functionals import KL, CrossEntropy, Entropy, Linear, Sum, Zero
+from mfgen.losses import DenoisingScoreMatching, ImplicitScoreMatching, SlicedScoreMatching
+from mfgen.metrics import (
+    girsanov_bound,
+    hjb_error,
+    hjb_profile,
+    potential_density,
+    score_error,
+    score_profile,
 )
-from mfgen.zoo.score import score_based
+from mfgen.models import (
+    Potential,
+    kernel_estimate,
+    kernel_potential,
+    mixture_estimate,
+    proximal_kernel,
+    score_field,
+    score_potential,
+)
+from mfgen.models._precondition import precondition
+from mfgen.simulate import (
+    AbstractSampler,
+    EulerMaruyama,
+    FlowLikelihood,
+    Langevin,
+    MetropolisAdjusted,
+    PredictorCorrector,
+    ProbabilityFlow,
+    RungeKutta4,
+    Tempered,
+    correct,
+    denoised,
+    inverse_error,
+    log_prob,
+    sample,
+)
+from mfgen.simulate._frame import FixedFrame, random_frame
+from mfgen.zoo import score_based
 
 NOISING = VP(beta_max=6.0)
 DATA = Gaussian([0.4, -0.3], 0.5)

@@ -12,12 +12,19 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.data import scaling, validate
-from mfgen.density import cholesky
-from mfgen.math import pairs
-from mfgen.metrics import classifier, discrepancy, importance, likelihood, memorisation, transport
-from mfgen.models import estimate, precondition, smoothed
-from mfgen.solvers import divergence_flow, mmd_flow
+from mfgen.data import _scaling, _validate
+from mfgen.densities import _cholesky
+from mfgen.math import _pairs
+from mfgen.metrics import (
+    _classifier,
+    _discrepancy,
+    _importance,
+    _likelihood,
+    _memorisation,
+    _transport,
+)
+from mfgen.models import _estimate, _precondition, _smoothed
+from mfgen.solvers import _divergence_flow, _mmd_flow
 
 OFFSETS = (16384.0, 98304.0)
 BEYOND = 2.0**23
@@ -25,7 +32,7 @@ KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 X, Y = (np.round(64 * RNG.normal(shift, size=(48, 2))) / 64 for shift in (0.0, 0.5))
 WIDE = np.round(64 * RNG.normal(size=(2, 40, 6))) / 64  # more dimensions than differences are for
-NOISING = mg.VE(0.05, 10.0)
+NOISING = mg.dynamics.VE(0.05, 10.0)
 
 
 def normal(c):
@@ -64,10 +71,12 @@ def variation(functional, c):
 
 
 def pair_sums(x, y, c):
-    near = divergence_flow.gaussian_profile(1.0)
+    near = _divergence_flow.gaussian_profile(1.0)
     x, y = single(x + c), single(y + c)
     weights = jnp.ones(len(y)) / len(y)
-    return pairs.pair_sums(near, x, y, weights[:, None]), pairs.pair_gradients(near, x, y, weights)
+    return _pairs.pair_sums(near, x, y, weights[:, None]), _pairs.pair_gradients(
+        near, x, y, weights
+    )
 
 
 def paired(coupling, c):
@@ -75,14 +84,16 @@ def paired(coupling, c):
 
 
 def critic(c):
-    made = mg.lipschitz_critic(2, width=8, depth=1, around=mg.Empirical(X + c), key=KEY)
+    made = mg.models.lipschitz_critic(2, width=8, depth=1, around=mg.Empirical(X + c), key=KEY)
     return jax.vmap(made)(single(Y + c))
 
 
 # Functions of the points x + c: means and places come back with c subtracted.
 LAWS = {
     "Empirical.moments": lambda c: moments(mg.Empirical(X + c), c),
-    "LabelledPoints.moments": lambda c: moments(mg.LabelledPoints(X + c, Y), [c, c, 0, 0]),
+    "LabelledPoints.moments": lambda c: moments(
+        mg.densities.LabelledPoints(X + c, Y), [c, c, 0, 0]
+    ),
     "Gaussian": lambda c: (
         jax.vmap(normal(c).log_density)(single(X + c)),
         normal(c).sample(64, key=KEY) - c,
@@ -91,60 +102,67 @@ LAWS = {
         moments(mg.GaussianMixture(np.full(48, 1 / 48), X + c, np.ones(48)), c),
         mg.GaussianMixture(np.full(48, 1 / 48), X + c, np.ones(48)).log_density(single(Y[0] + c)),
     ),
-    "CholeskyGaussian": lambda c: cholesky.CholeskyGaussian(
+    "CholeskyGaussian": lambda c: _cholesky.CholeskyGaussian(
         np.full(2, c), [[2.0, 0.5], [0.5, 1.0]]
     ).log_density(single(X[0] + c)),
-    "Standardise": lambda c: scaling.Standardise.fit(X + c).apply((Y + c).astype(np.float32)),
-    "Standardise.invert": lambda c: scaling.Standardise.fit(X + c).invert(Y) - c,
-    "check_samples": lambda c: validate.check_samples(X + c) - c,
+    "Standardise": lambda c: _scaling.Standardise.fit(X + c).apply((Y + c).astype(np.float32)),
+    "Standardise.invert": lambda c: _scaling.Standardise.fit(X + c).invert(Y) - c,
+    "check_samples": lambda c: _validate.check_samples(X + c) - c,
     "pair_sums": lambda c: pair_sums(X, Y, c),
     "pair_sums in many dimensions": lambda c: pair_sums(*WIDE, c),
     "MMD": lambda c: variation(mg.MMD(mg.Empirical(Y + c)), c),
-    "Pairwise": lambda c: variation(mg.Pairwise(mg.AttractionRepulsion()), c),
-    "MeanAttraction": lambda c: variation(mg.MeanAttraction(), c),
-    "MeanTarget": lambda c: variation(mg.MeanTarget(single(np.full(2, c))), c)[0],
-    "Wasserstein2": lambda c: variation(mg.Wasserstein2(mg.Empirical(Y + c), epsilon=0.5), c),
-    "SinkhornDivergence": lambda c: variation(
-        mg.SinkhornDivergence(mg.Empirical(Y + c), epsilon=0.5), c
+    "Pairwise": lambda c: variation(
+        mg.functionals.Pairwise(mg.functionals.AttractionRepulsion()), c
     ),
-    "MMDFlow": lambda c: flow(mmd_flow.MMDFlow(Y + c), X, c),
-    "MMDFlow of Gaussian kernels": lambda c: flow(mmd_flow.MMDFlow(Y + c, (0.5, 2.0)), X, c),
-    "MMDFlow in many dimensions": lambda c: flow(mmd_flow.MMDFlow(WIDE[0] + c), WIDE[1], c),
-    "SteinFlow": lambda c: flow(divergence_flow.SteinFlow(normal(c)), X, c),
-    "BlobFlow": lambda c: flow(divergence_flow.BlobFlow(normal(c), 0.5), X, c),
-    "OptimalTransport": lambda c: paired(mg.OptimalTransport(), c),
-    "ExactTransport": lambda c: paired(mg.ExactTransport(), c),
-    "EntropicTransport": lambda c: mg.EntropicTransport(1.0).plan(single(X + c), single(Y + c)),
+    "MeanAttraction": lambda c: variation(mg.functionals.MeanAttraction(), c),
+    "MeanTarget": lambda c: variation(mg.functionals.MeanTarget(single(np.full(2, c))), c)[0],
+    "Wasserstein2": lambda c: variation(
+        mg.functionals.Wasserstein2(mg.Empirical(Y + c), epsilon=0.5), c
+    ),
+    "SinkhornDivergence": lambda c: variation(
+        mg.functionals.SinkhornDivergence(mg.Empirical(Y + c), epsilon=0.5), c
+    ),
+    "MMDFlow": lambda c: flow(_mmd_flow.MMDFlow(Y + c), X, c),
+    "MMDFlow of Gaussian kernels": lambda c: flow(_mmd_flow.MMDFlow(Y + c, (0.5, 2.0)), X, c),
+    "MMDFlow in many dimensions": lambda c: flow(_mmd_flow.MMDFlow(WIDE[0] + c), WIDE[1], c),
+    "SteinFlow": lambda c: flow(_divergence_flow.SteinFlow(normal(c)), X, c),
+    "BlobFlow": lambda c: flow(_divergence_flow.BlobFlow(normal(c), 0.5), X, c),
+    "OptimalTransport": lambda c: paired(mg.losses.OptimalTransport(), c),
+    "ExactTransport": lambda c: paired(mg.losses.ExactTransport(), c),
+    "EntropicTransport": lambda c: mg.losses.EntropicTransport(1.0).plan(
+        single(X + c), single(Y + c)
+    ),
     "lipschitz_critic": critic,
     "precondition": lambda c: (
-        np.asarray(precondition.precondition(game(X + c)).mean) - c,
-        precondition.precondition(game(X + c)).spread,
+        np.asarray(_precondition.precondition(game(X + c)).mean) - c,
+        _precondition.precondition(game(X + c)).spread,
     ),
-    "kernel_estimate": lambda c: late(estimate.kernel_estimate(game(X + c), X + c), single(Y + c)),
+    "kernel_estimate": lambda c: late(_estimate.kernel_estimate(game(X + c), X + c), single(Y + c)),
     "mixture_estimate": lambda c: late(
-        mg.mixture_estimate(game(X + c), X + c, components=2, starts=1, key=KEY), single(Y + c)
+        mg.models.mixture_estimate(game(X + c), X + c, components=2, starts=1, key=KEY),
+        single(Y + c),
     ),
     "proximal_kernel": lambda c: late(
-        mg.proximal_kernel(game(X + c), X + c, reach=1.0, width=0.5), single(Y + c)
+        mg.models.proximal_kernel(game(X + c), X + c, reach=1.0, width=0.5), single(Y + c)
     ),
     "kernel_potential": lambda c: late(
-        mg.kernel_potential(game(X + c), X + c, components=4, key=KEY), single(Y + c)
+        mg.models.kernel_potential(game(X + c), X + c, components=4, key=KEY), single(Y + c)
     ),
     "SmoothedPotential": lambda c: late(
-        smoothed.SmoothedPotential(NOISING, X + c, np.eye(2)), single(Y + c)
+        _smoothed.SmoothedPotential(NOISING, X + c, np.eye(2)), single(Y + c)
     ),
-    "mmd2": lambda c: discrepancy.mmd2(X + c, Y + c),
-    "energy_distance": lambda c: discrepancy.energy_distance(X + c, Y + c),
-    "median_distance": lambda c: discrepancy.median_distance(X + c),
-    "wasserstein2": lambda c: transport.wasserstein2(X + c, Y + c),
-    "wasserstein2 on a line": lambda c: transport.wasserstein2(X[:, :1] + c, Y[:, :1] + c),
-    "sliced_wasserstein2": lambda c: transport.sliced_wasserstein2(
+    "mmd2": lambda c: _discrepancy.mmd2(X + c, Y + c),
+    "energy_distance": lambda c: _discrepancy.energy_distance(X + c, Y + c),
+    "median_distance": lambda c: _discrepancy.median_distance(X + c),
+    "wasserstein2": lambda c: _transport.wasserstein2(X + c, Y + c),
+    "wasserstein2 on a line": lambda c: _transport.wasserstein2(X[:, :1] + c, Y[:, :1] + c),
+    "sliced_wasserstein2": lambda c: _transport.sliced_wasserstein2(
         X + c, Y + c, key=KEY, projections=16
     ),
-    "c2st": lambda c: classifier.c2st(X + c, Y + c),
-    "memorisation_ratio": lambda c: memorisation.memorisation_ratio(X + c, Y + c, Y[::-1] + c + 1),
-    "log_weights": lambda c: importance.log_weights(normal(c), np.zeros(48), X + c),
-    "kl": lambda c: likelihood.kl(normal(c), np.zeros(48), X + c),
+    "c2st": lambda c: _classifier.c2st(X + c, Y + c),
+    "memorisation_ratio": lambda c: _memorisation.memorisation_ratio(X + c, Y + c, Y[::-1] + c + 1),
+    "log_weights": lambda c: _importance.log_weights(normal(c), np.zeros(48), X + c),
+    "kl": lambda c: _likelihood.kl(normal(c), np.zeros(48), X + c),
 }
 
 

@@ -12,15 +12,13 @@ import numpy as np
 import pytest
 from tests.tables import LAGRANGIANS
 
-from mfgen.density.gaussian import GaussianMixture
-from mfgen.derive.hamiltonian import hamiltonian
-from mfgen.derive.residual import fokker_planck, hjb, terminal
-from mfgen.math.legendre import maximiser
-from mfgen.problem.cost import Power, ScoreLagrangian
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import CrossEntropy, Linear, Zero
-from mfgen.problem.game import MFG
-from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
+from mfgen.costs import Power, ScoreLagrangian
+from mfgen.densities import GaussianMixture
+from mfgen.derive import fokker_planck, hamiltonian, hjb, terminal
+from mfgen.dynamics import VE, VP, Integrator, SubVP, TimeReversal
+from mfgen.functionals import CrossEntropy, Linear, Zero
+from mfgen.games import MFG
+from mfgen.math._legendre import maximiser
 
 pytestmark = pytest.mark.usefixtures("x64")
 NOISINGS = {"VP": VP, "VE": VE, "SubVP": SubVP}

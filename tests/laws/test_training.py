@@ -12,15 +12,14 @@ import pytest
 from tests.tables_of_training import KEY, LOSSES, POINTS, TRAINERS
 
 import mfgen
-from mfgen.trainers.objective import AbstractObjective
-from mfgen.trainers.state import Checkpoints
-from mfgen.trainers.trainer import AbstractTrainer, Problem, run
+from mfgen.losses import AbstractObjective
+from mfgen.trainers import AbstractTrainer, Checkpoints, Problem, run
 
 
 def members(base: type) -> set[type]:
     """The concrete classes of the library that are built on `base`, but for parts of others."""
     for module in pkgutil.walk_packages(mfgen.__path__, "mfgen."):
-        if module.name.split(".")[1] in ("trainers", "solvers", "zoo"):
+        if module.name.split(".")[1] in ("losses", "trainers", "solvers", "zoo"):
             importlib.import_module(module.name)
 
     def below(kind):

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from tests.tables import FUNCTIONALS
 
 import mfgen as mg
-from mfgen.density.base import expectation
-from mfgen.density.gaussian import GaussianMixture
-from mfgen.density.grid import nodal
-from mfgen.math.lattice import Lattice
+from mfgen.densities import GaussianMixture, nodal
+from mfgen.densities._base import expectation
+from mfgen.math import Lattice
 
 pytestmark = pytest.mark.usefixtures("x64")
 STEP = 1e-4
@@ -54,10 +53,10 @@ def test_variation_is_the_derivative_of_the_value(name, h, shift):
     assert jnp.allclose(slope, difference, rtol=1e-6, atol=1e-7)
 
 
-class OfValue(mg.AbstractFunctional):
+class OfValue(mg.functionals.AbstractFunctional):
     """A functional of which only the value is told."""
 
-    known: mg.AbstractFunctional
+    known: mg.functionals.AbstractFunctional
 
     def value(self, rho):
         return self.known.value(rho)
@@ -116,10 +115,10 @@ def test_gradients_of_the_variation_are_those_of_the_given_one():
 
 
 def test_a_functional_must_give_one_of_them():
-    class Nothing(mg.AbstractFunctional):
+    class Nothing(mg.functionals.AbstractFunctional):
         pass
 
-    class Coupling(mg.AbstractFunctional):
+    class Coupling(mg.functionals.AbstractFunctional):
         def variation(self, rho, x):
             return x @ x
 

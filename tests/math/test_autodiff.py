@@ -7,14 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.math.autodiff import (
-    divergence,
+from mfgen.math import divergence, jet, laplacian
+from mfgen.math._autodiff import (
     gradient,
     heat_jet,
     hutchinson_divergence,
     hutchinson_laplacian,
-    jet,
-    laplacian,
     probes,
     stochastic_jet,
 )

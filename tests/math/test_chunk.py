@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.math import chunk as module
-from mfgen.math.autodiff import jet
-from mfgen.math.chunk import chunked_mean, default_chunk
+from mfgen.math import _chunk as module
+from mfgen.math import jet
+from mfgen.math._chunk import chunked_mean, default_chunk
 
 CHUNKS = [4, 5, 64, None, "auto"]  # of 10 samples: with, and without a remainder
 

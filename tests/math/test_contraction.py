@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.math.contraction import flatten_contractions
+from mfgen.math._contraction import flatten_contractions
 
 RANDOM = np.random.default_rng(0)
 LEFT = RANDOM.normal(size=(3, 4, 5))

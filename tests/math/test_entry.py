@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.data.validate import check_samples
-from mfgen.math import entry
+from mfgen.data._validate import check_samples
+from mfgen.math import _entry
 
 RNG = np.random.default_rng(0)
 
 
 def test_integers_become_floats_that_hold_them():
-    assert entry.real(np.array([2**24]), "f").dtype == np.float32
-    large = entry.real(np.array([2**24 + 1, 2**40 + 1]), "f")
+    assert _entry.real(np.array([2**24]), "f").dtype == np.float32
+    large = _entry.real(np.array([2**24 + 1, 2**40 + 1]), "f")
     np.testing.assert_array_equal(large, [2**24 + 1, 2**40 + 1])
-    assert entry.real(np.array([True, False]), "f").tolist() == [1.0, 0.0]
+    assert _entry.real(np.array([True, False]), "f").tolist() == [1.0, 0.0]
 
 
 def test_only_a_mask_that_hides_something_is_refused():
     plain = np.ma.masked_array([1.0, 2.0], [False, False])
-    assert entry.real(plain, "f").tolist() == [1.0, 2.0]
+    assert _entry.real(plain, "f").tolist() == [1.0, 2.0]
     with pytest.raises(ValueError, match=r"`f` got x with 1 masked values, expected none"):
-        entry.real(np.ma.masked_array([1.0, -999.0], [False, True]), "`f` got x with")
+        _entry.real(np.ma.masked_array([1.0, -999.0], [False, True]), "`f` got x with")
 
 
 def test_what_has_only_to_numpy_is_read():
@@ -31,7 +31,7 @@ def test_what_has_only_to_numpy_is_read():
         def to_numpy(self):
             return np.array([1, 2], ">i8")
 
-    assert entry.real(Series(), "f").tolist() == [1.0, 2.0]
+    assert _entry.real(Series(), "f").tolist() == [1.0, 2.0]
 
 
 def test_what_cannot_be_read_is_named_with_its_reason():
@@ -40,7 +40,7 @@ def test_what_cannot_be_read_is_named_with_its_reason():
             raise RuntimeError("call detach() first\nand more")
 
     with pytest.raises(ValueError, match=r"^f a `Tensor` that is no array \(call detach"):
-        entry.real(Tensor(), "f")
+        _entry.real(Tensor(), "f")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_half_precision_is_read_and_then_left(dtype):
         assert jax.jit(lambda x, law=law: law.log_density(x))(x) == pytest.approx(
             expected, rel=1e-6
         )
-    board = mg.checkerboard().noised(1.0, 0.5)
+    board = mg.densities.checkerboard().noised(1.0, 0.5)
     near = board.log_density(x[:2] / 100)
     assert near == pytest.approx(float(board.log_density((x[:2] / 100).astype(jnp.float32))))
 
@@ -107,11 +107,11 @@ def test_half_precision_is_read_and_then_left(dtype):
     "law",
     [
         mg.Gaussian([0.0, 0.0]),
-        mg.checkerboard(),
-        mg.rings(),
-        mg.pinwheel(),
+        mg.densities.checkerboard(),
+        mg.densities.rings(),
+        mg.densities.pinwheel(),
         mg.Unnormalised(lambda x: x @ x, 2),
-        mg.Product((mg.Gaussian([0.0]), mg.Gaussian([1.0]))),
+        mg.densities.Product((mg.Gaussian([0.0]), mg.Gaussian([1.0]))),
     ],
 )
 @pytest.mark.parametrize("shape", [(1,), (4,)])
@@ -126,4 +126,4 @@ def test_a_container_that_fails_without_a_word_is_refused_by_name():
             raise NotImplementedError
 
     with pytest.raises(ValueError, match=r"`Mute` that is no array .it raises NotImplementedError"):
-        entry.given(Mute(), "`data` is")
+        _entry.given(Mute(), "`data` is")

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.math.autodiff import heat_jet, jet, laplacian, nested_jet
-from mfgen.math.forward import propagate
-from mfgen.math.series import Series
+from mfgen.math import jet, laplacian
+from mfgen.math._autodiff import heat_jet, nested_jet
+from mfgen.math._forward import propagate
+from mfgen.math._series import Series
 
 DIM = 4
 WEIGHT = np.random.default_rng(0).normal(size=(DIM, DIM))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.math.hermite import Hermite, middle, runge_kutta
+from mfgen.math._hermite import Hermite, middle, runge_kutta
 
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from mfgen.math import pairs
+from mfgen.math import _pairs
 
 RNG = np.random.default_rng(0)
 
@@ -26,9 +26,9 @@ def test_sums_are_those_of_the_table(clouds, monkeypatch):
     x, y, values = clouds
     table = profile(jnp.sum((x[:, None] - y[None]) ** 2, -1))
     for numbers in (2**24, 23 * 5):  # in one piece, and in chunks with some rows left over
-        monkeypatch.setattr(pairs, "_NUMBERS", numbers)
+        monkeypatch.setattr(_pairs, "_NUMBERS", numbers)
         np.testing.assert_allclose(
-            pairs.pair_sums(profile, x, y, values), table @ values, rtol=1e-3, atol=1e-6
+            _pairs.pair_sums(profile, x, y, values), table @ values, rtol=1e-3, atol=1e-6
         )
 
 
@@ -36,7 +36,7 @@ def test_gradients_are_those_of_the_sum(clouds):
     x, y, values = clouds
     weights = values[:, 0]
     single = lambda x: weights @ profile(jnp.sum((x[None] - y) ** 2, -1))
-    found = pairs.pair_gradients(profile, x, y, weights)
+    found = _pairs.pair_gradients(profile, x, y, weights)
     np.testing.assert_allclose(found, jax.vmap(jax.grad(single))(x), rtol=2e-3, atol=1e-5)
 
 
@@ -45,13 +45,13 @@ def test_close_pairs_of_clusters_far_apart_keep_their_distances():
     x = np.concatenate([near[:15] - 5e3, near[15:] + 5e3]).astype(np.float32)
     exact = np.exp(-0.5 * cdist(x.astype(float), x.astype(float), "sqeuclidean")).sum(axis=1)
     cloud = jnp.asarray(x)
-    found = pairs.pair_sums(lambda r: jnp.exp(-0.5 * r), cloud, cloud, jnp.ones((30, 1)))
+    found = _pairs.pair_sums(lambda r: jnp.exp(-0.5 * r), cloud, cloud, jnp.ones((30, 1)))
     np.testing.assert_allclose(found[:, 0], exact, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dim", [2, 6])
 def test_gradients_far_from_zero_are_those_near_it(dim):
     x, y = jnp.asarray(np.round(64 * RNG.normal(size=(2, 20, dim))) / 64, jnp.float32)
-    near = lambda x, y: pairs.pair_gradients(lambda r: jnp.exp(-r), x, y, jnp.full(20, 0.05))
+    near = lambda x, y: _pairs.pair_gradients(lambda r: jnp.exp(-r), x, y, jnp.full(20, 0.05))
     exact = near(x, y)
     np.testing.assert_allclose(near(x + 16384, y + 16384), exact, atol=1e-5)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mfgen.math.quadrature import box_rule, gauss_hermite, gauss_legendre, joined, panels, tensor
+from mfgen.math._quadrature import box_rule, gauss_hermite, gauss_legendre, joined, panels, tensor
 
 
 def moment(rule, power):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.math.spline import spline
+from mfgen.math._spline import spline
 
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mfgen.metrics.estimate import Estimate
+from mfgen.metrics import Estimate
 
 
 def _within(estimate: Estimate, exact: float) -> None:

@@ -9,16 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.metrics.agreement import compare
-from mfgen.metrics.divergence import line_distance, moment_distance, overlap
-from mfgen.models.base import Potential
-from mfgen.problem.cost import Kinetic, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Linear
-from mfgen.problem.game import MFG
-from mfgen.solvers.base import Result, Solution, Status
+from mfgen.costs import Kinetic, WithPotential
+from mfgen.densities import Empirical, Gaussian, GaussianMixture
+from mfgen.dynamics import Integrator
+from mfgen.functionals import Linear
+from mfgen.games import MFG
+from mfgen.metrics import compare
+from mfgen.metrics._divergence import line_distance, moment_distance, overlap
+from mfgen.models import Potential
+from mfgen.solvers._base import Result, Solution, Status
 
 SMALL = {"times": 3, "points": 64}
 

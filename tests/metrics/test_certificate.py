@@ -10,18 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.base import AbstractDensity
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian
-from mfgen.metrics.certificate import certify
-from mfgen.metrics.weak import weak_residual
-from mfgen.models.base import Potential
-from mfgen.problem.constraint import Prescribed
-from mfgen.problem.cost import Kinetic, NoCost, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Entropy, Linear
-from mfgen.problem.game import MFG
-from mfgen.solvers.base import Result, Solution, Status
+from mfgen.costs import Kinetic, NoCost, WithPotential
+from mfgen.densities import AbstractDensity, Empirical, Gaussian
+from mfgen.dynamics import Integrator
+from mfgen.functionals import Entropy, Linear, Prescribed
+from mfgen.games import MFG
+from mfgen.metrics import certify
+from mfgen.metrics._weak import weak_residual
+from mfgen.models import Potential
+from mfgen.solvers._base import Result, Solution, Status
 
 DONE = Result(Status.CONVERGED, "a formula")
 GAMMA, B, NU, HORIZON = 0.4, 0.9, 0.3, 1.0

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from mfgen.metrics.classifier import c2st
-from mfgen.metrics.discrepancy import mmd2
+from mfgen.metrics import c2st, mmd2
 
 
 def cloud(seed, n, dim):

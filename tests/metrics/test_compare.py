@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mfgen.metrics.compare import compare
+from mfgen.metrics._compare import compare
 
 
 def test_known_ratios():

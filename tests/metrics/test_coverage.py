@@ -14,24 +14,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.metrics.classifier import c2st
-from mfgen.metrics.discrepancy import energy_distance, mmd2
-from mfgen.metrics.divergence import overlap
-from mfgen.metrics.estimate import Estimate, mean_number, mean_of_rows, root
-from mfgen.metrics.importance import (
+from mfgen.densities import Gaussian
+from mfgen.dynamics import VE
+from mfgen.metrics import (
+    Estimate,
+    c2st,
+    copying_probability,
     effective_fraction,
+    energy_distance,
+    kl,
     log_normaliser,
+    mean_log_likelihood,
+    memorisation_ratio,
+    mmd2,
+    one_shot_error,
     reverse_kl,
-    reweighted_mean,
+    score_error,
+    sliced_wasserstein2,
+    wasserstein2,
 )
-from mfgen.metrics.likelihood import kl, mean_log_likelihood, one_shot_error
-from mfgen.metrics.memorisation import copying_probability, memorisation_ratio
-from mfgen.metrics.score import score_error
-from mfgen.metrics.transport import sliced_wasserstein2, wasserstein2
-from mfgen.models.base import VectorField
-from mfgen.problem.noising import VE
-from mfgen.zoo.score import score_based
+from mfgen.metrics._divergence import overlap
+from mfgen.metrics._estimate import mean_number, mean_of_rows, root
+from mfgen.metrics._importance import reweighted_mean
+from mfgen.models import VectorField
+from mfgen.zoo import score_based
 
 pytestmark = pytest.mark.slow
 COUNT = 300

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from mfgen.metrics import discrepancy, pairwise
-from mfgen.metrics.discrepancy import energy_distance, median_distance, mmd2
+from mfgen.metrics import _discrepancy, _pairwise, energy_distance, mmd2
+from mfgen.metrics._discrepancy import median_distance
 
 WIDTHS = (0.5, 2.0)
 
@@ -87,7 +87,7 @@ def test_second_order_is_that_of_the_centred_matrices():
     across = np.sum((centred + table.mean()) ** 2) / (7 * 5)
     expected = 2 * within[0] / 56 + 2 * within[1] / 30 + 4 * across / 48
 
-    assert discrepancy._second_order(*tables(discrepancy._negative_distance, x, y)) == (
+    assert _discrepancy._second_order(*tables(_discrepancy._negative_distance, x, y)) == (
         pytest.approx(expected, rel=1e-4)
     )
 
@@ -97,13 +97,13 @@ def test_variance_is_unbiased_for_equal_laws():
     projection = 0.5 * (1 + 2 / 2) ** -0.5
     spread = (1 + 4) ** -0.5 - 2 * projection + 1 / (1 + 2)
     exact = spread * (2 / (60 * 59) + 2 / (40 * 39) + 4 / (60 * 40))
-    kernel = discrepancy._GaussianKernel(jnp.ones(1))
+    kernel = _discrepancy._GaussianKernel(jnp.ones(1))
     variances = []
     for seed in range(300):
         x, y = cloud((seed, 0), 60, 1), cloud((seed, 1), 40, 1)
         rows = tables(kernel, x, y)
-        second = discrepancy._second_order(*rows)
-        spread = discrepancy._spread(*rows)
+        second = _discrepancy._second_order(*rows)
+        spread = _discrepancy._spread(*rows)
         variances.append(spread - second)
     mean = lambda a, b: np.exp(-0.5 * cdist(a, b, "sqeuclidean")).mean()
     kept = mean(x, x) + mean(y, y) - 2 * mean(x, y)
@@ -114,13 +114,13 @@ def test_variance_is_unbiased_for_equal_laws():
 
 def tables(kernel, x, y):
     x, y = jnp.asarray(x), jnp.asarray(y)
-    within = [discrepancy._within(kernel, points) for points in (x, y)]
-    return within, [discrepancy._across(kernel, x, y), discrepancy._across(kernel, y, x)]
+    within = [_discrepancy._within(kernel, points) for points in (x, y)]
+    return within, [_discrepancy._across(kernel, x, y), _discrepancy._across(kernel, y, x)]
 
 
 def test_energy_distance_is_the_double_sum_in_chunks(monkeypatch):
     # Two or three rows at once, with a rest.
-    monkeypatch.setattr(pairwise, "_ENTRIES", 23)
+    monkeypatch.setattr(_pairwise, "_ENTRIES", 23)
     x, y = cloud(4, 9, 2), cloud(5, 7, 2, 1.0)
     mean_x = cdist(x, x).sum() / (9 * 8)
     mean_y = cdist(y, y).sum() / (7 * 6)

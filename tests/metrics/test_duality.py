@@ -8,18 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian
-from mfgen.math.quadrature import gauss_legendre
-from mfgen.metrics import duality
-from mfgen.metrics.certificate import certify
-from mfgen.metrics.ledger import QUADRATURE, Ledger
-from mfgen.models.base import Potential
-from mfgen.problem.cost import Kinetic, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Entropy, Linear
-from mfgen.problem.game import MFG
-from mfgen.solvers.base import Result, Solution, Status
+from mfgen.costs import Kinetic, WithPotential
+from mfgen.densities import Empirical, Gaussian
+from mfgen.dynamics import Integrator
+from mfgen.functionals import Entropy, Linear
+from mfgen.games import MFG
+from mfgen.math._quadrature import gauss_legendre
+from mfgen.metrics import _duality, certify
+from mfgen.metrics._ledger import QUADRATURE, Ledger
+from mfgen.models import Potential
+from mfgen.solvers._base import Result, Solution, Status
 
 R, Q, T, START, SIGMA = 0.5, 2.0, 1.5, 0.8, 0.6
 GAIN, NU = math.sqrt(R * Q), 0.5 * SIGMA**2
@@ -82,8 +80,8 @@ def sheet(solution, best=None, box=None, times=8):
     """The rows on costs alone."""
     ledger = Ledger(jax.random.key(0))
     rule = gauss_legendre(times, 0.0, T)
-    gains = duality.Gains(64, 8, best)
-    duality.costs(ledger, solution, rule, box, gains)
+    gains = _duality.Gains(64, 8, best)
+    _duality.costs(ledger, solution, rule, box, gains)
     return ledger
 
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import GaussianMixture, isotropic
-from mfgen.metrics.equation import hjb_error, hjb_profile
-from mfgen.models.base import Potential
-from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.zoo.score import score_based
+from mfgen.densities import GaussianMixture, isotropic
+from mfgen.dynamics import VE, VP, SubVP
+from mfgen.metrics import hjb_error, hjb_profile
+from mfgen.models import Potential
+from mfgen.zoo import score_based
 
 MIXTURE = GaussianMixture([0.3, 0.7], [[-1.0, 0.0], [1.0, 1.0]], [0.2, 0.4])
 TIMES = jnp.array([0.1, 0.5, 0.9])

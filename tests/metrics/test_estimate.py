@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.metrics.estimate import Estimate, mean_estimate, mean_number, root
+from mfgen.metrics import Estimate
+from mfgen.metrics._estimate import mean_estimate, mean_number, root
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.energy import Unnormalised
-from mfgen.density.gaussian import Gaussian
-from mfgen.density.well import double_well
-from mfgen.metrics.importance import (
+from mfgen.densities import Gaussian, Unnormalised, double_well
+from mfgen.metrics import (
     effective_fraction,
     effective_sample_size,
     log_normaliser,
     log_weights,
     reverse_kl,
-    reweighted_mean,
 )
+from mfgen.metrics._importance import reweighted_mean
 
 METRICS = [
     effective_sample_size,

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.metrics.likelihood import kl, mean_log_likelihood, one_shot_error
+from mfgen.densities import Gaussian
+from mfgen.metrics import kl, mean_log_likelihood, one_shot_error
 
 TRUTH = Gaussian(jnp.array([0.5, -1.0]), jnp.array([0.5, 2.0]))
 MODEL = Gaussian(jnp.zeros(2), jnp.eye(2))

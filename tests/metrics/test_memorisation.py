@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mfgen.metrics.memorisation import copying_probability, memorisation_ratio
+from mfgen.metrics import copying_probability, memorisation_ratio
 
 
 def cloud(seed, n=400, dim=2):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.metrics.audit import UP_TO_TIME
-from mfgen.solvers.base import Result, Status
+from mfgen.metrics._audit import UP_TO_TIME
+from mfgen.solvers._base import Result, Status
 
 SIGMA = 0.5
 SMALL = {"times": 3, "points": 128, "steps": 6}
@@ -45,12 +45,12 @@ class Control(eqx.Module):
 
 
 def valued(gain=1.0, free=0.0, **options):
-    model = mg.Potential(Value(jnp.asarray(gain), jnp.asarray(free)))
+    model = mg.models.Potential(Value(jnp.asarray(gain), jnp.asarray(free)))
     return mg.solution(GAME, model, key=KEY, particles=1024, **options)
 
 
 def steered(gain=1.0):
-    model = mg.ControlField(Control(jnp.asarray(gain)))
+    model = mg.models.ControlField(Control(jnp.asarray(gain)))
     return mg.solution(GAME, model, key=KEY, particles=1024)
 
 
@@ -119,7 +119,9 @@ def test_models_are_compared():
     far = mg.compare(steered(0.4), valued(), times=3, points=128)
     assert far.relative("control") == pytest.approx(0.6, rel=1e-5)
     other = mg.MFG(mg.Integrator(sigma=0.7), mg.Kinetic(), GAME.terminal, initial=GAME.initial)
-    stranger = mg.solution(other, mg.ControlField(Control(jnp.asarray(1.0))), key=KEY, particles=64)
+    stranger = mg.solution(
+        other, mg.models.ControlField(Control(jnp.asarray(1.0))), key=KEY, particles=64
+    )
     with pytest.raises(ValueError, match="different diffusions"):
         mg.compare(stranger, valued())
 
@@ -127,15 +129,17 @@ def test_models_are_compared():
 def test_labels():
     """Two populations that go to places of their own, by their labels: exact, and certified."""
     points = jnp.linspace(-1.0, 1.0, 200)[:, None]
-    labels = jnp.tile(mg.one_hot(jnp.arange(2), 2), (100, 1))
-    data = mg.LabelledPoints(points, labels)
+    labels = jnp.tile(mg.densities.one_hot(jnp.arange(2), 2), (100, 1))
+    data = mg.densities.LabelledPoints(points, labels)
     end = mg.Linear(lambda z: 0.5 * (z[0] - z[1] + z[2]) ** 2)
     game = mg.MFG(
-        mg.WithLabels(mg.Integrator(sigma=SIGMA), 1, 2), mg.OfPoints(mg.Kinetic(), 2), end,
+        mg.games.WithLabels(mg.Integrator(sigma=SIGMA), 1, 2),
+        mg.games.OfPoints(mg.Kinetic(), 2),
+        end,
         initial=data,
-    )  # fmt: skip
+    )
     value = Value(jnp.asarray(1.0), jnp.asarray(0.0))
-    exact = mg.Potential(lambda t, z: value(t, (z[0] - z[1] + z[2])[None]))
+    exact = mg.models.Potential(lambda t, z: value(t, (z[0] - z[1] + z[2])[None]))
     found = mg.certify(mg.solution(game, exact, key=KEY, particles=400), **SMALL)
     assert found.holds, str(found)
 
@@ -143,12 +147,12 @@ def test_labels():
 @pytest.mark.slow
 def test_a_trained_game_is_certified():
     """By its own cost alone, which leaves U free in time: the tied value is the exact one."""
-    model = mg.ot_flow_potential(GAME, key=jax.random.key(1), width=16)
-    loss = mg.GameCost(mg.StochasticHeun(16))
+    model = mg.models.ot_flow_potential(GAME, key=jax.random.key(1), width=16)
+    loss = mg.GameCost(mg.simulate.StochasticHeun(16))
     model, _ = mg.fit(GAME, model, loss, steps=1500, batch_size=512, key=jax.random.key(2))
     found = mg.solution(GAME, model, key=KEY)
     certificate = mg.certify(found, tolerance=0.05)
     assert certificate.holds, str(certificate)
-    exact = mg.Potential(Value(jnp.asarray(1.0), jnp.asarray(0.0)))
+    exact = mg.models.Potential(Value(jnp.asarray(1.0), jnp.asarray(0.0)))
     known = mg.Solution(GAME, exact, found.density, Result(Status.CONVERGED, "a formula"))
     assert mg.compare(found, known).relative("value, up to a constant") < 0.05

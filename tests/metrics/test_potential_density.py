@@ -5,18 +5,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.metrics.escape import outside, peak_outside
-from mfgen.metrics.estimate import Estimate
-from mfgen.metrics.likelihood import kl
-from mfgen.metrics.one_evaluation import one_evaluation_kl, one_evaluation_log_likelihood
-from mfgen.metrics.potential_density import DegenerateWeights, potential_density
-from mfgen.models.base import Potential, VectorField
-from mfgen.problem.noising import VE, VP
-from mfgen.simulate.divergence import Hutchinson
-from mfgen.simulate.likelihood import OneShot, estimate_log_prob, log_prob
-from mfgen.simulate.weighted import AnnealedProposal, FlowProposal
-from mfgen.zoo.score import score_based
+from mfgen.densities import Gaussian, GaussianMixture
+from mfgen.dynamics import VE, VP
+from mfgen.metrics import (
+    DegenerateWeights,
+    Estimate,
+    kl,
+    one_evaluation_kl,
+    one_evaluation_log_likelihood,
+    potential_density,
+)
+from mfgen.metrics._escape import outside, peak_outside
+from mfgen.models import Potential, VectorField
+from mfgen.simulate import (
+    AnnealedProposal,
+    FlowProposal,
+    Hutchinson,
+    OneShot,
+    estimate_log_prob,
+    log_prob,
+)
+from mfgen.zoo import score_based
 
 NOISING = VP(beta_max=9.1)
 TARGET = GaussianMixture([0.3, 0.7], [[1.0, 0.5], [-0.5, -1.0]], [0.3, 0.2])

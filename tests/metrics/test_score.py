@@ -5,17 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density import base as density
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.metrics.score import girsanov_bound, score_error, score_profile
-from mfgen.metrics.stratified import stratified_estimate, stratified_times
-from mfgen.models.base import VectorField
-from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import CrossEntropy
-from mfgen.problem.game import MFG
-from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.zoo.score import score_based
+from mfgen.costs import Kinetic
+from mfgen.densities import Gaussian, GaussianMixture
+from mfgen.densities import _base as density
+from mfgen.dynamics import VE, VP, Integrator, SubVP
+from mfgen.functionals import CrossEntropy
+from mfgen.games import MFG
+from mfgen.metrics import girsanov_bound, score_error, score_profile
+from mfgen.metrics._stratified import stratified_estimate, stratified_times
+from mfgen.models import VectorField
+from mfgen.zoo import score_based
 
 TRUTH = Gaussian(jnp.array([1.0, -0.5]), jnp.array([[0.5, 0.2], [0.2, 1.5]]))
 MIXTURE = GaussianMixture([0.3, 0.7], [[-1.0, 0.0], [1.0, 1.0]], [0.2, 0.4])

@@ -10,8 +10,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from mfgen.metrics import transport
-from mfgen.metrics.transport import sliced_wasserstein2, wasserstein2
+from mfgen.metrics import _transport, sliced_wasserstein2, wasserstein2
 
 
 def cloud(seed, n, dim):
@@ -69,7 +68,7 @@ def test_potentials_are_dual():
     x, y = cloud(9, 40, 2), cloud(10, 40, 2) + 1.0
     costs = cdist(x, y, "sqeuclidean")
     matched = costs[:, linear_sum_assignment(costs)[1]]
-    phi, psi = transport._potentials(jnp.asarray(matched))
+    phi, psi = _transport._potentials(jnp.asarray(matched))
     slack = matched - phi[:, None] - psi[None, :]
     np.testing.assert_allclose(jnp.diagonal(slack), 0.0, atol=1e-12)
     # The relaxation stops once a step is below a thousandth of the mean cost.
@@ -79,7 +78,7 @@ def test_potentials_are_dual():
 @pytest.mark.usefixtures("x64")
 def test_potentials_on_a_line_are_dual_for_unequal_sizes():
     x, y = cloud(11, 12, 1)[:, 0], 2 * cloud(12, 9, 1)[:, 0]
-    line = jax.jit(lambda x, y: transport._line(x, y, transport._pair_levels(12, 9)))
+    line = jax.jit(lambda x, y: _transport._line(x, y, _transport._pair_levels(12, 9)))
     cost, phi, psi = line(jnp.asarray(x), jnp.asarray(y))
     slack = (x[:, None] - y[None, :]) ** 2 - phi[:, None] - psi[None, :]
     assert slack.min() >= -1e-12

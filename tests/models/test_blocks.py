@@ -5,14 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.math.autodiff import jet
-from mfgen.models.base import velocity
-from mfgen.models.blocks import blocks
-from mfgen.models.potential import ot_flow_potential
-from mfgen.problem.cost import Kinetic
-from mfgen.simulate.integrator import RungeKutta4
-from mfgen.zoo.flows import flow_game
+from mfgen.costs import Kinetic
+from mfgen.densities import Gaussian
+from mfgen.math import jet
+from mfgen.models import ot_flow_potential, velocity
+from mfgen.models._blocks import blocks
+from mfgen.simulate import RungeKutta4
+from mfgen.zoo import flow_game
 
 GAME = flow_game(Gaussian(jnp.zeros(2), jnp.ones(2)), Kinetic())
 PARTS = [ot_flow_potential(GAME, width=8, key=jax.random.key(seed)) for seed in range(3)]

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.models.convex import Transport, input_convex
+from mfgen.densities import Gaussian
+from mfgen.models import input_convex
+from mfgen.models._convex import Transport
 
 
 def wild(dim, seed):

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.models.critic import lipschitz_critic, max_min
+from mfgen.densities import Gaussian
+from mfgen.models import lipschitz_critic
+from mfgen.models._critic import max_min
 
 BOUND = 2.5
 

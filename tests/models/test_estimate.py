@@ -7,17 +7,15 @@ import pytest
 from sklearn.mixture import GaussianMixture as Reference
 from sklearn.neighbors import KernelDensity
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.derive.residual import hjb
-from mfgen.metrics.equation import hjb_error
-from mfgen.models import heldout, mixing
-from mfgen.models.bandwidth import best_bandwidth, correlated, isotropic
-from mfgen.models.estimate import kernel_estimate, mixture_estimate
-from mfgen.models.proximal_kernel import _chosen
-from mfgen.models.smoothed import SmoothedPotential
-from mfgen.problem.noising import VP
-from mfgen.simulate.likelihood import log_prob
-from mfgen.zoo.score import score_based
+from mfgen.densities import Gaussian
+from mfgen.derive import hjb
+from mfgen.dynamics import VP
+from mfgen.metrics import hjb_error
+from mfgen.models import SmoothedPotential, _heldout, _mixing, kernel_estimate, mixture_estimate
+from mfgen.models._bandwidth import best_bandwidth, correlated, isotropic
+from mfgen.models._proximal_kernel import _chosen
+from mfgen.simulate import log_prob
+from mfgen.zoo import score_based
 
 POINTS = jnp.array([[0.3, -0.4], [1.5, 0.2], [-3.0, 2.0]])
 
@@ -66,7 +64,7 @@ def test_kernels_of_any_shape_are_the_mixture_they_stand_for(game, data):
 
 def test_held_out_likelihood_is_that_of_scikit_learn(data):
     rng = np.random.default_rng(0)
-    splits = heldout.folds(np.asarray(data, np.float64), 3, rng, judged=len(data))
+    splits = _heldout.folds(np.asarray(data, np.float64), 3, rng, judged=len(data))
     found = best_bandwidth(splits, isotropic, [0.3])
     total = 0.0
     for train, held_out in splits:
@@ -78,14 +76,14 @@ def test_held_out_likelihood_is_that_of_scikit_learn(data):
 
 def test_every_point_is_held_out_once_or_few_are():
     points = np.arange(20.0)[:, None]
-    parts = heldout.folds(points, 4, np.random.default_rng(0), judged=20)
+    parts = _heldout.folds(points, 4, np.random.default_rng(0), judged=20)
     assert sorted(np.concatenate([part.held_out for part in parts]).ravel()) == list(range(20))
     for train, held_out in parts:
         assert not set(train.ravel()) & set(held_out.ravel())
-    few = heldout.folds(points, 4, np.random.default_rng(0), judged=8)
+    few = _heldout.folds(points, 4, np.random.default_rng(0), judged=8)
     assert [len(part.held_out) for part in few] == [2] * 4
     assert [len(part.train) for part in few] == [15] * 4
-    (one,) = heldout.holdout(points, np.random.default_rng(0), fraction=0.1, most=10)
+    (one,) = _heldout.holdout(points, np.random.default_rng(0), fraction=0.1, most=10)
     assert (len(one.train), len(one.held_out)) == (9, 1)
 
 
@@ -94,13 +92,13 @@ REPEATED = np.repeat(np.random.default_rng(0).normal(size=(60, 2)), 5, axis=0)
 
 def test_equal_rows_are_on_one_side_of_every_split():
     points = np.random.default_rng(1).permutation(REPEATED)
-    splits = heldout.folds(points, 5, np.random.default_rng(0), judged=300)
-    splits += heldout.holdout(points, np.random.default_rng(0), fraction=0.1, most=200)
+    splits = _heldout.folds(points, 5, np.random.default_rng(0), judged=300)
+    splits += _heldout.holdout(points, np.random.default_rng(0), fraction=0.1, most=200)
     for train, held_out in splits:
         assert not set(map(tuple, train)) & set(map(tuple, held_out))
     assert sum(len(split.held_out) for split in splits[:5]) == 300
     found = best_bandwidth(splits[:5], isotropic, [0.01, 0.1, 1.0])
-    plain = heldout.folds(REPEATED[::5], 5, np.random.default_rng(0), judged=60)
+    plain = _heldout.folds(REPEATED[::5], 5, np.random.default_rng(0), judged=60)
     alone = best_bandwidth(plain, isotropic, [0.01, 0.1, 1.0])
     assert abs(np.log(found.value / alone.value)) < 0.3
 
@@ -122,12 +120,12 @@ def test_searches_go_on_beyond_the_ends_of_their_ranges(game):
     rng = np.random.default_rng(0)
     halves = rng.normal(size=(200, 2))
     halves[100:] += 1000
-    splits = heldout.folds(halves, 4, np.random.default_rng(0), judged=200)
+    splits = _heldout.folds(halves, 4, np.random.default_rng(0), judged=200)
     low, high = (best_bandwidth(splits, isotropic, h) for h in ([0.01, 0.1], [1e-6, 1e-5]))
     assert low.inside
     assert high.inside
     assert np.log(low.value / high.value) == pytest.approx(0, abs=0.05)
-    chosen = mixing.search(splits_of(halves), (1, 2, 3), mixing.RIDGES, 0)
+    chosen = _mixing.search(splits_of(halves), (1, 2, 3), _mixing.RIDGES, 0)
     assert chosen.components == 2
     assert chosen.ridge < 1e-5
     reach, width = proximal_kernel_choice(splits_of(halves))
@@ -137,7 +135,7 @@ def test_searches_go_on_beyond_the_ends_of_their_ranges(game):
 
 def splits_of(points):
     standard = (points - points.mean(axis=0)) / points.std(axis=0)
-    return heldout.folds(standard, 4, np.random.default_rng(0), judged=200)
+    return _heldout.folds(standard, 4, np.random.default_rng(0), judged=200)
 
 
 def proximal_kernel_choice(splits):
@@ -160,7 +158,7 @@ def test_the_bandwidth_is_near_the_best_one_of_a_known_law():
     """On a Gaussian; a bandwidth that is off costs a loss quadratic in its logarithm."""
     law = Gaussian(jnp.zeros(2), jnp.array([[1.0, 0.8], [0.8, 1.0]]))
     data, fresh = (np.asarray(law.sample(n, key=jax.random.key(n))) for n in (400, 4000))
-    splits = heldout.folds(data.astype(float), 5, np.random.default_rng(0), judged=400)
+    splits = _heldout.folds(data.astype(float), 5, np.random.default_rng(0), judged=400)
     found = best_bandwidth(splits, correlated, np.geomspace(0.02, 2, 12))
     white = np.linalg.cholesky(np.linalg.inv(correlated(data)))
     scores = {

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.models.kernel import kernel_potential
-from mfgen.models.mlp import LevelFeatures, SpaceFeatures
-from mfgen.models.precondition import precondition
-from mfgen.problem.noising import VE, VP
-from mfgen.zoo.score import score_based
+from mfgen.dynamics import VE, VP
+from mfgen.models import kernel_potential
+from mfgen.models._mlp import LevelFeatures, SpaceFeatures
+from mfgen.models._precondition import precondition
+from mfgen.zoo import score_based
 
 
 def test_amplitude_is_its_formula(target):
@@ -44,7 +44,7 @@ def test_kernels_start_spread_out_in_the_units_of_the_data(unit, key):
 
 
 def _empirical(points):
-    from mfgen.density.empirical import Empirical
+    from mfgen.densities import Empirical
 
     return Empirical(points)
 

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfgen.derive.residual import hjb
-from mfgen.models.kernel import kernel_potential
-from mfgen.trainers.likelihood import MaximumLikelihood
-from mfgen.trainers.loop import fit
+from mfgen.derive import hjb
+from mfgen.losses import MaximumLikelihood
+from mfgen.models import kernel_potential
+from mfgen.trainers import fit
 
 
 @pytest.fixture(params=[True, False], ids=["full", "diagonal"])

@@ -36,25 +36,40 @@ def quadratic():
 
 
 MADE = {
-    "score_potential": lambda: mg.score_potential(score_game(), inner=True, **SMALL),
-    "score_field": lambda: mg.score_field(score_game(), activation=jnp.tanh, **SMALL),
-    "control_field": lambda: mg.control_field(flow(), activation=jax.nn.softplus, **SMALL),
-    "ot_flow_potential": lambda: mg.ot_flow_potential(flow(), key=KEY),
-    "lipschitz_critic": lambda: mg.lipschitz_critic(2, activation=jax.nn.softplus, **SMALL),
-    "kernel_potential": lambda: mg.kernel_potential(score_game(), POINTS, components=3, key=KEY),
-    "kernel_estimate": lambda: mg.kernel_estimate(score_game(), POINTS),
-    "proximal_kernel": lambda: mg.proximal_kernel(score_game(), POINTS),
+    "score_potential": lambda: mg.models.score_potential(score_game(), inner=True, **SMALL),
+    "score_field": lambda: mg.models.score_field(score_game(), activation=jnp.tanh, **SMALL),
+    "control_field": lambda: mg.models.control_field(flow(), activation=jax.nn.softplus, **SMALL),
+    "ot_flow_potential": lambda: mg.models.ot_flow_potential(flow(), key=KEY),
+    "lipschitz_critic": lambda: mg.models.lipschitz_critic(2, activation=jax.nn.softplus, **SMALL),
+    "kernel_potential": lambda: mg.models.kernel_potential(
+        score_game(), POINTS, components=3, key=KEY
+    ),
+    "kernel_estimate": lambda: mg.models.kernel_estimate(score_game(), POINTS),
+    "proximal_kernel": lambda: mg.models.proximal_kernel(score_game(), POINTS),
     "games": lambda: (
         score_game(),
         flow(),
-        mg.gradient_flow_game(mg.Entropy(), initial=mg.moons()),
+        mg.zoo.gradient_flow_game(mg.functionals.Entropy(), initial=mg.densities.moons()),
     ),
-    "densities": lambda: (mg.checkerboard(), mg.pinwheel(), mg.rings(), mg.many_wells(2)),
-    "objective": lambda: mg.DenoisingScoreMatching() + 0.3 * mg.HJB() + mg.FlowMatching(),
-    "samplers": lambda: (mg.ProbabilityFlow(mg.Adaptive()), mg.StochasticHeun(4), mg.OneShot()),
-    "riccati": lambda: mg.solve(quadratic(), mg.Riccati()),
+    "densities": lambda: (
+        mg.densities.checkerboard(),
+        mg.densities.pinwheel(),
+        mg.densities.rings(),
+        mg.densities.many_wells(2),
+    ),
+    "objective": lambda: (
+        mg.losses.DenoisingScoreMatching() + 0.3 * mg.losses.HJB() + mg.losses.FlowMatching()
+    ),
+    "samplers": lambda: (
+        mg.simulate.ProbabilityFlow(mg.simulate.Adaptive()),
+        mg.simulate.StochasticHeun(4),
+        mg.simulate.OneShot(),
+    ),
+    "riccati": lambda: mg.solve(quadratic(), mg.solvers.Riccati()),
     "grid": lambda: mg.solve(quadratic(), mg.Grid((-4.0, 4.0), points=16, steps=6)),
-    "hopf_cole": lambda: mg.solve(quadratic(), mg.HopfCole((-4.0, 4.0), points=40, steps=6)),
+    "hopf_cole": lambda: mg.solve(
+        quadratic(), mg.solvers.HopfCole((-4.0, 4.0), points=40, steps=6)
+    ),
 }
 ROWS = {
     **{name: row.build for name, row in tables.LAGRANGIANS.items()},
@@ -76,7 +91,7 @@ def test_a_pickle_and_a_copy_are_the_same(name):
 
 
 def test_a_copied_model_gives_the_same_values_by_the_same_program():
-    model = mg.score_potential(score_game(), **SMALL)
+    model = mg.models.score_potential(score_game(), **SMALL)
     traced = []
 
     @eqx.filter_jit
@@ -89,6 +104,6 @@ def test_a_copied_model_gives_the_same_values_by_the_same_program():
 
 
 def test_a_function_that_no_module_holds_is_refused_by_pickle():
-    model = mg.score_potential(score_game(), activation=lambda x: jnp.sin(x), **SMALL)
+    model = mg.models.score_potential(score_game(), activation=lambda x: jnp.sin(x), **SMALL)
     with pytest.raises(AttributeError, match="lambda"):
         pickle.dumps(model)

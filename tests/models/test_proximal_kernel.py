@@ -6,17 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian, mixture20
-from mfgen.derive.residual import hjb
-from mfgen.metrics.memorisation import copying_probability, memorisation_ratio
-from mfgen.models.kernel import KernelPotential
-from mfgen.models.proximal_kernel import proximal_kernel
-from mfgen.models.smoothed import SmoothedPotential
-from mfgen.problem.noising import VP
-from mfgen.trainers.likelihood import MaximumLikelihood
-from mfgen.trainers.matching import ImplicitScoreMatching
-from mfgen.zoo.score import score_based
+from mfgen.densities import Empirical, Gaussian, mixture20
+from mfgen.derive import hjb
+from mfgen.dynamics import VP
+from mfgen.losses import ImplicitScoreMatching, MaximumLikelihood
+from mfgen.metrics import copying_probability, memorisation_ratio
+from mfgen.models import KernelPotential, SmoothedPotential, proximal_kernel
+from mfgen.zoo import score_based
 
 
 @pytest.fixture(scope="module")

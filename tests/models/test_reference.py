@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.derive.residual import hjb
+from mfgen.derive import hjb
 
-GAME = mg.score_based(mg.VP(beta_max=9.1), mg.mixture20(dim=3))
-DATA = mg.mixture20(dim=3).sample(400, key=jax.random.key(1))
+GAME = mg.score_based(mg.VP(beta_max=9.1), mg.densities.mixture20(dim=3))
+DATA = mg.densities.mixture20(dim=3).sample(400, key=jax.random.key(1))
 TIMES = jnp.asarray([0.1, 0.5, 0.9])
 
 
 def kernel(*, full: bool):
-    made = mg.kernel_potential(GAME, DATA, components=4, full=full, key=jax.random.key(0))
+    made = mg.models.kernel_potential(GAME, DATA, components=4, full=full, key=jax.random.key(0))
     shears = None
     if full:
         shears = 0.3 * jax.random.normal(jax.random.key(5), (4, 3, 3))
@@ -48,8 +48,8 @@ def test_principal_axes_are_another_form_of_the_same_mixture(full):
 
 def test_a_network_begins_as_its_reference():
     made = kernel(full=True)
-    potential = mg.score_potential(GAME, key=jax.random.key(2), reference=made, width=8)
-    field = mg.score_field(GAME, key=jax.random.key(2), reference=made, width=8)
+    potential = mg.models.score_potential(GAME, key=jax.random.key(2), reference=made, width=8)
+    field = mg.models.score_field(GAME, key=jax.random.key(2), reference=made, width=8)
     values, expected = evaluated(made)
     found = evaluated(potential)
     np.testing.assert_allclose(found[0], values, rtol=2e-5)
@@ -58,23 +58,23 @@ def test_a_network_begins_as_its_reference():
 
 
 def test_the_reference_alone_solves_the_equation():
-    potential = mg.score_potential(GAME, key=jax.random.key(2), reference=kernel(full=True))
-    plain = mg.score_potential(GAME, key=jax.random.key(2))
+    potential = mg.models.score_potential(GAME, key=jax.random.key(2), reference=kernel(full=True))
+    plain = mg.models.score_potential(GAME, key=jax.random.key(2))
     measure = eqx.filter_jit(lambda m: hjb(GAME, m, None, TIMES[1], DATA[3]))
     residual = [abs(measure(m)) for m in (potential, plain)]
     assert residual[0] < 1e-3 < residual[1]
 
 
 def test_a_kernel_estimate_is_a_reference_as_well():
-    made = mg.kernel_estimate(GAME, DATA)
-    potential = mg.score_potential(GAME, key=jax.random.key(2), reference=made, width=8)
+    made = mg.models.kernel_estimate(GAME, DATA)
+    potential = mg.models.score_potential(GAME, key=jax.random.key(2), reference=made, width=8)
     np.testing.assert_allclose(evaluated(potential)[0], evaluated(made)[0], rtol=2e-5)
 
 
-@pytest.mark.parametrize("make", [mg.score_potential, mg.score_field])
+@pytest.mark.parametrize("make", [mg.models.score_potential, mg.models.score_field])
 def test_the_reference_is_not_trained(make):
     model = make(GAME, key=jax.random.key(2), reference=kernel(full=False), width=8)
-    loss = lambda m: mg.DenoisingScoreMatching()(GAME, m, DATA[:32], key=jax.random.key(4))
+    loss = lambda m: mg.losses.DenoisingScoreMatching()(GAME, m, DATA[:32], key=jax.random.key(4))
     gradient = eqx.filter_jit(eqx.filter_grad(loss))(model)
     assert all(not jnp.any(leaf) for leaf in jax.tree.leaves(gradient.reference))
     assert any(jnp.any(leaf) for leaf in jax.tree.leaves(gradient.trunk))

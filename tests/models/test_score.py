@@ -4,17 +4,15 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.models import base
-from mfgen.models.mlp import MLP, InnerProduct, LevelFeatures, SpaceFeatures
-from mfgen.models.precondition import precondition
-from mfgen.models.score import score_field, score_potential
-from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Zero
-from mfgen.problem.game import MFG
-from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.zoo.score import score_based
+from mfgen.costs import Kinetic
+from mfgen.densities import Gaussian
+from mfgen.dynamics import VE, VP, Integrator, SubVP
+from mfgen.functionals import Zero
+from mfgen.games import MFG
+from mfgen.models import _base, score_field, score_potential
+from mfgen.models._mlp import MLP, InnerProduct, LevelFeatures, SpaceFeatures
+from mfgen.models._precondition import precondition
+from mfgen.zoo import score_based
 
 NOISINGS = {"vp": VP(), "ve": VE(), "subvp": SubVP()}
 POINT = jnp.array([0.7, -1.2])
@@ -59,25 +57,25 @@ def test_an_untrained_field_at_large_noise_is_the_gaussian_score(target, key):
     model = score_field(game, width=16, depth=2, key=key)
     x = 1000 * POINT
     gaussian = jax.grad(game.initial.log_density)(x)
-    assert jnp.allclose(base.score(model, 0.0, x), gaussian, rtol=5e-3)
+    assert jnp.allclose(_base.score(model, 0.0, x), gaussian, rtol=5e-3)
 
 
 def test_score_control_and_flow_follow_from_the_costate(game, exact):
     t, noising = 0.4, game.dynamics.noising
     s = noising.horizon - t
     p, g, rate = exact.costate(t, POINT), noising.diffusion(s), noising.rate(s)
-    assert jnp.allclose(base.score(exact, t, POINT), -p)
-    assert jnp.allclose(base.control(game, exact, t, POINT), -g * p, rtol=1e-5)
+    assert jnp.allclose(_base.score(exact, t, POINT), -p)
+    assert jnp.allclose(_base.control(game, exact, t, POINT), -g * p, rtol=1e-5)
     drift = -rate * POINT - g**2 * p
-    assert jnp.allclose(base.velocity(game, exact, t, POINT), drift, rtol=1e-5)
+    assert jnp.allclose(_base.velocity(game, exact, t, POINT), drift, rtol=1e-5)
     # Y. Song et al. (2021): dx/ds = r x - g^2/2 score in noising time, run backwards.
     flow = -(rate * POINT + 0.5 * g**2 * p)
-    assert jnp.allclose(base.probability_flow(game, exact, t, POINT), flow, rtol=1e-5)
+    assert jnp.allclose(_base.probability_flow(game, exact, t, POINT), flow, rtol=1e-5)
 
 
 def test_potential_and_vector_field_agree(game, exact):
-    field = base.VectorField(exact.costate)
-    for convert in (base.velocity, base.probability_flow):
+    field = _base.VectorField(exact.costate)
+    for convert in (_base.velocity, _base.probability_flow):
         assert jnp.allclose(convert(game, exact, 0.4, POINT), convert(game, field, 0.4, POINT))
 
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.math.autodiff import jet
-from mfgen.models.base import Potential
-from mfgen.models.tied import Tied
+from mfgen.math import jet
+from mfgen.models import Potential
+from mfgen.models._tied import Tied
 
 U = Potential(lambda t, x: jnp.sin(t) * x @ x)
 TIMES = np.array([0.0, 0.3, 0.35, 1.2, 2.0])

@@ -10,7 +10,7 @@ from benchmarks.invented import ROWS
 from jaxtyping import config
 
 import mfgen as mg
-from mfgen.planning.planner import Plan
+from mfgen.planning import Plan
 
 KEY = jax.random.key(0)
 POINTS = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
@@ -39,19 +39,23 @@ def forward(terminal, sigma=0.0, **options):
 def hilly(data):
     """A score-based game that also pays for where it is."""
     game = mg.score_based(mg.VP(), data)
-    hill = mg.WithPotential(game.lagrangian, lambda t, x: jnp.exp(-x @ x))
+    hill = mg.costs.WithPotential(game.lagrangian, lambda t, x: jnp.exp(-x @ x))
     return dataclasses.replace(game, lagrangian=hill)
 
 
 FIRST = {
     "score-based": (mg.score_based(mg.VP(), mg.Empirical(POINTS)), POINTS, "score matching"),
     "score-based, by any drift": (
-        mg.score_based(mg.Diffusion(lambda s, y: y - y**3, horizon=2.5), mg.Empirical(POINTS)),
+        mg.score_based(
+            mg.dynamics.Diffusion(lambda s, y: y - y**3, horizon=2.5), mg.Empirical(POINTS)
+        ),
         None,
         "simulated score matching",
     ),
     "score-based, with labels": (
-        mg.score_based(mg.VP(), mg.LabelledPoints(POINTS, mg.one_hot(np.arange(40) % 2, 2))),
+        mg.score_based(
+            mg.VP(), mg.densities.LabelledPoints(POINTS, mg.densities.one_hot(np.arange(40) % 2, 2))
+        ),
         None,
         "score matching",
     ),
@@ -61,9 +65,9 @@ FIRST = {
         "own cost, from the score",
     ),
     "a flow from data": (flow(3.0 * mg.KL(NORMAL)), None, "likelihood"),
-    "a plain flow": (flow(mg.KL(NORMAL), mg.NoCost()), None, "likelihood"),
+    "a plain flow": (flow(mg.KL(NORMAL), mg.costs.NoCost()), None, "likelihood"),
     "a flow with a hill": (
-        flow(mg.KL(NORMAL), mg.WithPotential(mg.Kinetic(), lambda t, x: x @ x)),
+        flow(mg.KL(NORMAL), mg.costs.WithPotential(mg.Kinetic(), lambda t, x: x @ x)),
         None,
         "likelihood",
     ),
@@ -72,12 +76,14 @@ FIRST = {
     "with noise, uncoupled": (forward(mg.Linear(lambda x: x @ x), 0.5), None, "exploring paths"),
     "to a sum": (forward(mg.KL(ENERGY) + mg.Linear(lambda x: x @ x)), None, "own cost"),
     "with an interaction": (
-        forward(mg.KL(ENERGY), interaction=mg.Pairwise(mg.GaussianKernel())),
+        forward(
+            mg.KL(ENERGY), interaction=mg.functionals.Pairwise(mg.functionals.GaussianKernel())
+        ),
         None,
         "own cost",
     ),
     "crowd aversion with noise": (
-        forward(mg.MMD(mg.Empirical(POINTS)), 0.5, interaction=mg.CrowdAversion()),
+        forward(mg.MMD(mg.Empirical(POINTS)), 0.5, interaction=mg.functionals.CrowdAversion()),
         None,
         "own cost, smoothed",
     ),
@@ -164,7 +170,7 @@ def test_a_game_that_no_recipe_has_is_trained_to_a_solution():
     )
     way = "own cost"
     run = mg.train(game, key=KEY, way=way, steps=300, learning_rate=2e-2, batch_size=128)
-    exact = mg.solve(game, mg.Riccati())
+    exact = mg.solve(game, mg.solvers.Riccati())
     x = NORMAL.sample(200, key=KEY)
     found = jax.vmap(lambda x: run.solution.control(0.2, x))(x)
     best = jax.vmap(lambda x: -exact.costate(0.2, x))(x)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mfgen.plot import runs as plots
-from mfgen.plot.runs import Cloud, Look
+from mfgen.plot import _runs as plots
+from mfgen.plot._runs import Cloud, Look
 
 
 def sizes(figure):

@@ -5,18 +5,17 @@ import jax.numpy as jnp
 import matplotlib.image
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian
-from mfgen.metrics.certificate import Certificate
-from mfgen.metrics.estimate import Estimate, Profile
-from mfgen.metrics.ledger import Check
-from mfgen.models.base import Potential
-from mfgen.plot.solutions import plot_agreement, plot_certificate
-from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Linear
-from mfgen.problem.game import MFG
-from mfgen.solvers.base import Result, Solution, Status
+from mfgen.costs import Kinetic
+from mfgen.densities import Empirical, Gaussian
+from mfgen.dynamics import Integrator
+from mfgen.functionals import Linear
+from mfgen.games import MFG
+from mfgen.metrics import Certificate, Estimate
+from mfgen.metrics._estimate import Profile
+from mfgen.metrics._ledger import Check
+from mfgen.models import Potential
+from mfgen.plot import plot_agreement, plot_certificate
+from mfgen.solvers._base import Result, Solution, Status
 
 
 def value(t, x):

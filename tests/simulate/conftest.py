@@ -4,13 +4,13 @@ import equinox as eqx
 import jax.numpy as jnp
 import pytest
 
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.models.base import Potential
-from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Linear
-from mfgen.problem.game import MFG
-from mfgen.zoo.score import score_based
+from mfgen.costs import Kinetic
+from mfgen.densities import Gaussian, GaussianMixture
+from mfgen.dynamics import Integrator
+from mfgen.functionals import Linear
+from mfgen.games import MFG
+from mfgen.models import Potential
+from mfgen.zoo import score_based
 
 COVARIANCES = [[[0.3, 0.1], [0.1, 0.2]], [[0.2, 0.0], [0.0, 0.4]]]
 PUSH = [1.5, -0.5]

@@ -3,9 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.noising import VE, VP, SubVP, TimeReversal
-from mfgen.simulate.clock import (
+from mfgen.dynamics import VE, VP, Integrator, SubVP, TimeReversal
+from mfgen.simulate._clock import (
     LogRatioClock,
     SaturatingClock,
     UniformClock,

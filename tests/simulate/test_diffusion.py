@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
-from mfgen.simulate.sampler import sample
+from mfgen.densities import Gaussian
+from mfgen.dynamics import VE, VP, SubVP
+from mfgen.simulate import EulerMaruyama, StochasticHeun, sample
 
 
 def variance_after(noising, variance, steps, heun):

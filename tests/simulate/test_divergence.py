@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.models.base import Potential, VectorField, probability_flow, velocity
-from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.simulate.divergence import ExactDivergence, Hutchinson, NoDivergence, flow_field
+from mfgen.dynamics import VE, VP, SubVP
+from mfgen.models import Potential, VectorField, velocity
+from mfgen.models._base import probability_flow
+from mfgen.simulate import ExactDivergence, Hutchinson, NoDivergence
+from mfgen.simulate._divergence import flow_field
 
 POINT = jnp.array([0.4, -0.9])
 

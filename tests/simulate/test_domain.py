@@ -7,22 +7,22 @@ import pytest
 import mfgen as mg
 
 TURN = 2 * np.pi
-CIRCLE, ROOM = mg.Torus(TURN), mg.Box(0.0, 1.0)
+CIRCLE, ROOM = mg.games.Torus(TURN), mg.games.Box(0.0, 1.0)
 MANY = 8192
-STILL = mg.Potential(lambda t, x: 0.0 * x[0])
+STILL = mg.models.Potential(lambda t, x: 0.0 * x[0])
 
 
 def near(values, exact):
     assert abs(jnp.mean(values) - exact) < 4 * jnp.std(values) / len(values) ** 0.5
 
 
-@pytest.mark.parametrize("method", [mg.EulerMaruyama(3), mg.StochasticHeun(3)])
+@pytest.mark.parametrize("method", [mg.simulate.EulerMaruyama(3), mg.simulate.StochasticHeun(3)])
 def test_brownian_motion_on_a_circle_and_between_walls(method, key):
     """Modes fall like exp(-k^2 sigma^2 t / 2), whatever the step: folding is exact."""
     circle = mg.MFG(
         mg.Integrator(sigma=0.9),
         mg.Kinetic(),
-        mg.Zero(),
+        mg.functionals.Zero(),
         initial=mg.Empirical([[6.0]]),
         domain=CIRCLE,
     )
@@ -34,7 +34,7 @@ def test_brownian_motion_on_a_circle_and_between_walls(method, key):
     room = mg.MFG(
         mg.Integrator(sigma=0.5),
         mg.Kinetic(),
-        mg.Zero(),
+        mg.functionals.Zero(),
         initial=mg.Empirical([[0.2]]),
         domain=ROOM,
     )
@@ -49,27 +49,33 @@ def test_brownian_motion_on_a_circle_and_between_walls(method, key):
 def test_a_drift_against_a_wall_has_its_law_at_rest(key):
     """dX = -dt + dW in [0, 1] comes to exp(-2 x): no flux, by the field continued oddly."""
     game = mg.MFG(
-        mg.ControlAffine(lambda t, x: -jnp.ones_like(x), jnp.eye(1), jnp.eye(1), horizon=2.0),
+        mg.dynamics.ControlAffine(
+            lambda t, x: -jnp.ones_like(x), jnp.eye(1), jnp.eye(1), horizon=2.0
+        ),
         mg.Kinetic(),
-        mg.Zero(),
-        initial=mg.Uniform(ROOM),
+        mg.functionals.Zero(),
+        initial=mg.densities.Uniform(ROOM),
         domain=ROOM,
     )
     exact = 0.5 - np.exp(-2) / (1 - np.exp(-2))
-    x = mg.sample(game, STILL, 2 * MANY, key=key, method=mg.StochasticHeun(64))
+    x = mg.sample(game, STILL, 2 * MANY, key=key, method=mg.simulate.StochasticHeun(64))
     near(x, exact)
     start = game.initial.sample(MANY, key=key)
-    found = mg.trajectories(game, STILL, start, key=key, method=mg.StochasticHeun(64))
+    found = mg.trajectories(game, STILL, start, key=key, method=mg.simulate.StochasticHeun(64))
     near(found.points[-1], exact)
 
 
 def test_models_repeat_themselves_and_do_not_push_into_walls(key):
     domain = CIRCLE * ROOM
     game = mg.MFG(
-        mg.Integrator(), mg.Kinetic(), mg.Zero(), initial=mg.Uniform(domain), domain=domain
+        mg.Integrator(),
+        mg.Kinetic(),
+        mg.functionals.Zero(),
+        initial=mg.densities.Uniform(domain),
+        domain=domain,
     )
-    potential = mg.ot_flow_potential(game, key=key, width=8)
-    field = mg.control_field(game, key=key, width=8, depth=1)
+    potential = mg.models.ot_flow_potential(game, key=key, width=8)
+    field = mg.models.control_field(game, key=key, width=8, depth=1)
     here, turned = jnp.array([0.3, 0.7]), jnp.array([0.3 + TURN, 0.7])
     np.testing.assert_allclose(potential(0.2, here), potential(0.2, turned), rtol=1e-5)
     np.testing.assert_allclose(
@@ -83,16 +89,16 @@ def test_models_repeat_themselves_and_do_not_push_into_walls(key):
         np.testing.assert_allclose(potential(0.2, here), mirrored, rtol=1e-5)
 
 
-@pytest.mark.parametrize("domain", [CIRCLE, mg.Box(0.0, TURN)], ids=["circle", "walls"])
+@pytest.mark.parametrize("domain", [CIRCLE, mg.games.Box(0.0, TURN)], ids=["circle", "walls"])
 def test_densities_along_flows_keep_their_mass(domain, key):
     game = mg.MFG(
         mg.Integrator(),
         mg.Kinetic(0.3),
-        mg.Zero(),
-        initial=mg.Folded(mg.Gaussian(jnp.array([0.4]), 1.0), domain),
+        mg.functionals.Zero(),
+        initial=mg.densities.Folded(mg.Gaussian(jnp.array([0.4]), 1.0), domain),
         domain=domain,
     )
-    model = mg.ot_flow_potential(game, key=key, width=8)
+    model = mg.models.ot_flow_potential(game, key=key, width=8)
     x = (jnp.arange(256) + 0.5)[:, None] * TURN / 256
     total = jnp.mean(jnp.exp(mg.log_prob(game, model, x))) * TURN
     np.testing.assert_allclose(total, 1.0, atol=1e-4)
@@ -102,11 +108,23 @@ def test_densities_along_flows_keep_their_mass(domain, key):
 
 
 def test_points_beyond_walls_are_refused_and_angles_wrapped(key):
-    room = mg.MFG(mg.Integrator(), mg.Kinetic(), mg.Zero(), initial=mg.Uniform(ROOM), domain=ROOM)
+    room = mg.MFG(
+        mg.Integrator(),
+        mg.Kinetic(),
+        mg.functionals.Zero(),
+        initial=mg.densities.Uniform(ROOM),
+        domain=ROOM,
+    )
     with pytest.raises(ValueError, match="1 of 2 points beyond the walls"):
         mg.trajectories(room, STILL, jnp.array([[0.5], [1.5]]), key=key)
     circle = mg.MFG(
-        mg.Integrator(), mg.Kinetic(), mg.Zero(), initial=mg.Uniform(CIRCLE), domain=CIRCLE
+        mg.Integrator(),
+        mg.Kinetic(),
+        mg.functionals.Zero(),
+        initial=mg.densities.Uniform(CIRCLE),
+        domain=CIRCLE,
     )
-    found = mg.trajectories(circle, STILL, jnp.array([[-1.0]]), key=key, method=mg.RungeKutta4(2))
+    found = mg.trajectories(
+        circle, STILL, jnp.array([[-1.0]]), key=key, method=mg.simulate.RungeKutta4(2)
+    )
     np.testing.assert_allclose(found.points[-1], [[TURN - 1.0]], rtol=1e-6)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.zoo import flows
+from mfgen.zoo import _flows
 
 KEY = jax.random.key(0)
 DATA = mg.Gaussian(jnp.zeros(2), jnp.ones(2))
 
 
-@pytest.mark.parametrize("make", [flows.ot_flow, flows.cnf], ids=["potential", "control"])
+@pytest.mark.parametrize("make", [_flows.ot_flow, _flows.cnf], ids=["potential", "control"])
 def test_far_points_have_a_finite_density_or_are_refused_by_row(make):
     game, model = make(DATA, key=KEY, width=4)[:2]
     directions = jnp.array([[1.0, 0.0], [0.6, -0.8]])
@@ -22,7 +22,9 @@ def test_far_points_have_a_finite_density_or_are_refused_by_row(make):
     # The farther, the less likely.
     assert jnp.all(found[2:4] < found[:2])
     assert jnp.all(found[:2] < found[4])
-    with pytest.raises(mg.Unfinished, match=r"for 1 of 2 points, the first in row 1, .*far") as far:
+    with pytest.raises(
+        mg.simulate.Unfinished, match=r"for 1 of 2 points, the first in row 1, .*far"
+    ) as far:
         mg.log_prob(game, model, jnp.array([[0.0, 0.0], [1e25, 0.0]]))
     assert far.value.arrived.tolist() == [True, False]
     assert np.isfinite(far.value.values[0])

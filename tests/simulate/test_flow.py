@@ -4,11 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.problem.noising import VP
-from mfgen.simulate.divergence import ExactDivergence
-from mfgen.simulate.flow import inverse_error, transport
-from mfgen.simulate.integrator import Adaptive, RungeKutta4
+from mfgen.densities import Gaussian
+from mfgen.dynamics import VP
+from mfgen.simulate import Adaptive, ExactDivergence, RungeKutta4, inverse_error
+from mfgen.simulate._flow import transport
 
 
 @pytest.fixture

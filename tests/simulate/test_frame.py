@@ -4,10 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.models.base import probability_flow, velocity
-from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.simulate.frame import (
+from mfgen.densities import Gaussian
+from mfgen.dynamics import VE, VP, SubVP
+from mfgen.models import velocity
+from mfgen.models._base import probability_flow
+from mfgen.simulate._frame import (
     from_frame,
     is_score_based,
     noise_level,
@@ -17,7 +18,7 @@ from mfgen.simulate.frame import (
     smooth_frame,
     to_frame,
 )
-from mfgen.zoo.score import score_based
+from mfgen.zoo import score_based
 
 NOISINGS = [VP(), VE(largest_ratio=150.0), SubVP()]
 IDS = ["VP", "VE", "SubVP"]

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.simulate.integrator import Adaptive, RungeKutta4
+from mfgen.simulate import Adaptive, RungeKutta4
 
 
 def pendulum(tau, y):

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.problem.noising import VP
-from mfgen.simulate.langevin import Langevin, PredictorCorrector, diffuse
-from mfgen.simulate.sampler import sample
+from mfgen.densities import Gaussian
+from mfgen.dynamics import VP
+from mfgen.simulate import Langevin, PredictorCorrector, sample
+from mfgen.simulate._langevin import diffuse
 
 
 def test_langevin_on_a_gaussian_has_its_closed_form_law(solved, key):

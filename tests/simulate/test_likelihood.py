@@ -4,13 +4,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.models.base import Potential, VectorField
-from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.simulate.divergence import ExactDivergence, Hutchinson
-from mfgen.simulate.integrator import Adaptive, RungeKutta4
-from mfgen.simulate.likelihood import FlowLikelihood, OneShot, estimate_log_prob, log_prob
+from mfgen.densities import Empirical, Gaussian, GaussianMixture
+from mfgen.dynamics import VE, VP, SubVP
+from mfgen.models import Potential, VectorField
+from mfgen.simulate import (
+    Adaptive,
+    ExactDivergence,
+    FlowLikelihood,
+    Hutchinson,
+    OneShot,
+    RungeKutta4,
+    estimate_log_prob,
+    log_prob,
+)
 
 NOISINGS = [VP(), VE(), SubVP()]
 IDS = ["VP", "VE", "SubVP"]

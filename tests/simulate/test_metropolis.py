@@ -5,21 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.metrics.discrepancy import energy_distance
-from mfgen.models.base import Potential, VectorField
-from mfgen.problem.noising import VE, VP
-from mfgen.simulate.diffusion import EulerMaruyama
-from mfgen.simulate.metropolis import (
-    WANTED,
-    MetropolisAdjusted,
-    correct,
-    energy_of,
-    move,
-    walker_at,
-)
-from mfgen.simulate.sampler import sample
-from mfgen.simulate.tempered import Tempered
+from mfgen.densities import Gaussian
+from mfgen.dynamics import VE, VP
+from mfgen.metrics import energy_distance
+from mfgen.models import Potential, VectorField
+from mfgen.simulate import EulerMaruyama, MetropolisAdjusted, Tempered, correct, sample
+from mfgen.simulate._metropolis import WANTED, energy_of, move, walker_at
 
 SKEW = lambda x: 0.5 * x @ x + 0.4 * jnp.sin(2.0 * jnp.sum(x))
 

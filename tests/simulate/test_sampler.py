@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.density.gaussian import Gaussian
-from mfgen.models.base import VectorField
-from mfgen.models.score import score_field
-from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.simulate.diffusion import EulerMaruyama, StochasticHeun
-from mfgen.simulate.flow import ProbabilityFlow
-from mfgen.simulate.integrator import Adaptive, RungeKutta4
-from mfgen.simulate.sampler import denoised, sample
+from mfgen.densities import Gaussian
+from mfgen.dynamics import VE, VP, SubVP
+from mfgen.models import VectorField, score_field
+from mfgen.simulate import (
+    Adaptive,
+    EulerMaruyama,
+    ProbabilityFlow,
+    RungeKutta4,
+    StochasticHeun,
+    denoised,
+    sample,
+)
 
 
 @pytest.mark.parametrize("noising", [VP(), VE(), SubVP()], ids=["VP", "VE", "SubVP"])
@@ -141,7 +145,7 @@ def test_a_flow_to_a_divergence_and_a_linear_cost_is_sampled_from_where_they_are
     end = 30.0 * mg.KL(normal) + mg.Linear(lambda x: 15.0 * x @ x)
     data = mg.Empirical(jnp.ones((4, 1)))
     game = mg.MFG(mg.Integrator(), mg.Kinetic(), end, initial=data, data_at="start")
-    still = mg.Potential(lambda t, x: 0.0 * x[0])
+    still = mg.models.Potential(lambda t, x: 0.0 * x[0])
     drawn = mg.sample(game, still, 20_000, key=jax.random.key(0))
     # Resampling repeats draws: their effective number is a part of them.
     assert abs(float(jnp.var(drawn)) - 0.5) < 4 * 0.5 * (2 / 20_000) ** 0.5 * 1.5

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.density.base import AbstractEvaluable
-from mfgen.simulate.solution import Status, trained
+from mfgen.densities import AbstractEvaluable
+from mfgen.simulate._solution import Status, trained
 
 SIGMA, RATE = 0.5, 0.7
 NORMAL = mg.Gaussian(jnp.full(1, 0.4), jnp.full((1, 1), 0.25))
@@ -23,13 +23,13 @@ GAME = mg.MFG(
     mg.Integrator(sigma=SIGMA), mg.Kinetic(), mg.Linear(lambda x: 0.5 * x @ x), initial=NORMAL
 )
 STILL = mg.MFG(mg.Integrator(), mg.Kinetic(), mg.Linear(lambda x: x @ x), initial=NORMAL)
-DAMPED = mg.ControlField(lambda t, x: -RATE * x)
+DAMPED = mg.models.ControlField(lambda t, x: -RATE * x)
 
 
 @pytest.fixture(scope="module")
 def drifting():
     """The value less a function of time, as a training by costs leaves it."""
-    free = mg.Potential(lambda t, x: value(t, x) - 3 * jnp.sin(2 * t))
+    free = mg.models.Potential(lambda t, x: value(t, x) - 3 * jnp.sin(2 * t))
     return mg.solution(GAME, free, key=jax.random.key(0), particles=512)
 
 
@@ -46,7 +46,7 @@ def test_it_is_asked_like_a_game_and_its_model(drifting):
     drawn = mg.sample(drifting, 8, key=key)
     np.testing.assert_array_equal(drawn, drifting.sample(8, key=key))
     np.testing.assert_array_equal(drawn, mg.sample(GAME, drifting.model, 8, key=key))
-    paths = mg.trajectories(drifting, drawn, key=key, method=mg.EulerMaruyama(3))
+    paths = mg.trajectories(drifting, drawn, key=key, method=mg.simulate.EulerMaruyama(3))
     assert paths.points.shape == (4, 8, 1)
     # X(1) of the optimal control: mean m / 2, P(0) = 1/2.
     end = drifting.density(1.0).moments()[0]
@@ -60,7 +60,7 @@ def test_a_density_with_noise(drifting):
         mg.log_prob(drifting, jnp.zeros((3, 1)), method="flow")
     smooth = mg.solution(
         GAME,
-        mg.Potential(value),
+        mg.models.Potential(value),
         key=jax.random.key(2),
         particles=4000,
         density="kernel",
@@ -93,7 +93,7 @@ def test_a_density_without_noise(x64):
 
 def test_a_cost_that_asks_for_a_density_gets_one():
     """ "auto": the flow without noise, a kernel estimate with it, particles where they will do."""
-    crowd = 0.1 * mg.Entropy()
+    crowd = 0.1 * mg.functionals.Entropy()
     for dynamics, kind in ((mg.Integrator(), "FlowLaw"), (mg.Integrator(sigma=0.5), "Smoothed")):
         game = mg.MFG(dynamics, mg.Kinetic(), mg.Linear(jnp.sum), crowd, NORMAL)
         found = mg.solution(game, DAMPED, key=jax.random.key(0), particles=16)
@@ -106,7 +106,7 @@ def test_times_of_a_noising():
     """In a score-based game stages crowd where the noise is small; samples are the end's law."""
     data = mg.Gaussian(jnp.full(1, 0.5), jnp.full((1, 1), 0.09))
     game = mg.score_based(mg.VP(), data)
-    exact = mg.Potential(lambda t, x: -noised(game, data, t).log_density(x))
+    exact = mg.models.Potential(lambda t, x: -noised(game, data, t).log_density(x))
     found = mg.solution(game, exact, key=jax.random.key(0), particles=800)
     mean, covariance = found.density(game.dynamics.horizon).moments()
     assert abs(float(mean[0]) - 0.5) < 4 * 0.3 / np.sqrt(800)
@@ -131,15 +131,15 @@ def test_what_is_no_solution():
         mg.Integrator(), mg.Kinetic(), mg.Linear(jnp.sum), initial=mg.Gaussian(jnp.zeros(2), 1.0)
     )
     with pytest.raises(ValueError, match="cannot be evaluated at points of 1 features"):
-        mg.solution(STILL, mg.ot_flow_potential(plane, key=key), key=key)
+        mg.solution(STILL, mg.models.ot_flow_potential(plane, key=key), key=key)
     with pytest.raises(ValueError, match=r"control has the shape \(2,\), expected \(1,\)"):
-        mg.solution(STILL, mg.ControlField(lambda t, x: jnp.concatenate([x, x])), key=key)
+        mg.solution(STILL, mg.models.ControlField(lambda t, x: jnp.concatenate([x, x])), key=key)
     with pytest.raises(TypeError, match='density="flow" for a game with noise'):
         mg.solution(GAME, DAMPED, key=key, density="flow")
     with pytest.raises(TypeError, match="tie=True for a control"):
         mg.solution(STILL, DAMPED, key=key, particles=8, tie=True)
-    with pytest.raises(mg.Unfinished, match="not finite"):
-        mg.solution(STILL, mg.ControlField(lambda t, x: 1e9 * x**3), key=key, particles=8)
+    with pytest.raises(mg.simulate.Unfinished, match="not finite"):
+        mg.solution(STILL, mg.models.ControlField(lambda t, x: 1e9 * x**3), key=key, particles=8)
 
 
 def test_a_training_claims_nothing():

@@ -18,7 +18,7 @@ def game(dynamics, discount=0.0):
     )
 
 
-DAMPED = mg.ControlField(lambda t, x: -RATE * x)
+DAMPED = mg.models.ControlField(lambda t, x: -RATE * x)
 
 
 def test_orders_without_noise(x64):
@@ -28,9 +28,13 @@ def test_orders_without_noise(x64):
     errors = []
     for steps in (4, 8):
         found = mg.trajectories(
-            still, DAMPED, jnp.asarray(ONE), key=jax.random.key(0), method=mg.RungeKutta4(steps),
-            divergence=mg.ExactDivergence(),
-        )  # fmt: skip
+            still,
+            DAMPED,
+            jnp.asarray(ONE),
+            key=jax.random.key(0),
+            method=mg.simulate.RungeKutta4(steps),
+            divergence=mg.simulate.ExactDivergence(),
+        )
         assert found.points.shape == (steps + 1, 1, 1)
         assert found.noise.shape == (steps, 1, 0)
         np.testing.assert_allclose(found.log_det[:, 0], -RATE * found.times, rtol=1e-12, atol=1e-12)
@@ -39,12 +43,19 @@ def test_orders_without_noise(x64):
     orders = np.log2(np.array(errors[0]) / np.array(errors[1]))
     assert np.all(orders > 3.8)
     close = mg.trajectories(
-        still, DAMPED, jnp.asarray(ONE), key=jax.random.key(0), method=mg.Adaptive(1e-9), nodes=3
+        still,
+        DAMPED,
+        jnp.asarray(ONE),
+        key=jax.random.key(0),
+        method=mg.simulate.Adaptive(1e-9),
+        nodes=3,
     )
     np.testing.assert_allclose(close.points[:, 0, 0], np.exp(-RATE * close.times), rtol=1e-7)
 
 
-@pytest.mark.parametrize(("method", "order"), [(mg.EulerMaruyama, 1), (mg.StochasticHeun, 2)])
+@pytest.mark.parametrize(
+    ("method", "order"), [(mg.simulate.EulerMaruyama, 1), (mg.simulate.StochasticHeun, 2)]
+)
 def test_weak_orders_with_noise(x64, method, order):
     """E X^2 and E C of an Ornstein-Uhlenbeck process, the same Brownian paths being coarsened.
 
@@ -54,9 +65,7 @@ def test_weak_orders_with_noise(x64, method, order):
     noisy = game(mg.Integrator(SIGMA))
     stationary = SIGMA**2 / (2 * RATE)
     second = stationary + (1 - stationary) * np.exp(-2 * RATE)
-    paid = 0.5 * RATE**2 * (
-        stationary + (1 - stationary) * (1 - np.exp(-2 * RATE)) / (2 * RATE)
-    )  # fmt: skip
+    paid = 0.5 * RATE**2 * (stationary + (1 - stationary) * (1 - np.exp(-2 * RATE)) / (2 * RATE))
     count, errors = 200_000, []
     for steps in (4, 8):
         found = mg.trajectories(
@@ -89,7 +98,11 @@ def test_noise_moves_by_its_own_map(key):
     still = mg.MFG(mg.Integrator(sigma), mg.Kinetic(), mg.Linear(lambda x: x @ x), initial=initial)
     x = initial.sample(2000, key=key)
     found = mg.trajectories(
-        still, mg.ControlField(lambda t, x: 0 * x), x, key=key, method=mg.StochasticHeun(4)
+        still,
+        mg.models.ControlField(lambda t, x: 0 * x),
+        x,
+        key=key,
+        method=mg.simulate.StochasticHeun(4),
     )
     assert found.noise.shape == (4, 2000, 2)
     np.testing.assert_allclose(np.var(found.noise), 0.25, rtol=0.05)
@@ -103,9 +116,11 @@ def test_it_follows_a_solution_as_the_solution_says(key):
     noisy = mg.MFG(
         mg.Integrator(0.5), mg.Kinetic(), mg.Linear(lambda x: 2 * x @ x), initial=initial
     )
-    solution = mg.solve(noisy, mg.Riccati())
+    solution = mg.solve(noisy, mg.solvers.Riccati())
     x = initial.sample(20_000, key=key)
-    found = mg.trajectories(noisy, solution.value, x, key=key, method=mg.StochasticHeun(40))
+    found = mg.trajectories(
+        noisy, solution.value, x, key=key, method=mg.simulate.StochasticHeun(40)
+    )
     mean, covariance = solution.density(1.0).moments()
     np.testing.assert_allclose(jnp.mean(found.points[-1], 0), mean, atol=0.02)
     np.testing.assert_allclose(jnp.cov(found.points[-1].T), covariance, atol=0.02)
@@ -118,8 +133,12 @@ def test_it_follows_a_solution_as_the_solution_says(key):
 @pytest.mark.parametrize(
     ("sigma", "options", "said"),
     [
-        (0.5, {"method": mg.RungeKutta4(4)}, "for a game with noise, .*StochasticHeun"),
-        (0.5, {"divergence": mg.ExactDivergence()}, "densities are not known along random paths"),
+        (0.5, {"method": mg.simulate.RungeKutta4(4)}, "for a game with noise, .*StochasticHeun"),
+        (
+            0.5,
+            {"divergence": mg.simulate.ExactDivergence()},
+            "densities are not known along random paths",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(sigma, options, said):
@@ -133,14 +152,17 @@ def test_memory_of_a_gradient_hardly_grows_with_the_steps():
     """What is kept of a path of K steps is of the order of sqrt(K): sixteen times as long, 1.5."""
     initial = mg.Gaussian(jnp.zeros(10), jnp.eye(10))
     noisy = mg.MFG(
-        mg.Integrator(0.5), mg.Kinetic(), mg.Linear(lambda x: x @ x), 2.0 * mg.MeanAttraction(),
+        mg.Integrator(0.5),
+        mg.Kinetic(),
+        mg.Linear(lambda x: x @ x),
+        2.0 * mg.functionals.MeanAttraction(),
         initial=initial,
-    )  # fmt: skip
+    )
     batch = jnp.zeros((256, 10))
 
     def needed(steps):
-        loss = mg.GameCost(mg.EulerMaruyama(steps))
-        field = lambda a: mg.ControlField(lambda t, x: jnp.tanh(a @ x) - x)
+        loss = mg.GameCost(mg.simulate.EulerMaruyama(steps))
+        field = lambda a: mg.models.ControlField(lambda t, x: jnp.tanh(a @ x) - x)
         cost = lambda a: loss(noisy, field(a), batch, key=jax.random.key(0))
         compiled = jax.jit(jax.grad(cost)).lower(jnp.eye(10)).compile()
         return compiled.memory_analysis().temp_size_in_bytes
@@ -155,7 +177,11 @@ def test_paths_in_blocks_are_the_same_paths():
     still = game(mg.Integrator())
     for steps in (33, 37):
         found = mg.trajectories(
-            still, DAMPED, jnp.asarray(ONE), key=jax.random.key(0), method=mg.RungeKutta4(steps)
+            still,
+            DAMPED,
+            jnp.asarray(ONE),
+            key=jax.random.key(0),
+            method=mg.simulate.RungeKutta4(steps),
         )
         assert found.points.shape == (steps + 1, 1, 1)
         np.testing.assert_allclose(found.points[:, 0, 0], np.exp(-RATE * found.times), rtol=1e-6)

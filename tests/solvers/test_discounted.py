@@ -11,20 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.math import stencil
-from mfgen.math.lattice import Lattice
-from mfgen.problem.cost import Kinetic, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Linear, Zero
-from mfgen.problem.game import MFG
-from mfgen.solvers.base import Status
-from mfgen.solvers.grid import Grid
-from mfgen.solvers.hopf_cole import HopfCole
-from mfgen.solvers.neural import Neural
-from mfgen.solvers.riccati import Riccati
-from mfgen.zoo.gradient_flow import gradient_flow_game
-from mfgen.zoo.oracles.gradient_flow import decay_rate
+from mfgen.costs import Kinetic, WithPotential
+from mfgen.densities import Gaussian
+from mfgen.dynamics import Integrator
+from mfgen.functionals import Linear, Zero
+from mfgen.games import MFG
+from mfgen.math import Lattice, _stencil
+from mfgen.oracles import decay_rate
+from mfgen.solvers import Grid, HopfCole, Neural, Riccati
+from mfgen.solvers._base import Status
+from mfgen.zoo import gradient_flow_game
 
 HORIZON = 1.0
 START = Gaussian([0.5], 1.0)
@@ -99,15 +95,15 @@ def test_a_step_of_a_constant_counts_as_the_discount_says(box):
         lattice = Lattice(box, 12)
         u = jnp.full(lattice.points, 2.0)
         wave = jnp.sin(jnp.asarray(lattice.nodes()))
-        hops = stencil.rates(lattice, wave, 0.1)
-        faded = [stencil.step(lattice, hops, u, tau, 0.5, discount=3.0) for tau in (0.02, 0.01)]
+        hops = _stencil.rates(lattice, wave, 0.1)
+        faded = [_stencil.step(lattice, hops, u, tau, 0.5, discount=3.0) for tau in (0.02, 0.01)]
         errors = [
             float(jnp.abs(f - 2 * np.exp(-3 * t)).max())
             for f, t in zip(faded, (0.02, 0.01), strict=True)
         ]
         assert errors[0] < 1e-4
         assert 2.7 < np.log2(errors[0] / errors[1]) < 3.3  # one step is of third order
-        rest = stencil.step(lattice, hops, u, 50.0, 1.0, paid=3.0 * u, discount=3.0)
+        rest = _stencil.step(lattice, hops, u, 50.0, 1.0, paid=3.0 * u, discount=3.0)
         np.testing.assert_allclose(rest, u, rtol=1e-12)
 
 

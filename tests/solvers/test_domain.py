@@ -10,7 +10,7 @@ from scipy.linalg import expm
 import mfgen as mg
 
 TURN = 2 * np.pi
-CIRCLE, ROOM = mg.Torus(TURN), mg.Box(0.0, 1.0)
+CIRCLE, ROOM = mg.games.Torus(TURN), mg.games.Box(0.0, 1.0)
 SIGMA, HILL, END = 0.7, 0.8, 0.5
 MODES = np.arange(-20, 21)
 
@@ -19,7 +19,7 @@ def ring(**parts) -> mg.MFG:
     """L = |v|^2 / 2 + .8 cos x, M = E .5 sin X, sigma = .7 on the circle."""
     return mg.MFG(
         mg.Integrator(sigma=SIGMA),
-        mg.WithPotential(mg.Kinetic(), lambda t, x: HILL * jnp.cos(x[0])),
+        mg.costs.WithPotential(mg.Kinetic(), lambda t, x: HILL * jnp.cos(x[0])),
         mg.Linear(lambda x: END * jnp.sin(x[0])),
         initial=mg.Gaussian(jnp.array([0.3]), 0.5),
         domain=CIRCLE,
@@ -66,7 +66,7 @@ def test_heat_between_walls():
         mg.Integrator(sigma=0.5),
         mg.Kinetic(),
         mg.Linear(lambda x: 0.0 * x[0]),
-        initial=mg.Folded(mg.Gaussian(jnp.array([0.3]), 0.05), ROOM),
+        initial=mg.densities.Folded(mg.Gaussian(jnp.array([0.3]), 0.05), ROOM),
         domain=ROOM,
     )
     solution = mg.solve(game, mg.Grid(points=100, steps=20))
@@ -81,12 +81,12 @@ def test_heat_between_walls():
 
 def test_a_circle_times_an_interval():
     """Each axis has its own end; where nothing couples them the value is a sum."""
-    domain = CIRCLE * mg.Box(0.0, np.pi)
+    domain = CIRCLE * mg.games.Box(0.0, np.pi)
     game = mg.MFG(
         mg.Integrator(sigma=SIGMA),
-        mg.WithPotential(mg.Kinetic(), lambda t, x: HILL * jnp.cos(x[0])),
+        mg.costs.WithPotential(mg.Kinetic(), lambda t, x: HILL * jnp.cos(x[0])),
         mg.Linear(lambda x: END * jnp.sin(x[0])),
-        initial=mg.Uniform(domain),
+        initial=mg.densities.Uniform(domain),
         domain=domain,
     )
     solution = mg.solve(game, mg.Grid(points=(60, 10), steps=30))
@@ -99,8 +99,8 @@ def test_a_circle_times_an_interval():
     ("solver", "said"),
     [
         (mg.Grid((0.0, 5.0)), "expected the domain's own ends"),
-        (mg.Riccati(), "`Riccati` got a game on circle"),
-        (mg.HopfCole((0.0, TURN)), "`HopfCole` got a game on circle"),
+        (mg.solvers.Riccati(), "`Riccati` got a game on circle"),
+        (mg.solvers.HopfCole((0.0, TURN)), "`HopfCole` got a game on circle"),
     ],
 )
 def test_what_contradicts_the_domain_is_refused(solver, said):
@@ -112,29 +112,29 @@ def test_losses_that_go_straight_are_refused(key):
     game = mg.MFG(
         mg.Integrator(),
         mg.Kinetic(),
-        mg.KL(mg.Uniform(CIRCLE)),
-        initial=mg.Uniform(CIRCLE),
+        mg.KL(mg.densities.Uniform(CIRCLE)),
+        initial=mg.densities.Uniform(CIRCLE),
         domain=CIRCLE,
     )
-    model, data = mg.control_field(game, key=key, width=4, depth=1), jnp.arange(8.0)[:, None]
+    model, data = mg.models.control_field(game, key=key, width=4, depth=1), jnp.arange(8.0)[:, None]
     with pytest.raises(TypeError, match="`FlowMatching` for a game on circle"):
-        mg.fit(game, model, mg.FlowMatching(), data, steps=1, key=key)
+        mg.fit(game, model, mg.losses.FlowMatching(), data, steps=1, key=key)
 
 
 @pytest.mark.slow
 def test_own_cost_and_networks_agree_with_the_grid(solved, key):
     """The control of the trained game, in the mean square over the circle, beside the exact one."""
     game = ring()
-    model = mg.ot_flow_potential(game, key=key, width=24)
+    model = mg.models.ot_flow_potential(game, key=key, width=24)
     rate = optax.adam(optax.cosine_decay_schedule(1e-2, 600))
-    loss = mg.GameCost(mg.StochasticHeun(16))
+    loss = mg.GameCost(mg.simulate.StochasticHeun(16))
     model, _ = mg.fit(game, model, loss, steps=600, batch_size=256, key=key, optimiser=rate)
     x = np.linspace(0.0, TURN, 64, endpoint=False)
     exact = hopf_cole(x)[1]
     size = np.sqrt(np.mean(exact**2))
     found = jax.vmap(lambda x: model.costate(0.0, x))(jnp.asarray(x)[:, None])[:, 0]
     assert np.sqrt(np.mean((np.asarray(found) - exact) ** 2)) < 0.05 * size
-    neural = mg.solve(game, mg.Neural(width=32, steps=1500), key=key)
+    neural = mg.solve(game, mg.solvers.Neural(width=32, steps=1500), key=key)
     found = jax.vmap(lambda x: neural.costate(0.0, x))(jnp.asarray(x)[:, None])[:, 0]
     assert np.sqrt(np.mean((np.asarray(found) - exact) ** 2)) < 0.05 * size
 
@@ -149,18 +149,18 @@ def test_angles_are_learned_on_the_torus():
         chosen = means[jax.random.randint(which, (n,), 0, 3)]
         return chosen + 0.35 * jax.random.normal(place, (n, 2))
 
-    torus = mg.Torus((TURN, TURN))
+    torus = mg.games.Torus((TURN, TURN))
     data = mg.Empirical(angles(1000, jax.random.key(5)))
     game = mg.MFG(
         mg.Integrator(sigma=0.5),
         mg.Kinetic(),
         100 * mg.MMD(data),
-        initial=mg.Uniform(torus),
+        initial=mg.densities.Uniform(torus),
         domain=torus,
     )
-    model = mg.ot_flow_potential(game, key=jax.random.key(0), width=64)
+    model = mg.models.ot_flow_potential(game, key=jax.random.key(0), width=64)
     rate = optax.adam(optax.cosine_decay_schedule(1e-2, 600))
-    loss = mg.GameCost(mg.StochasticHeun(12))
+    loss = mg.GameCost(mg.simulate.StochasticHeun(12))
     model, _ = mg.fit(
         game, model, loss, steps=600, batch_size=256, key=jax.random.key(1), optimiser=rate
     )

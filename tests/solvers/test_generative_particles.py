@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.models.critic import lipschitz_critic
-from mfgen.problem.generator import Alpha
-from mfgen.problem.lipschitz import LipschitzDivergence
-from mfgen.solvers.generative_particles import _energy, generative_particles
+from mfgen.densities import Empirical
+from mfgen.functionals import Alpha, LipschitzDivergence
+from mfgen.models import lipschitz_critic
+from mfgen.solvers import generative_particles
+from mfgen.solvers._generative_particles import _energy
 
 KEY = jax.random.key(0)
 MEAN, DEVIATION = np.array([1.0, -0.5]), np.array([1.0, 0.6])

@@ -5,20 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.energy import Unnormalised
-from mfgen.density.gaussian import Gaussian
-from mfgen.math.axes import Torus
-from mfgen.math.lattice import Lattice
-from mfgen.problem.constraint import Prescribed
-from mfgen.problem.cost import Kinetic, NoCost, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL, Entropy, Linear
-from mfgen.problem.game import MFG
-from mfgen.problem.interaction import CrowdAversion
-from mfgen.problem.lagrangian import AbstractLagrangian
-from mfgen.solvers import equilibrium, hjb_sweep
-from mfgen.solvers.box import cut_remarks, initial_masses
-from mfgen.solvers.grid import Grid
+from mfgen.costs import AbstractLagrangian, Kinetic, NoCost, WithPotential
+from mfgen.densities import Gaussian, Unnormalised
+from mfgen.dynamics import Integrator
+from mfgen.functionals import KL, CrowdAversion, Entropy, Linear, Prescribed
+from mfgen.games import MFG, Torus
+from mfgen.math import Lattice
+from mfgen.solvers import Grid, _equilibrium, _hjb_sweep
+from mfgen.solvers._box import cut_remarks, initial_masses
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -78,8 +72,8 @@ def test_values_pay_what_particles_pay(solved):
     solution = solved[0]
     lattice, u, mass = solution.value.lattice, solution.value.values, solution.density.mass
     game = coupled()
-    clock = hjb_sweep.clock(game, 25)
-    played = hjb_sweep.policies(game, lattice, clock, u)
+    clock = _hjb_sweep.clock(game, 25)
+    played = _hjb_sweep.policies(game, lattice, clock, u)
     inner = 0.5 * (mass[1:] + mass[:-1])
     charge = GAMMA * (jnp.log(inner / lattice.volume) + 1)
     paid = float(clock.tau * jnp.sum((played.cost + charge) * inner))
@@ -247,17 +241,17 @@ def test_the_linearised_lack_is_its_derivative():
     grid = Grid((-6.0, 6.0), 160, steps=10)  # cells that resolve the drift everywhere
     lattice = Lattice(grid.box, grid.points)
     mass = jnp.exp(-0.5 * jnp.asarray(lattice.nodes()[:, 0]) ** 2 * ALPHA / NU)
-    problem = equilibrium.Problem(game, lattice, hjb_sweep.clock(game, 10), mass / mass.sum())
-    z = equilibrium.Charges(*map(jnp.zeros_like, equilibrium.free(problem)))
-    state = equilibrium.marched(problem, z)
+    problem = _equilibrium.Problem(game, lattice, _hjb_sweep.clock(game, 10), mass / mass.sum())
+    z = _equilibrium.Charges(*map(jnp.zeros_like, _equilibrium.free(problem)))
+    state = _equilibrium.marched(problem, z)
     wave = jnp.sin(0.7 * jnp.asarray(lattice.nodes()[:, 0]))
-    dz = equilibrium.Charges(jnp.broadcast_to(wave, z.f.shape), wave**2)
+    dz = _equilibrium.Charges(jnp.broadcast_to(wave, z.f.shape), wave**2)
     h = 1e-5
     there = [
-        equilibrium.marched(problem, equilibrium.Charges(*(s * h * d for d in dz))).lack
+        _equilibrium.marched(problem, _equilibrium.Charges(*(s * h * d for d in dz))).lack
         for s in (1, -1)
     ]
-    found = equilibrium.linearised(problem, z, state, dz)
+    found = _equilibrium.linearised(problem, z, state, dz)
     inner = np.asarray(mass / mass.sum()) > 1e-4
     for ahead, behind, exact in zip(*there, found, strict=True):
         finite = (ahead - behind) / (2 * h)

@@ -6,19 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.density.toy import checkerboard
-from mfgen.problem.constraint import Prescribed
-from mfgen.problem.cost import Kinetic, Relativistic, WithPotential
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL, AbstractFunctional, Linear
-from mfgen.problem.game import MFG
-from mfgen.problem.interaction import CrowdAversion
-from mfgen.solvers.base import Status
-from mfgen.solvers.grid import Grid
-from mfgen.solvers.hopf_cole import HopfCole
-from mfgen.zoo.oracles.bridge import gaussian_bridge
-from mfgen.zoo.oracles.score import cost_identity, hopf_cole
+from mfgen.costs import Kinetic, Relativistic, WithPotential
+from mfgen.densities import Gaussian, GaussianMixture, checkerboard
+from mfgen.dynamics import Integrator
+from mfgen.functionals import KL, AbstractFunctional, CrowdAversion, Linear, Prescribed
+from mfgen.games import MFG
+from mfgen.oracles import cost_identity, gaussian_bridge, hopf_cole
+from mfgen.solvers import Grid, HopfCole
+from mfgen.solvers._base import Status
 
 pytestmark = pytest.mark.usefixtures("x64")
 

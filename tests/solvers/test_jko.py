@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.density.line import LineLaw, line_law, squared_distance
-from mfgen.problem.functional import KL, Linear
-from mfgen.problem.kernel_energy import PorousMedium
-from mfgen.solvers.jko import jko
-from mfgen.zoo.oracles.porous import barenblatt
+from mfgen.densities import Gaussian, LineLaw, line_law
+from mfgen.densities._line import squared_distance
+from mfgen.functionals import KL, Linear, PorousMedium
+from mfgen.oracles import barenblatt
+from mfgen.solvers import jko
 
 TARGET = Gaussian(jnp.zeros(1), jnp.ones(1))
 

@@ -4,16 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian
-from mfgen.density.grid import cell_masses, nodal
-from mfgen.math.lattice import Lattice
-from mfgen.problem.functional import KL, AbstractFunctional, Entropy, Linear
-from mfgen.problem.kernel_energy import MMD, PorousMedium
-from mfgen.problem.local import local_variation
-from mfgen.solvers.jko import jko
-from mfgen.solvers.jko_grid import jko_grid
-from mfgen.zoo.oracles.porous import barenblatt, barenblatt_on
+from mfgen.densities import Empirical, Gaussian, cell_masses, nodal
+from mfgen.functionals import KL, MMD, AbstractFunctional, Entropy, Linear, PorousMedium
+from mfgen.functionals._local import local_variation
+from mfgen.math import Lattice
+from mfgen.oracles import barenblatt, barenblatt_on
+from mfgen.solvers import jko, jko_grid
 
 LINE = Lattice((-4.0, 6.0), 80)
 PLANE = Lattice(((-4.0, 6.0), (-5.0, 4.0)), (40, 36))
@@ -90,9 +86,13 @@ def apart(cells, step):
     """In L1 from the law of Barenblatt at t = 2, after steps from that at t = 1."""
     lattice = Lattice(((-3.0, 3.0), (-3.0, 3.0)), cells)
     found = jko_grid(
-        PorousMedium(2.0), barenblatt_on(1.0, lattice), step=step, steps=round(1 / step),
-        entropy=finest(lattice), tolerance=1e-5,
-    )  # fmt: skip
+        PorousMedium(2.0),
+        barenblatt_on(1.0, lattice),
+        step=step,
+        steps=round(1 / step),
+        entropy=finest(lattice),
+        tolerance=1e-5,
+    )
     assert jnp.all(jnp.diff(found.energies) < 0)
     assert jnp.all(found.mismatches < 1e-5)
     return float(jnp.sum(jnp.abs(found.densities[-1].mass - barenblatt_on(2.0, lattice).mass)))
@@ -140,9 +140,13 @@ def test_the_source_solution_on_lattices():
 def test_energy_does_not_rise_and_is_reported():
     told = []
     found = jko_grid(
-        to_normal(1) + 0.1 * PorousMedium(2.0), on(LINE, [2.0], [0.25]), step=0.2, steps=3,
-        entropy=finest(LINE), callback=lambda index, energy: told.append((index, energy)),
-    )  # fmt: skip
+        to_normal(1) + 0.1 * PorousMedium(2.0),
+        on(LINE, [2.0], [0.25]),
+        step=0.2,
+        steps=3,
+        entropy=finest(LINE),
+        callback=lambda index, energy: told.append((index, energy)),
+    )
     assert jnp.all(jnp.diff(found.energies) < 0)
     assert len(found.densities) == 4
     np.testing.assert_allclose([energy for _, energy in told], found.energies[1:], rtol=1e-5)

@@ -5,18 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.problem.constraint import Prescribed
-from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import Linear
-from mfgen.problem.game import MFG
-from mfgen.problem.interaction import Pairwise
-from mfgen.simulate.particle_path import ParticlePath
-from mfgen.solvers.base import Solution, Status
-from mfgen.solvers.grid import Grid
-from mfgen.solvers.neural import Neural
-from mfgen.zoo.oracles.control import linear_quadratic
+from mfgen.costs import Kinetic
+from mfgen.densities import Gaussian
+from mfgen.dynamics import Integrator
+from mfgen.functionals import Linear, Pairwise, Prescribed
+from mfgen.games import MFG
+from mfgen.oracles import linear_quadratic
+from mfgen.simulate._particle_path import ParticlePath
+from mfgen.solvers import Grid, Neural
+from mfgen.solvers._base import Solution, Status
 
 SMALL = Neural(width=32, steps=1000, particles=512, stages=32)
 

@@ -5,21 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian
-from mfgen.density.toy import checkerboard
-from mfgen.metrics.discrepancy import energy_distance
-from mfgen.problem.cost import Kinetic
-from mfgen.problem.dynamics import Integrator
-from mfgen.problem.functional import KL
-from mfgen.problem.game import MFG
-from mfgen.problem.kernel import DistanceKernel, GaussianKernel
-from mfgen.problem.kernel_energy import MMD
-from mfgen.solvers.divergence_flow import BlobFlow, LangevinFlow, SteinFlow, blob_energy
-from mfgen.solvers.mmd_flow import MMDFlow
-from mfgen.solvers.particle import Particles, descend
-from mfgen.trainers.state import CheckpointError, Checkpoints
-from mfgen.trainers.trainer import Problem, run
+from mfgen.costs import Kinetic
+from mfgen.densities import Empirical, Gaussian, checkerboard
+from mfgen.dynamics import Integrator
+from mfgen.functionals import KL, MMD, DistanceKernel, GaussianKernel
+from mfgen.games import MFG
+from mfgen.metrics import energy_distance
+from mfgen.solvers import BlobFlow, LangevinFlow, MMDFlow, SteinFlow, descend
+from mfgen.solvers._divergence_flow import blob_energy
+from mfgen.trainers import CheckpointError, Checkpoints, Particles, Problem, run
 
 KEY = jax.random.key(0)
 TARGET = Gaussian(jnp.array([0.5, -0.5]), jnp.array([1.0, 0.5]))
@@ -194,9 +188,12 @@ def test_particles_that_are_stopped_go_on_to_the_bit(points, tmp_path):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
     with pytest.raises(CheckpointError, match=r"`descend` got step_size = 0.04 for a run"):
         descend(
-            LangevinFlow(TARGET), points, **(settings | {"step": 0.04}), resume=True,
+            LangevinFlow(TARGET),
+            points,
+            **(settings | {"step": 0.04}),
+            resume=True,
             checkpoints=Checkpoints(tmp_path / "cut", every=7),
-        )  # fmt: skip
+        )
 
 
 def test_particles_may_be_drawn_of_the_initial_density():

@@ -11,25 +11,32 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from mfgen.density.base import expectation
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.derive.action import cost
-from mfgen.derive.residual import fokker_planck, hjb, terminal
-from mfgen.problem.constraint import Prescribed
-from mfgen.problem.cost import Kinetic, NoCost, Power, Relativistic, WithPotential
-from mfgen.problem.dynamics import AbstractDynamics, Integrator
-from mfgen.problem.functional import KL, AbstractFunctional, Linear
-from mfgen.problem.game import MFG
-from mfgen.problem.interaction import Pairwise
-from mfgen.problem.lagrangian import AbstractLagrangian
-from mfgen.problem.mean import MeanAttraction, MeanTarget
-from mfgen.solvers.base import Status, solve
-from mfgen.solvers.riccati import Riccati
-from mfgen.solvers.riccati_residual import residual
-from mfgen.zoo.oracles.bridge import gaussian_bridge
-from mfgen.zoo.oracles.control import QuadraticCost, linear_quadratic
-from mfgen.zoo.oracles.descent import discounted_flow
-from mfgen.zoo.oracles.score import cost_identity
+from mfgen.costs import AbstractLagrangian, Kinetic, NoCost, Power, Relativistic, WithPotential
+from mfgen.densities import Gaussian, GaussianMixture
+from mfgen.densities._base import expectation
+from mfgen.derive import fokker_planck, hjb, terminal
+from mfgen.derive._action import cost
+from mfgen.dynamics import AbstractDynamics, Integrator
+from mfgen.functionals import (
+    KL,
+    AbstractFunctional,
+    Linear,
+    MeanAttraction,
+    MeanTarget,
+    Pairwise,
+    Prescribed,
+)
+from mfgen.games import MFG
+from mfgen.oracles import (
+    QuadraticCost,
+    cost_identity,
+    discounted_flow,
+    gaussian_bridge,
+    linear_quadratic,
+)
+from mfgen.solvers import Riccati, solve
+from mfgen.solvers._base import Status
+from mfgen.solvers._riccati_residual import residual
 
 pytestmark = pytest.mark.usefixtures("x64")
 

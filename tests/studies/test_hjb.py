@@ -12,7 +12,7 @@ from studies.hjb.rows import Row, unique
 from studies.hjb.tables import number
 from studies.hjb.whole import design
 
-from mfgen.lab.comparison import is_regularised, without_regulariser
+from mfgen.lab._comparison import is_regularised, without_regulariser
 
 METHODS = ("plain", "hjb", "field", "corrected", "corrected-hjb", "corrected-field")
 COSTS = Costs(

@@ -6,14 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian
-from mfgen.density.grid import cell_masses, nodal
-from mfgen.math.lattice import Lattice
-from mfgen.models.critic import lipschitz_critic
-from mfgen.problem.generator import Alpha
-from mfgen.problem.lipschitz import LipschitzDivergence, Wasserstein1
-from mfgen.trainers.adversarial import GradientPenalty, fit_critic
+from mfgen.densities import Empirical, Gaussian, cell_masses, nodal
+from mfgen.functionals import Alpha, LipschitzDivergence, Wasserstein1
+from mfgen.math import Lattice
+from mfgen.models import lipschitz_critic
+from mfgen.trainers import GradientPenalty, fit_critic
 
 SHIFT = 0.8
 

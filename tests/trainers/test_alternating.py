@@ -7,43 +7,38 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.problem.lipschitz import duals
-from mfgen.trainers.alternating import Alternating, Ascent
-from mfgen.trainers.failure import NonFiniteError
-from mfgen.trainers.flow import PathCost, TransportCost
-from mfgen.trainers.gradient import Gradient
-from mfgen.trainers.objective import AbstractObjective
-from mfgen.trainers.paths import Paths
-from mfgen.trainers.shorthands import PathCostate
-from mfgen.trainers.trainer import Problem, run
-from mfgen.zoo.proximal import ProximalGame, w1w2_flow
+from mfgen.functionals._lipschitz import duals
+from mfgen.losses import AbstractObjective, PathCost, PathCostate, Paths, TransportCost
+from mfgen.trainers import Alternating, Ascent, Gradient, NonFiniteError, Problem, run
+from mfgen.zoo import w1w2_flow
+from mfgen.zoo._proximal import ProximalGame
 
 KEY = jax.random.key(0)
 SLOPE = jnp.array([0.6, -0.8])
 START = mg.Gaussian(jnp.zeros(2), jnp.ones(2))
 DATA = mg.Empirical(START.sample(64, key=KEY) + 1.0)
 FRESH = Paths(starts="initial")
-EULER = mg.EulerMaruyama(4)
+EULER = mg.simulate.EulerMaruyama(4)
 
 
 def critic(seed=0, **settings):
-    return mg.lipschitz_critic(2, width=8, depth=1, key=jax.random.key(seed), **settings)
+    return mg.models.lipschitz_critic(2, width=8, depth=1, key=jax.random.key(seed), **settings)
 
 
 def made(terminal, sigma=0.5, **parts):
-    lagrangian = mg.Relativistic(4.0)
+    lagrangian = mg.costs.Relativistic(4.0)
     return mg.MFG(mg.Integrator(sigma=sigma), lagrangian, terminal, initial=START, **parts)
 
 
 def both():
     """Two critics and a linear cost in one terminal cost."""
-    first = mg.Wasserstein1(critic(0), DATA)
-    second = mg.LipschitzDivergence(critic(1), DATA, mg.Alpha(2.0))
+    first = mg.functionals.Wasserstein1(critic(0), DATA)
+    second = mg.functionals.LipschitzDivergence(critic(1), DATA, mg.functionals.Alpha(2.0))
     return made(20.0 * first + mg.Linear(lambda x: x @ x) + 3.0 * second)
 
 
 def trainer(game, objective=None, method=EULER, **ascent):
-    model = mg.ot_flow_potential(game, width=8, key=KEY)
+    model = mg.models.ot_flow_potential(game, width=8, key=KEY)
     flow = Gradient(model, objective or mg.GameCost(method), batch_size=32)
     return Alternating(Ascent(batch_size=32, **ascent), flow, method)
 
@@ -53,14 +48,14 @@ def test_a_linear_end_has_the_exact_costate_and_cost():
     with jax.enable_x64(True):
         end = mg.Linear(lambda x: SLOPE @ x)
         game = mg.MFG(mg.Integrator(), mg.Kinetic(), end, initial=START)
-        exact = mg.Potential(lambda t, x: SLOPE @ x - 0.5 * (1 - t))
+        exact = mg.models.Potential(lambda t, x: SLOPE @ x - 0.5 * (1 - t))
         points = START.sample(64, key=KEY).astype(float)
         along = Paths()
         assert PathCostate(along)(game, exact, points, key=KEY) < 1e-20
         found = PathCost(along)(game, exact, points, key=KEY)
         np.testing.assert_allclose(found, jnp.mean(points @ SLOPE) - 1, rtol=1e-6)
         # Half the slope is |s / 2|^2 off, and moves half as far.
-        half = mg.Potential(lambda t, x: 0.5 * SLOPE @ x)
+        half = mg.models.Potential(lambda t, x: 0.5 * SLOPE @ x)
         np.testing.assert_allclose(PathCostate(along)(game, half, points, key=KEY), 0.25, rtol=1e-6)
 
 
@@ -69,7 +64,7 @@ def test_the_gradient_of_the_mismatch_leaves_paths_alone():
     points = START.sample(16, key=KEY)
 
     def mismatch(scale):
-        model = mg.Potential(lambda t, x: scale * x @ x)
+        model = mg.models.Potential(lambda t, x: scale * x @ x)
         return PathCostate(Paths())(game, model, points, key=KEY)
 
     # x(T) = e^(-2 scale) x: at scale 1 the mismatch is zero whatever the ends, and so its slope.
@@ -163,9 +158,9 @@ def test_noise_and_a_relativistic_cost_reach_their_data():
     """The law of the ends, which the diffusion alone would make N(0, 1.25 I)."""
     data = mg.Gaussian(jnp.array([1.0, 0.0]), jnp.full(2, 0.25)).sample(2000, key=KEY)
     found = critic(around=mg.Empirical(data))
-    game = made(20.0 * mg.Wasserstein1(found, mg.Empirical(data)))
-    model = mg.ot_flow_potential(game, width=16, key=KEY)
-    method = mg.StochasticHeun(12)
+    game = made(20.0 * mg.functionals.Wasserstein1(found, mg.Empirical(data)))
+    model = mg.models.ot_flow_potential(game, width=16, key=KEY)
+    method = mg.simulate.StochasticHeun(12)
     flow = Gradient(model, mg.GameCost(method), learning_rate=1e-2, batch_size=128, average=0.9)
     told = Alternating(Ascent(batch_size=128), flow, method)
     ends = run(told, Problem(game), steps=500, key=KEY)
@@ -177,33 +172,43 @@ def test_noise_and_a_relativistic_cost_reach_their_data():
 def test_a_break_down_names_its_term():
     """A critic without a bound whose divergence overflows at once."""
     scale = lambda size: jax.tree_util.Partial(lambda a, x: a * x @ x, jnp.asarray(size))
-    game = ProximalGame(2)(mg.LipschitzDivergence(scale(1e38), DATA))
-    told = trainer(game, PathCost(FRESH) + TransportCost(FRESH), mg.RungeKutta4(2))
+    game = ProximalGame(2)(mg.functionals.LipschitzDivergence(scale(1e38), DATA))
+    told = trainer(game, PathCost(FRESH) + TransportCost(FRESH), mg.simulate.RungeKutta4(2))
     with pytest.raises(NonFiniteError, match=r"term 'Critic' at step 0.*bound the slope") as error:
         run(told, Problem(game), steps=4, key=KEY, every=2)
     assert error.value.term == "Critic"
 
 
 def test_the_objective_has_to_be_the_games():
-    game = ProximalGame(2)(mg.LipschitzDivergence(critic(), DATA))
-    unpaid = trainer(game, 1.0 * PathCost(FRESH), mg.RungeKutta4(2))
+    game = ProximalGame(2)(mg.functionals.LipschitzDivergence(critic(), DATA))
+    unpaid = trainer(game, 1.0 * PathCost(FRESH), mg.simulate.RungeKutta4(2))
     with pytest.raises(ValueError, match="`Kinetic` is left out"):
         run(unpaid, Problem(game), steps=1, key=KEY)
 
 
 REFUSED = {
     "no critic": (lambda: made(mg.Linear(lambda x: x @ x)), "without a critic to train"),
-    "nothing to train": (lambda: made(mg.Wasserstein1(lambda x: x[0], DATA)), "without a critic"),
+    "nothing to train": (
+        lambda: made(mg.functionals.Wasserstein1(lambda x: x[0], DATA)),
+        "without a critic",
+    ),
     "on the way": (
-        lambda: made(mg.Wasserstein1(critic(), DATA), interaction=mg.Wasserstein1(critic(), DATA)),
+        lambda: made(
+            mg.functionals.Wasserstein1(critic(), DATA),
+            interaction=mg.functionals.Wasserstein1(critic(), DATA),
+        ),
         "a critic for each time",
     ),
     "no start": (
-        lambda: mg.MFG(mg.Integrator(0.5), mg.Kinetic(), mg.Wasserstein1(critic(), DATA)),
+        lambda: mg.MFG(
+            mg.Integrator(0.5), mg.Kinetic(), mg.functionals.Wasserstein1(critic(), DATA)
+        ),
         "without an initial density",
     ),
     "log rho": (
-        lambda: made(mg.Wasserstein1(critic(), DATA), interaction=mg.Entropy()),
+        lambda: made(
+            mg.functionals.Wasserstein1(critic(), DATA), interaction=mg.functionals.Entropy()
+        ),
         "asks for log rho",
     ),
 }
@@ -217,7 +222,7 @@ def test_what_cannot_be_trained_is_refused_before(name):
 
 
 def test_a_method_that_does_not_integrate_the_game_is_refused():
-    told = Alternating(Ascent(), trainer(both()).flow, mg.RungeKutta4(4))
+    told = Alternating(Ascent(), trainer(both()).flow, mg.simulate.RungeKutta4(4))
     with pytest.raises(TypeError, match=r"`Alternating` got the method .* for a game with noise"):
         run(told, Problem(both()), steps=1, key=KEY)
 
@@ -247,8 +252,8 @@ def test_a_second_training_is_not_compiled_again():
 
     def once(seed):
         points = mg.Empirical(jax.random.normal(jax.random.key(seed), (64, 2)))
-        game = ProximalGame(2)(mg.LipschitzDivergence(critic(seed), points))
-        told = trainer(game, Traced(), mg.RungeKutta4(2), steps=1)
+        game = ProximalGame(2)(mg.functionals.LipschitzDivergence(critic(seed), points))
+        told = trainer(game, Traced(), mg.simulate.RungeKutta4(2), steps=1)
         run(told, Problem(game), steps=2, key=jax.random.key(seed))
 
     once(0)

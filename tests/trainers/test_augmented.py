@@ -7,19 +7,16 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.models.base import control
-from mfgen.trainers.augmented import Augmented
-from mfgen.trainers.failure import NonFiniteError
-from mfgen.trainers.gradient import Gradient
-from mfgen.trainers.trainer import Problem, run
-from mfgen.zoo.oracles.bridge import gaussian_bridge
+from mfgen.models._base import control
+from mfgen.oracles import gaussian_bridge
+from mfgen.trainers import Augmented, Gradient, NonFiniteError, Problem, run
 
 KEY = jax.random.key(0)
 ORACLE = gaussian_bridge(2)
 START, GOAL = ORACLE.solution.game.initial, ORACLE.target
 POINTS = mg.Empirical(GOAL.sample(500, key=KEY))
 BRIDGE = eqx.tree_at(lambda game: game.terminal, ORACLE.solution.game, mg.Prescribed(GOAL))
-EULER = mg.EulerMaruyama(4)
+EULER = mg.simulate.EulerMaruyama(4)
 
 
 def made(terminal=None, sigma=0.5, start=START, lagrangian=None, **parts):
@@ -29,7 +26,7 @@ def made(terminal=None, sigma=0.5, start=START, lagrangian=None, **parts):
 
 
 def trainer(game=BRIDGE, method=EULER, rate=2e-2, batch=64, **settings):
-    model = mg.ot_flow_potential(game, width=8, key=KEY)
+    model = mg.models.ot_flow_potential(game, width=8, key=KEY)
     flow = Gradient(model, mg.GameCost(method), learning_rate=rate, batch_size=batch, average=0.9)
     return Augmented(flow, **({"particles": 64, "method": method} | settings))
 
@@ -44,11 +41,13 @@ def test_a_functional_tells_its_finite_part_from_what_it_prescribes():
     assert bowl.separated() == (bowl, ())
 
 
-@pytest.mark.parametrize("divergence", [None, mg.SinkhornDivergence(GOAL, 1.0, tolerance=1e-2)])
+@pytest.mark.parametrize(
+    "divergence", [None, mg.functionals.SinkhornDivergence(GOAL, 1.0, tolerance=1e-2)]
+)
 def test_the_mismatch_is_zero_at_the_bridge_and_seen_away_from_it(divergence):
     """Without bias: of 64 points each, whose divergence alone is some twenty errors."""
     exact = Gradient(ORACLE.solution.value, mg.GameCost())
-    problem, far = Problem(BRIDGE), mg.Potential(lambda t, x: 0.0 * x[0])
+    problem, far = Problem(BRIDGE), mg.models.Potential(lambda t, x: 0.0 * x[0])
     options = {"divergence": divergence, "particles": 64}
     told = Augmented(exact, **options)
     found = told.ended(problem, told.init(problem, key=KEY))
@@ -88,14 +87,22 @@ REFUSED = {
         "cannot be sampled",
     ),
     "densities": (lambda: trainer(divergence=mg.KL(GOAL)), made(), "asks for densities"),
-    "no law": (lambda: trainer(divergence=mg.Entropy()), made(), "compares with no law"),
+    "no law": (
+        lambda: trainer(divergence=mg.functionals.Entropy()),
+        made(),
+        "compares with no law",
+    ),
     "a critic": (
-        lambda: trainer(divergence=mg.Wasserstein1(lambda x: x[0], GOAL)),
+        lambda: trainer(divergence=mg.functionals.Wasserstein1(lambda x: x[0], GOAL)),
         made(),
         "whose critic would stay untrained",
     ),
-    "log rho": (lambda: trainer(), made(interaction=mg.Entropy()), "asks for log rho"),
-    "a method": (lambda: trainer(method=mg.RungeKutta4(4)), made(), "for a game with noise"),
+    "log rho": (lambda: trainer(), made(interaction=mg.functionals.Entropy()), "asks for log rho"),
+    "a method": (
+        lambda: trainer(method=mg.simulate.RungeKutta4(4)),
+        made(),
+        "for a game with noise",
+    ),
 }
 
 
@@ -117,7 +124,9 @@ def test_settings_are_checked(wrong):
 
 
 def test_paths_that_blow_up_are_told():
-    wild = mg.Potential(jax.tree_util.Partial(lambda a, t, x: -a * (x @ x) ** 3, jnp.asarray(1e5)))
+    wild = mg.models.Potential(
+        jax.tree_util.Partial(lambda a, t, x: -a * (x @ x) ** 3, jnp.asarray(1e5))
+    )
     flow = Gradient(wild, mg.GameCost(EULER), batch_size=16)
     with pytest.raises(NonFiniteError, match="at step 0"):
         run(Augmented(flow, particles=16, method=EULER), Problem(BRIDGE), steps=4, key=KEY)
@@ -127,7 +136,7 @@ def test_paths_that_blow_up_are_told():
 def test_a_bridge_has_the_cost_and_the_control_of_its_closed_form():
     oracle = gaussian_bridge(1)
     game = eqx.tree_at(lambda g: g.terminal, oracle.solution.game, mg.Prescribed(oracle.target))
-    model = mg.ot_flow_potential(game, width=32, key=KEY)
+    model = mg.models.ot_flow_potential(game, width=32, key=KEY)
     told = Augmented(Gradient(model, mg.GameCost(), learning_rate=2e-2))
     found = run(told, Problem(game), steps=1500, key=KEY, every=500)
     end = told.ended(Problem(game), found.state)
@@ -151,16 +160,16 @@ def test_a_hill_is_gone_around():
     """The bridge that knows of the hill pays less on it than the one that does not."""
     start = mg.Gaussian(jnp.array([-1.5, 0.0]), jnp.full(2, 0.1))
     goal = mg.Empirical(mg.Gaussian(jnp.array([1.5, 0.0]), jnp.full(2, 0.1)).sample(1000, key=KEY))
-    hill = mg.WithPotential(mg.Kinetic(), lambda t, x: 20 * jnp.exp(-2 * x @ x))
+    hill = mg.costs.WithPotential(mg.Kinetic(), lambda t, x: 20 * jnp.exp(-2 * x @ x))
     games = {
         lagrangian: made(mg.Prescribed(goal), 0.3, start, lagrangian)
         for lagrangian in (hill, mg.Kinetic())
     }
     paid = []
     for game in games.values():
-        model = mg.ot_flow_potential(game, width=32, key=KEY)
-        flow = Gradient(model, mg.GameCost(mg.StochasticHeun(16)), learning_rate=2e-2)
-        told = Augmented(flow, method=mg.StochasticHeun(16))
+        model = mg.models.ot_flow_potential(game, width=32, key=KEY)
+        flow = Gradient(model, mg.GameCost(mg.simulate.StochasticHeun(16)), learning_rate=2e-2)
+        told = Augmented(flow, method=mg.simulate.StochasticHeun(16))
         found = run(told, Problem(game), steps=1000, key=KEY, every=500)
         assert told.ended(Problem(game), found.state).mismatch < 0.01
         paths = mg.trajectories(games[hill], found.solution, start.sample(2000, key=KEY), key=KEY)

@@ -7,13 +7,10 @@ import numpy as np
 import optax
 import pytest
 
-from mfgen.trainers.failure import NonFiniteError
-from mfgen.trainers.gradient import default_optimiser
-from mfgen.trainers.loop import fit
-from mfgen.trainers.matching import DenoisingScoreMatching
-from mfgen.trainers.objective import AbstractObjective
-from mfgen.trainers.state import Checkpoints
-from mfgen.trainers.validation import VALIDATION
+from mfgen.losses import AbstractObjective, DenoisingScoreMatching
+from mfgen.trainers import Checkpoints, NonFiniteError, fit
+from mfgen.trainers._gradient import default_optimiser
+from mfgen.trainers._validation import VALIDATION
 
 LOSS = DenoisingScoreMatching()
 KEY = jax.random.key(7)

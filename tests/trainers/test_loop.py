@@ -7,17 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.models.score import score_potential
-from mfgen.problem.noising import SubVP
-from mfgen.trainers.failure import NonFiniteError
-from mfgen.trainers.history import Progress
-from mfgen.trainers.loop import fit
-from mfgen.trainers.matching import DenoisingScoreMatching
-from mfgen.trainers.objective import AbstractObjective
-from mfgen.trainers.shorthands import HJB
-from mfgen.trainers.state import CheckpointError, Checkpoints
-from mfgen.zoo.score import score_based
+from mfgen.densities import Empirical
+from mfgen.dynamics import SubVP
+from mfgen.losses import HJB, AbstractObjective, DenoisingScoreMatching
+from mfgen.models import score_potential
+from mfgen.trainers import CheckpointError, Checkpoints, NonFiniteError, Progress, fit
+from mfgen.zoo import score_based
 
 LOSS = DenoisingScoreMatching() + 0.1 * HJB(points=16)
 

@@ -8,13 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.models.score import score_potential
-from mfgen.trainers.failure import NonFiniteError
-from mfgen.trainers.loop import fit
-from mfgen.trainers.matching import DenoisingScoreMatching
-from mfgen.trainers.objective import AbstractObjective
-from mfgen.trainers.shorthands import HJB
-from mfgen.trainers.state import CheckpointError, Checkpoints
+from mfgen.losses import HJB, AbstractObjective, DenoisingScoreMatching
+from mfgen.models import score_potential
+from mfgen.trainers import CheckpointError, Checkpoints, NonFiniteError, fit
 
 MATCHING = DenoisingScoreMatching()
 LOSS = MATCHING + 0.7 * HJB(points=8)
@@ -94,14 +90,22 @@ def test_a_selection_that_was_killed_resumes_at_its_candidate(
 
     with pytest.raises(Stop):
         run(
-            game, network, data, checkpoints=Checkpoints(tmp_path, every=6), callback=stop,
+            game,
+            network,
+            data,
+            checkpoints=Checkpoints(tmp_path, every=6),
+            callback=stop,
             **settings,
-        )  # fmt: skip
+        )
     seen = []
     model, history = run(
-        game, network, data, checkpoints=Checkpoints(tmp_path, every=6), callback=seen.append,
+        game,
+        network,
+        data,
+        checkpoints=Checkpoints(tmp_path, every=6),
+        callback=seen.append,
         **settings,
-    )  # fmt: skip
+    )
     assert [progress.done for progress in seen] == [40, 50, 60]
     assert identical(model, selected[0])
     for one, other in zip(history.selection, selected[1].selection, strict=True):

@@ -11,8 +11,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import pytest
 
-from mfgen.trainers.history import History, Progress
-from mfgen.trainers.state import CheckpointError, Checkpoints, TrainState
+from mfgen.trainers import CheckpointError, Checkpoints, History, Progress
+from mfgen.trainers._state import TrainState
 
 RECORD = Progress(5, 10, {"loss": 1.5}, None, 0.1, 2.0)
 

@@ -6,14 +6,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.models.score import score_potential
-from mfgen.problem.noising import VP
-from mfgen.trainers.failure import NonFiniteError, StoppedError
-from mfgen.trainers.gradient import Gradient
-from mfgen.trainers.matching import DenoisingScoreMatching, SlicedScoreMatching
-from mfgen.trainers.state import CheckpointError, Checkpoints
-from mfgen.trainers.trainer import AbstractTrainer, Measures, Problem, run
-from mfgen.zoo.score import score_based
+from mfgen.dynamics import VP
+from mfgen.losses import DenoisingScoreMatching, SlicedScoreMatching
+from mfgen.models import score_potential
+from mfgen.trainers import (
+    AbstractTrainer,
+    CheckpointError,
+    Checkpoints,
+    Gradient,
+    NonFiniteError,
+    Problem,
+    StoppedError,
+    run,
+)
+from mfgen.trainers._trainer import Measures
+from mfgen.zoo import score_based
 
 KEY = jax.random.key(3)
 PROBLEM = Problem(data=jnp.ones((4, 2)))

@@ -6,10 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.trainers.matching import DenoisingScoreMatching
-from mfgen.trainers.noised import LogUniform, noised
-from mfgen.trainers.shorthands import HJB, ScoreHJB
-from mfgen.trainers.validation import LEAST_ROWS, Validation, parts
+from mfgen.losses import HJB, DenoisingScoreMatching, LogUniform, ScoreHJB
+from mfgen.losses._noised import noised
+from mfgen.trainers._validation import LEAST_ROWS, Validation, parts
 
 MATCHING = DenoisingScoreMatching()
 KEY = jax.random.key(3)

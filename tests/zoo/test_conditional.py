@@ -12,30 +12,28 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.derive.residual import hjb
-from mfgen.models.base import Potential
-from mfgen.models.control import ControlField
-from mfgen.problem.labels import OfPoints, WithLabels, at_label, with_labels
-from mfgen.simulate.divergence import ExactDivergence, Hutchinson, moving_directions
-from mfgen.simulate.flow import inverse_error
-from mfgen.trainers.flow import JacobianPenalty
-from mfgen.trainers.paths import Paths
-from mfgen.zoo import flows
-from mfgen.zoo.recipe import train
+from mfgen.derive import hjb
+from mfgen.games import OfPoints, WithLabels, with_labels
+from mfgen.games._labels import at_label
+from mfgen.losses import JacobianPenalty, Paths
+from mfgen.models import ControlField, Potential
+from mfgen.simulate import ExactDivergence, Hutchinson, inverse_error
+from mfgen.simulate._divergence import moving_directions
+from mfgen.zoo import _flows, train
 
 KEY = jax.random.key(0)
 POINTS = jax.random.normal(jax.random.key(1), (40, 2)) * jnp.array([[0.4, 1.2]])
 CLASSES = jnp.arange(40) % 3
-DATA = mg.LabelledPoints(POINTS, mg.one_hot(CLASSES, 3))
+DATA = mg.densities.LabelledPoints(POINTS, mg.densities.one_hot(CLASSES, 3))
 BUILD = {
-    "cnf": lambda data: flows.cnf(data, key=KEY, width=8),
-    "ot-flow": lambda data: flows.ot_flow(data, key=KEY, width=8),
-    "rnode": lambda data: flows.rnode(data, key=KEY, width=8),
-    "anisotropic-flow": lambda data: flows.anisotropic_flow(data, key=KEY, width=8),
-    "obstacle-flow": lambda data: flows.obstacle_flow(data, key=KEY, width=0.8),
+    "cnf": lambda data: _flows.cnf(data, key=KEY, width=8),
+    "ot-flow": lambda data: _flows.ot_flow(data, key=KEY, width=8),
+    "rnode": lambda data: _flows.rnode(data, key=KEY, width=8),
+    "anisotropic-flow": lambda data: _flows.anisotropic_flow(data, key=KEY, width=8),
+    "obstacle-flow": lambda data: _flows.obstacle_flow(data, key=KEY, width=0.8),
 }
 FEW = ("cnf", "ot-flow", "anisotropic-flow")  # one of each way to a divergence
-LABEL = mg.one_hot(1, 3)
+LABEL = mg.densities.one_hot(1, 3)
 
 
 class Pair(NamedTuple):
@@ -56,7 +54,7 @@ def pair(name):
         (recipe.game, recipe.model, plain),
     )
     joint = lambda x: jnp.concatenate([x, LABEL.astype(x.dtype)])
-    if isinstance(model, mg.AbstractPotential):
+    if isinstance(model, mg.models.AbstractPotential):
         bound = Potential(lambda t, x: model(t, joint(x)))
     else:
         bound = ControlField(lambda t, x: model.function(t, joint(x)))
@@ -67,7 +65,7 @@ def pair(name):
 def test_the_likelihood_is_that_of_the_flow_with_the_label_bound(name, x64):
     game, model, plain, bound = pair(name)
     x = POINTS[:6].astype(float)
-    joint = mg.log_prob(game, model, mg.labelled(x, LABEL))
+    joint = mg.log_prob(game, model, mg.densities.labelled(x, LABEL))
     np.testing.assert_allclose(joint, mg.log_prob(plain, bound, x), rtol=1e-9, atol=1e-9)
 
 
@@ -116,17 +114,17 @@ def test_a_jacobian_penalty_by_probes_is_that_of_the_points(x64):
     x = POINTS[:3].astype(float)
     term = JacobianPenalty(Paths(divergence=Hutchinson(400)))
     exact = JacobianPenalty()(plain, bound, x, key=KEY)
-    found = term(game, model, mg.labelled(x, LABEL), key=KEY)
+    found = term(game, model, mg.densities.labelled(x, LABEL), key=KEY)
     np.testing.assert_allclose(found, exact, rtol=0.1)
 
 
 def test_the_density_given_each_label_sums_to_one_on_a_line(x64):
-    data = mg.LabelledPoints(POINTS[:, :1], mg.one_hot(CLASSES, 3))
-    recipe = flows.ot_flow(data, key=jax.random.key(3), width=8)
+    data = mg.densities.LabelledPoints(POINTS[:, :1], mg.densities.one_hot(CLASSES, 3))
+    recipe = _flows.ot_flow(data, key=jax.random.key(3), width=8)
     axis = jnp.linspace(-12, 12, 1201)
     totals = []
     for label in range(3):
-        rows = mg.labelled(axis[:, None], mg.one_hot(label, 3))
+        rows = mg.densities.labelled(axis[:, None], mg.densities.one_hot(label, 3))
         density = jnp.exp(mg.log_prob(recipe.game, recipe.model, rows, chunk=1201))
         totals.append(float(jnp.sum(density) * (axis[1] - axis[0])))
     np.testing.assert_allclose(totals, 1, atol=1e-4)
@@ -140,11 +138,13 @@ def test_labels_do_not_move():
     assert jnp.max(inverse_error(recipe.game, recipe.model, DATA.rows)) < 1e-3
 
 
-@pytest.mark.parametrize("sampler", [mg.EulerMaruyama(steps=8), mg.StochasticHeun(steps=8)])
+@pytest.mark.parametrize(
+    "sampler", [mg.simulate.EulerMaruyama(steps=8), mg.simulate.StochasticHeun(steps=8)]
+)
 def test_noise_moves_points_and_leaves_labels_alone(sampler):
     dynamics, lagrangian = WithLabels(mg.Integrator(0.5), 2, 3), OfPoints(mg.Kinetic(), 3)
     game = mg.MFG(dynamics, lagrangian, mg.Linear(lambda z: z @ z), initial=DATA)
-    still = mg.Potential(lambda t, z: jnp.sum(z) * 0)
+    still = mg.models.Potential(lambda t, z: jnp.sum(z) * 0)
     start, count = DATA.rows, 4000
     moved = np.asarray(mg.sample(game, still, count, key=KEY, method=sampler))
     assert set(map(tuple, moved[:, 2:].tolist())) == set(map(tuple, start[:, 2:].tolist()))
@@ -169,7 +169,11 @@ def test_what_has_no_labels_is_refused():
     with pytest.raises(ValueError, match=r"`OfPoints` got labels = 0"):
         OfPoints(mg.Kinetic(), 0)
     with pytest.raises(TypeError, match=r"`with_labels` got the terminal cost `Zero`"):
-        with_labels(mg.MFG(mg.Integrator(), mg.Kinetic(), mg.Zero(), initial=DATA, data_at="start"))
+        with_labels(
+            mg.MFG(
+                mg.Integrator(), mg.Kinetic(), mg.functionals.Zero(), initial=DATA, data_at="start"
+            )
+        )
     bare = eqx.tree_at(lambda g: g.terminal, recipe.game, mg.KL(mg.Gaussian(jnp.zeros(5))))
     with pytest.raises(TypeError, match=r"game with labels whose reference is `Gaussian`"):
         mg.sample(bare, recipe.model, 3, key=KEY)
@@ -181,7 +185,7 @@ def two_classes():
     labels = jnp.minimum(jnp.arange(800) % 4, 1)
     mean, width = jnp.array([-2.0, 1.0])[labels], jnp.array([0.3, 0.8])[labels]
     points = mean[:, None] + width[:, None] * jax.random.normal(jax.random.key(2), (800, 2))
-    return mg.LabelledPoints(points, mg.one_hot(labels, 2)), labels
+    return mg.densities.LabelledPoints(points, mg.densities.one_hot(labels, 2)), labels
 
 
 @pytest.mark.slow
@@ -189,11 +193,11 @@ def two_classes():
 def test_training_finds_the_law_of_each_label(name, two_classes):
     """Means and deviations of samples given the label, and Bayes' rule on new points."""
     data, _ = two_classes
-    recipe = getattr(flows, name)(data, key=KEY, width=32)
+    recipe = getattr(_flows, name)(data, key=KEY, width=32)
     steps = 150 if name == "ot_flow" else 1500
     model, _ = train(recipe, data.rows, steps=steps, key=KEY)
     for label, (mean, width) in enumerate([(-2.0, 0.3), (1.0, 0.8)]):
-        samples = mg.sample_given(recipe.game, model, mg.one_hot(label, 2), 1000, key=KEY)
+        samples = mg.sample_given(recipe.game, model, mg.densities.one_hot(label, 2), 1000, key=KEY)
         assert samples.shape == (1000, 2)
         np.testing.assert_allclose(jnp.mean(samples, axis=0), mean, atol=0.15)
         np.testing.assert_allclose(jnp.std(samples, axis=0), width, atol=0.15)
@@ -201,7 +205,10 @@ def test_training_finds_the_law_of_each_label(name, two_classes):
     points = jnp.array([[-2.0, -2.0], [1.0, 1.0], [-1.0, -0.5]])
     prior = jnp.log(jnp.array([0.25, 0.75]))
     joint = [
-        mg.log_prob(recipe.game, model, mg.labelled(points, mg.one_hot(label, 2))) + prior[label]
+        mg.log_prob(
+            recipe.game, model, mg.densities.labelled(points, mg.densities.one_hot(label, 2))
+        )
+        + prior[label]
         for label in range(2)
     ]
     probable = jax.nn.softmax(jnp.stack(joint, axis=1), axis=1)

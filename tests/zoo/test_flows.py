@@ -12,37 +12,32 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.simulate.divergence import ExactDivergence
-from mfgen.simulate.flow import inverse_error
-from mfgen.simulate.integrator import RungeKutta4
-from mfgen.trainers.flow import TransportCost
-from mfgen.trainers.paths import Paths
-from mfgen.trainers.shorthands import PathHJB
-from mfgen.zoo import flows
-from mfgen.zoo.recipe import Recipe, train
+from mfgen.losses import PathHJB, Paths, TransportCost
+from mfgen.simulate import ExactDivergence, RungeKutta4, inverse_error
+from mfgen.zoo import Recipe, _flows, train
 
 DATA = mg.Gaussian(jnp.array([0.5, -0.3]), jnp.array([0.4, 0.9]))
 KEY = jax.random.key(0)
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    "cnf": lambda: flows.cnf(DATA, key=KEY, width=8),
-    "ot-flow": lambda: flows.ot_flow(DATA, key=KEY, width=8),
-    "potential-flow": lambda: flows.potential_flow(DATA, key=KEY, width=8),
-    "rnode": lambda: flows.rnode(DATA, key=KEY, width=8),
-    "wr-flow": lambda: flows.wr_flow(DATA, key=KEY, width=8),
-    "relativistic-flow": lambda: flows.relativistic_flow(DATA, key=KEY, width=8),
-    "anisotropic-flow": lambda: flows.anisotropic_flow(DATA, key=KEY, width=8),
-    "obstacle-flow": lambda: flows.obstacle_flow(DATA, key=KEY, width=8),
-    "flow-matching": lambda: flows.flow_matching(DATA, key=KEY, width=8),
-    "ot-flow-matching": lambda: flows.ot_flow_matching(DATA, key=KEY, width=8),
-    "stochastic-interpolant": lambda: flows.stochastic_interpolant(DATA, key=KEY, width=8),
-    "action-matching": lambda: flows.action_matching(DATA, key=KEY, width=8),
-    "boltzmann": lambda: flows.boltzmann(mg.double_well(), key=KEY, width=8),
+    "cnf": lambda: _flows.cnf(DATA, key=KEY, width=8),
+    "ot-flow": lambda: _flows.ot_flow(DATA, key=KEY, width=8),
+    "potential-flow": lambda: _flows.potential_flow(DATA, key=KEY, width=8),
+    "rnode": lambda: _flows.rnode(DATA, key=KEY, width=8),
+    "wr-flow": lambda: _flows.wr_flow(DATA, key=KEY, width=8),
+    "relativistic-flow": lambda: _flows.relativistic_flow(DATA, key=KEY, width=8),
+    "anisotropic-flow": lambda: _flows.anisotropic_flow(DATA, key=KEY, width=8),
+    "obstacle-flow": lambda: _flows.obstacle_flow(DATA, key=KEY, width=8),
+    "flow-matching": lambda: _flows.flow_matching(DATA, key=KEY, width=8),
+    "ot-flow-matching": lambda: _flows.ot_flow_matching(DATA, key=KEY, width=8),
+    "stochastic-interpolant": lambda: _flows.stochastic_interpolant(DATA, key=KEY, width=8),
+    "action-matching": lambda: _flows.action_matching(DATA, key=KEY, width=8),
+    "boltzmann": lambda: _flows.boltzmann(mg.densities.double_well(), key=KEY, width=8),
 }
 FEW = ("cnf", "ot-flow", "relativistic-flow")  # one of each way to a divergence
 LAWS = [
     pytest.param(name, marks=[] if name in FEW else [pytest.mark.slow], id=name) for name in RECIPES
 ]
-METHOD = mg.FlowLikelihood(RungeKutta4(16))
+METHOD = mg.simulate.FlowLikelihood(RungeKutta4(16))
 
 
 def calm(name):
@@ -96,9 +91,9 @@ def test_a_recipe_trains(name):
 
 COSTS = {
     "kinetic": mg.Kinetic(0.7),
-    "power": mg.Power(1.5),
-    "relativistic": mg.Relativistic(2.0),
-    "anisotropic": mg.Anisotropic(flows.Stretched(4.0)),
+    "power": mg.costs.Power(1.5),
+    "relativistic": mg.costs.Relativistic(2.0),
+    "anisotropic": mg.costs.Anisotropic(_flows.Stretched(4.0)),
 }
 
 
@@ -107,13 +102,13 @@ def test_a_plane_wave_solves_the_equation_of_every_cost(name):
     """U = q.x - (T - t) H(q): everyone moves with the same velocity (MATH, oracle 1)."""
     with jax.enable_x64(True):
         cost, q = COSTS[name], jnp.array([0.8, -0.5])
-        game = flows.flow_game(DATA, cost)
+        game = _flows.flow_game(DATA, cost)
         level = mg.hamiltonian(game, 0.0, q, q)
-        wave = mg.Potential(lambda t, x: q @ x - (1 - t) * level)
+        wave = mg.models.Potential(lambda t, x: q @ x - (1 - t) * level)
         points = jnp.asarray(DATA.sample(16, key=KEY), float)
         fine = Paths(RungeKutta4(4, unroll=True))
         assert PathHJB(paths=fine)(game, wave, points, key=KEY) < 1e-12
-        late = mg.Potential(lambda t, x: q @ x + (1 - t) * level)
+        late = mg.models.Potential(lambda t, x: q @ x + (1 - t) * level)
         assert PathHJB(paths=fine)(game, late, points, key=KEY) > 0.1
         v = mg.optimal_control(game, 0.0, q, q)
         paid = TransportCost(fine)(game, wave, points, key=KEY)
@@ -123,7 +118,7 @@ def test_a_plane_wave_solves_the_equation_of_every_cost(name):
 def test_a_relativistic_flow_stays_below_its_speed():
     with jax.enable_x64(True):
         game, model = RECIPES["relativistic-flow"]()[:2]
-        steep = mg.Potential(lambda t, x: 1e3 * model(t, x))
+        steep = mg.models.Potential(lambda t, x: 1e3 * model(t, x))
         points = DATA.sample(64, key=KEY)
         for t in (0.0, 0.5, 1.0):
             moved = jax.vmap(lambda x: mg.velocity(game, steep, t, x))(points)  # noqa: B023
@@ -135,13 +130,13 @@ def test_a_relativistic_flow_stays_below_its_speed():
 @pytest.mark.slow
 def test_a_boltzmann_generator_finds_every_well():
     """The less deep well holds 16 %: without it log Z would be .17 too low, and no weight tell."""
-    energy = mg.double_well()
-    recipe = flows.boltzmann(energy, key=KEY, spread=1.5)
+    energy = mg.densities.double_well()
+    recipe = _flows.boltzmann(energy, key=KEY, spread=1.5)
     start = recipe.game.initial.sample(1000, key=KEY)
     model, _ = train(recipe, start, steps=800, key=KEY)
     drawn = mg.sample(recipe.game, model, 4000, key=KEY)
-    weights = mg.log_weights(energy, mg.log_prob(recipe.game, model, drawn), drawn)
-    found = mg.log_normaliser(weights)
+    weights = mg.metrics.log_weights(energy, mg.log_prob(recipe.game, model, drawn), drawn)
+    found = mg.metrics.log_normaliser(weights)
     assert abs(found.value) < 0.02 + 4 * found.standard_error
     assert jnp.mean(drawn[:, 0] < 0) > 0.05
-    assert mg.effective_sample_size(weights) > 0.6
+    assert mg.metrics.effective_sample_size(weights) > 0.6

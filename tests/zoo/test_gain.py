@@ -17,27 +17,27 @@ MEAN, DEVIATION, SEEDS = 0.648, 1.132, 4
 @pytest.fixture(scope="module")
 def judged():
     """KL and one-evaluation error `[seeds, 2, 2]`, without and with the regulariser."""
-    made = mg.mixture20()
+    made = mg.densities.mixture20()
     mean, covariance = made.moments()
     scale = float(jnp.sqrt(jnp.trace(covariance) / 2))
-    truth = mg.Affine(made, -np.asarray(mean) / scale, 1 / scale)
+    truth = mg.densities.Affine(made, -np.asarray(mean) / scale, 1 / scale)
     game = mg.score_based(mg.VP(beta_max=9.1), truth)
     points = truth.sample(1000, key=jax.random.key(77))
     exact = jax.vmap(truth.log_density)(points)
-    flow = mg.FlowLikelihood(mg.RungeKutta4(15))
-    plain = 1.0 * mg.DenoisingScoreMatching()
+    flow = mg.simulate.FlowLikelihood(mg.simulate.RungeKutta4(15))
+    plain = 1.0 * mg.losses.DenoisingScoreMatching()
 
     def errors(seed, objective):
         key = jax.random.key(seed)
         data = truth.sample(5000, key=key)
-        network = mg.score_potential(game, key=key, width=64, scale=1.5)
+        network = mg.models.score_potential(game, key=key, width=64, scale=1.5)
         settings = {"steps": 1500, "batch_size": 128, "learning_rate": 8e-3, "key": key}
         model, _ = mg.fit(game, network, objective, data, **settings)
         found = mg.log_prob(game, model, points, method=flow)
         at_once = mg.log_prob(game, model, points, method="one_shot")
         return jnp.mean(exact - found), jnp.mean(jnp.abs(exact - at_once))
 
-    objectives = plain, plain + 0.3 * mg.HJB()
+    objectives = plain, plain + 0.3 * mg.losses.HJB()
     return np.array([[errors(seed, o) for o in objectives] for seed in range(SEEDS)])
 
 

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_bvp
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.derive.action import cost, frozen
-from mfgen.derive.residual import fokker_planck, hjb, terminal
-from mfgen.models.base import Potential
-from mfgen.problem.functional import KL, Linear, Zero
-from mfgen.solvers.riccati import Riccati
-from mfgen.zoo.gradient_flow import dissipation, gradient_flow_game
-from mfgen.zoo.oracles.descent import discounted_flow
-from mfgen.zoo.oracles.gradient_flow import decay_rate, entropic_flow, quadratic_flow
+from mfgen.densities import Gaussian
+from mfgen.derive import fokker_planck, hjb, terminal
+from mfgen.derive._action import cost, frozen
+from mfgen.functionals import KL, Linear, Zero
+from mfgen.models import Potential
+from mfgen.oracles import decay_rate, discounted_flow, entropic_flow, quadratic_flow
+from mfgen.solvers import Riccati
+from mfgen.zoo import dissipation, gradient_flow_game
 
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.gaussian import Gaussian
-from mfgen.trainers.state import Checkpoints
-from mfgen.zoo.jko import jko_chain
+from mfgen.densities import Gaussian
+from mfgen.trainers import Checkpoints
+from mfgen.zoo import jko_chain
 
 TARGET = Gaussian(jnp.zeros(1), jnp.ones(1))
 START = Gaussian(jnp.array([2.0]), jnp.array([0.25]))
@@ -18,9 +18,15 @@ START = Gaussian(jnp.array([2.0]), jnp.array([0.25]))
 @pytest.fixture(scope="module")
 def chain():
     return jko_chain(
-        TARGET, START, step=1.0, steps=2, particles=1024, iterations=250, key=jax.random.key(0),
+        TARGET,
+        START,
+        step=1.0,
+        steps=2,
+        particles=1024,
+        iterations=250,
+        key=jax.random.key(0),
         width=16,
-    )  # fmt: skip
+    )
 
 
 def exact(mean, deviation, k=1.0):

@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.density.line import line_law
-from mfgen.models.potential import ot_flow_potential
-from mfgen.problem.functional import KL
-from mfgen.solvers.jko import jko
-from mfgen.zoo.jko_convex import ConvexStep, convex_jko_chain
+from mfgen.densities import Empirical, Gaussian, GaussianMixture, line_law
+from mfgen.functionals import KL
+from mfgen.models import ot_flow_potential
+from mfgen.solvers import jko
+from mfgen.zoo import convex_jko_chain
+from mfgen.zoo._jko_convex import ConvexStep
 
 MEANS, DEVIATIONS = jnp.array([2.0, -1.0]), jnp.array([0.5, 1.5])
 TARGET, START = Gaussian(jnp.zeros(2), jnp.ones(2)), Gaussian(MEANS, DEVIATIONS**2)
@@ -22,9 +21,17 @@ TARGET, START = Gaussian(jnp.zeros(2), jnp.ones(2)), Gaussian(MEANS, DEVIATIONS*
 @pytest.fixture(scope="module")
 def chain():
     return convex_jko_chain(
-        TARGET, START, step=1.0, steps=2, particles=1024, iterations=400, batch_size=256, width=8,
-        depth=1, key=jax.random.key(0),
-    )  # fmt: skip
+        TARGET,
+        START,
+        step=1.0,
+        steps=2,
+        particles=1024,
+        iterations=400,
+        batch_size=256,
+        width=8,
+        depth=1,
+        key=jax.random.key(0),
+    )
 
 
 def exact(mean, deviation, k=1.0):
@@ -61,10 +68,18 @@ def test_a_step_to_two_modes_is_that_of_the_line():
     )
     start = Gaussian(jnp.zeros(1), jnp.ones(1))
     found = convex_jko_chain(
-        target, start, step=1.0, steps=1, particles=16384, iterations=600, learning_rate=2e-2,
-        batch_size=512, width=16, depth=1,
+        target,
+        start,
+        step=1.0,
+        steps=1,
+        particles=16384,
+        iterations=600,
+        learning_rate=2e-2,
+        batch_size=512,
+        width=16,
+        depth=1,
         key=jax.random.key(1),
-    )  # fmt: skip
+    )
     normal = line_law(jax.scipy.stats.norm.ppf, 100)
     edges = jko(KL(target), normal, step=1.0, steps=1).edges[-1]
     wanted = jnp.interp(found.points[0][:, 0], normal.edges, edges)
@@ -90,9 +105,17 @@ def test_data_are_taken_as_they_are(chain):
     data = START.sample(1024, key=jax.random.key(3))
     told = []
     found = convex_jko_chain(
-        TARGET, Empirical(data), step=1.0, steps=1, iterations=400, batch_size=256, width=8,
-        depth=1, key=jax.random.key(0), callback=lambda index, value: told.append((index, value)),
-    )  # fmt: skip
+        TARGET,
+        Empirical(data),
+        step=1.0,
+        steps=1,
+        iterations=400,
+        batch_size=256,
+        width=8,
+        depth=1,
+        key=jax.random.key(0),
+        callback=lambda index, value: told.append((index, value)),
+    )
     np.testing.assert_array_equal(found.points[0], data)
     np.testing.assert_array_equal(found.log_densities[0], 0)
     np.testing.assert_allclose(told[0][1], found.divergences[1], rtol=1e-6)

@@ -5,13 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.data.embedded import breast_cancer
-from mfgen.density.energy import check_energy
-from mfgen.density.gaussian import Gaussian, GaussianMixture
-from mfgen.density.laplace import laplace
-from mfgen.density.logistic import Logistic
-from mfgen.metrics.importance import effective_sample_size, log_normaliser, log_weights
-from mfgen.zoo.posterior import breast_cancer_posterior
+from mfgen.data import breast_cancer
+from mfgen.densities import Gaussian, GaussianMixture, laplace
+from mfgen.densities._energy import check_energy
+from mfgen.densities._logistic import Logistic
+from mfgen.metrics import effective_sample_size, log_normaliser, log_weights
+from mfgen.zoo import breast_cancer_posterior
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 
-from mfgen.zoo import ranges
-from mfgen.zoo.named_data import Data
-from mfgen.zoo.samples import prepare
+from mfgen.zoo import _ranges
+from mfgen.zoo._named_data import Data
+from mfgen.zoo._samples import prepare
 
 KEY = jax.random.key(0)
 
@@ -28,7 +28,7 @@ def table(tmp_path, value, column=1, row=3):
 
 def test_a_value_in_another_unit_is_named_by_row_and_column(tmp_path):
     samples, _ = table(tmp_path, 500_000.0)
-    (line,) = ranges.warnings(samples)
+    (line,) = _ranges.warnings(samples)
     assert "1 of 40 test rows more than 20 training deviations" in line
     assert "row 3 of that part, column 'b': 500000 is " in line
     away = float(line.split("500000 is ")[1].split()[0])
@@ -37,5 +37,5 @@ def test_a_value_in_another_unit_is_named_by_row_and_column(tmp_path):
 
 def test_data_within_their_range_are_not_warned_of(tmp_path):
     samples, _ = table(tmp_path, 505.0)
-    assert ranges.warnings(samples) == []
-    assert ranges.warnings(prepare(Data(name="breast-cancer"), key=KEY)) == []
+    assert _ranges.warnings(samples) == []
+    assert _ranges.warnings(prepare(Data(name="breast-cancer"), key=KEY)) == []

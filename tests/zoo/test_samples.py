@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfgen.density import toy
-from mfgen.zoo.catalogue import DATA
-from mfgen.zoo.named_data import Data
-from mfgen.zoo.samples import prepare
+from mfgen.densities import _toy
+from mfgen.zoo._catalogue import DATA
+from mfgen.zoo._named_data import Data
+from mfgen.zoo._samples import prepare
 
 HERE = [name for name, info in DATA.items() if info.kind != "file" and info.dim is not None]
 
@@ -44,7 +44,7 @@ def test_log_densities_go_back_to_original_units(key, x64):
     x = jnp.array([2.5, 0.3])
     z = jnp.asarray(samples.scaling.apply(x[None]))[0]
     original = samples.truth.log_density(z) + samples.scaling.log_jacobian
-    assert jnp.allclose(original, toy.eight_gaussians().log_density(x), rtol=1e-5)
+    assert jnp.allclose(original, _toy.eight_gaussians().log_density(x), rtol=1e-5)
 
 
 def test_toys_are_drawn_by_the_key_and_real_data_are_not(key):

@@ -4,16 +4,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mfgen.density.empirical import Empirical
-from mfgen.density.gaussian import GaussianMixture
-from mfgen.derive.residual import fokker_planck, hjb, terminal
-from mfgen.models.base import Potential
-from mfgen.models.score import score_potential
-from mfgen.problem.noising import VE, VP, SubVP
-from mfgen.trainers.matching import DenoisingScoreMatching
-from mfgen.trainers.shorthands import HJB
-from mfgen.zoo.recipe import Recipe, train
-from mfgen.zoo.score import score_based
+from mfgen.densities import Empirical, GaussianMixture
+from mfgen.derive import fokker_planck, hjb, terminal
+from mfgen.dynamics import VE, VP, SubVP
+from mfgen.losses import HJB, DenoisingScoreMatching
+from mfgen.models import Potential, score_potential
+from mfgen.zoo import Recipe, score_based, train
 
 NOISINGS = {"vp": VP(), "ve": VE(), "subvp": SubVP()}
 

@@ -9,8 +9,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
-from mfgen.zoo.landscape import Landscape, landscape
-from mfgen.zoo.snapshots import snapshot_bridge
+from mfgen.zoo import landscape, snapshot_bridge
+from mfgen.zoo._landscape import Landscape
 
 LEVELS = (np.arange(300) + 0.5) / 300
 SPAN, SIGMA = 2.0, 0.5
@@ -115,8 +115,9 @@ def test_the_game_follows_curved_ways(hill):
 
 def test_a_bridge_is_a_tree_of_arrays(bridge):
     assert {leaf.shape for leaf in jax.tree.leaves(eqx.filter(bridge, eqx.is_array))} == {
-        (2, 300, 1), (1, 300, 300),
-    }  # fmt: skip
+        (2, 300, 1),
+        (1, 300, 300),
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.derive.residual import fokker_planck, hjb, terminal
-from mfgen.zoo.oracles.underdamped import underdamped_bridge
+from mfgen.derive import fokker_planck, hjb, terminal
+from mfgen.oracles import underdamped_bridge
 
 
 @pytest.mark.parametrize("dim", [1, 2])
@@ -28,7 +28,7 @@ def test_the_equations_hold_and_the_ends_are_met(x64, dim):
         for said, found in zip(law.moments(), end.moments(), strict=True):
             np.testing.assert_allclose(found, said, atol=1e-10)
     # Riccati's equation for the same terminal cost.
-    solved = mg.solve(game, mg.Riccati())
+    solved = mg.solve(game, mg.solvers.Riccati())
     x = game.initial.sample(1, key=jax.random.key(4))[0]
     assert float(solved.value(0.0, x)) == pytest.approx(float(u(0.0, x)), rel=1e-5, abs=1e-5)
     start = game.initial.sample(200_000, key=jax.random.key(5))
@@ -42,7 +42,7 @@ def test_particles_arrive_at_the_law_prescribed(key):
     game = oracle.solution.game
     start = game.initial.sample(20_000, key=key)
     found = mg.trajectories(
-        game, oracle.solution.value, start, key=key, method=mg.StochasticHeun(60)
+        game, oracle.solution.value, start, key=key, method=mg.simulate.StochasticHeun(60)
     )
     mean, covariance = oracle.target.moments()
     np.testing.assert_allclose(jnp.mean(found.points[-1], 0), mean, atol=0.02)

@@ -1,1 +1,5 @@
-"""Experiments as data: specifications, runs, figures and reports."""
+"""Documents, runs as folders, comparisons and reports: what stands behind the command line."""
+
+from mfgen._facade import facade as _facade
+
+__getattr__, __dir__ = _facade(__name__, __file__)

@@ -1,1 +1,5 @@
 """Measures of quality, each with its standard error."""
+
+from mfgen._facade import facade as _facade
+
+__getattr__, __dir__ = _facade(__name__, __file__)

@@ -1,1 +1,5 @@
-"""Representations of value functions and vector fields."""
+"""What is trained: potentials, control fields, critics, and estimates by kernels."""
+
+from mfgen._facade import facade as _facade
+
+__getattr__, __dir__ = _facade(__name__, __file__)

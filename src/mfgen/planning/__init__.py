@@ -1,5 +1,5 @@
-"""How a declared game can be trained: the ways there are, which of them fit, and the first taken.
+"""Which ways of training a declared game has, and why not the others."""
 
-plan(game, data)     ->  every way of training, what it needs and costs, what others lack
-train(game, data)    ->  the first way that fits, run; its end is a `Solution`
-"""
+from mfgen._facade import facade as _facade
+
+__getattr__, __dir__ = _facade(__name__, __file__)

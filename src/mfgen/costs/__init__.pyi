@@ -1,0 +1,10 @@
+"""What moving costs: Lagrangians L(t, x, v), by the speed, the place and the score."""
+
+from mfgen.costs._cost import Anisotropic as Anisotropic
+from mfgen.costs._cost import Kinetic as Kinetic
+from mfgen.costs._cost import NoCost as NoCost
+from mfgen.costs._cost import Power as Power
+from mfgen.costs._cost import Relativistic as Relativistic
+from mfgen.costs._cost import ScoreLagrangian as ScoreLagrangian
+from mfgen.costs._cost import WithPotential as WithPotential
+from mfgen.costs._lagrangian import AbstractLagrangian as AbstractLagrangian

@@ -1,0 +1,67 @@
+"""The law of a finite data set: (1 / n) sum_i delta(x_i).
+
+It has no density, but its noised law is the exact Gaussian mixture
+
+    (1 / n) sum_i N(alpha x_i, sigma^2 I),
+
+the optimum of denoising score matching on the data: a model that reaches it memorises.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from mfgen._types import Batch, Key, State
+from mfgen.densities._base import AbstractDensity, Matrix, Number, Values, Weights, weighted_moments
+from mfgen.densities._gaussian import GaussianMixture
+from mfgen.math import _entry
+
+
+class Empirical(AbstractDensity):
+    """The uniform law on data points.
+
+    **Arguments:**
+
+    - `points`: `[n, dim]`.
+
+    **Raises:** `ValueError` if the points are not a non-empty matrix of finite numbers, or lose
+    what tells them apart when they become single.
+    """
+
+    points: Batch
+
+    def __init__(self, points: Values):
+        given = _entry.given(points, "`Empirical` got points with")
+        if given.ndim != 2 or given.size == 0:
+            raise ValueError(
+                f"`Empirical` got points of shape {given.shape}, expected [n, dim]: "
+                "pass a non-empty matrix with one row for each point."
+            )
+        given = _entry.single(given, "`Empirical` got points with")
+        self.points = given.astype(jnp.result_type(float))
+        if not isinstance(self.points, Tracer) and not np.isfinite(self.points).all():
+            raise ValueError(
+                "`Empirical` got points that are NaN or infinite, expected finite ones: drop them."
+            )
+
+    @property
+    def dim(self) -> int:
+        return self.points.shape[1]
+
+    def noised(self, alpha: Number, sigma: Number) -> GaussianMixture:
+        """Return the law of `alpha X + sigma N(0, I)`; `sigma` is positive."""
+        n = self.points.shape[0]
+        variances = jnp.full(n, jnp.square(jnp.asarray(sigma, self.points.dtype)))
+        return GaussianMixture(jnp.full(n, 1.0 / n), alpha * self.points, variances)
+
+    def sample(self, n: int, *, key: Key) -> Batch:
+        """Draw `n` data points with replacement."""
+        return self.points[jax.random.randint(key, (n,), 0, self.points.shape[0])]
+
+    def moments(self) -> tuple[State, Matrix]:
+        return weighted_moments(*self.particles())
+
+    def particles(self) -> tuple[Batch, Weights]:
+        n = self.points.shape[0]
+        return self.points, jnp.full(n, 1.0 / n, self.points.dtype)

@@ -1,1 +1,0 @@
-"""Probability densities: exact, empirical, toy."""

@@ -1,0 +1,36 @@
+"""What the population pays: interactions and terminal costs, their kernels, prescribed ends."""
+
+from mfgen.functionals._constraint import Prescribed as Prescribed
+from mfgen.functionals._embedded import Embedded as Embedded
+from mfgen.functionals._fdivergence import AlphaDivergence as AlphaDivergence
+from mfgen.functionals._fdivergence import ChiSquared as ChiSquared
+from mfgen.functionals._fdivergence import FDivergence as FDivergence
+from mfgen.functionals._fdivergence import ForwardKL as ForwardKL
+from mfgen.functionals._functional import KL as KL
+from mfgen.functionals._functional import AbstractFunctional as AbstractFunctional
+from mfgen.functionals._functional import CrossEntropy as CrossEntropy
+from mfgen.functionals._functional import Entropy as Entropy
+from mfgen.functionals._functional import Linear as Linear
+from mfgen.functionals._functional import Scaled as Scaled
+from mfgen.functionals._functional import Sum as Sum
+from mfgen.functionals._functional import Zero as Zero
+from mfgen.functionals._generator import AbstractGenerator as AbstractGenerator
+from mfgen.functionals._generator import Alpha as Alpha
+from mfgen.functionals._generator import Generator as Generator
+from mfgen.functionals._interaction import CrowdAversion as CrowdAversion
+from mfgen.functionals._interaction import Pairwise as Pairwise
+from mfgen.functionals._kernel import AttractionRepulsion as AttractionRepulsion
+from mfgen.functionals._kernel import DistanceKernel as DistanceKernel
+from mfgen.functionals._kernel import GaussianKernel as GaussianKernel
+from mfgen.functionals._kernel import InverseMultiquadric as InverseMultiquadric
+from mfgen.functionals._kernel import MeanKernel as MeanKernel
+from mfgen.functionals._kernel import RadialKernel as RadialKernel
+from mfgen.functionals._kernel_energy import MMD as MMD
+from mfgen.functionals._kernel_energy import PorousMedium as PorousMedium
+from mfgen.functionals._lipschitz import LipschitzDivergence as LipschitzDivergence
+from mfgen.functionals._lipschitz import Wasserstein1 as Wasserstein1
+from mfgen.functionals._mean import MeanAttraction as MeanAttraction
+from mfgen.functionals._mean import MeanTarget as MeanTarget
+from mfgen.functionals._transport import SinkhornDivergence as SinkhornDivergence
+from mfgen.functionals._transport import Wasserstein2 as Wasserstein2
+from mfgen.math._sinkhorn import NotConverged as NotConverged

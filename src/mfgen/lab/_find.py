@@ -1,0 +1,107 @@
+"""What a command is asked about: a recipe or a file, with the fields that options replace."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from mfgen import _file as _files
+from mfgen.lab import _recipes, _toml
+from mfgen.lab._spec import Experiment
+from mfgen.lab._words import near
+from mfgen.oracles._named import ORACLES
+
+
+class Source(NamedTuple):
+    """The options that say what a command is about.
+
+    Attributes:
+        spec: a recipe, or the path of a file; of some commands an oracle.
+        data: the data set in place of that of the file.
+        path: the file of these data.
+        set: fields to replace, each `path=value`.
+        allow_import: whether code of the user's own may be run.
+    """
+
+    spec: str
+    data: str | None = None
+    path: Path | None = None
+    set: tuple[str, ...] = ()
+    allow_import: bool = False
+
+
+def folders(name: str) -> list[Path]:
+    """Where code of the user's own is looked for."""
+    return [Path(name).parent, Path.cwd()]
+
+
+def found(
+    owner: str,
+    source: Source,
+    *,
+    oracles: bool = False,
+    seed: int | None = None,
+    steps: int | None = None,
+) -> Experiment:
+    """The experiment of a recipe or a file, with some of its fields replaced.
+
+    Raises:
+        ValueError, OSError: in the name of the command `owner`.
+    """
+    name, path = source.spec, source.path and str(Path(os.path.expanduser(source.path)).absolute())
+    if name in _recipes.documents():
+        experiment = _recipes.experiment(name, source.data or "gaussians8", path)
+        path = data = None
+    else:
+        experiment, data = _file(owner, name, oracles), source.data
+    changes: dict[str, object] = {} if seed is None else {"seed": seed}
+    if steps is not None:
+        changes["training.steps"] = steps
+    if data is not None and data != experiment.data.name:
+        changes["data"] = {"name": data}
+        if path is not None:
+            changes["data"] = {"name": data, "path": path}
+    elif path is not None:
+        changes["data.path"] = path
+    return experiment.changed(changes | dict(_setting(owner, text) for text in source.set))
+
+
+def refuse(owner: str, source: Source) -> None:
+    """Refuses options of recipes with anything else."""
+    options = (("--data", source.data), ("--path", source.path), ("--set", " ".join(source.set)))
+    for option, value in options:
+        if value:
+            raise ValueError(
+                f"`{owner}` got {option} {value} with {source.spec!r}, expected it with a recipe "
+                f"or a specification: leave {option} out."
+            )
+
+
+def _setting(owner: str, text: str) -> tuple[str, object]:
+    path, mark, value = text.partition("=")
+    if not mark or not path.strip():
+        raise ValueError(
+            f"`{owner}` got --set {text}, expected PATH=VALUE, such as "
+            "game.lagrangian.speed=2: correct it."
+        )
+    return path.strip(), _toml.value(value.strip())
+
+
+def _file(owner: str, name: str, oracles: bool) -> Experiment:
+    file = Path(os.path.expanduser(name))
+    if name and file.is_file():
+        experiment = _toml.read(file)
+        if experiment.data.path is None:
+            return experiment
+        place = (file.parent / os.path.expanduser(experiment.data.path)).absolute()
+        return experiment.changed({"data.path": str(place)})
+    known = [*_recipes.documents(), *(ORACLES if oracles else ())]
+    what = "a recipe, an oracle or the path" if oracles else "a recipe or the path"
+    there = bool(name) and os.path.lexists(file)
+    if there or file.suffix or len(file.parts) > 1:
+        got = f"is {_files.kind(file)}" if there else "does not exist"
+        raise ValueError(
+            f"`{name}` {got}, expected a specification in TOML: correct the path, or name a "
+            "recipe of `mfgen list`."
+        )
+    advice = near(name, known, "see `mfgen list`.")
+    raise ValueError(f"`{owner}` got {name!r}, expected {what} of a TOML file: {advice}")

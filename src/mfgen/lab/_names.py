@@ -1,0 +1,202 @@
+"""The public names of mfgen, as documents use them.
+
+A name is looked for in `mfgen` itself, then in its public namespaces, the packages below it. Where
+two things share a name, the one that fits its place is meant; `solvers.Grid` says which.
+"""
+
+import collections.abc
+import functools
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import ModuleType, NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import jaxtyping
+
+from mfgen.lab._imports import Imports
+from mfgen.lab._words import near
+
+_PROGRAM = ("lab", "web")  # packages that are no namespaces
+_UNIONS = (Union, UnionType)
+
+
+@functools.cache
+def namespaces() -> tuple[ModuleType, ...]:
+    """`mfgen`, and the packages below it."""
+    root = import_module("mfgen")
+    packages = [m.name for m in pkgutil.iter_modules(root.__path__) if m.ispkg]
+    below = [import_module(f"mfgen.{name}") for name in packages if name not in _PROGRAM]
+    return root, *below
+
+
+def named(name: str) -> list[Any]:
+    """All public things of that name, or of that name in a namespace, `solvers.Grid`."""
+    *places, name = name.split(".")
+    found = []
+    for space in namespaces():
+        if places and space.__name__.split(".")[1:] != places:
+            continue
+        if not name.startswith("_") and name in dir(space):
+            found.append(getattr(space, name))
+    return [thing for thing in found if callable(thing)]
+
+
+def public(thing: Any) -> str:
+    """The name of a class or function: the public one, or that of its module and itself."""
+    name = thing.__name__
+    if any(known is thing for known in named(name)):
+        return name
+    return f"{thing.__module__}:{thing.__qualname__}"
+
+
+def members(kind: Any) -> list[str]:
+    """The public names of what fits a place, except abstract classes."""
+    found = set()
+    for space in namespaces():
+        for name in dir(space):
+            thing = None if name.startswith(("_", "Abstract")) else getattr(space, name)
+            if callable(thing) and classes(kind) and makes(thing, kind, known=True):
+                found.add(name)
+    return sorted(found)
+
+
+def lookup(name: str, kind: Any, path: str, imports: Imports) -> Any:
+    """What a name stands for in its place.
+
+    Raises:
+        ValueError: if there is nothing of that name that fits, with the nearest one that does.
+    """
+    if ":" in name:
+        try:
+            return imports.load(name)
+        except ValueError as error:
+            raise ValueError(f"`{path}`: {error}") from error
+    found = [] if name.startswith("Abstract") else named(name)
+    fitting = [thing for thing in found if makes(thing, kind)]
+    if fitting:
+        return fitting[0]
+    known = members(kind)
+    if found:
+        raise ValueError(f"`{path}` got `{name}`, expected {said(kind)}: {_choice(name, known)}")
+    raise ValueError(f"`{path}.type` got {name!r}, expected {said(kind)}: {_choice(name, known)}")
+
+
+def _choice(name: str, known: list[str]) -> str:
+    listed = f"choose one of {', '.join(known)}" if known else "see `mfgen list`"
+    return near(name, known, f"{listed}, or `module:Name` for your own.")
+
+
+@functools.cache
+def signature(maker: Callable) -> inspect.Signature:
+    """The signature of a class or a function, its annotations as types where they can be read."""
+    try:
+        return inspect.signature(maker, eval_str=True)
+    except NameError:  # an annotation that only a type checker can read
+        return inspect.signature(maker)
+
+
+def classes(kind: Any) -> list[type]:
+    """The classes among what an annotation allows, except numbers, text and arrays."""
+    flat = [part for arg in get_args(kind) for part in classes(arg)]
+    if get_origin(kind) in _UNIONS:
+        return flat
+    plain = inspect.isclass(kind) and get_origin(kind) is None and not is_array(kind)
+    known = plain and kind.__module__ not in ("builtins", "typing", "numpy", "jax", "jaxlib._jax")
+    return [kind] if known and kind is not NoneType else []
+
+
+def makes(maker: Callable, kind: Any, *, known: bool = False) -> bool:
+    """Whether a class or a function gives something of a kind, as far as its annotations say."""
+    wanted = classes(kind)
+    if not wanted or accepts_functions(kind):
+        return not known
+    if inspect.isclass(maker):
+        return any(issubclass(maker, one) for one in wanted)
+    returned = signature(maker).return_annotation
+    made = classes(returned)
+    if not made:
+        return not known and (is_array(returned) or returned is inspect.Signature.empty)
+    return any(issubclass(one, other) for one in made for other in wanted)
+
+
+def alternatives(kind: Any) -> Iterator[Any]:
+    """What a union allows, one by one."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) in _UNIONS:
+        for part in get_args(kind):
+            yield from alternatives(part)
+    else:
+        yield kind
+
+
+def is_array(kind: Any) -> bool:
+    """Whether an annotation is that of an array."""
+    return inspect.isclass(kind) and issubclass(kind, jaxtyping.AbstractArray)
+
+
+def accepts_functions(kind: Any) -> bool:
+    """Whether an annotation allows any function."""
+    called = collections.abc.Callable
+    return any(get_origin(part) is called or part is called for part in alternatives(kind))
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a kind, as far as the annotation says."""
+    return any(_fits(value, part) for part in alternatives(kind))
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin = get_origin(kind)
+    if kind in (Any, inspect.Parameter.empty) or not (origin or inspect.isclass(kind)):
+        return True
+    if origin is Literal:
+        return value in get_args(kind)
+    if type(value) in (str, bool):
+        return kind is type(value)
+    if kind is float or is_array(kind):
+        return hasattr(value, "shape") or type(value) in (int, float)
+    if accepts_functions(kind):
+        return callable(value)
+    if origin is tuple and type(value) is tuple:
+        return all(fits(part, item(kind)) for part in value)
+    return isinstance(value, origin or kind)
+
+
+def choices(kind: Any) -> list[str]:
+    """The words that an annotation allows."""
+    listed = [get_args(part) for part in alternatives(kind) if get_origin(part) is Literal]
+    return [str(value) for values in listed for value in values]
+
+
+def item(kind: Any) -> Any:
+    """The kind of the members of a tuple."""
+    inner = [arg for arg in get_args(kind) if arg is not Ellipsis]
+    return inner[0] if inner else Any
+
+
+def said(kind: Any) -> str:
+    """A kind in words."""
+    words = dict.fromkeys(_said(part) for part in alternatives(kind) if part is not NoneType)
+    if "a number" in words:
+        words.pop("a whole number", None)
+    return " or ".join(words) or "a value"
+
+
+def _said(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(f'"{value}"' for value in get_args(kind))
+    if accepts_functions(kind):
+        return "a function"
+    plain = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    if kind in plain:
+        return plain[kind]
+    if is_array(kind):
+        return "numbers" if kind.dim_str else "a number"
+    if not classes(kind):
+        return "numbers" if inspect.isclass(kind) else "a list" if get_origin(kind) else "a value"
+    if get_origin(kind):
+        return f"a list of `{classes(kind)[0].__name__}`"
+    return f"an `{kind.__name__}`" if kind.__name__[0] in "AEIO" else f"a `{kind.__name__}`"

@@ -1,0 +1,254 @@
+"""An experiment as a document: what is trained on what, how, and how it is judged.
+
+    name, seed, [data], [game], [model], [[objective]], [training], [evaluation], [chosen]
+
+[game] is the call `MFG(...)`, [model] and the terms of [[objective]] are calls as well, [training]
+that of a trainer with the steps of the run. [data] and [evaluation] are the calls of the classes
+below. [chosen] holds what `mfgen.lab._rules` filled in for the data, by path: it is told from what
+its author wrote, and chosen anew where the data are others.
+"""
+
+import copy
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mfgen.lab._document import call
+from mfgen.lab._words import near
+from mfgen.simulate._base import AbstractSampler
+from mfgen.simulate._diffusion import StochasticHeun
+from mfgen.simulate._likelihood import AbstractLikelihood, FlowLikelihood
+from mfgen.zoo._named_data import Data, between
+
+SECTIONS = ("data", "game", "model", "training", "evaluation", "chosen")
+FORMAT = 2  # of run folders; 1 had types of its own, such as `denoising`
+_HEADS = ("name", "summary", "reference", "format", "seed", "objective")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_MOST = 10**9  # samples, points or steps
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is common to all trainings, in steps; the other fields are those of the trainer.
+
+    `early_stopping`: the best parameters on validation data are kept.
+    """
+
+    steps: int = 3000
+    every: int = 100
+    checkpoint_every: int = 500
+    early_stopping: bool = False
+
+    def __post_init__(self):
+        between("training", 0, _MOST, steps=self.steps)
+        between("training", 1, _MOST, every=self.every, checkpoint_every=self.checkpoint_every)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the trained model is judged, on `samples` of it and at `points` of the data.
+
+    `metrics` names the measures wanted, if absent all and a certificate; a measure of your own is
+    `my_module:my_measure`, a function of samples and data. Without `figures` nothing is kept to
+    draw from. `against`: log-densities are compared with those of the data, or with those at the
+    end of the game, where the data still carry the smallest noise (toys with known noised laws);
+    the first includes what that noise blurs, the second is the error of the model.
+    """
+
+    samples: int = 2000
+    sampler: AbstractSampler = StochasticHeun()  # noqa: RUF009 (they do not change)
+    points: int = 2000
+    likelihood: AbstractLikelihood = FlowLikelihood()  # noqa: RUF009
+    metrics: tuple[str, ...] | None = None
+    against: str = "data"
+    figures: bool = True
+
+    def __post_init__(self):
+        between("evaluation", 10, 10**7, samples=self.samples)
+        between("evaluation", 2, 10**7, points=self.points)
+        if self.against not in ("data", "end"):
+            raise ValueError(
+                f"`evaluation` got against = {self.against!r}, expected data or end: correct it."
+            )
+
+
+RUN = tuple(f.name for f in dataclasses.fields(Training))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A document that is known to be well formed; `seed` fixes all that is drawn."""
+
+    document: dict[str, Any]
+
+    @staticmethod
+    def of(document: dict[str, Any]) -> "Experiment":
+        """The experiment of a document.
+
+        Raises:
+            ValueError: naming the path of what is wrong.
+        """
+        known = (*_HEADS, *SECTIONS)
+        for name, value in document.items():
+            if name not in known:
+                advice = near(name, known, f"expected one of {', '.join(known)}.")
+                raise ValueError(f"`{name}` is no part of a specification: {advice}")
+            if name in SECTIONS and type(value) is not dict:
+                raise ValueError(f"`{name}` got {value!r}, expected a table: write `[{name}]`.")
+        name, seed = document.get("name", "own"), document.get("seed", 0)
+        if not (type(name) is str and _NAME.fullmatch(name)):
+            raise ValueError(
+                f"`name` got {name!r}, expected letters a-z or A-Z, digits, `.`, `_` and `-`, the "
+                "first a letter or a digit: correct it."
+            )
+        if type(seed) is not int or not 0 <= seed < 2**32:
+            raise ValueError(
+                f"`seed` got {seed!r}, expected a whole number from 0 to 4294967295: correct it."
+            )
+        terms = document.get("objective", [])
+        if type(terms) is not list or not all(type(term) is dict for term in terms):
+            raise ValueError("`objective` got no tables, expected some: write `[[objective]]`.")
+        if "data" not in document:
+            raise ValueError("`data` is missing, expected a table: write `[data]` with a `name`.")
+        made = Experiment({"name": name, "seed": seed, **document})
+        for part in ("data", "training"):
+            getattr(made, part)
+        return made
+
+    @property
+    def name(self) -> str:
+        return self.document["name"]
+
+    @property
+    def seed(self) -> int:
+        return self.document["seed"]
+
+    @property
+    def format(self) -> int:
+        """The format of the document; 1 for types as they were before."""
+        game = self.document.get("game", {}).get("type", "")
+        return 1 if game in _OLD_GAMES else FORMAT
+
+    @property
+    def data(self) -> Data:
+        """The data."""
+        return call(Data, self.filled["data"], "data")
+
+    @property
+    def training(self) -> Training:
+        """The settings that are common to all trainings."""
+        table = self.filled.get("training", {})
+        return call(Training, {n: v for n, v in table.items() if n in RUN}, "training")
+
+    @property
+    def terms(self) -> list[dict[str, Any]]:
+        """The tables of the objective, with what was chosen."""
+        return self.filled.get("objective", [])
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What was filled in for these data, by path; nothing if it was for others."""
+        kept = self.document.get("chosen", {})
+        if kept.get("for", self.document["data"]) != self.document["data"]:
+            return {}
+        return {path: value for path, value in kept.items() if path != "for"}
+
+    @property
+    def filled(self) -> dict[str, Any]:
+        """The document with what was chosen in its place."""
+        whole = {name: part for name, part in self.document.items() if name != "chosen"}
+        whole = copy.deepcopy(whole)
+        for path, value in self.chosen.items():
+            put(whole, path, value, over=False)
+        return whole
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The document as its author wrote it, what was chosen after it, and for which data."""
+        own = {n: v for n, v in self.document.items() if n not in ("summary", "reference")}
+        return own | ({"chosen": {"for": own["data"], **self.chosen}} if self.chosen else {})
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """What a run is known by: all but what was kept of it, and who chose a number."""
+        whole = {
+            n: v for n, v in self.filled.items() if n not in ("summary", "reference", "format")
+        }
+        whole.get("evaluation", {}).pop("figures", None)
+        return whole
+
+    def changed(self, changes: dict[str, Any]) -> "Experiment":
+        """The experiment with other values at some paths; what was chosen for the data goes along.
+
+        Raises:
+            ValueError: as `of`.
+        """
+        document = copy.deepcopy(self.document)
+        kept = document.get("chosen")
+        if kept is not None:
+            kept.setdefault("for", copy.deepcopy(document["data"]))
+        for path, value in changes.items():
+            put(document, path, value)
+        return Experiment.of(document)
+
+
+def steps(path: str) -> list[str]:
+    """The parts of a path such as `objective[1].paths.integrator`."""
+    return [name or index for name, index in _STEP.findall(path)]
+
+
+def at(document: Any, path: str) -> Any:
+    """What is at a path; `None` if nothing is."""
+    for name in steps(path):
+        document = _inside(document, name)
+    return document
+
+
+def put(document: dict[str, Any], path: str, value: Any, *, over: bool = True) -> None:
+    """Puts a value at a path, where tables that are not there yet are made.
+
+    Raises:
+        ValueError: for a path that leads into a plain value or beyond a list.
+    """
+    *way, last = steps(path) or [""]
+    place: Any = document
+    for name in way:
+        inner = _inside(place, name)
+        match place, inner:
+            case dict(), None:
+                inner = place[name] = {}
+            case dict(), str():  # "Kinetic" is { type = "Kinetic" }
+                inner = place[name] = {"type": inner}
+        place = inner
+    match place:
+        case dict():
+            if over or last not in place:
+                place[last] = value
+        case list() if _inside(place, last) is not None:
+            place[place.index(_inside(place, last))] = value
+        case _:
+            raise ValueError(
+                f"`{path}` leads nowhere in the specification, expected the path of a field, such "
+                "as game.lagrangian.speed: see `mfgen show`."
+            )
+
+
+def _inside(place: Any, name: str) -> Any:
+    """The member of a table or a list, by its name, number or type; `None` if there is none."""
+    match place:
+        case dict():
+            return place.get(name)
+        case list() if name.isdecimal():
+            return place[int(name)] if int(name) < len(place) else None
+        case list():
+            typed = (member for member in place if _inside(member, "type") == name)
+            return next(typed, None)
+    return None
+
+
+_OLD_GAMES = (
+    *("score", "mfg", "flow", "energy", "langevin", "gradient-flow", "svgd", "mmd-flow"),
+    *("generative-particles", "w1w2", "jko", "discounted"),
+)

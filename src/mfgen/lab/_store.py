@@ -1,0 +1,399 @@
+"""The folder of a run: what is kept of an experiment, and how it survives a kill.
+
+    spec.toml       the specification, with the settings that were filled in
+    versions.json   of Python, libraries and device; a digest of the training data
+    metrics.jsonl   one line for each record of the training, in order of steps
+    trials.jsonl    the same of all trainings, where a weight was chosen from several
+    checkpoints/    of the training (`mfgen.trainers._state`)
+    model.eqx       the trained model, or the particles
+    game.eqx        the game, where a part of it was trained too
+    descent.npz     what particles went down: its estimates against time
+    points.npz      measures that are means over points, at each point
+    samples.npz     samples of the model, in original units
+    certificate.json  how well the model solves its game
+    summary.json    the measures, each with its standard error; written last: the run is finished
+    SHA256SUMS      digests of the files above, made when the run is finished (`sha256sum -c`)
+    figures/        pictures
+    custom/         copies of the user's own components
+    .lock           the process that writes the folder
+
+One process at a time writes a run: the second is refused by the first one's number, and a run that
+was killed leaves no lock. A run is claimed when all about it has been checked, and is no run again
+if it fails before its first record.
+
+Files are written under another name and then renamed, so a file is there whole or not at all;
+records of the training alone grow line by line. They are cut back when a run is resumed: to the
+checkpoint, which holds them too and gives back those that were lost, or to where the resumed
+training begins.
+
+The files of a finished run belong together. A flipped bit, a model of another run, the summary of
+another seed: what is not as it was when the run was finished is refused by name.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import equinox as eqx
+import numpy as np
+
+from mfgen import _file
+from mfgen.data._arrays import read_arrays
+from mfgen.lab import _digests, _kept, _spec, _toml
+from mfgen.trainers._history import Progress
+
+_RECORDS = "metrics.jsonl"
+_SEALED = (
+    "spec.toml", "versions.json", _RECORDS, "trials.jsonl", "model.eqx", "game.eqx", "descent.npz",
+    "points.npz", "samples.npz", "fields.npz", "profiles.json", "certificate.json",
+)  # fmt: skip
+_BEGUN = (_RECORDS, "trials.jsonl", "model.eqx", "summary.json")
+
+AnyTree = TypeVar("AnyTree")
+
+
+class RunFolder:
+    """Reads and writes the files of one run.
+
+    Arguments:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).absolute()
+        self._place: os.stat_result | None = None  # of the folder, while it is claimed
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def custom(self) -> Path:
+        return self.path / "custom"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.eqx"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the folder holds a run, finished or not."""
+        return (self.path / "spec.toml").is_file()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has been trained and judged."""
+        return (self.path / "summary.json").is_file()
+
+    @contextlib.contextmanager
+    def claimed(self, experiment: _spec.Experiment, *, resume: bool) -> Iterator[None]:
+        """Takes the folder for a run, as `claim`, and keeps other processes out while it is open.
+
+        A run that fails before there is anything to resume leaves no trace of itself.
+
+        Raises:
+            ValueError: if the folder holds anything else, or another process writes it.
+        """
+        self._check(experiment, resume)
+        made = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with _file.owned(self.path):
+                fresh = not self.is_run
+                try:
+                    self.claim(experiment, resume=resume)
+                    self._place = self.path.stat()
+                    yield
+                except BaseException:
+                    if fresh and not self._has_begun:
+                        self._leave(made)
+                    raise
+                finally:
+                    self._place = None
+        except _file.Taken as taken:
+            raise ValueError(
+                f"`run` found process {taken.process or 'unknown'} at work in {self.path}, "
+                "expected a folder that nobody writes: wait for it to end, or choose another --out."
+            ) from None
+
+    def claim(self, experiment: _spec.Experiment, *, resume: bool) -> None:
+        """Takes the folder for a run, or finds the same run in it.
+
+        Raises:
+            ValueError: if the folder holds anything else, or a finished run whose files are not as
+                they were; nothing in it is touched.
+        """
+        self._check(experiment, resume)
+        self.path.mkdir(parents=True, exist_ok=True)
+        _file.remove_partial(self.path)
+        if not self.is_run:
+            self.write_text("spec.toml", _toml.write(experiment))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Writes the summary of a run, and the digests of all that belongs to it."""
+        text = (_kept.encode(summary) + "\n").encode()
+        self._check_place()
+        self.reopen()
+        _digests.keep(self.path, self._sealed(), {"summary.json": text})
+        self.write_bytes("summary.json", text)
+
+    def reopen(self) -> None:
+        """Makes a finished run an unfinished one, before files of it are written again."""
+        for name in ("summary.json", _digests.NAME):
+            (self.path / name).unlink(missing_ok=True)
+
+    def check(self, needed: Sequence[str] = ()) -> None:
+        """Refuses a finished run with files that are not as they were when it was finished.
+
+        Arguments:
+            needed: names of files that are refused where they are missing, if the run had them.
+
+        Raises:
+            ValueError: naming the first such file.
+        """
+        if self.is_finished:
+            _digests.check(self.path, needed)
+
+    @property
+    def notice(self) -> str | None:
+        """What is to be said of a finished run that was not sealed; `None` if it was."""
+        if _digests.are_kept(self.path):
+            return None
+        return (
+            f"{self.path} was finished by a version without digests: whether its files are as they "
+            "were is not known"
+        )
+
+    def experiment(self) -> _spec.Experiment:
+        """The specification of the run.
+
+        Raises:
+            ValueError: if the folder holds no run, or a damaged one.
+        """
+        if not self.is_run:
+            raise ValueError(
+                f"`{self.path}` holds no run, expected a folder written by `mfgen run`: correct "
+                "the path."
+            )
+        return _toml.read(self.path / "spec.toml")
+
+    def summary(self) -> dict[str, Any]:
+        """The summary of a finished run.
+
+        Raises:
+            ValueError: if the run is not finished, or its summary is damaged.
+        """
+        self.check()
+        experiment = self.experiment()
+        if not self.is_finished:
+            raise ValueError(
+                f"`{self.path}` holds a run that is not finished, expected a finished one: "
+                "continue it with `mfgen run ... --resume`."
+            )
+        found = self.read_json("summary.json", _kept.Summary)
+        wanted = {"spec": experiment.name, "data": experiment.data.name, "seed": experiment.seed}
+        for field, value in wanted.items():
+            if found[field] != value:
+                raise ValueError(
+                    f"`{self.path / 'summary.json'}` is of {field} = {found[field]}, expected "
+                    f"{value} as in spec.toml: one of them is of another run; put back the right "
+                    "one, or run the experiment again."
+                )
+        return found
+
+    def read_json(self, name: str, kind: type = dict) -> Any:
+        """The content of a JSON file of the folder, of the given kind."""
+        try:
+            return _kept.check(json.loads((self.path / name).read_text(encoding="utf-8")), kind)
+        except (OSError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"`{self.path / name}` cannot be read ({error}), expected a file written by "
+                "`mfgen run`: run the experiment again with --resume."
+            ) from error
+
+    def profiles(self) -> dict[str, Any]:
+        """The measures along the noise; empty if none were kept."""
+        if not (self.path / "profiles.json").is_file():
+            return {}
+        return self.read_json("profiles.json", _kept.Profiles)
+
+    def records(self, name: str = _RECORDS) -> list[dict[str, Any]]:
+        """The records of the training; a last line cut off by a kill is left out."""
+        try:
+            lines = (self.path / name).read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        records = []
+        for line in lines:
+            try:
+                records.append(_kept.check(json.loads(line), Progress))
+            except (ValueError, RecursionError):
+                break
+        return records
+
+    def rewind(self, step: int, saved: Sequence[Progress] = ()) -> None:
+        """Cuts the records back to those up to a step.
+
+        Arguments:
+            step: of the checkpoint that the run goes on from.
+            saved: the records it holds: they are written where those of the folder were lost.
+        """
+        held = [record for record in self.records() if record["step"] <= step]
+        saved = [record for record in saved if record.step > 0]  # what is measured at first is none
+        if saved and [record["step"] for record in held] != [record.step for record in saved]:
+            held = [asdict(record) for record in saved]
+        self.write_records(held)
+
+    def write_records(self, records: list[dict[str, Any]], name: str = _RECORDS) -> None:
+        """Writes all records of the training, whole or not at all."""
+        self.write_text(name, "".join(json.dumps(record) + "\n" for record in records))
+
+    def append(self, record: dict[str, Any], name: str = _RECORDS) -> None:
+        """Adds a record of the training."""
+        self._check_place()
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of an npz file of the folder; empty if there is none."""
+        path = self.path / name
+        if not path.is_file():
+            return {}
+        try:
+            return read_arrays(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"`{path}` cannot be read ({error}), expected arrays written by `mfgen run`: run "
+                "the experiment again with --resume."
+            ) from error
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Writes an npz file, whole or not at all."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **cast(Any, arrays))
+        self.write_bytes(name, buffer.getvalue())
+
+    def write_leaves(self, name: str, tree: Any) -> None:
+        """Writes the arrays of a model or another tree, whole or not at all."""
+        buffer = io.BytesIO()
+        eqx.tree_serialise_leaves(buffer, tree)
+        self.write_bytes(name, buffer.getvalue())
+
+    def read_leaves(self, name: str, like: AnyTree) -> AnyTree:
+        """The tree with the arrays of a file.
+
+        Raises:
+            ValueError: for a file that does not hold such a tree.
+        """
+        try:
+            return eqx.tree_deserialise_leaves(self.path / name, like)
+        except Exception as error:  # a damaged file shows itself in many ways
+            raise ValueError(
+                f"`{self.path / name}` cannot be read ({error}), expected the {name[:-4]} of this "
+                "run: run the experiment again with --resume."
+            ) from error
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes a JSON file, whole or not at all."""
+        self.write_text(name, _kept.encode(content) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text file, whole or not at all."""
+        self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Writes a file, whole or not at all."""
+        self._check_place()
+        write_whole(self.path / name, content)
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether there is anything of the run beside what it was to be."""
+        saved = self.checkpoints.is_dir() and any(p.is_file() for p in self.checkpoints.rglob("*"))
+        return saved or any((self.path / name).is_file() for name in _BEGUN)
+
+    def _leave(self, made: bool) -> None:
+        """Removes what a claim and all that followed it have written."""
+        for name in ("spec.toml", "versions.json"):
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.custom, self.checkpoints):
+            shutil.rmtree(folder, ignore_errors=True)
+        if made:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def _sealed(self) -> list[str]:
+        """Names of the files that belong to a run, but for its summary."""
+        own = [f.relative_to(self.path).as_posix() for f in sorted(self.custom.rglob("*.py"))]
+        return [name for name in (*_SEALED, *own) if (self.path / name).is_file()]
+
+    def _check_place(self) -> None:
+        """Refuses to write a run whose folder went, or is another one by now."""
+        if self._place is None:
+            return
+        try:
+            stays = os.path.samestat(self._place, self.path.stat()) and self.is_run
+        except OSError:
+            stays = False
+        if not stays:
+            raise ValueError(
+                f"`run` found its folder {self.path} removed or replaced while it ran, expected it "
+                "to stay: run the experiment again, and leave the folder until it ends."
+            )
+
+    def _check(self, experiment: _spec.Experiment, resume: bool) -> None:
+        """Refuses a folder of anything but this run; nothing is touched."""
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(
+                f"`run` got --out {self.path}, which is {_file.kind(self.path)}, expected a "
+                "folder: choose another."
+            )
+        if self.is_run:
+            self.check()
+            self._check_same(experiment, resume)
+        elif self.path.is_dir() and not _is_empty(self.path):
+            raise ValueError(
+                f"`run` got the folder {self.path}, which is not empty and holds no run, expected "
+                "a new or empty one: choose another --out."
+            )
+
+    def _check_same(self, experiment: _spec.Experiment, resume: bool) -> None:
+        changes = _toml.differences(self.experiment(), experiment)
+        if changes:
+            raise ValueError(
+                f"`run` found another run in {self.path} ({changes[0]}), expected none or the "
+                "same: choose another --out."
+            )
+        if not resume:
+            raise ValueError(
+                f"`run` found this run in {self.path} already, expected a new folder: pass "
+                "--resume to continue it, or choose another --out."
+            )
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file, whole or not at all, into a folder that is made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _file.write_whole(path, content)
+
+
+def _is_empty(folder: Path) -> bool:
+    return all(f.suffix == _file.PARTIAL or f.name == _file.LOCK for f in folder.iterdir())
+
+
+def fingerprint(experiment: _spec.Experiment, *contents: bytes) -> str:
+    """A digest of a specification and of whatever else a run depends on."""
+    digest = hashlib.sha256(_toml.write(experiment).encode())
+    for content in contents:
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,182 @@
+"""Documents as TOML: reading with one line on what is wrong, writing, and where two differ."""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mfgen import _file
+from mfgen.lab._spec import Experiment
+
+_DEEPEST = 40  # tables within tables
+
+
+def read(path: str | Path) -> Experiment:
+    """The experiment in a TOML file.
+
+    Raises:
+        ValueError: if the file is no TOML or no specification; one line.
+        OSError: if it cannot be read.
+    """
+    path = Path(path)
+    try:
+        return decode(parse(_file.read_text(path), str(path)), str(path))
+    except ValueError as error:
+        # A specification beside the versions it was run with was written by mfgen.
+        if path.name != "spec.toml" or not path.with_name("versions.json").exists():
+            raise
+        raise ValueError(
+            f"`{path.parent}` holds a run that is damaged ({error}), expected {path.name} as "
+            "`mfgen run` wrote it: restore that file, or run the experiment in another folder."
+        ) from error
+
+
+def parse(text: str, source: str) -> dict[str, Any]:
+    """The tables of TOML text, whose numbers are finite and whose depth is sensible.
+
+    Raises:
+        ValueError: in the name of the source.
+    """
+    try:
+        document = tomllib.loads(text)
+        _check(document, "", source, 0)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        if str(error).startswith("`"):
+            raise
+        why = "it is nested too deeply" if type(error) is RecursionError else str(error)[:200]
+        raise ValueError(
+            f"`{source}` is no TOML ({why}), expected a specification: see `mfgen show score-vp` "
+            "for one that works."
+        ) from error
+    return document
+
+
+def decode(document: dict[str, Any], source: str = "specification") -> Experiment:
+    """The experiment in a document.
+
+    Raises:
+        ValueError: naming `source` and the path of what is wrong.
+    """
+    try:
+        return Experiment.of(document)
+    except ValueError as error:
+        raise ValueError(f"`{source}`: {error}") from error
+
+
+def encode(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as a document."""
+    return experiment.document
+
+
+def write(experiment: Experiment) -> str:
+    """The experiment as TOML text; `read` gives it back."""
+    return dumps(encode(experiment))
+
+
+def dumps(document: dict[str, Any]) -> str:
+    """TOML text of a document: plain values first, then a table for each dictionary."""
+    return "\n".join(_table(document, "")).strip() + "\n"
+
+
+class Difference(NamedTuple):
+    """A place where two experiments differ, with both values as TOML."""
+
+    path: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"`{self.path}` is {self.second}, was {self.first}"
+
+
+def differences(first: Experiment, second: Experiment) -> list[Difference]:
+    """Where two experiments differ, in order of their paths; who chose a number does not count."""
+    return list(_differences(first.meaning, second.meaning, ""))
+
+
+def value(text: str) -> Any:
+    """A value as on a command line: TOML, or else text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
+        return text
+
+
+def _check(value: Any, path: str, source: str, depth: int) -> None:
+    """Refuses numbers that are not finite or beyond 64 bits, and tables in tables in tables."""
+    if depth > _DEEPEST:
+        raise ValueError(f"`{source}` is nested more than {_DEEPEST} deep, expected less: undo it.")
+    match value:
+        case float() if not math.isfinite(value):
+            raise ValueError(
+                f"`{source}`: `{path}` got {value}, expected a finite number: correct it."
+            )
+        case int() if not -(2**63) <= value < 2**63:
+            raise ValueError(
+                f"`{source}`: `{path}` got a number of {len(str(abs(value)))} digits, expected one "
+                "of at most 18: correct it."
+            )
+        case dict():
+            for name, member in value.items():
+                _check(member, f"{path}.{name}".lstrip("."), source, depth + 1)
+        case list():
+            for index, member in enumerate(value):
+                _check(member, f"{path}[{index}]", source, depth + 1)
+
+
+def _differences(first: Any, second: Any, path: str) -> Iterator[Difference]:
+    match first, second:
+        case (dict(), None) | (None, dict()) if first or second:
+            yield from _differences(first or {}, second or {}, path)
+        case dict(), dict():
+            for name in sorted(first.keys() | second.keys()):
+                inside = f"{path}.{name}".lstrip(".")
+                yield from _differences(first.get(name), second.get(name), inside)
+        case list(), list() if len(first) == len(second):
+            for index, (one, other) in enumerate(zip(first, second, strict=True)):
+                yield from _differences(one, other, f"{path}[{index}]")
+        case _ if first != second:
+            words = ("absent" if v is None else written(v) for v in (first, second))
+            yield Difference(path, *words)
+
+
+def _table(document: dict[str, Any], prefix: str) -> list[str]:
+    tables = {} if prefix else {k: v for k, v in document.items() if _tables(v)}
+    lines = [f"{_key(k)} = {written(v)}" for k, v in document.items() if k not in tables]
+    for key, value in tables.items():
+        mark = f"[{_key(key)}]" if type(value) is dict else f"[[{_key(key)}]]"
+        for member in _tables(value):
+            lines += ["", mark, *_table(member, key)]
+    return lines
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    """The tables that a value is written as; none for plain values."""
+    match value:
+        case dict():
+            return [value]
+        case [dict(), *_]:
+            return list(value)
+    return []
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
+def written(value: Any) -> str:
+    """A value as TOML in one line."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case dict():
+            inside = ", ".join(f"{_key(k)} = {written(v)}" for k, v in value.items())
+            return f"{{ {inside} }}" if inside else "{}"
+        case list() | tuple():
+            return f"[{', '.join(written(member) for member in value)}]"
+    return repr(value)

@@ -1,0 +1,86 @@
+"""The checks of a certificate, one group after the other.
+
+Each writes its numbers into the ledger with their units and the scale that makes them fractions,
+or the reason why there is none. The theory is in `mfgen.metrics._certificate`.
+"""
+
+from mfgen._types import Key
+from mfgen.densities._base import AbstractDensity
+from mfgen.derive import _action
+from mfgen.functionals._constraint import Prescribed
+from mfgen.math._quadrature import Rule
+from mfgen.metrics._domain import mass
+from mfgen.metrics._estimate import Estimate
+from mfgen.metrics._ledger import QUADRATURE, Ledger
+from mfgen.metrics._strong import (
+    Places,
+    fokker_planck_residual,
+    hjb_residual,
+    terminal_mismatch,
+)
+from mfgen.metrics._weak import law_mismatch, weak_residual
+from mfgen.simulate._solution import Solution
+
+# What adding a function of time to U does not change.
+UP_TO_TIME = "HJB, up to a function of time"
+
+
+def equations(ledger: Ledger, solution: Solution, places: Places, rule: Rule) -> None:
+    """HJB and Fokker-Planck equation, point by point and in the mean."""
+    density = lambda: _action.path("certify", solution)
+    found = {
+        "HJB": lambda key: hjb_residual(solution, rule, places, key=key),
+        "Fokker-Planck, strong": lambda key: fokker_planck_residual(
+            solution, density(), rule, places, key=key
+        ),
+        "Fokker-Planck, weak": lambda key: weak_residual(solution, density(), key=key),
+    }
+    units = ("cost per time", "per time", "probability")
+    for (name, compute), unit in zip(found.items(), units, strict=True):
+        residual = ledger.tried(name, compute)
+        if residual is not None:
+            ledger.add(name, residual.overall, unit, residual.scale)
+            ledger.profiles[name] = residual.profile
+            if name == "HJB" and residual.around is not None:
+                ledger.add(UP_TO_TIME, residual.around, unit, residual.scale)
+
+
+def ends(ledger: Ledger, solution: Solution, places: Places) -> None:
+    """The density at the start, and what holds at the end."""
+    game = solution.game
+    if game.initial is None:
+        ledger.missing["initial"] = "the game declares no initial density"
+    else:
+        _law(ledger, solution, "initial", 0.0, game.initial)
+    if isinstance(game.terminal, Prescribed):
+        _law(ledger, solution, "terminal", game.dynamics.horizon, game.terminal.target)
+        return
+    found = ledger.tried("terminal", lambda key: terminal_mismatch(solution, places, key=key))
+    if found is not None:
+        ledger.add("terminal", found.overall, "cost")
+        ledger.add("terminal, up to a constant", found.spread, "cost", found.scale)
+
+
+def _law(
+    ledger: Ledger, solution: Solution, name: str, t: float, prescribed: AbstractDensity
+) -> None:
+    def missed(key: Key) -> Estimate:
+        law = _action.path("certify", solution)(t)
+        return law_mismatch(law, prescribed, solution.game.domain, key=key)
+
+    found = ledger.tried(name, missed)
+    if found is not None:
+        ledger.add(name, found, "probability", 1.0)
+
+
+def masses(ledger: Ledger, solution: Solution, rule: Rule, domain: Rule | None) -> None:
+    """The mass furthest from one over the game."""
+
+    def defect(_: Key) -> Estimate:
+        density = _action.path("certify", solution)
+        found = [mass(density(t), domain) - 1 for t in rule.nodes.tolist()]
+        return Estimate(max(found, key=abs), 0.0)
+
+    found = ledger.tried("mass - 1", defect)
+    if found is not None:
+        ledger.add("mass - 1", found, "probability", 1.0, QUADRATURE)

@@ -1,0 +1,134 @@
+"""The ledger of a certificate: numbers with errors, and reasons where there is no number.
+
+A number that is not finite is no number: it is kept as a reason. A number may be stated as a
+fraction of a scale, the size of terms that should cancel; 0 of 0 is 0.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mfgen import _check
+from mfgen._types import Key
+from mfgen.metrics._estimate import Estimate, Profile
+
+# What a game or a density says when it cannot answer, and what a slip in a user's own part raises.
+_REFUSALS = (TypeError, ValueError, NotImplementedError)
+_SLIPS = (LookupError, AttributeError, ArithmeticError, AssertionError)
+
+# What a number is, where nothing more is to be said.
+SAMPLED, QUADRATURE = "error of the samples", "no error: quadrature"
+
+
+class Check(NamedTuple):
+    """One number of a certificate.
+
+    Attributes:
+        estimate: the number, with its standard error.
+        unit: its unit in words.
+        fraction: the same as a part of the terms that should cancel, `None` where there is none.
+        basis: what the number is, and what its error holds: a bound, an estimate, a quadrature.
+    """
+
+    estimate: Estimate
+    unit: str
+    fraction: Estimate | None = None
+    basis: str = ""
+
+    def misses(self, tolerance: float) -> bool:
+        """Whether the fraction exceeds the tolerance by more than two standard errors."""
+        if self.fraction is None:
+            return False
+        least = float(self.fraction.value) - 2 * float(self.fraction.standard_error)
+        return least > tolerance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON; a fraction of nothing is left out."""
+        part = math.inf if self.fraction is None else float(self.fraction.value)
+        return {
+            "value": float(self.estimate.value),
+            "standard_error": float(self.estimate.standard_error),
+            "unit": self.unit,
+            "fraction": part if math.isfinite(part) else None,
+            "basis": self.basis,
+        }
+
+
+class Ledger:
+    """What has been measured so far: each check adds itself, or the reason it cannot be made."""
+
+    def __init__(self, key: Key):
+        self.key = key
+        self.checks: dict[str, Check] = {}
+        self.missing: dict[str, str] = {}
+        self.profiles: dict[str, Profile] = {}
+
+    def tried(self, name: str, compute: Callable[[Key], Any]) -> Any | None:
+        """The result of a computation, or `None` and its reason; each has a key of its own."""
+        self.key, own = jax.random.split(self.key)
+        try:
+            return compute(own)
+        except _REFUSALS as refusal:
+            self.missing[name] = _check.reason(refusal).rstrip(".")
+        except _SLIPS as slip:
+            self.missing[name] = f"{type(slip).__name__}: {_check.reason(slip).rstrip('.')}"
+        return None
+
+    def add(
+        self,
+        name: str,
+        estimate: Estimate,
+        unit: str,
+        scale: float | None = None,
+        basis: str = "",
+    ) -> None:
+        """Keeps a number, unless it is none; its basis is told by its error, if it is not given."""
+        value, error = float(estimate.value), float(estimate.standard_error)
+        if not (math.isfinite(value) and math.isfinite(error)):
+            self.missing[name] = f"it is {value} ± {error}: U or rho is not finite or not smooth"
+            return
+        fraction = None
+        if scale is not None:
+            fraction = Estimate(_part(abs(value), scale), _part(error, scale))
+        self.checks[name] = Check(
+            Estimate(value, error), unit, fraction, basis or (SAMPLED if error else QUADRATURE)
+        )
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines with aligned columns, the first row a heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def plain_profiles(profiles: Mapping[str, Profile]) -> dict[str, dict[str, list[float]]]:
+    """Profiles as lists of numbers, for JSON."""
+    return {
+        name: {
+            field: np.asarray(column, float).tolist() for field, column in profile._asdict().items()
+        }
+        for name, profile in profiles.items()
+    }
+
+
+def percent(fraction: float) -> str:
+    share = 100 * fraction
+    return f"{share:.0f} %" if share >= 10 else f"{share:.2g} %"
+
+
+def shown(estimate: Estimate) -> str:
+    """The number with its error, where it has one that can be seen beside it."""
+    value, error = float(estimate.value), float(estimate.standard_error)
+    return f"{value:.4g}" if error <= 1e-6 * abs(value) else str(Estimate(value, error))
+
+
+def _part(number: float, scale: float) -> float:
+    if number == 0:
+        return 0.0
+    return number / scale if scale > 0 else math.inf

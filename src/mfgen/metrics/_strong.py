@@ -1,0 +1,169 @@
+"""Residuals of a candidate point by point: root mean squares over the game and its particles.
+
+    hjb            -dt U + H - (sigma^2/2) lap U - dI/drho           cost per unit of time
+    fokker_planck  (dt rho + div(rho b) - (sigma^2/2) lap rho)/rho   per unit of time
+    terminal       U(T, x) - dM/drho(rho(T))(x)                      cost
+
+    rms^2 = (1/T) int_0^T E_rho(t) r^2 dt,
+
+in time by a Gauss-Legendre rule, in space by independent samples, or by particles that stay with
+their paths, whose spread gives the standard error (`mean_of_rows`). Each comes with a scale, the
+root mean square of the terms that should cancel: their ratio says which part of the equation is
+left over.
+
+Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mfgen._types import Batch, Key, Scalar, State, Time
+from mfgen.densities._base import AbstractDensity
+from mfgen.derive._hamiltonian import hamiltonian, steered
+from mfgen.derive._residual import Path, continuity, game_jet, hjb_from_jet, terminal
+from mfgen.games._game import MFG
+from mfgen.math._quadrature import Rule
+from mfgen.metrics._estimate import Estimate, Profile, mean_estimate, mean_of_rows, root
+from mfgen.models._base import AbstractModel
+from mfgen.simulate._solution import Solution
+
+_CHUNK = 256
+
+# Where a residual is taken: (t, key) -> points `[n, dim]`.
+Places = Callable[[Time, Key], Batch]
+Pair = tuple[Float[Array, "n"], Float[Array, "n"]]
+
+
+class Residual(NamedTuple):
+    """A residual over the game.
+
+    Attributes:
+        overall: its root mean square.
+        profile: the same at each time.
+        scale: the root mean square of the terms that should cancel.
+        around: as `overall`, of the residual less its mean at each time.
+    """
+
+    overall: Estimate
+    profile: Profile
+    scale: float
+    around: Estimate | None = None
+
+
+class Mismatch(NamedTuple):
+    """A function that should vanish: its root mean square, and its spread around its mean.
+
+    Attributes:
+        overall: the root mean square.
+        spread: the standard deviation, what is left after the best constant is subtracted.
+        offset: the mean.
+        scale: standard deviations of the two sides, added.
+    """
+
+    overall: Estimate
+    spread: Estimate
+    offset: Estimate
+    scale: float
+
+
+def hjb_residual(solution: Solution, rule: Rule, places: Places, *, key: Key) -> Residual:
+    """The HJB residual at the nodes of a rule in time and at the places drawn there."""
+
+    u = solution.value
+
+    def at(t: float, x: Batch) -> Pair:
+        law = None if solution.density is None else solution.density(t)
+        return _hjb(solution.game, u, law, jnp.asarray(t, x.dtype), x)
+
+    return _over_time(at, rule, places, key)
+
+
+def fokker_planck_residual(
+    solution: Solution, density: Callable, rule: Rule, places: Places, *, key: Key
+) -> Residual:
+    """The relative Fokker-Planck residual of a path of log-densities, likewise.
+
+    Raises:
+        TypeError: the densities have no logarithm, or the path takes no traced time.
+    """
+    game, model = solution.game, solution.model
+    at = lambda t, x: _fokker_planck(game, model, density, jnp.asarray(t, x.dtype), x)
+    found = _over_time(at, rule, places, key)
+    return found._replace(scale=found.scale + 1 / game.dynamics.horizon)
+
+
+def terminal_mismatch(solution: Solution, places: Places, *, key: Key) -> Mismatch:
+    """U(T, x) - dM/drho(x) at places drawn at the end of the game."""
+    horizon = solution.game.dynamics.horizon
+    law = None if solution.density is None else solution.density(horizon)
+    x = places(horizon, key)
+    missed, value = _terminal(solution.game, solution.value, law, x)
+    spread = root(mean_estimate(jnp.square(missed - jnp.mean(missed))))
+    scale = jnp.std(value) + jnp.std(value - missed)
+    overall = root(mean_estimate(jnp.square(missed)))
+    return Mismatch(overall, spread, mean_estimate(missed), float(scale))
+
+
+def _over_time(at: Callable[[float, Batch], Pair], rule: Rule, places: Places, key: Key):
+    keys = jax.random.split(key, len(rule.nodes))
+    rows, scales = [], []
+    for t, time_key in zip(rule.nodes.tolist(), keys, strict=True):
+        residual, size = at(t, places(t, time_key))
+        rows.append(residual)
+        scales.append(float(jnp.mean(jnp.square(size))))
+    table = jnp.stack(rows)
+    squares = jnp.square(table)
+    share = jnp.asarray(rule.weights / rule.weights.sum(), squares.dtype)
+    overall = root(mean_of_rows(share, squares))
+    centred = jnp.square(table - jnp.mean(table, axis=1, keepdims=True))
+    roots = map(jnp.asarray, root(Estimate(*jax.vmap(mean_estimate)(squares))))
+    profile = Profile(jnp.asarray(rule.nodes, squares.dtype), *roots)
+    scale = float(np.sqrt(np.asarray(share) @ np.asarray(scales)))
+    return Residual(overall, profile, scale, root(mean_of_rows(share, centred)))
+
+
+def _map(single: Callable, x: Batch) -> Pair:
+    return jax.lax.map(single, x, batch_size=min(_CHUNK, x.shape[0]))
+
+
+def _constant(law: AbstractDensity | None) -> Path | None:
+    return None if law is None else lambda _: law
+
+
+@eqx.filter_jit
+def _hjb(game: MFG, u: Callable, law: AbstractDensity | None, t: Scalar, x: Batch) -> Pair:
+    def single(x: State) -> tuple[Scalar, Scalar]:
+        jet = game_jet(game, u, t, x)
+        path = _constant(law)
+        size = jnp.abs(jet.heat) + jnp.abs(hamiltonian(game, t, x, jet.gradient))
+        size = size + game.discount * jnp.abs(jet.value)
+        return hjb_from_jet(game, jet, path, t, x), size
+
+    return _map(single, x)
+
+
+@eqx.filter_jit
+def _fokker_planck(game: MFG, model: AbstractModel, density: Callable, t: Scalar, x: Batch) -> Pair:
+    def velocity(x: State) -> State:
+        return steered(game, t, x, model.control(game, t, x))
+
+    def single(x: State) -> tuple[Scalar, Scalar]:
+        residual = continuity(game, velocity, density, t, x)
+        log_density = lambda t: density(t).log_density(x)
+        slope = jax.jvp(log_density, (t,), (jnp.ones_like(t),))[1]
+        return residual, jnp.abs(slope) + jnp.abs(residual - slope)
+
+    return _map(single, x)
+
+
+@eqx.filter_jit
+def _terminal(game: MFG, u: Callable, law: AbstractDensity | None, x: Batch) -> Pair:
+    path = _constant(law)
+    value = lambda x: u(game.dynamics.horizon, x)
+    return _map(lambda x: (terminal(game, u, path, x), value(x)), x)

@@ -1,1 +1,0 @@
-"""The declaration of a game: dynamics, Lagrangian, functionals."""

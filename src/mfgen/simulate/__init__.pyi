@@ -1,0 +1,34 @@
+"""Particles followed under a control: trajectories, samplers, likelihoods, solutions."""
+
+from mfgen.simulate._base import AbstractSampler as AbstractSampler
+from mfgen.simulate._base import Unfinished as Unfinished
+from mfgen.simulate._diffusion import EulerMaruyama as EulerMaruyama
+from mfgen.simulate._diffusion import StochasticHeun as StochasticHeun
+from mfgen.simulate._divergence import AbstractDivergence as AbstractDivergence
+from mfgen.simulate._divergence import ExactDivergence as ExactDivergence
+from mfgen.simulate._divergence import Hutchinson as Hutchinson
+from mfgen.simulate._divergence import NoDivergence as NoDivergence
+from mfgen.simulate._flow import ProbabilityFlow as ProbabilityFlow
+from mfgen.simulate._flow import inverse_error as inverse_error
+from mfgen.simulate._integrator import AbstractIntegrator as AbstractIntegrator
+from mfgen.simulate._integrator import Adaptive as Adaptive
+from mfgen.simulate._integrator import RungeKutta4 as RungeKutta4
+from mfgen.simulate._labels import sample_given as sample_given
+from mfgen.simulate._langevin import Langevin as Langevin
+from mfgen.simulate._langevin import PredictorCorrector as PredictorCorrector
+from mfgen.simulate._likelihood import AbstractLikelihood as AbstractLikelihood
+from mfgen.simulate._likelihood import FlowLikelihood as FlowLikelihood
+from mfgen.simulate._likelihood import OneShot as OneShot
+from mfgen.simulate._likelihood import estimate_log_prob as estimate_log_prob
+from mfgen.simulate._likelihood import log_prob as log_prob
+from mfgen.simulate._metropolis import MetropolisAdjusted as MetropolisAdjusted
+from mfgen.simulate._metropolis import correct as correct
+from mfgen.simulate._sampler import denoised as denoised
+from mfgen.simulate._sampler import sample as sample
+from mfgen.simulate._solution import Solution as Solution
+from mfgen.simulate._solution import solution as solution
+from mfgen.simulate._tempered import Tempered as Tempered
+from mfgen.simulate._trajectory import Trajectories as Trajectories
+from mfgen.simulate._trajectory import trajectories as trajectories
+from mfgen.simulate._weighted import AnnealedProposal as AnnealedProposal
+from mfgen.simulate._weighted import FlowProposal as FlowProposal

@@ -1,0 +1,35 @@
+"""Generative models declared as games, and the parts that their documents name."""
+
+from mfgen.zoo._flows import Hill as Hill
+from mfgen.zoo._flows import Stretched as Stretched
+from mfgen.zoo._flows import action_matching as action_matching
+from mfgen.zoo._flows import anisotropic_flow as anisotropic_flow
+from mfgen.zoo._flows import boltzmann as boltzmann
+from mfgen.zoo._flows import bridge_game as bridge_game
+from mfgen.zoo._flows import cnf as cnf
+from mfgen.zoo._flows import energy_game as energy_game
+from mfgen.zoo._flows import flow_game as flow_game
+from mfgen.zoo._flows import flow_matching as flow_matching
+from mfgen.zoo._flows import obstacle_flow as obstacle_flow
+from mfgen.zoo._flows import ot_flow as ot_flow
+from mfgen.zoo._flows import ot_flow_matching as ot_flow_matching
+from mfgen.zoo._flows import potential_flow as potential_flow
+from mfgen.zoo._flows import relativistic_flow as relativistic_flow
+from mfgen.zoo._flows import rnode as rnode
+from mfgen.zoo._flows import stochastic_interpolant as stochastic_interpolant
+from mfgen.zoo._flows import wr_flow as wr_flow
+from mfgen.zoo._gradient_flow import dissipation as dissipation
+from mfgen.zoo._gradient_flow import gradient_flow_game as gradient_flow_game
+from mfgen.zoo._jko import jko_chain as jko_chain
+from mfgen.zoo._jko import jko_game as jko_game
+from mfgen.zoo._jko_convex import convex_jko_chain as convex_jko_chain
+from mfgen.zoo._landscape import landscape as landscape
+from mfgen.zoo._parts import first_rows as first_rows
+from mfgen.zoo._parts import normal as normal
+from mfgen.zoo._posterior import breast_cancer_posterior as breast_cancer_posterior
+from mfgen.zoo._proximal import proximal_trainer as proximal_trainer
+from mfgen.zoo._proximal import w1w2_flow as w1w2_flow
+from mfgen.zoo._recipe import Recipe as Recipe
+from mfgen.zoo._recipe import train as train
+from mfgen.zoo._score import score_based as score_based
+from mfgen.zoo._snapshots import snapshot_bridge as snapshot_bridge

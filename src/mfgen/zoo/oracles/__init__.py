@@ -1,1 +1,0 @@
-"""Games with exact answers, against which solvers, models and measures are tested."""
