@@ -257,7 +257,7 @@ def _answer(command: str, json: bool, **options: Any) -> str:
         console = options["console"] = Console(stderr=True)
         # Whoever asks for JSON reads it by a program: progress is for people alone.
         console.quiet = json and not console.is_terminal
-    answer = getattr(import_module(f"mfgen.lab.{module}"), function)(**options)
+    answer = getattr(import_module(f"mfgen.lab._{module}"), function)(**options)
     if json:
         from mfgen.lab import _kept
 
