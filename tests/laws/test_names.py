@@ -24,6 +24,11 @@ def test_the_top_is_short_and_the_namespaces_are_the_folders():
     assert plain == {"cli"}
 
 
+def test_the_tree_in_the_readme_is_the_tree():
+    tree = (ROOT / "README.md").read_text("utf-8").split("```\nmfgen\n")[1].split("```")[0]
+    assert {line.split()[0] for line in tree.splitlines()} == {*SPACES, "cli"}
+
+
 @pytest.mark.parametrize("space", SPACES)
 def test_a_namespace_lists_what_is_there_and_hides_the_rest(space):
     namespace = getattr(mfgen, space)
