@@ -34,7 +34,6 @@ def test_an_energy_that_is_not_finite_is_refused_before_a_step(name, tmp_path):
     options = {"steps": 2, "key": KEY, "callback": records.append, "checkpoints": checkpoints}
     with pytest.raises(ValueError, match=rf"^`ReverseKL` got {words} at the point \[.*of 1024 "):
         train(recipe(energy), BATCH, **options)
-    checkpoints.close()
     assert records == []
     assert list((tmp_path / "kept").iterdir()) == []
 

@@ -100,7 +100,6 @@ def test_a_training_that_does_not_arrive_names_the_limit_and_the_checkpoint(tmp_
     options = {"key": KEY, "batch_size": 2, "learning_rate": 2e4, "checkpoints": checkpoints}
     with pytest.raises(mg.trainers.NonFiniteError) as caught:
         mg.fit(game, model, objective, data, steps=4, **options)
-    checkpoints.close()
     error = caught.value
     assert error.step >= 1
     assert error.term == "PathLikelihood"

@@ -63,6 +63,10 @@ class Kinetic(AbstractLagrangian):
 
     Arguments:
         weight: the factor k > 0, cost per squared speed and unit of time.
+
+    Example:
+
+        MFG(Integrator(), Kinetic(0.5), KL(target))
     """
 
     weight: Number = 1.0

@@ -28,7 +28,9 @@ _HEADER = 100_000  # characters
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Return the arrays of a `.npz` file by name; the one of a `.npy` file has the name "".
 
-    **Raises:** `OSError` if it cannot be read; `ValueError` if it holds no plain arrays.
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it holds no plain arrays.
     """
     return arrays(path, read_content(path))
 
@@ -36,7 +38,8 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
 def arrays(path: str | Path, content: bytes) -> dict[str, np.ndarray]:
     """Return the arrays in the content of a file.
 
-    **Raises:** `ValueError` if they are damaged, of Python objects, or would not fit into memory.
+    Raises:
+        ValueError: if they are damaged, of Python objects, or would not fit into memory.
     """
     try:
         if not content.startswith(b"PK"):

@@ -26,13 +26,14 @@ _PART = 2**20
 def read_content(path: str | Path, *, sha256: str | None = None) -> bytes:
     """Return the content of a file, decompressed if its name ends in `.gz`.
 
-    **Arguments:**
+    Arguments:
+        path: the file.
+        sha256: the digest that the raw content must have, in hexadecimal; None to skip the check.
 
-    - `path`: the file.
-    - `sha256`: the digest that the raw content must have, in hexadecimal; None to skip the check.
-
-    **Raises:** `OSError`, such as `FileNotFoundError`, if there is no file that can be read;
-    `ValueError` if it is empty, no file, too large, not a whole gzip stream, or has another digest.
+    Raises:
+        OSError: such as `FileNotFoundError`, if there is no file that can be read.
+        ValueError: if it is empty, no file, too large, not a whole gzip stream, or has another
+            digest.
     """
     path = Path(path)
     size = file_size(path)
@@ -57,7 +58,9 @@ def read_content(path: str | Path, *, sha256: str | None = None) -> bytes:
 def file_size(path: Path) -> int:
     """Return the size of a file, or refuse what is none.
 
-    **Raises:** `OSError` if there is nothing that can be read; `ValueError` for what is no file.
+    Raises:
+        OSError: if there is nothing that can be read.
+        ValueError: for what is no file.
     """
     try:
         found = _file.kind(path)

@@ -29,14 +29,13 @@ class Partition(NamedTuple):
 class Dataset:
     """Samples in standardised units, float32.
 
-    **Arguments:**
-
-    - `name`: for reports.
-    - `train`, `validation`, `test`: `[n, dim]` each.
-    - `scaling`: the map from original to standardised units.
-    - `labels`: classes of the three parts, or None.
-    - `columns`: names of the features.
-    - `width`: `[dim]`, widths of the uniform noise added to undo rounding; 0 where none was added.
+    Arguments:
+        name: for reports.
+        train, validation, test: `[n, dim]` each.
+        scaling: the map from original to standardised units.
+        labels: classes of the three parts, or None.
+        columns: names of the features.
+        width: `[dim]`, widths of the uniform noise added to undo rounding; 0 where none was added.
     """
 
     name: str
@@ -63,15 +62,15 @@ def partition(
 ) -> list[np.ndarray]:
     """Return indices of the train, validation and test parts of a shuffled data set.
 
-    **Arguments:**
+    Arguments:
+        count: number of samples.
+        fractions: of the validation and of the test part; a positive one gets a sample at least.
+        seed: of the shuffle.
+        groups: `[count]`, a number for each sample; those of one number stay in one part, whose
+            size is the nearest to its fraction.
 
-    - `count`: number of samples.
-    - `fractions`: of the validation and of the test part; a positive one gets a sample at least.
-    - `seed`: of the shuffle.
-    - `groups`: `[count]`, a number for each sample; those of one number stay in one part, whose
-      size is the nearest to its fraction.
-
-    **Raises:** `ValueError` if fewer than two samples, or groups, are left to train on.
+    Raises:
+        ValueError: if fewer than two samples, or groups, are left to train on.
     """
     sizes = [max(1, round(fraction * count)) if fraction > 0 else 0 for fraction in fractions]
     if min(fractions) < 0 or count - sum(sizes) < 2:
@@ -109,14 +108,13 @@ def standardised(
 ) -> Dataset:
     """Return the data set of three parts given in original units.
 
-    **Arguments:**
-
-    - `name`: for reports.
-    - `parts`: train, validation and test samples, `[n, dim]` each.
-    - `width`: `[dim]`, the widths of dequantisation already applied.
-    - `labels`: classes of the three parts.
-    - `columns`: names of the features; `x0`, `x1`, ... if None.
-    - `shared`: one scale for all features, for images.
+    Arguments:
+        name: for reports.
+        parts: train, validation and test samples, `[n, dim]` each.
+        width: `[dim]`, the widths of dequantisation already applied.
+        labels: classes of the three parts.
+        columns: names of the features; `x0`, `x1`, ... if None.
+        shared: one scale for all features, for images.
     """
     scaling = Standardise.fit(parts[0], shared=shared)
     train, validation, test = (

@@ -16,9 +16,8 @@ _RELATIVE_ROUNDING = 1e-9
 def resolution(samples: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "dim"]:
     """Return for each feature the smallest gap between distinct values, or 0 if no value repeats.
 
-    **Arguments:**
-
-    - `samples`: `[n, dim]`, without constant features.
+    Arguments:
+        samples: `[n, dim]`, without constant features.
     """
     return np.array([_resolution(column) for column in samples.T])
 
@@ -31,11 +30,10 @@ def dequantise(
 ) -> Float[np.ndarray, "n dim"]:
     """Return `samples + U(-width / 2, width / 2)`, in float64.
 
-    **Arguments:**
-
-    - `samples`: `[n, dim]`.
-    - `width`: `[dim]`, the width of the lattice of each feature; 0 leaves it alone.
-    - `rng`: the source of noise.
+    Arguments:
+        samples: `[n, dim]`.
+        width: `[dim]`, the width of the lattice of each feature; 0 leaves it alone.
+        rng: the source of noise.
     """
     return samples + width[None, :] * (rng.random(samples.shape) - 0.5)
 

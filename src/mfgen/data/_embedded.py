@@ -26,11 +26,11 @@ def digits(*, seed: int = 0) -> Dataset:
 
     All pixels share one scale, so that distances between images keep their geometry.
 
-    **Arguments:**
+    Arguments:
+        seed: of the dequantisation and of the split.
 
-    - `seed`: of the dequantisation and of the split.
-
-    **References:** E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI (1998).
+    References:
+        E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI (1998).
     """
     from sklearn.datasets import load_digits
 
@@ -42,7 +42,8 @@ def digits(*, seed: int = 0) -> Dataset:
 def iris(*, seed: int = 0) -> Dataset:
     """Return 150 flowers, dim 4 (centimetres), with the species as labels.
 
-    **References:** R. A. Fisher, The use of multiple measurements in taxonomic problems (1936).
+    References:
+        R. A. Fisher, The use of multiple measurements in taxonomic problems (1936).
     """
     from sklearn.datasets import load_iris
 
@@ -53,7 +54,8 @@ def iris(*, seed: int = 0) -> Dataset:
 def wine(*, seed: int = 0) -> Dataset:
     """Return 178 wines, dim 13 (chemical analysis), with the cultivar as labels.
 
-    **References:** S. Aeberhard, M. Forina, Wine, UCI (1992).
+    References:
+        S. Aeberhard, M. Forina, Wine, UCI (1992).
     """
     from sklearn.datasets import load_wine
 
@@ -64,7 +66,8 @@ def wine(*, seed: int = 0) -> Dataset:
 def diabetes(*, seed: int = 0) -> Dataset:
     """Return 442 patients, dim 10 (raw measurements, not the scaled ones), without labels.
 
-    **References:** B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, Least angle regression (2004).
+    References:
+        B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, Least angle regression (2004).
     """
     from sklearn.datasets import load_diabetes
 
@@ -74,7 +77,8 @@ def diabetes(*, seed: int = 0) -> Dataset:
 def breast_cancer(*, seed: int = 0) -> Dataset:
     """Return 569 tumours, dim 30 (shape of cell nuclei), with the diagnosis as labels.
 
-    **References:** W. Wolberg et al., Breast cancer Wisconsin (diagnostic), UCI (1995).
+    References:
+        W. Wolberg et al., Breast cancer Wisconsin (diagnostic), UCI (1995).
     """
     from sklearn.datasets import load_breast_cancer
 

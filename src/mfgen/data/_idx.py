@@ -40,12 +40,13 @@ def mnist(directory: str | Path, *, seed: int = 0) -> Dataset:
     A tenth of the training images, chosen by `seed`, is the validation part; the test images are
     the published ones.
 
-    **Arguments:**
+    Arguments:
+        directory: where the four idx files lie, compressed (`.gz`) or not.
+        seed: of the dequantisation and of the split.
 
-    - `directory`: where the four idx files lie, compressed (`.gz`) or not.
-    - `seed`: of the dequantisation and of the split.
-
-    **Raises:** `FileNotFoundError` if a file is missing; `ValueError` if one is not the known one.
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if one is not the known one.
     """
     return _images("mnist", directory, _MNIST, seed)
 
@@ -58,12 +59,12 @@ def fashion_mnist(directory: str | Path, *, seed: int = 0) -> Dataset:
 def read_idx(path: str | Path, *, sha256: str | None = None) -> np.ndarray:
     """Return the array of an idx file, compressed (`.gz`) or not.
 
-    **Arguments:**
+    Arguments:
+        path: the file.
+        sha256: the digest that the raw content must have; None to skip the check.
 
-    - `path`: the file.
-    - `sha256`: the digest that the raw content must have; None to skip the check.
-
-    **Raises:** `ValueError` if the file is no idx file, is truncated, or has another digest.
+    Raises:
+        ValueError: if the file is no idx file, is truncated, or has another digest.
     """
     return as_array(path, read_content(path, sha256=sha256))
 

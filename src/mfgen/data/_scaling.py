@@ -29,10 +29,9 @@ Samples = Float[np.ndarray, "n dim"] | Float[jax.Array, "n dim"]
 class Outside(NamedTuple):
     """How far samples lie from those that a scaling was fitted to.
 
-    **Attributes:**
-
-    - `rows`: how many have a coordinate that is far.
-    - `row`, `column`, `deviations`: the farthest coordinate of all, and how far it is.
+    Attributes:
+        rows: how many have a coordinate that is far.
+        row, column, deviations: the farthest coordinate of all, and how far it is.
     """
 
     rows: int
@@ -45,10 +44,9 @@ class Outside(NamedTuple):
 class Standardise:
     """The map x -> (x - mean) / scale on a batch of samples.
 
-    **Arguments:**
-
-    - `mean`: `[dim]`, in original units.
-    - `scale`: `[dim]`, positive, in original units.
+    Arguments:
+        mean: `[dim]`, in original units.
+        scale: `[dim]`, positive, in original units.
     """
 
     mean: Float[np.ndarray, "dim"]
@@ -58,12 +56,12 @@ class Standardise:
     def fit(samples: Float[np.ndarray, "n dim"], *, shared: bool = False) -> "Standardise":
         """Return the map that gives these samples mean zero and unit variance.
 
-        **Arguments:**
+        Arguments:
+            samples: the training samples, and no others.
+            shared: one scale for all features, the root of their mean variance.
 
-        - `samples`: the training samples, and no others.
-        - `shared`: one scale for all features, the root of their mean variance.
-
-        **Raises:** `ValueError` if a feature, or with `shared` every feature, is constant.
+        Raises:
+            ValueError: if a feature, or with `shared` every feature, is constant.
         """
         mean = samples.mean(axis=0, dtype=np.float64)
         variance = samples.var(axis=0, dtype=np.float64)
@@ -104,11 +102,10 @@ class Standardise:
     def outside(self, samples: Samples, *, deviations: float = 20.0) -> "Outside":
         """Count the samples that are far from those of the fit, coordinate by coordinate.
 
-        **Arguments:**
-
-        - `samples`: `[n, dim]`, in original units.
-        - `deviations`: what is far, in units of `scale`; among n samples of the fit itself the
-          farthest possible is the root of n.
+        Arguments:
+            samples: `[n, dim]`, in original units.
+            deviations: what is far, in units of `scale`; among n samples of the fit itself the
+                farthest possible is the root of n.
         """
         if not len(samples):
             return Outside(0, 0, 0, 0.0)
@@ -127,11 +124,10 @@ class Standardise:
 class Whiten:
     """The map x -> F^-1 (x - mean) on a batch of samples, to coordinates without correlations.
 
-    **Arguments:**
-
-    - `mean`: `[dim]`, in original units.
-    - `factor`: F, `[dim, dim]`, lower triangular with a positive diagonal, such as the Cholesky
-      factor of a covariance.
+    Arguments:
+        mean: `[dim]`, in original units.
+        factor: F, `[dim, dim]`, lower triangular with a positive diagonal, such as the Cholesky
+            factor of a covariance.
     """
 
     mean: Float[np.ndarray, "dim"]

@@ -17,14 +17,14 @@ def check_snapshots(
 ) -> tuple[Float[np.ndarray, "times n dim"], Float[np.ndarray, "times"]]:
     """Return snapshots and their times as float64 arrays, or say what is wrong with them.
 
-    **Arguments:**
+    Arguments:
+        owner: the public function to name in errors.
+        samples: `[times, n, dim]`, as many rows at each time.
+        times: `[times]`, strictly increasing, in any unit.
 
-    - `owner`: the public function to name in errors.
-    - `samples`: `[times, n, dim]`, as many rows at each time.
-    - `times`: `[times]`, strictly increasing, in any unit.
-
-    **Raises:** `ValueError` for another shape, fewer than two snapshots or two rows in each, NaN or
-    infinity, or times that do not increase.
+    Raises:
+        ValueError: for another shape, fewer than two snapshots or two rows in each, NaN or
+            infinity, or times that do not increase.
     """
     array = check_finite(check_numbers(samples, name="snapshots"), name="snapshots")
     if array.ndim != 3 or array.shape[0] < 2 or array.shape[1] < 2:

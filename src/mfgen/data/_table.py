@@ -35,21 +35,21 @@ def table(
 ) -> Dataset:
     """Return the data set of a table in a file.
 
-    **Arguments:**
-
-    - `path`: a `.csv`, `.npy` or `.npz` file, or idx images of any size, whose pixels are the
-      features; `.csv.gz` and so on too.
-    - `columns`: which features to keep, by name or position; all if None.
-    - `array`: which array of a `.npz` file that holds several.
-    - `sha256`: the digest that the raw (uncompressed) content must have; None to skip the check.
-    - `smooth`: dequantise features in which values repeat.
-    - `fractions`: of the validation and test parts.
-    - `seed`: of the dequantisation and of the split.
+    Arguments:
+        path: a `.csv`, `.npy` or `.npz` file, or idx images of any size, whose pixels are the
+            features; `.csv.gz` and so on too.
+        columns: which features to keep, by name or position; all if None.
+        array: which array of a `.npz` file that holds several.
+        sha256: the digest that the raw (uncompressed) content must have; None to skip the check.
+        smooth: dequantise features in which values repeat.
+        fractions: of the validation and test parts.
+        seed: of the dequantisation and of the split.
 
     Rows that repeat are kept in one part, unless values come again by chance, as counts do.
 
-    **Raises:** `ValueError` for anything but a matrix of finite, varying numbers, and for a file
-    that is damaged or has another digest.
+    Raises:
+        ValueError: for anything but a matrix of finite, varying numbers, and for a file that is
+            damaged or has another digest.
     """
     samples, names = read_table(path, array=array, sha256=sha256)
     if columns is None and _suffix(path) == ".csv":
@@ -70,7 +70,8 @@ def read_table(
 ) -> tuple[Float[np.ndarray, "n dim"], tuple[str, ...]]:
     """Return a table as it stands in the file, `[n, dim]`, and the names of its features.
 
-    **Raises:** `ValueError` if the file holds no matrix of numbers.
+    Raises:
+        ValueError: if the file holds no matrix of numbers.
     """
     content = read_content(path, sha256=sha256)
     if _suffix(path) == ".csv":
@@ -92,7 +93,8 @@ def snapshots(
 
     They come in original units and float64: one scaling must serve all times.
 
-    **Raises:** `ValueError` if the file holds no such array of finite numbers.
+    Raises:
+        ValueError: if the file holds no such array of finite numbers.
     """
     content = read_content(path, sha256=sha256)
     samples = check_numbers(_array(path, content, array), name=str(path))

@@ -29,8 +29,9 @@ def read_csv(
 ) -> tuple[Float[np.ndarray, "n dim"], tuple[str, ...]]:
     """Return the numbers `[n, dim]` of a table in text and the names of its columns, if any.
 
-    **Raises:** `ValueError` for anything but rows of as many numbers, under one line of names at
-    most, and for what can be read in two ways.
+    Raises:
+        ValueError: for anything but rows of as many numbers, under one line of names at most, and
+            for what can be read in two ways.
     """
     said = f"`{path}` has {_memory.shown(len(content))} of text"
     _memory.refuse(said, _FIELDS * len(content), "save it as an array, or pass a part of it")

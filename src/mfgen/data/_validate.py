@@ -19,21 +19,20 @@ def check_samples(
 ) -> Float[np.ndarray, "n dim"]:
     """Return the samples as a float matrix, or say in one line what is wrong with them.
 
-    **Arguments:**
+    Arguments:
+        samples: anything NumPy can read as an array.
+        name: what to call them in an error.
+        standardised_later: the caller shifts and scales them in float64, so that a feature may lie
+            farther from zero than single precision resolves.
 
-    - `samples`: anything NumPy can read as an array.
-    - `name`: what to call them in an error.
-    - `standardised_later`: the caller shifts and scales them in float64, so that a feature may lie
-      farther from zero than single precision resolves.
+    Returns:
+        The samples `[n, dim]`, float32 or float64: the first for halves, booleans and integers that
+            it holds exactly.
 
-    **Returns:**
-
-    The samples `[n, dim]`, float32 or float64: the first for halves, booleans and integers that it
-    holds exactly.
-
-    **Raises:** `ValueError` for masked values, objects or text, a shape other than `[n, dim]`,
-    fewer than two samples, no features, NaN or infinity, a constant feature, or one that single
-    precision does not resolve.
+    Raises:
+        ValueError: for masked values, objects or text, a shape other than `[n, dim]`, fewer than
+            two samples, no features, NaN or infinity, a constant feature, or one that single
+            precision does not resolve.
     """
     array = check_points(samples, name=name, least=2)
     constant = np.flatnonzero(array.min(axis=0) == array.max(axis=0))
@@ -52,10 +51,9 @@ def check_samples(
 def check_points(samples: object, *, name: str, least: int = 1) -> Float[np.ndarray, "n dim"]:
     """Return places as a float matrix, or say what is wrong; they may coincide, as starts may.
 
-    **Arguments:**
-
-    - `samples`, `name`: as of `check_samples`.
-    - `least`: the smallest number of rows.
+    Arguments:
+        samples, name: as of `check_samples`.
+        least: the smallest number of rows.
     """
     array = check_finite(check_numbers(samples, name=name), name=name)
     if array.ndim != 2:

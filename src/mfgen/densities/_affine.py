@@ -26,13 +26,13 @@ from mfgen.math import _entry
 class Affine(AbstractNoisable):
     """The law of `shift + scale * X`, X following `density`.
 
-    **Arguments:**
+    Arguments:
+        density: the law of X; `noised` needs it to be an `AbstractNoisable`.
+        shift: `[dim]`, or one number for every coordinate.
+        scale: `[dim]`, or one number for every coordinate; `noised` needs the number.
 
-    - `density`: the law of X; `noised` needs it to be an `AbstractNoisable`.
-    - `shift`: `[dim]`, or one number for every coordinate.
-    - `scale`: `[dim]`, or one number for every coordinate; `noised` needs the number.
-
-    **Raises:** `ValueError` for a zero scale or a shape that fits neither form.
+    Raises:
+        ValueError: for a zero scale or a shape that fits neither form.
     """
 
     density: AbstractEvaluable

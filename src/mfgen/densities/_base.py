@@ -100,14 +100,12 @@ def score(density: AbstractEvaluable) -> Callable[[State], State]:
 def expectation(density: AbstractDensity, f: Callable[[State], Value]) -> Value:
     """Integrate `f` against the density over its particles: sum_i w_i f(x_i).
 
-    **Arguments:**
+    Arguments:
+        density: the law of integration.
+        f: a function of one point `[dim]`, with values in any pytree of arrays.
 
-    - `density`: the law of integration.
-    - `f`: a function of one point `[dim]`, with values in any pytree of arrays.
-
-    **Returns:**
-
-    A pytree like a value of `f`.
+    Returns:
+        A pytree like a value of `f`.
     """
     points, weights = density.particles()
     return jax.tree.map(lambda values: jnp.tensordot(weights, values, axes=1), jax.vmap(f)(points))

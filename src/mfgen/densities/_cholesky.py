@@ -23,13 +23,12 @@ from mfgen.math import _entry
 class CholeskyGaussian(AbstractNoisable):
     """The normal law N(m, C), differentiable in m and C.
 
-    **Arguments:**
+    Arguments:
+        mean: `[dim]`.
+        covariance: a positive definite matrix `[dim, dim]`.
 
-    - `mean`: `[dim]`.
-    - `covariance`: a positive definite matrix `[dim, dim]`.
-
-    **Raises:** `ValueError` if the shapes disagree or the covariance is not symmetric and positive
-    definite.
+    Raises:
+        ValueError: if the shapes disagree or the covariance is not symmetric and positive definite.
     """
 
     mean: State

@@ -27,11 +27,10 @@ from mfgen.math import _entry, _symmetric
 class Covariance(eqx.Module):
     """The matrix Q diag(c) Q'.
 
-    **Arguments:**
-
-    - `variances`: the eigenvalues c, `[dim]`, or `[1]` when all are equal.
-    - `basis`: the eigenvectors as columns, `[dim, dim]`, or None for the identity.
-    - `change`: E, zero but for its derivatives, `[dim, dim]`, or None for a matrix that is fixed.
+    Arguments:
+        variances: the eigenvalues c, `[dim]`, or `[1]` when all are equal.
+        basis: the eigenvectors as columns, `[dim, dim]`, or None for the identity.
+        change: E, zero but for its derivatives, `[dim, dim]`, or None for a matrix that is fixed.
     """
 
     variances: Float[Array, "*batch axes"]
@@ -84,12 +83,12 @@ class Covariance(eqx.Module):
 def decompose(name: str, covariances: Array, count: int, dim: int) -> Covariance:
     """Return `count` eigen-decomposed covariances, stacked along the first axis.
 
-    **Arguments:**
+    Arguments:
+        name: the public object to name in errors.
+        covariances: `[count]` (isotropic), `[count, dim]` (diagonal) or `[count, dim, dim]`.
 
-    - `name`: the public object to name in errors.
-    - `covariances`: `[count]` (isotropic), `[count, dim]` (diagonal) or `[count, dim, dim]`.
-
-    **Raises:** `ValueError` for another shape, an asymmetric or a not positive definite matrix.
+    Raises:
+        ValueError: for another shape, an asymmetric or a not positive definite matrix.
     """
     allowed = ((count,), (count, dim), (count, dim, dim))
     if covariances.shape not in allowed:
@@ -115,11 +114,10 @@ def decompose(name: str, covariances: Array, count: int, dim: int) -> Covariance
 def check_resolved(name: str, means: Float[Array, "count dim"], variances: Array) -> None:
     """Raise a `ValueError` where a mean is too far from zero for its deviations.
 
-    **Arguments:**
-
-    - `name`: the public object to name in errors.
-    - `means`: `[count, dim]`.
-    - `variances`: of the coordinates, `[count, dim]` or `[count, 1]`.
+    Arguments:
+        name: the public object to name in errors.
+        means: `[count, dim]`.
+        variances: of the coordinates, `[count, dim]` or `[count, 1]`.
     """
     if isinstance(means, Tracer) or isinstance(variances, Tracer):
         return

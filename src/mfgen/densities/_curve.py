@@ -30,13 +30,13 @@ _MAXIMUM_NODES = 4096
 class Curve(AbstractNoisable):
     """A point of a curve (or of one of several, equally likely) plus N(0, noise^2 I).
 
-    **Arguments:**
+    Arguments:
+        curve: a smooth function of `tau` in [0, 1] with values `[branches, dim]`.
+        noise: standard deviation of each coordinate, a positive number.
+        power: the parameter `tau` has the density (1 + power) tau^power.
 
-    - `curve`: a smooth function of `tau` in [0, 1] with values `[branches, dim]`.
-    - `noise`: standard deviation of each coordinate, a positive number.
-    - `power`: the parameter `tau` has the density (1 + power) tau^power.
-
-    **Raises:** `ValueError` if the noise is too small for a quadrature along the curve.
+    Raises:
+        ValueError: if the noise is too small for a quadrature along the curve.
     """
 
     curve: Callable[[Scalar], Float[Array, "branches dim"]] = eqx.field(static=True)

@@ -21,12 +21,16 @@ from mfgen.math import _entry
 class Empirical(AbstractDensity):
     """The uniform law on data points.
 
-    **Arguments:**
+    Arguments:
+        points: `[n, dim]`.
 
-    - `points`: `[n, dim]`.
+    Raises:
+        ValueError: if the points are not a non-empty matrix of finite numbers, or lose what tells
+            them apart when they become single.
 
-    **Raises:** `ValueError` if the points are not a non-empty matrix of finite numbers, or lose
-    what tells them apart when they become single.
+    Example:
+
+        game = score_based(VP(), Empirical(points))
     """
 
     points: Batch

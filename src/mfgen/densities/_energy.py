@@ -44,14 +44,19 @@ class Unnormalised(AbstractEvaluable):
     density: the integral of exp(log_density) is Z exp(-log_normaliser) instead of one, and
     `sample`, `moments` and `particles` raise a `TypeError`, since no samples are known.
 
-    **Arguments:**
+    Arguments:
+        energy: V, takes x of shape `[dim]`, returns a scalar; finite everywhere, see
+            `check_energy`.
+        dim: dimension of the space.
+        log_normaliser: log Z where it is known or estimated; with 0 the log density is -V.
 
-    - `energy`: V, takes x of shape `[dim]`, returns a scalar; finite everywhere, see
-      `check_energy`.
-    - `dim`: dimension of the space.
-    - `log_normaliser`: log Z where it is known or estimated; with 0 the log density is -V.
+    Raises:
+        ValueError: for a dimension below 1, or an energy that is no scalar.
 
-    **Raises:** `ValueError` for a dimension below 1, or an energy that is no scalar.
+    Example:
+
+        well = Unnormalised(lambda x: jnp.sum((x**2 - 1) ** 2), 2)
+        game = MFG(Integrator(), Kinetic(), KL(well), initial=Gaussian(jnp.zeros(2), 1.0))
     """
 
     energy: Callable[[State], Scalar]
@@ -99,13 +104,13 @@ class Unnormalised(AbstractEvaluable):
 def check_energy(owner: str, energy: Callable[[State], Scalar], points: Given) -> None:
     """Raises in the name of `owner` unless the energy and its gradient are finite at the points.
 
-    **Arguments:**
+    Arguments:
+        owner: the public name that was given the energy.
+        energy: V, a function of one point.
+        points: where it will be evaluated, for instance samples of the first density, `[n, dim]`.
 
-    - `owner`: the public name that was given the energy.
-    - `energy`: V, a function of one point.
-    - `points`: where it will be evaluated, for instance samples of the first density, `[n, dim]`.
-
-    **Raises:** `ValueError` naming the first point where the energy or its gradient is not finite.
+    Raises:
+        ValueError: naming the first point where the energy or its gradient is not finite.
     """
     places = _entry.given(points, f"`{owner}` got points with")
     if places.ndim != 2 or places.size == 0:

@@ -36,12 +36,17 @@ _HERMITE_ORDER = {1: 64, 2: 16, 3: 10}
 class Gaussian(AbstractNoisable):
     """The normal law N(m, C).
 
-    **Arguments:**
+    Arguments:
+        mean: `[dim]`.
+        covariance: a number c for c I, a vector `[dim]` for a diagonal, or a matrix `[dim, dim]`.
 
-    - `mean`: `[dim]`.
-    - `covariance`: a number c for c I, a vector `[dim]` for a diagonal, or a matrix `[dim, dim]`.
+    Raises:
+        ValueError: if the shapes disagree or the covariance is not positive definite.
 
-    **Raises:** `ValueError` if the shapes disagree or the covariance is not positive definite.
+    Example:
+
+        law = Gaussian([1.0, 0.0], [1.0, 0.25])
+        law.log_density(jnp.zeros(2)), law.sample(100, key=key).shape
     """
 
     mean: State
@@ -91,14 +96,19 @@ class Gaussian(AbstractNoisable):
 class GaussianMixture(AbstractNoisable):
     """The mixture sum_k w_k N(m_k, C_k).
 
-    **Arguments:**
+    Arguments:
+        weights: `[k]`, non-negative, summing to one.
+        means: `[k, dim]`.
+        covariances: `[k]` for isotropic, `[k, dim]` for diagonal, `[k, dim, dim]` for full ones.
 
-    - `weights`: `[k]`, non-negative, summing to one.
-    - `means`: `[k, dim]`.
-    - `covariances`: `[k]` for isotropic, `[k, dim]` for diagonal, `[k, dim, dim]` for full ones.
+    Raises:
+        ValueError: if the shapes disagree, the weights do not sum to one or a covariance is not
+            positive definite.
 
-    **Raises:** `ValueError` if the shapes disagree, the weights do not sum to one or a covariance
-    is not positive definite.
+    Example:
+
+        two = GaussianMixture([0.3, 0.7], [[-2.0], [2.0]], [0.5, 0.5])
+        two.sample(100, key=key)
     """
 
     log_weights: Float[Array, "k"]
@@ -175,10 +185,9 @@ def mixture20(seed: int = 0, dim: int = 2) -> GaussianMixture:
     Means are uniform in [-4, 4]^dim; covariances have random axes with standard deviations
     log-uniform in [.2, .8]; log weights are normal with standard deviation .5, up to a constant.
 
-    **Arguments:**
-
-    - `seed`: which mixture.
-    - `dim`: dimension of the space.
+    Arguments:
+        seed: which mixture.
+        dim: dimension of the space.
     """
     rng = np.random.default_rng((seed, dim))
     means = rng.uniform(-4.0, 4.0, (20, dim))

@@ -29,13 +29,13 @@ _HEIGHT = 1e-6
 def laplace(target: AbstractEvaluable, start: State | None = None) -> Gaussian:
     """Return the normal law with the mode and the curvature of the target's log density.
 
-    **Arguments:**
+    Arguments:
+        target: a smooth log density, up to a constant.
+        start: where the search for the mode starts, `[dim]`; at 0 if absent. With several modes it
+            decides which one is found.
 
-    - `target`: a smooth log density, up to a constant.
-    - `start`: where the search for the mode starts, `[dim]`; at 0 if absent. With several modes it
-      decides which one is found.
-
-    **Raises:** `ValueError` if no mode is found, or the log density is flat or not concave there.
+    Raises:
+        ValueError: if no mode is found, or the log density is flat or not concave there.
     """
     fix = "pass a law such as `Unnormalised(energy, dim)`"
     _check.of_kind("laplace", "target", target, AbstractEvaluable, fix)

@@ -29,14 +29,14 @@ from mfgen.math import _entry
 class Logistic(eqx.Module):
     """The energy V of a logistic regression, a function of theta `[features + 1]`.
 
-    **Arguments:**
+    Arguments:
+        features: `[n, features]`; a column of ones is appended, for the intercept b.
+        labels: `[n]`, 0 or 1.
+        prior_scale: s, the standard deviation of every coefficient before the data.
 
-    - `features`: `[n, features]`; a column of ones is appended, for the intercept b.
-    - `labels`: `[n]`, 0 or 1.
-    - `prior_scale`: s, the standard deviation of every coefficient before the data.
-
-    **Raises:** `ValueError` for features that are no matrix of finite numbers, labels that are not
-    one 0 or 1 for each row, or a scale that is not positive and finite.
+    Raises:
+        ValueError: for features that are no matrix of finite numbers, labels that are not one 0 or
+            1 for each row, or a scale that is not positive and finite.
     """
 
     design: Float[Array, "n dim"]
@@ -77,7 +77,8 @@ class Logistic(eqx.Module):
 def logistic_posterior(features: Values, labels: Values, prior_scale: float = 1.0) -> Unnormalised:
     """Return the posterior exp(-V) / Z of a logistic regression, of dimension features + 1.
 
-    **Arguments:** those of `Logistic`.
+    Arguments:
+        those of `Logistic`.
     """
     energy = Logistic(features, labels, prior_scale)
     return Unnormalised(energy, energy.design.shape[1])

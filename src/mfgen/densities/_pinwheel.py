@@ -24,14 +24,14 @@ from mfgen.math import _entry
 class Pinwheel(AbstractEvaluable):
     """The twisted star in the plane.
 
-    **Arguments:**
+    Arguments:
+        arms: how many, at least 3.
+        radius: distance of the centre of an arm from the origin.
+        radial, tangential: standard deviations along and across an arm.
+        twist: angle in radians per squared radius.
 
-    - `arms`: how many, at least 3.
-    - `radius`: distance of the centre of an arm from the origin.
-    - `radial`, `tangential`: standard deviations along and across an arm.
-    - `twist`: angle in radians per squared radius.
-
-    **Raises:** `ValueError` for fewer than 3 arms, where the covariance would not be isotropic.
+    Raises:
+        ValueError: for fewer than 3 arms, where the covariance would not be isotropic.
     """
 
     star: GaussianMixture

@@ -36,14 +36,13 @@ _BLUR = 0.1
 class Product(AbstractNoisable):
     """The law of R (Y_1, ..., Y_m), the factors Y_k independent.
 
-    **Arguments:**
+    Arguments:
+        factors: the laws of Y_k; `noised` needs each to be an `AbstractNoisable`.
+        rotation: the orthogonal matrix R, `[dim, dim]`, dim the sum of theirs; the identity if
+            absent.
 
-    - `factors`: the laws of Y_k; `noised` needs each to be an `AbstractNoisable`.
-    - `rotation`: the orthogonal matrix R, `[dim, dim]`, dim the sum of theirs; the identity if
-      absent.
-
-    **Raises:** `ValueError` for no factors, or a rotation that has another shape or is not
-    orthogonal.
+    Raises:
+        ValueError: for no factors, or a rotation that has another shape or is not orthogonal.
     """
 
     factors: tuple[AbstractEvaluable, ...]
@@ -106,12 +105,12 @@ def product_of_toys(dim: int = 8, seed: int = 0) -> Product:
     Each pair has mean zero and mean variance one. The edges of the board are blurred by a
     twentieth of its squares' side, so that the density is positive and smooth.
 
-    **Arguments:**
+    Arguments:
+        dim: an even dimension; the three targets are repeated as often as needed.
+        seed: of the rotation.
 
-    - `dim`: an even dimension; the three targets are repeated as often as needed.
-    - `seed`: of the rotation.
-
-    **Raises:** `ValueError` for a dimension that is odd or below 2.
+    Raises:
+        ValueError: for a dimension that is odd or below 2.
     """
     if count("product_of_toys", "dim", dim, least=0) % 2 or dim < 2:
         raise ValueError(

@@ -41,12 +41,12 @@ _ASYMPTOTIC = np.array([np.prod(np.arange(1.0, 2 * k, 2)) ** 2 / factorial(k) fo
 class Rings(AbstractNoisable):
     """Equally likely circles about the origin of the plane, plus N(0, noise^2 I).
 
-    **Arguments:**
+    Arguments:
+        radii: `[k]`.
+        noise: standard deviation of each coordinate.
 
-    - `radii`: `[k]`.
-    - `noise`: standard deviation of each coordinate.
-
-    **Raises:** `ValueError` if `radii` is no vector or the noise is not positive.
+    Raises:
+        ValueError: if `radii` is no vector or the noise is not positive.
     """
 
     radii: Float[Array, "k"]

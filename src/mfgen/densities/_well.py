@@ -41,17 +41,16 @@ _CELLS, _NODES, _HEIGHT = 2048, 6, 60.0
 class WellProduct(AbstractEvaluable):
     """The normalised law exp(-V) / Z of double wells and harmonic coordinates.
 
-    **Arguments:**
-
-    - `dim`: dimension of the space.
-    - `wells`: which coordinates have a double well; the others are standard normal.
-    - `quartic`, `quadratic`, `linear`: a, b and c; two wells need a > 0 > b.
+    Arguments:
+        dim: dimension of the space.
+        wells: which coordinates have a double well; the others are standard normal.
+        quartic, quadratic, linear: a, b and c; two wells need a > 0 > b.
 
     Beside log Z, `upper` is the mass of a well on its positive side, P(x_i > 0), and `well_moments`
     are its mean and variance.
 
-    **Raises:** `ValueError` for wells that are no distinct coordinates, or a quartic that is not
-    positive.
+    Raises:
+        ValueError: for wells that are no distinct coordinates, or a quartic that is not positive.
     """
 
     dim: int = eqx.field(static=True)
@@ -135,7 +134,8 @@ def double_well(
 def many_wells(dim: int = 32) -> WellProduct:
     """Return dim / 2 double wells, each followed by a standard normal: 2^(dim / 2) modes.
 
-    **Raises:** `ValueError` for a dimension that is odd or below 2.
+    Raises:
+        ValueError: for a dimension that is odd or below 2.
     """
     if count("many_wells", "dim", dim, least=0) % 2 or dim < 2:
         raise ValueError(

@@ -20,14 +20,14 @@ from mfgen.math import _entry
 class Whitened(AbstractEvaluable):
     """The law of F^-1 (X - m), X following `density`.
 
-    **Arguments:**
+    Arguments:
+        density: the law of X.
+        mean: m, `[dim]`.
+        factor: F, `[dim, dim]`, lower triangular with a positive diagonal, such as the Cholesky
+            factor of a covariance.
 
-    - `density`: the law of X.
-    - `mean`: m, `[dim]`.
-    - `factor`: F, `[dim, dim]`, lower triangular with a positive diagonal, such as the Cholesky
-      factor of a covariance.
-
-    **Raises:** `ValueError` for shapes that do not fit, or a factor of another form.
+    Raises:
+        ValueError: for shapes that do not fit, or a factor of another form.
     """
 
     density: AbstractEvaluable

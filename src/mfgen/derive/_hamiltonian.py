@@ -24,6 +24,11 @@ def hamiltonian(game: MFG, t: Time, x: State, p: Costate) -> Scalar:
 
     Raises:
         ValueError, RuntimeError: if the supremum is infinite, as for L = 0.
+
+    Example:
+
+        game = MFG(Integrator(), Kinetic(), KL(target))
+        hamiltonian(game, 0.0, jnp.zeros(2), jnp.array([3.0, 4.0]))      # |p|^2 / 2 = 12.5
     """
     _check_place("hamiltonian", game, x, p)
     q = slope(game, t, p)
@@ -32,13 +37,29 @@ def hamiltonian(game: MFG, t: Time, x: State, p: Costate) -> Scalar:
 
 
 def optimal_control(game: MFG, t: Time, x: State, p: Costate) -> Control:
-    """v* = argmax_v { -p.(g v) - L(t, x, v) }, shape `[control]`; arguments as in `hamiltonian`."""
+    """The control v* = argmax_v { -p.(g v) - L(t, x, v) } that costates ask for, shape `[control]`.
+
+    Arguments, and what is raised, are those of `hamiltonian`.
+
+    Example:
+
+        game = MFG(Integrator(), Kinetic(2.0), KL(target))
+        optimal_control(game, 0.0, jnp.zeros(2), jnp.array([3.0, 4.0]))     # -p / 2
+    """
     _check_place("optimal_control", game, x, p)
     return game.lagrangian.argmax(t, x, slope(game, t, p))
 
 
 def drift(game: MFG, t: Time, x: State, p: Costate) -> State:
-    """a + g v* = -dH/dp, the velocity of a particle that plays v*, shape `[dim]`."""
+    """The velocity a + g v* = -dH/dp of a particle that plays the optimal control, shape `[dim]`.
+
+    Arguments, and what is raised, are those of `hamiltonian`.
+
+    Example:
+
+        game = MFG(Integrator(), Kinetic(), KL(target))
+        drift(game, 0.0, jnp.zeros(2), jnp.array([3.0, 4.0]))       # -p
+    """
     return steered(game, t, x, optimal_control(game, t, x, p))
 
 

@@ -37,6 +37,12 @@ def hjb(game: MFG, u: Value, rho: Path | None, t: Time, x: State) -> Scalar:
         u: the value function (t, x) -> scalar.
         rho: the density path t -> density; `None` if the interaction does not depend on it.
         t, x: the point at which the residual is taken, x of shape `[dim]`.
+
+    Example:
+
+        game = MFG(Integrator(), Kinetic(), KL(target))
+        plane = lambda t, x: jnp.sum(x) + t         # -1 + |(1, 1)|^2 / 2 = 0
+        hjb(game, plane, None, 0.5, jnp.zeros(2))
     """
     _check_parts("hjb", game, u)
     with _check.evaluated("hjb", "a value function u", x):
@@ -100,6 +106,12 @@ def fokker_planck(game: MFG, u: Value, rho: Path, t: Time, x: State) -> Scalar:
 
     Raises:
         TypeError: if the density at time t has no log-density.
+
+    Example:
+
+        game = MFG(Integrator(), Kinetic(), KL(target))
+        still = lambda t: Gaussian(jnp.zeros(2), 1.0)
+        fokker_planck(game, lambda t, x: 1.0 + 0.0 * x[0], still, 0.5, jnp.ones(2))     # 0
     """
     _check_parts("fokker_planck", game, u)
     _check.a_function("fokker_planck", "rho", rho, "t that returns a density")

@@ -53,7 +53,8 @@ class ControlAffine(AbstractDynamics):
 
     Example:
 
-        swirl = ControlAffine(lambda t, x: jnp.array([-x[1], x[0]]), sigma=jnp.diag([0.5, 0.1]))
+        turn = lambda t, x: jnp.array([-x[1], x[0]])
+        swirl = ControlAffine(turn, sigma=jnp.array([[0.5], [0.1]]))
     """
 
     drift: Callable[[Time, State], State] | jax.Array | None

@@ -117,6 +117,10 @@ class Integrator(AbstractDynamics):
         sigma: constant diffusion, zero for a deterministic flow; a number, or a matrix
             `[dim, noise]`.
         horizon: the final time T > 0.
+
+    Example:
+
+        MFG(Integrator(sigma=0.5, horizon=2.0), Kinetic(), KL(target))
     """
 
     sigma: float | tuple = eqx.field(static=True, default=0.0, converter=plain)

@@ -49,6 +49,10 @@ class VP(AbstractNoising):
         beta_min, beta_max: beta at s = 0 and at s = horizon, per unit of time.
         horizon: the last noising time.
         smallest_ratio: the noise ratio at which the game stops, in units of the data.
+
+    Example:
+
+        game = score_based(VP(), Empirical(points))
     """
 
     beta_min: float = eqx.field(static=True, default=0.1, converter=plain)

@@ -27,6 +27,11 @@ class Prescribed(AbstractFunctional):
     Arguments:
         target: pi; samples, `Empirical(points)`, where particles are trained to arrive there, a
             law with a log-density for solvers on a grid.
+
+    Example:
+
+        bridge = MFG(Integrator(0.5), Kinetic(), Prescribed(Empirical(points)), initial=start)
+        print(plan(bridge))
     """
 
     target: AbstractDensity

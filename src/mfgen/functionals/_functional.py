@@ -238,6 +238,10 @@ class Linear(AbstractFunctional):
 
     Arguments:
         function: f, takes x of shape `[dim]`, returns a scalar.
+
+    Example:
+
+        MFG(Integrator(0.5), Kinetic(), Linear(lambda x: 0.5 * x @ x), initial=start)
     """
 
     function: Callable[[State], Scalar]
@@ -258,6 +262,10 @@ class CrossEntropy(AbstractFunctional):
 
     Arguments:
         target: pi. A target known by samples only may be declared; using its log-density raises.
+
+    Example:
+
+        MFG(Integrator(0.5), Kinetic(), CrossEntropy(target), initial=start)
     """
 
     target: AbstractDensity
@@ -290,6 +298,10 @@ class KL(AbstractFunctional):
 
     Arguments:
         target: pi, which must have a log-density to be used.
+
+    Example:
+
+        flow = MFG(Integrator(), Kinetic(), 30 * KL(target), initial=Empirical(points))
     """
 
     target: AbstractDensity

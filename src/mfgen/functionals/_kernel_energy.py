@@ -48,6 +48,11 @@ class MMD(AbstractFunctional):
         target: pi, which need only have particles: `Empirical(data)` will do.
         kernel: k, takes a difference of shape `[dim]`, returns a scalar; k(-z) = k(z) and positive
             definite, such as `GaussianKernel(width)`, which on circles goes by their chords.
+
+    Example:
+
+        cost = 100 * MMD(Empirical(points), GaussianKernel(1.0))
+        MFG(Integrator(0.5), Kinetic(), cost, initial=start)
     """
 
     target: AbstractDensity

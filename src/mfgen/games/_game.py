@@ -76,7 +76,7 @@ class MFG(eqx.Module):
 
     Example:
 
-        game = MFG(Integrator(), Kinetic(0.5), KL(target), initial=data)
+        game = MFG(Integrator(), Kinetic(0.5), KL(target), initial=Empirical(data))
         hjb(game, u, rho, t, x)      # 0 where u and rho solve it
     """
 

@@ -148,18 +148,15 @@ def _trained(
         last[:] = [found]
         return found.solution, found.history
 
-    try:
-        if case.choice is None or case.objective is None:
-            if case.model is None:
-                model, history = once(case.objective, record, checkpoints)
-            else:
-                with at_points("fit", case.game, case.model, dimension(case.problem)):
-                    model, history = once(case.objective, record, checkpoints)
+    if case.choice is None or case.objective is None:
+        if case.model is None:
+            model, history = once(case.objective, record, checkpoints)
         else:
-            chosen = _selection.select(once, case.objective, case.choice, record, checkpoints)
-            model, history = chosen
-    finally:
-        checkpoints.close()
+            with at_points("fit", case.game, case.model, dimension(case.problem)):
+                model, history = once(case.objective, record, checkpoints)
+    else:
+        chosen = _selection.select(once, case.objective, case.choice, record, checkpoints)
+        model, history = chosen
     if case.choice is not None:
         folder.write_records([asdict(kept) for kept in history.records])
     game = last[0].trainer.game(case.problem, last[0].state) if last else case.game

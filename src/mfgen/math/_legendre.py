@@ -50,17 +50,16 @@ def maximiser(cost: Callable[[Control], Scalar], slope: Control) -> tuple[Contro
     the Hessian of `cost` is invertible. Costs one Hessian of `cost` per Newton step, usually four
     to eight of them.
 
-    **Arguments:**
+    Arguments:
+        cost: convex function of a control of shape `[control]`, finite at 0; not finite outside its
+            domain.
+        slope: the vector q, shape `[control]`.
 
-    - `cost`: convex function of a control of shape `[control]`, finite at 0; not finite outside its
-        domain.
-    - `slope`: the vector q, shape `[control]`.
-
-    **Returns:**
-
-    The maximiser, shape `[control]`, and a boolean. It is false if no maximiser was found: `cost`
-    does not grow faster than linearly, or is not convex or not differentiable. A `slope` that is
-    not finite gives `nan` and true, since it is not `cost` that is at fault.
+    Returns:
+        The maximiser, shape `[control]`, and a boolean. It is false if no maximiser was found:
+            `cost` does not grow faster than linearly, or is not convex or not differentiable. A
+            `slope` that is not finite gives `nan` and true, since it is not `cost` that is at
+            fault.
     """
     function = eqx.filter_closure_convert(lambda v: jnp.asarray(cost(v), slope.dtype), slope)
     return _maximise(function, slope)

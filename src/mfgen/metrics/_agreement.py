@@ -133,6 +133,12 @@ def compare(
 
     Raises:
         ValueError: solutions of different games, or two solutions without density.
+
+    Example:
+
+        parabola = Linear(lambda x: 0.5 * x @ x)
+        game = MFG(Integrator(0.5), Kinetic(), parabola, initial=Gaussian([1.0], 0.2))
+        print(compare(solve(game, Grid(box=(-4, 4))), solve(game, Riccati()), points=64))
     """
     fix = "pass what `solve(game, solver)` returns, or Solution(game, model, density, result)"
     for name, solution in (("a", a), ("b", b)):

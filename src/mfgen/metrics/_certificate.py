@@ -173,6 +173,14 @@ def certify(
 
     Raises:
         ValueError: times or points too few, or a box of the wrong shape.
+
+    Example:
+
+        parabola = Linear(lambda x: 0.5 * x @ x)
+        game = MFG(Integrator(0.5), Kinetic(), parabola, initial=Gaussian([1.0], 0.2))
+        found = certify(solve(game, Riccati()))
+        print(found)
+        found.holds
     """
     fix = "pass what `solve(game, solver)` returns, or Solution(game, model, density, result)"
     _check.of_kind("certify", "solution", solution, Solution, fix)

@@ -137,7 +137,20 @@ class VectorField(AbstractVectorField):
 
 
 def score(model: AbstractModel, t: Time, x: State) -> State:
-    """-p(t, x), the score grad log rho(t, x) of a score-based game, shape `[dim]`."""
+    """The score grad log rho(t, x) = -p(t, x) that a model of a score-based game gives.
+
+    Arguments:
+        model: a potential or a score network.
+        t: the time of the game: 0 is all noise, its horizon the data.
+        x: the place, shape `[dim]`; so has the result.
+
+    Example:
+
+        game = score_based(VP(), Empirical(points))
+        model = score_potential(game, key=key)
+        score(model, 0.5, jnp.zeros(2))
+        jax.vmap(score, (None, None, 0))(model, 0.5, points)
+    """
     fix = "pass the model first, such as `score_potential(game, key=key)`"
     _check.of_kind("score", "model", model, AbstractModel, fix)
     with _check.evaluated("score", f"a model `{type(model).__name__}`", x):
@@ -150,7 +163,18 @@ def control(game: MFG, model: AbstractModel, t: Time, x: State) -> Control:
 
 
 def velocity(game: MFG, model: AbstractModel, t: Time, x: State) -> State:
-    """The drift b* = a + g v* of a particle that plays the model's control, shape `[dim]`."""
+    """The velocity a + g v* of a particle that plays the model's control, without its noise.
+
+    Arguments:
+        game, model: the game and what plays it.
+        t: the time of the game.
+        x: the place, shape `[dim]`; so has the result.
+
+    Example:
+
+        game = MFG(Integrator(), Kinetic(), KL(target), initial=Empirical(points))
+        velocity(game, ot_flow_potential(game, key=key), 0.0, jnp.zeros(2))
+    """
     _check.of_kind("velocity", "game", game, MFG, "pass the game first and then the model")
     fix = "pass a model such as `ot_flow_potential(game, key=key)`"
     _check.of_kind("velocity", "model", model, AbstractModel, fix)

@@ -102,6 +102,14 @@ class Solution(AbstractSolution):
         density: the path t -> rho(t); `None` where it is not known.
         result: how the solver ended.
         stats: figures of the solver by name, such as its iterations.
+
+    Example:
+
+        parabola = Linear(lambda x: 0.5 * x @ x)
+        game = MFG(Integrator(0.5), Kinetic(), parabola, initial=Gaussian([1.0], 0.2))
+        solution = solve(game, Riccati())
+        x = solution.sample(100, key=key)
+        solution.value(0.0, jnp.zeros(1)), solution.density(1.0).moments()
     """
 
     game: MFG

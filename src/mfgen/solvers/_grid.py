@@ -100,6 +100,13 @@ class Grid(AbstractSolver):
         RuntimeError: a Lagrangian whose control cannot be found.
 
     Reference: Y. Achdou, I. Capuzzo-Dolcetta, SIAM J. Numer. Anal. 48 (2010).
+
+    Example:
+
+        parabola = Linear(lambda x: 0.5 * x @ x)
+        game = MFG(Integrator(0.5), Kinetic(), parabola, initial=Gaussian([1.0], 0.2))
+        solution = solve(game, Grid(box=(-4, 4), points=200))
+        print(solution.result.message)
     """
 
     box: Interval | Sequence[Interval] | None = eqx.field(static=True, default=None)

@@ -87,6 +87,13 @@ def fit(
         NonFiniteError: if a loss term or the gradient is not finite, with every weight of `select`.
         CheckpointError: if `checkpoints` cannot be resumed from, hold a run already, or that of
             other settings or of more steps.
+
+    Example:
+
+        game = score_based(VP(), Empirical(data))
+        model = score_potential(game, key=key)
+        loss = DenoisingScoreMatching() + 0.3 * HJB()
+        model, history = fit(game, model, loss, data, steps=1000, key=key)
     """
     _check_kinds(game, model, objective, optimiser, checkpoints, key)
     if data is not None:

@@ -114,9 +114,6 @@ def select(
             failure = error
             candidates.append(Candidate(trial.term, trial.weight, math.inf, None, told.seconds))
             continue
-        finally:
-            if part is not None:
-                part.close()
         loss = min((r.validation for r in history.records if r.validation is not None), default=0.0)
         seconds = history.records[-1].seconds if history.records else 0.0
         candidates.append(Candidate(trial.term, trial.weight, loss, history.best_step, seconds))

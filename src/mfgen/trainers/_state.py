@@ -166,9 +166,6 @@ class Checkpoints:
             raise self._damaged(step, _check.reason(error)[:200]) from error
         return state, History.of_document(header)
 
-    def close(self) -> None:
-        """Frees the folder; nothing of it is held between saves."""
-
     @property
     def _trial(self) -> Path:
         return self.directory / ".trial"

@@ -49,6 +49,10 @@ class Problem(eqx.Module):
         game: the game; absent for what brings its own goal, as particles that go down a functional.
         data: samples, shape `[n, dim]`.
         held_out: samples that are not trained on, shape `[m, dim]`.
+
+    Example:
+
+        run(Gradient(model, DenoisingScoreMatching()), Problem(game, data), steps=1000, key=key)
     """
 
     game: MFG | None = None

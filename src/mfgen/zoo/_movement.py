@@ -100,21 +100,17 @@ def move(
         points, key = laws[-1].points, jax.random.fold_in(settings.key, index)
         at = eqx.tree_at(lambda game: game.initial, game, Empirical(points))
         own = None if saved is None else saved.branch(f"block-{index}")
-        try:
-            trainer, key = block(model, points, key)
-            model = run(
-                trainer,
-                Problem(at, points),
-                steps=settings.iterations,
-                key=key,
-                every=settings.every or settings.iterations,
-                callback=settings.record and functools.partial(settings.record, index),
-                checkpoints=own,
-                resume=settings.resume,
-            ).solution
-        finally:
-            if own is not None:
-                own.close()
+        trainer, key = block(model, points, key)
+        model = run(
+            trainer,
+            Problem(at, points),
+            steps=settings.iterations,
+            key=key,
+            every=settings.every or settings.iterations,
+            callback=settings.record and functools.partial(settings.record, index),
+            checkpoints=own,
+            resume=settings.resume,
+        ).solution
         laws.append(_next_law(target, laws[-1], *carried(at, model, points)))
         models.append(model)
         if settings.callback is not None:

@@ -23,10 +23,9 @@ def breast_cancer_posterior(prior_scale: float = 1.0, *, seed: int = 0) -> Unnor
     data are the training part of `breast_cancer(seed=seed)`; its validation and test parts are free
     for predictions.
 
-    **Arguments:**
-
-    - `prior_scale`: standard deviation of every coefficient before the data.
-    - `seed`: of the data set's dequantisation and split.
+    Arguments:
+        prior_scale: standard deviation of every coefficient before the data.
+        seed: of the data set's dequantisation and split.
     """
     data = breast_cancer(seed=seed)
     assert data.labels is not None
