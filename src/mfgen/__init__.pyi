@@ -29,12 +29,12 @@ from mfgen.densities._energy import Unnormalised as Unnormalised
 from mfgen.densities._gaussian import Gaussian as Gaussian
 from mfgen.densities._gaussian import GaussianMixture as GaussianMixture
 from mfgen.derive._check import check as check
-from mfgen.derive._equations import equations as equations
 from mfgen.derive._hamiltonian import drift as drift
 from mfgen.derive._hamiltonian import hamiltonian as hamiltonian
 from mfgen.derive._hamiltonian import optimal_control as optimal_control
 from mfgen.derive._residual import fokker_planck as fokker_planck
 from mfgen.derive._residual import hjb as hjb
+from mfgen.derive._symbols.equations import equations as equations
 from mfgen.dynamics._dynamics import Integrator as Integrator
 from mfgen.dynamics._noising import VP as VP
 from mfgen.functionals._constraint import Prescribed as Prescribed

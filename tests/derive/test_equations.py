@@ -24,11 +24,11 @@ from mfgen.costs import (
 from mfgen.densities import Gaussian, GaussianMixture
 from mfgen.derive import equations, fokker_planck, hjb, terminal
 from mfgen.derive._probe import densities
-from mfgen.derive._symbol_deadline import within
-from mfgen.derive._symbol_functional import Place, read
-from mfgen.derive._symbol_legendre import legendre
-from mfgen.derive._symbol_number import number
-from mfgen.derive._symbolic import formula
+from mfgen.derive._symbols.deadline import within
+from mfgen.derive._symbols.functionals import Place, read
+from mfgen.derive._symbols.legendre import legendre
+from mfgen.derive._symbols.number import number
+from mfgen.derive._symbols.tracing import formula
 from mfgen.dynamics import Integrator, Underdamped
 from mfgen.functionals import KL, MMD, CrossEntropy, Entropy, Linear, Sum, Wasserstein2, Zero
 from mfgen.games import MFG, OfPoints

@@ -10,7 +10,7 @@ import pytest
 import sympy as sp
 from jax import lax
 
-from mfgen.derive._symbolic import formula
+from mfgen.derive._symbols.tracing import formula
 
 POINTS = np.random.default_rng(3).uniform(-2.6, 2.6, (4, 3))
 X = sp.symbols("x1:4", real=True)

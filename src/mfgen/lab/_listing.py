@@ -78,7 +78,7 @@ def show(source: Any) -> Answer:
 
 
 def _experiment(experiment: Any, source: Any) -> Answer:
-    from mfgen.derive._equations import equations
+    from mfgen.derive._symbols.equations import equations
     from mfgen.lab import _find, _rules, _toml
     from mfgen.lab._case import stand_in
     from mfgen.lab._imports import Imports
@@ -155,7 +155,7 @@ def _data(name: str) -> Answer:
 
 def _oracle(name: str) -> Answer:
     """An oracle: what it is, its equations and its exact answer."""
-    from mfgen.derive._equations import equations
+    from mfgen.derive._symbols.equations import equations
     from mfgen.oracles import _named as oracles
 
     info, made = ORACLES[name], oracles.build(name, _DIM)

@@ -16,8 +16,8 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
-from mfgen.derive._symbol_deadline import within
-from mfgen.derive._symbol_number import Expression
+from mfgen.derive._symbols.deadline import within
+from mfgen.derive._symbols.number import Expression
 
 Form = Literal["unicode", "ascii", "latex"]
 _SECONDS = 2.0

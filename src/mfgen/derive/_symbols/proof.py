@@ -17,7 +17,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from mfgen.derive._hamiltonian import hamiltonian
-from mfgen.derive._symbol_number import Expression
+from mfgen.derive._symbols.number import Expression
 from mfgen.games._game import MFG
 
 _POINTS = 6

@@ -5,7 +5,7 @@
     FP     dt rho + div( rho (a + g v*) ) - tr(D Hess rho) = 0,     rho(0) = rho_0
 
 with D = sigma sigma^T / 2. The formulas come from the game's own code, whoever wrote it
-(`mfgen.derive._symbolic`). A Legendre transform in closed form is believed after it has agreed with
+(`tracing.py`). A Legendre transform in closed form is believed after it has agreed with
 the numeric Hamiltonian at random points; otherwise H stands as the supremum that it is.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
@@ -19,12 +19,12 @@ import sympy as sp
 
 from mfgen import _check
 from mfgen.densities._base import AbstractDensity
-from mfgen.derive._symbol_functional import Place, read
-from mfgen.derive._symbol_legendre import Transform, legendre
-from mfgen.derive._symbol_number import Expression, number
-from mfgen.derive._symbol_page import Equations, Parts, spread
-from mfgen.derive._symbol_proof import disagreement
-from mfgen.derive._symbolic import Formula, formula
+from mfgen.derive._symbols.functionals import Place, read
+from mfgen.derive._symbols.legendre import Transform, legendre
+from mfgen.derive._symbols.number import Expression, number
+from mfgen.derive._symbols.page import Equations, Parts, spread
+from mfgen.derive._symbols.proof import disagreement
+from mfgen.derive._symbols.tracing import Formula, formula
 from mfgen.games._game import MFG
 
 _DEFAULT_DIM = 2

@@ -1,7 +1,7 @@
 """The formula of a function that is written in JAX: its program, run on SymPy symbols.
 
 `jax.make_jaxpr` gives the primitive operations of any `L(t, x, v)`, also of one that a user wrote;
-each operation has a rule on arrays of expressions (`mfgen.derive._symbol_rules`). Jitted calls,
+each operation has a rule on arrays of expressions (`mfgen.derive._symbols.rules`). Jitted calls,
 functions with custom derivatives and both sides of a choice are opened. What has no rule - a
 network, an eigenvalue, a call of foreign code - gives an undefined function of the same arguments
 and a sentence that says why. The program is traced in double precision, so that 0.7 is 7/10.
@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import sympy as sp
 
-from mfgen.derive._symbol_deadline import within
-from mfgen.derive._symbol_moves import OpaqueError, kind
-from mfgen.derive._symbol_number import numbers
-from mfgen.derive._symbol_rules import apply, as_number, choice
+from mfgen.derive._symbols.deadline import within
+from mfgen.derive._symbols.moves import OpaqueError, kind
+from mfgen.derive._symbols.number import numbers
+from mfgen.derive._symbols.rules import apply, as_number, choice
 from mfgen.math._program import body
 
 _SECONDS = 4.0

@@ -19,8 +19,8 @@ import numpy as np
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from mfgen.derive._symbol_deadline import within
-from mfgen.derive._symbol_number import Expression
+from mfgen.derive._symbols.deadline import within
+from mfgen.derive._symbols.number import Expression
 
 _SECONDS = 6.0
 _LARGEST = 4  # controls for which a matrix is inverted by formula

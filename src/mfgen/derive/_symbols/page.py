@@ -13,9 +13,9 @@ from typing import NamedTuple
 import sympy as sp
 
 from mfgen.derive._boundary import boundary_lines
-from mfgen.derive._symbol_functional import Reading, has_multiplier
-from mfgen.derive._symbol_number import Expression
-from mfgen.derive._symbol_text import (
+from mfgen.derive._symbols.functionals import Reading, has_multiplier
+from mfgen.derive._symbols.number import Expression
+from mfgen.derive._symbols.text import (
     Form,
     Vectors,
     compact,

@@ -7,7 +7,7 @@ the program, never by the form of the expressions. What has no rule, no exact me
 unsigned integers) or no real value (1 / 0) is refused by name; where all operands are numbers, JAX
 computes it.
 
-Operations that only move entries are in `mfgen.derive._symbol_moves`.
+Operations that only move entries are in `mfgen.derive._symbols.moves`.
 """
 
 import operator
@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 import sympy as sp
 
-from mfgen.derive._symbol_moves import MOVES, OpaqueError, is_known, kind, known, moved, scattered
-from mfgen.derive._symbol_number import numbers
+from mfgen.derive._symbols.moves import MOVES, OpaqueError, is_known, kind, known, moved, scattered
+from mfgen.derive._symbols.number import numbers
 from mfgen.math._program import operation
 
 

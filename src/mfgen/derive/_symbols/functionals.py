@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import sympy as sp
 
 from mfgen.densities._base import AbstractDensity
-from mfgen.derive._symbol_number import Expression, number
-from mfgen.derive._symbolic import formula
+from mfgen.derive._symbols.number import Expression, number
+from mfgen.derive._symbols.tracing import formula
 from mfgen.functionals._constraint import Prescribed
 from mfgen.functionals._fdivergence import AlphaDivergence, ChiSquared, ForwardKL
 from mfgen.functionals._functional import (
