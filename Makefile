@@ -62,7 +62,7 @@ bench-inventions: $(VENV)/run.stamp
 
 # Runs are kept in runs/hjb: a study that was stopped goes on where it was.
 bench-hjb: $(VENV)/run.stamp
-	PYTHONWARNINGS=ignore $(BIN)/python -m studies.hjb $(if $(QUICK),--quick) $(if $(PROTEIN),--protein $(PROTEIN))
+	PYTHONWARNINGS=ignore $(BIN)/python -m benchmarks.hjb $(if $(QUICK),--quick) $(if $(PROTEIN),--protein $(PROTEIN))
 
 # The peer asks for an older numpy than it needs, so it is installed without what it asks for.
 bench-grid: $(VENV)/bench.stamp

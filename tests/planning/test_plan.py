@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from benchmarks.invented import ROWS
+from benchmarks.inventions.games import ROWS
 from jaxtyping import config
 
 import mfgen as mg

@@ -1,0 +1,1 @@
+"""Games that no recipe has, trained as a user would."""
