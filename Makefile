@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_COMPILATION_CACHE_DIR
 
-.PHONY: help demo test test-slow check format bench-speed bench-hjb bench-grid bench-flows bench-gradient-flows bench-inventions clean
+.PHONY: help demo test test-slow coverage check format bench-speed bench-hjb bench-grid bench-flows bench-gradient-flows bench-inventions clean
 
 help:
 	@echo "make demo         train with and without the HJB regulariser, write a report"
 	@echo "make test         the test suite (test-slow: the long tests)"
+	@echo "make coverage     lines and branches that the test suite goes through"
 	@echo "make check        format, lint, types, floors"
 	@echo "make format       apply the formatter"
 	@echo "make bench-speed  speed beside other libraries, written to docs/results/speed.md"
@@ -43,6 +44,10 @@ test: $(VENV)/test.stamp
 
 test-slow: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n 2 -m slow
+
+coverage: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[coverage]'
+	$(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .

@@ -71,7 +71,9 @@ def _small(game):
 
 
 def _labelled():
-    law = mfgen.densities.LabelledPoints(POINTS, mfgen.densities.one_hot(LABELS, 10))
+    law = mfgen.densities.LabelledPoints(
+        POINTS, mfgen.densities.one_hot(LABELS, 10), unlabelled=0.2
+    )
     game = mfgen.score_based(mfgen.VP(), law)
     return {"game": game, "model": _small(game)}
 
@@ -101,6 +103,23 @@ def _on(domain):
     return lambda: {"start": law, "angles": law, "cost": mfgen.Linear(lambda x: jnp.cos(x[0]))}
 
 
+def _on_a_line():
+    line = mfgen.Gaussian([0.5], 0.5)
+    game = mfgen.MFG(
+        mfgen.Integrator(0.5), mfgen.Kinetic(), mfgen.Linear(lambda x: x @ x), initial=line
+    )
+    return {"target": mfgen.Gaussian([0.0], 1.0), "start": line, "game": game}
+
+
+def _of_particles():
+    return {"start": POINTS}
+
+
+def _losses():
+    denoising = mfgen.losses.DenoisingScoreMatching()
+    return _scores() | {"loss": denoising, "other": denoising + 0.1 * mfgen.losses.HJB()}
+
+
 GIVEN = {
     "MFG": lambda: {"u": lambda t, x: x @ x, "rho": lambda t: NORMAL, "t": 0.5, "x": POINTS[0]},
     "Box": _on(mfgen.games.Box(0.0, 1.0)),
@@ -108,14 +127,18 @@ GIVEN = {
     "with_labels": _with_labels,
     "sample_given": _labelled,
     "GameCost": _noisy,
-    "Alternating": _noisy,
     "Augmented": _noisy,
-    "solution": _noisy,
+    "solution": lambda: {name: part for name, part in _noisy().items() if name != "solution"},
     "trajectories": _noisy,
     "plan": _noisy,
     "Plan": _noisy,
-    "Riccati": _noisy,
-    "solve": lambda: _noisy() | {"Grid": mfgen.solvers.Grid},
+    "Riccati": lambda: _noisy() | {"x": POINTS[0]},
+    "solve": _on_a_line,
+    "HopfCole": _on_a_line,
+    "gradient_flow_game": _on_a_line,
+    "generative_particles": _of_particles,
+    "descend": _of_particles,
+    "run": _losses,
 }
 
 
@@ -125,6 +148,7 @@ def test_an_example_runs(name, code):
     given |= {"points": POINTS, "data": POINTS, "x": POINTS, "angles": NORMAL, "classes": LABELS}
     given |= {"target": NORMAL, "start": NORMAL, "cost": mfgen.Linear(lambda x: x @ x)}
     given |= GIVEN.get(name, _scores)()
-    small = re.sub(r"steps=\d{3,}", "steps=4", code)
+    small = re.sub(r"steps=\d{3,}", "steps=6", code)
+    small = re.sub(r"(?<!\.)\b((?:mfgen\.)?train\(game,)", r"\1 steps=6,", small)
     small = re.sub(r"(?<!points=)\b\d{3,4}\b(?!\.)", "32", small)
     exec(compile(small, name, "exec"), given)

@@ -51,9 +51,9 @@ class LabelledPoints(AbstractDensity):
 
     Example:
 
-        law = LabelledPoints(x, one_hot(classes, 10))
+        law = LabelledPoints(points, one_hot(classes, 10))
         recipe = ot_flow(law, key=key)
-        model, _ = train(recipe, law.rows, steps=1000, key=key)
+        model, _ = mfgen.zoo.train(recipe, law.rows, steps=1000, key=key)
     """
 
     rows: Batch

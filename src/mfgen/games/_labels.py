@@ -130,8 +130,8 @@ def with_labels(game: MFG) -> MFG:
 
     Example:
 
-        game = with_labels(MFG(Integrator(0.5), Kinetic(), 50 * MMD(labelled(x, y)),
-                               initial=Labelled(Gaussian(jnp.zeros(2), jnp.eye(2)), y)))
+        cost = 50 * MMD(Empirical(labelled(points, y)))
+        game = with_labels(MFG(Integrator(0.5), Kinetic(), cost, initial=Labelled(start, y)))
         threes = sample_given(game, model, one_hot(3, 10), 100, key=key)
     """
     data = game.initial

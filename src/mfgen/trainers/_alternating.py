@@ -117,8 +117,10 @@ class Alternating(AbstractTrainer):
 
     Example:
 
-        cost = 20.0 * Wasserstein1(lipschitz_critic(2, around=data, key=key), data)
-        problem = Problem(MFG(Integrator(sigma=0.3), Relativistic(4.0), cost, initial=start))
+        goal = Empirical(points)
+        cost = 20.0 * Wasserstein1(lipschitz_critic(2, around=goal, key=key), goal)
+        game = MFG(Integrator(sigma=0.3), Relativistic(4.0), cost, initial=start)
+        model, problem = ot_flow_potential(game, key=key), Problem(game)
         trainer = Alternating(Ascent(), Gradient(model, GameCost()))
         found = run(trainer, problem, steps=2000, key=key)
         game = trainer.game(problem, found.state)       # with the trained critic in its cost
