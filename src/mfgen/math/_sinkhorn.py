@@ -12,7 +12,9 @@ y): slowly, and from far away more slowly still. So the strength falls from that
 while turns are taken, and then turns are over-relaxed, u <- (1 - w) u + w (...). From the rate
 lambda seen with w follows that without, mu^2 = (lambda + w - 1)^2 / (lambda w^2), and the best w =
 2 / (1 + sqrt(1 - mu^2)); it is brought back towards one where errors grow. With eps a thousandth of
-the variance that is a few hundred turns where plain ones are thousands.
+the variance that is a few hundred turns where plain ones are thousands. That is the linear theory
+of small errors: larger ones may go round for ever at a large w, so where the error has not fallen
+for a while, plain turns are taken once more.
 
 The plan of a cloud with itself is symmetric, u = v, and its turns u <- (u + (...)) / 2 halve the
 error at any eps, since all eigenvalues of the kernel are positive. It is near the diagonal, where
@@ -48,6 +50,8 @@ Transform = Callable[[Array, Scalar], Array]
 # What the entropy falls by in a turn; turns from one look at the error to the next; the largest w;
 # the growth of the error over a look at which w is brought back.
 _FALL, _LOOK, _MOST, _GROWTH = 0.7, 8, 1.97, 2.0
+# The looks in which the error has to fall to this part of its least, or turns are plain again.
+_PATIENCE, _PROGRESS = 8, 0.98
 # The logarithm of a factor in single precision, at most.
 _FACTOR = 40.0
 
@@ -74,10 +78,14 @@ class Scaled(NamedTuple):
 
 
 class _State(NamedTuple):
+    """Where the iteration is; `least` is the error that a fall is told from, `since` in looks."""
+
     u: Array
     v: Array
     relaxation: Scalar
     missed: Scalar
+    least: Scalar
+    since: Int[Array, ""]
     turns: Int[Array, ""]
 
 
@@ -117,13 +125,18 @@ def sinkhorn(
             u, v, missed = _by_sums(rows, columns, state.u, state.v, a, b, epsilon, w)
         else:
             u, v, missed = _by_plan(table, state.u, state.v, a, b, epsilon, w)
+        fell = missed < _PROGRESS * state.least
+        stuck = ~fell & (state.since + 1 >= _PATIENCE)
         known = jnp.isfinite(state.missed)
         w = jnp.where(known, _better(w, missed / state.missed), w)
-        return _State(u, v, w, missed, state.turns + _LOOK)
+        w, since = jnp.where(stuck, 1.0, w), jnp.where(fell | stuck, 0, state.since + 1)
+        least = jnp.where(fell | stuck, missed, state.least)
+        return _State(u, v, w, missed, least, since, state.turns + _LOOK)
 
     infinite, one = jnp.full((), jnp.inf, u.dtype), jnp.ones((), u.dtype)
     going = lambda state: (state.missed > tolerance) & (state.turns < turns)
-    end = jax.lax.while_loop(going, look, _State(u, v, one, infinite, count))
+    first = _State(u, v, one, infinite, infinite, jnp.asarray(0), count)
+    end = jax.lax.while_loop(going, look, first)
     return _ended(rows, columns, end.u, a, b, epsilon, end.missed, tolerance, end.turns)
 
 
