@@ -386,7 +386,7 @@ ROWS: dict[str, Row] = {
     "kinetic": Row(7, "second order", second_order, _EIGHT, 0.03),
     "kinetic-noisy": Row(7, "second order, noise on velocities", second_order_noisy, _EIGHT, 0.03),
     "wells-point": Row(8, "path-integral sampler from a point", wells_from_point, None, None),
-    "wells-cloud": Row(8, "the same from N(0, .05)", wells_from_cloud, None, None),
+    "wells-cloud": Row(8, "the same from N(0, .05)", wells_from_cloud, None, None, {"steps": 4000}),
     "bridge": Row(9, "bridge of samples, with a hill", bridge_plane, _EIGHT, 0.01),
     "bridge-five": Row(9, "the same in five dimensions", bridge_five, None, 0.01),
     "w1w2": Row(10, "W1 + W2, relativistic", w1w2, _EIGHT, 0.012),

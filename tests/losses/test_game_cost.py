@@ -10,6 +10,7 @@ import mfgen as mg
 from mfgen.losses import Paths
 from mfgen.losses import _crowd as crowd
 from mfgen.models._base import control
+from mfgen.oracles import quadratic_flow
 
 KEY = jax.random.key(0)
 START = mg.Gaussian(jnp.array([1.0, -1.0]), jnp.array([[0.4, 0.1], [0.1, 0.2]]))
@@ -93,6 +94,31 @@ def test_at_the_exact_control_the_derivative_is_zero_and_the_value_the_cost(name
     if kind == "moving":
         error = values.std() / np.sqrt(len(values))
         assert abs(values.mean() - least(game, solution)) < 4 * error + 5e-3 * abs(values.mean())
+
+
+def test_a_discount_hides_late_controls_unless_costs_count_from_any_time():
+    """r = 8 to T = 1: at the exact control the derivative is zero, beyond t = 1/2 it is seen."""
+    exact = quadratic_flow(2, epsilon=0.125).solution
+
+    class Late(mg.models.AbstractModel):
+        push: jax.Array
+
+        def costate(self, t, x):
+            return (1 + self.push[0] + self.push[1] * (t > 0.5)) * exact.costate(t, x)
+
+    def slopes(loss, at, count=24):
+        cost = lambda push, key: loss(exact.game, Late(push), jnp.zeros((128, 2)), key=key)
+        slope = lambda key: jax.grad(cost)(jnp.array(at), key)
+        found = jax.jit(lambda keys: jax.lax.map(slope, keys))(jax.random.split(KEY, count))
+        return np.asarray(found.mean(0)), np.asarray(found.std(0)) / count**0.5
+
+    anytime = mg.GameCost(mg.simulate.RungeKutta4(32), nodes=32, anytime=True)
+    mean, error = slopes(anytime, [0.0, 0.0])
+    assert np.all(np.abs(mean) < 4 * error + 2e-3), (mean, error)
+    whole, _ = slopes(mg.GameCost(mg.simulate.RungeKutta4(32), nodes=32), [0.0, 0.5])
+    seen, error = slopes(anytime, [0.0, 0.5])
+    assert seen[1] > 20 * abs(whole[1])
+    assert seen[1] > 4 * error[1]
 
 
 def test_a_wrong_control_is_seen():

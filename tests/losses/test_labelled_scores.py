@@ -180,6 +180,32 @@ class TestGuidance:
         with pytest.raises(TypeError, match="follow no density"):
             mg.log_prob(game, guided, self.law.rows[:2])
 
+    def test_with_exact_scores_samples_are_drawn_away_from_other_labels_and_together(self):
+        """s_w = grad log( rho(x) P(y | x)^(1 + w) ) with rho the mixture, and none leaves the data.
+
+        Half of the data have each label, so that P(y | x) = rho(x | y) / (2 rho(x)).
+        """
+        game = mg.score_based(NOISING, self.law)
+        of = lambda t, z, label: -exact_law(t, z.at[2:].set(jnp.eye(2)[label]))
+        free = lambda t, z: jnp.logaddexp(of(t, z, 0), of(t, z, 1)) - jnp.log(2.0)
+        value = lambda t, z: jnp.where(jnp.any(z[2:] > 0), exact_law(t, z), -free(t, z))
+        model, z = mg.models.Potential(value), jnp.array([0.3, -0.2, 1.0, 0.0])
+
+        def typical(z):  # of label 0
+            posterior = of(0.5, z, 0) - jnp.logaddexp(of(0.5, z, 0), of(0.5, z, 1))
+            return free(0.5, z) + 3 * posterior
+
+        guided = mg.models.Guided(model, 2.0, 2)
+        np.testing.assert_allclose(guided.costate(0.5, z)[:2], -jax.grad(typical)(z)[:2], rtol=1e-4)
+        draw = lambda w: np.asarray(
+            mg.sample_given(game, model, mg.densities.one_hot(0, 2), 400, key=KEY, guidance=w)
+        )
+        plain, typical = draw(0.0), draw(2.0)
+        away = np.asarray(MEANS[0] - MEANS[1])
+        assert (typical @ away).mean() > (plain @ away).mean() + 4 * (plain @ away).std() / 20
+        assert np.all(typical.std(axis=0) < plain.std(axis=0))
+        assert np.linalg.norm(typical - np.asarray(MEANS)[:1], axis=1).max() < 5 * 0.3
+
     def test_what_cannot_be_guided_is_refused(self, game):
         with pytest.raises(ValueError, match=r"unlabelled=0\.1"):
             mg.sample_given(game, EXACT, mg.densities.one_hot(0, 2), 5, key=KEY, guidance=1.0)

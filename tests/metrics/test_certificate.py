@@ -1,5 +1,6 @@
 """Certificates: exact solutions hold, and each mistake is seen by the check made for it."""
 
+import dataclasses
 import json
 import math
 from typing import NamedTuple
@@ -15,9 +16,12 @@ from mfgen.densities import AbstractDensity, Empirical, Gaussian
 from mfgen.dynamics import Integrator
 from mfgen.functionals import Entropy, Linear, Prescribed
 from mfgen.games import MFG
-from mfgen.metrics import certify
+from mfgen.metrics import Certificate, Estimate, certify
+from mfgen.metrics._ledger import Check
 from mfgen.metrics._weak import weak_residual
 from mfgen.models import Potential
+from mfgen.oracles import terminal_divergence
+from mfgen.simulate import solution as solution_of
 from mfgen.solvers._base import Result, Solution, Status
 
 DONE = Result(Status.CONVERGED, "a formula")
@@ -333,6 +337,32 @@ def test_bridge_with_a_prescribed_end():
     dual = found["primal cost"].value + 1 + 0.125 * float(slope(1.0))
     assert wrong["dual value"].value == pytest.approx(dual, rel=1e-9)
     assert dual < found["primal cost"].value + 1.125
+
+
+def test_the_end_of_a_flow_from_samples_is_not_judged(key):
+    """At 30 KL a kernel estimate of log rho(T) misses an end that the exact solution meets."""
+    exact = terminal_divergence(2, divergence=30.0).solution
+    known = certify(solution_of(exact.game, exact.model, key=key, particles=512), times=2)
+    assert not known.failures, known.verdict
+    samples = Empirical(exact.game.initial.sample(300, key=key))
+    game = dataclasses.replace(exact.game, initial=samples)
+    found = certify(
+        solution_of(game, exact.model, key=key, particles=512), times=2, points=64, tolerance=0.1
+    )
+    assert found["terminal"].value > 10 * known["terminal"].value + 1
+    assert found["exploitability"].value > 100 * known["exploitability"].value + 1
+    assert not found.failures
+    assert not found.holds
+    assert "the end: its cost asks for log rho(T)" in found.verdict
+
+
+def test_an_estimated_gain_beyond_the_cost_itself_is_no_figure():
+    checks = {
+        "exploitability, estimated": Check(Estimate(50.0, 1.0), "cost", Estimate(11.8, 0.1)),
+        "HJB": Check(Estimate(2.0, 0.1), "cost per time", Estimate(1.5, 0.1)),
+    }
+    said = Certificate(solution(), checks, {}, {}, 0.01).verdict
+    assert "left over: exploitability, estimated over 100 %, HJB 150 %" in said
 
 
 def test_bad_input_is_refused():

@@ -87,6 +87,11 @@ FIRST = {
         None,
         "own cost, smoothed",
     ),
+    "discounted, by particles": (
+        mg.zoo.gradient_flow_game(mg.MMD(mg.Empirical(POINTS)), NORMAL, epsilon=0.1, horizon=2.0),
+        None,
+        "own cost, from any time",
+    ),
     "prescribed": (forward(mg.Prescribed(mg.Empirical(POINTS)), 0.5), None, "rising weight"),
 }
 

@@ -15,6 +15,13 @@ As d/dh F(rho + h mu) = E_mu dF/drho, the two have one derivative in a potential
 that is no first variation has the second meaning alone. With data at the start and M = c KL it is
 maximum likelihood, from an energy the reverse KL divergence.
 
+A discount hides what comes late: of controls after some 1 / r nothing is learnt from J. But what is
+best from the start on is best from any time on, in the money of that time. "anytime" counts
+
+    J_s = e^{r s} ( all that is paid from s on ),     s a node of the paths at random,
+
+whose derivative moves the controls from s on; those before only say where the particles are then.
+
 References: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2; J.-M. Lasry, P.-L.
 Lions, "Mean field games" (2007); R. Carmona, M. Lauriere, "Convergence analysis of machine learning
 algorithms for the numerical solution of mean field control and games" (2022), arXiv 1908.01613.
@@ -33,6 +40,7 @@ from mfgen.functionals._functional import AbstractFunctional, evaluable
 from mfgen.games._game import MFG
 from mfgen.losses import _crowd as crowds
 from mfgen.losses._crowd import Crowd
+from mfgen.losses._later import later
 from mfgen.losses._objective import AbstractObjective
 from mfgen.losses._payment import Pays, name_of
 from mfgen.math._count import plain
@@ -57,6 +65,8 @@ class GameCost(AbstractObjective):
             costs such as `KL` and `Entropy`); or "kernel", an estimate from the
             batch, whose bias is of the order of the squared width.
         nodes: at about how many nodes of the paths the interaction is paid in each step.
+        anytime: whether costs count from a node at random on, for games with a discount; the value
+            of the loss is then the mean of J_s.
 
     Raises (by `check`, before a training):
         ValueError, TypeError: naming the part of the game that cannot be paid for so, and what can.
@@ -72,6 +82,7 @@ class GameCost(AbstractObjective):
     starts: Literal["initial", "batch"] = eqx.field(static=True, default="initial")
     density: Literal["followed", "kernel"] = eqx.field(static=True, default="followed")
     nodes: int = eqx.field(static=True, default=8, converter=plain)
+    anytime: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         positive_count("GameCost", "nodes", self.nodes)
@@ -111,6 +122,7 @@ class GameCost(AbstractObjective):
 
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
         start_key, path_key, node_key = jax.random.split(key, 3)
+        first_key = jax.random.fold_in(node_key, 1)
         if self.starts == "initial":
             assert game.initial is not None
             batch = game.initial.sample(len(batch), key=start_key).astype(batch.dtype)
@@ -122,9 +134,13 @@ class GameCost(AbstractObjective):
             first = _logarithms(game, batch)
         # int e^{-r t} I dt by the trapezoidal rule, at every stride-th of its nodes.
         times = node_times(game, method.count(None)).astype(batch.dtype)
-        steps = jnp.diff(times)
-        weights = 0.5 * (jnp.pad(steps, (1, 0)) + jnp.pad(steps, (0, 1)))
-        weights = weights * jnp.exp(-game.discount * times)
+        steps, begins = jnp.diff(times), jnp.asarray(0)
+        if self.anytime:
+            begins = jax.random.randint(first_key, (), 0, len(steps))
+        counted = jnp.where(jnp.arange(len(steps)) >= begins, steps, 0.0)
+        weights = 0.5 * (jnp.pad(counted, (1, 0)) + jnp.pad(counted, (0, 1)))
+        fade = jnp.exp(-game.discount * jnp.maximum(times - times[begins], 0.0))
+        weights = weights * fade
         stride = max(1, len(steps) // self.nodes)
         offset = jax.random.randint(node_key, (), 0, stride)
 
@@ -133,20 +149,25 @@ class GameCost(AbstractObjective):
             if game.interaction.vanishes:
                 return nothing
             pay = lambda: self._paid(game.interaction, known[0], points, logs)
-            rate = jax.lax.cond((number + offset) % stride == 0, pay, lambda: nothing)
+            due = ((number + offset) % stride == 0) & (weights[number] > 0)
+            rate = jax.lax.cond(due, pay, lambda: nothing)
             return stride * weights[number] * rate
 
         def add(total: Scalar, node: Node) -> tuple[Scalar, None]:
             state = node.state
-            return total + paid(node.number, state.x, first - state.log_det), None
+            before = jnp.where(node.number == begins, jnp.mean(state.paid), 0.0)
+            return total - before + paid(node.number, state.x, first - state.log_det), None
 
         begin = paid(0, batch, first)
         exact = ExactDivergence() if follows else None
-        path = follow(game, model, batch, add, begin, key=path_key, method=method, divergence=exact)
+        moved = game, model
+        if self.anytime:
+            moved = later(game, model, times[begins], begins > 0)
+        path = follow(*moved, batch, add, begin, key=path_key, method=method, divergence=exact)
         end, total = path.end, jnp.mean(path.end.paid) + path.total
         if not game.terminal.vanishes:
             last = self._paid(game.terminal, known[1], end.x, first - end.log_det)
-            total = total + jnp.exp(-game.discount * times[-1]) * last
+            total = total + fade[-1] * last
         return total
 
     def _paid(self, functional: AbstractFunctional, known, points: Batch, logarithms) -> Scalar:

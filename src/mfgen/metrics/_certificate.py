@@ -25,8 +25,9 @@ holds.
 
 Each check is also stated as a fraction, of the size of the terms that should cancel; the verdict
 compares fractions, less two standard errors, with one tolerance. What cannot be computed is listed
-with the reason, not passed over. A control that has no value function U is judged by what one
-particle gains against it, in the place of the HJB equation.
+with the reason, not passed over. So is the end of a flow from samples whose cost asks for log rho:
+with a kernel estimate of it the exact solution fails as well. A control that has no value function
+U is judged by what one particle gains against it, in the place of the HJB equation.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 """
@@ -98,7 +99,7 @@ class Certificate(eqx.Module):
     def verdict(self) -> str:
         """The certificate in a sentence."""
         if self.failures:
-            said = ", ".join(f"{name} {percent(self._fraction(name))}" for name in self.failures)
+            said = ", ".join(f"{name} {self._left(name)}" for name in self.failures)
             said = f"Not a solution within {percent(self.tolerance)}; left over: {said}."
             free = "HJB" in self.failures and _audit.UP_TO_TIME not in self.failures
             return f"{said}{_FREE}" if free else said
@@ -133,16 +134,22 @@ class Certificate(eqx.Module):
         lines += [f"{name}: not available, {reason}" for name, reason in self.missing.items()]
         return "\n".join([*lines, self.verdict])
 
+    def _left(self, name: str) -> str:
+        """The fraction in words: a Newton step tells nothing of a gain beyond the cost itself."""
+        fraction = self._fraction(name)
+        return "over 100 %" if name.endswith("estimated") and fraction > 1 else percent(fraction)
+
     def _fraction(self, name: str) -> float:
         fraction = self.checks[name].fraction
         return -math.inf if fraction is None else float(fraction.value)
 
     def _unseen(self) -> list[str]:
-        """Equations of which nothing is known; a control has no HJB equation of its own."""
+        """What nothing is known of: equations (a control has no HJB of its own), and the end."""
         sides = [("HJB",), ("Fokker-Planck, weak", "Fokker-Planck, strong")]
         if not isinstance(self.solution.model, AbstractPotential):
             sides[0] = ("exploitability", "exploitability, estimated")
-        return [side[0] for side in sides if not any(name in self.checks for name in side)]
+        unseen = [side[0] for side in sides if not any(name in self.checks for name in side)]
+        return [*unseen, _audit.END] if _audit.END in self.missing else unseen
 
 
 def certify(

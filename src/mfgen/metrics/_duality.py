@@ -47,6 +47,7 @@ from mfgen.functionals._constraint import Prescribed
 from mfgen.functionals._functional import Zero, needs_population
 from mfgen.math._quadrature import Rule
 from mfgen.metrics import _blocks
+from mfgen.metrics._audit import KERNELS, end_by_kernels
 from mfgen.metrics._estimate import Estimate
 from mfgen.metrics._exploitability import exploitability
 from mfgen.metrics._ledger import QUADRATURE, Ledger
@@ -158,10 +159,12 @@ def costs(
             value, error = float(gain.value), float(gain.standard_error)
             ways.append(_Way(_NAMED, _NAMED, _NEWTON, 0 * _POLICY, value, error))
     size = max(abs(sheet.figures.cost), _spread(solution) if valued else 0.0)
+    estimated = end_by_kernels(solution)
     for way in ways:
         gain = sheet.total(way.factors, way.more, way.wide)
-        scale = None if way.basis == _BOUND else size
-        ledger.add("exploitability" + way.above, gain, "cost", scale, basis=way.basis)
+        scale = None if way.basis == _BOUND or estimated else size
+        basis = f"{way.basis}; {KERNELS}" if estimated else way.basis
+        ledger.add("exploitability" + way.above, gain, "cost", scale, basis=basis)
     if valued:
         ledger.add("defect", sheet.total(_DEFECT), "cost", basis=sheet.basis)
     if primal is not None:

@@ -10,7 +10,9 @@ the difference of the two scores is grad log P(y | x), so that s_w is the score 
 
 These laws are not those of one process: that at s is not what noise makes of that at 0.
 Guided samples therefore follow no density of the game. They are more typical of their label and
-less varied than the law of x given y, the more so the larger w.
+less varied than the law of x given y, the more so the larger w. So it is with exact scores, which
+are equal where P(y | x) is one. Those of networks differ there by what they have wrong, and w times
+that may drive a few paths out of the data.
 
 Reference: J. Ho, T. Salimans, "Classifier-free diffusion guidance" (2022), arXiv 2207.12598.
 """

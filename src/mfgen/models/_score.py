@@ -124,11 +124,13 @@ def _trunk(
     dim: int, out: int, reference: AbstractNormalised | None, key: Key, network: dict[str, Any]
 ) -> MLP:
     trunk = MLP(dim, out, key=key, **network)
-    if reference is None:
-        return trunk
-    last = trunk.layers[-1]
-    silent = jax.tree.map(jnp.zeros_like, last, is_leaf=eqx.is_array)
-    return eqx.tree_at(lambda t: t.layers[-1], trunk, silent)
+    return trunk if reference is None else silent(trunk)
+
+
+def silent(trunk: MLP) -> MLP:
+    """The trunk with an output of zero."""
+    last = jax.tree.map(jnp.zeros_like, trunk.layers[-1], is_leaf=eqx.is_array)
+    return eqx.tree_at(lambda t: t.layers[-1], trunk, last)
 
 
 def _reference(scaling: AbstractScaling, potential: AbstractNormalised | None) -> AbstractReference:

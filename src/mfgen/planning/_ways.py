@@ -11,6 +11,7 @@ Y. Lipman et al. (2023), arXiv 2210.02747 (matching).
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,12 +30,15 @@ from mfgen.losses._residual import Residual
 from mfgen.losses._shorthands import HJB, PathHJB
 from mfgen.losses._simulated import SimulatedScoreMatching
 from mfgen.models._base import AbstractModel
+from mfgen.models._conjugate import conjugate_potential
 from mfgen.models._control import control_field
 from mfgen.models._potential import ot_flow_potential
+from mfgen.models._precondition import scaling
 from mfgen.models._score import score_field, score_potential
 from mfgen.planning import _needs as needs
 from mfgen.planning._needs import Need
 from mfgen.simulate._diffusion import EulerMaruyama
+from mfgen.simulate._integrator import AbstractStep, RungeKutta4
 from mfgen.trainers._alternating import Alternating, Ascent, adversarial_optimiser
 from mfgen.trainers._augmented import Augmented
 from mfgen.trainers._gradient import Gradient
@@ -105,11 +109,13 @@ def _flow_model(game: MFG, key: Key) -> AbstractModel:
 
 
 def _score_start(game: MFG, key: Key) -> AbstractModel:
-    """A value function that begins near that of the score: others leave the data's scale.
+    """A value function whose control begins near the score's: others leave the data's scale.
 
     Without control a reversed noising spreads particles by the inverse of its signal.
     """
-    return _score_model(needs.with_score(game), key)
+    plain = needs.with_score(game)
+    started = conjugate_potential(scaling(plain), game.lagrangian.of_points, key=key)
+    return _score_model(plain, key) if started is None else started
 
 
 def _with_costs(game: MFG, fitted: AbstractObjective, *costs: AbstractObjective):
@@ -137,6 +143,13 @@ def _in_turn(descent: Gradient) -> AbstractTrainer:
     """Descent with little momentum and no average beside critics: their answers move with it."""
     optimiser = adversarial_optimiser(float(descent.learning_rate), _TURNS)
     return Alternating(Ascent(), dataclasses.replace(descent, optimiser=optimiser, average=0.0))
+
+
+def _discounted_steps(game: MFG) -> AbstractStep | None:
+    """Steps short beside 1 / r, without noise; the usual ones with it."""
+    if not game.dynamics.deterministic:
+        return None
+    return RungeKutta4(min(64, max(16, math.ceil(1.25 * game.discount * game.dynamics.horizon))))
 
 
 _PATHS = "each particle is followed along its path, forward and back"
@@ -183,7 +196,7 @@ WAYS = (
     ),
     Way(
         "own cost, from the score",
-        "The game's whole cost along its own paths, from a potential that begins near the score's.",
+        "The game's whole cost along its own paths, from a control that begins near the score's.",
         _PATHS,
         (
             needs.INITIAL,
@@ -247,6 +260,16 @@ WAYS = (
         lambda game: WeightedDissipation(),
         _flow_model,
         5e-3,
+    ),
+    Way(
+        "own cost, from any time",
+        "The game's whole cost along its own paths from any time on: a discount hides late ones.",
+        _PATHS,
+        (needs.INITIAL, needs.DISCOUNTED, needs.COST, needs.NO_CRITIC, needs.KNOWN),
+        lambda game: GameCost(method=_discounted_steps(game), anytime=True),
+        _flow_model,
+        2e-2,
+        1000,
     ),
     Way(
         "own cost",
