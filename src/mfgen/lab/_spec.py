@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from mfgen._check import shortened
+from mfgen.lab import _plain
 from mfgen.lab._document import call
 from mfgen.lab._words import near
 from mfgen.simulate._base import AbstractSampler
@@ -90,17 +92,21 @@ class Experiment:
         Raises:
             ValueError: naming the path of what is wrong.
         """
+        _plain.check(document)
         known = (*_HEADS, *SECTIONS)
         for name, value in document.items():
             if name not in known:
                 advice = near(name, known, f"expected one of {', '.join(known)}.")
                 raise ValueError(f"`{name}` is no part of a specification: {advice}")
             if name in SECTIONS and type(value) is not dict:
-                raise ValueError(f"`{name}` got {value!r}, expected a table: write `[{name}]`.")
+                got = shortened(repr(value))
+                raise ValueError(f"`{name}` got {got}, expected a table: write `[{name}]`.")
+            if name in ("summary", "reference") and type(value) is not str:
+                raise ValueError(f"`{name}` got {value!r:.40}, expected text: write it in quotes.")
         name, seed = document.get("name", "own"), document.get("seed", 0)
         if not (type(name) is str and _NAME.fullmatch(name)):
             raise ValueError(
-                f"`name` got {name!r}, expected letters a-z or A-Z, digits, `.`, `_` and `-`, the "
+                f"`name` got {name!r:.80}, expected letters a-z or A-Z, digits, `.`, `_` and `-`, the "
                 "first a letter or a digit: correct it."
             )
         if type(seed) is not int or not 0 <= seed < 2**32:
@@ -110,6 +116,12 @@ class Experiment:
         terms = document.get("objective", [])
         if type(terms) is not list or not all(type(term) is dict for term in terms):
             raise ValueError("`objective` got no tables, expected some: write `[[objective]]`.")
+        for path in document.get("chosen", {}):
+            if path != "for" and (steps(path) or [""])[0] not in (*SECTIONS, "objective"):
+                raise ValueError(
+                    f"`chosen.{path}` leads to no field, expected the path of one, such as "
+                    "model.scale: remove it."
+                )
         if "data" not in document:
             raise ValueError("`data` is missing, expected a table: write `[data]` with a `name`.")
         made = Experiment({"name": name, "seed": seed, **document})

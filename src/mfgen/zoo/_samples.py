@@ -99,6 +99,11 @@ def _known(truth: AbstractEvaluable, data: Data, key: Key) -> Samples:
     scaled = Affine(truth, -mean / scale, 1 / scale)
     drawn = np.asarray(scaled.sample(data.samples or _TRAINING_POINTS, key=key))
     kept = len(drawn) - round((data.validation or 0.0) * len(drawn))
+    if kept < 2:
+        raise ValueError(
+            f"`data` got validation = {data.validation}, which leaves {kept} of {len(drawn)} "
+            "samples to train on, expected at least 2: hold out less, or draw more `samples`."
+        )
     train = drawn[:kept]
     noisable = scaled if isinstance(truth, AbstractNoisable) else None
     return Samples(
