@@ -92,11 +92,13 @@ def bases() -> dict[str, dict[str, Any]]:
     found = {f.name[:-5]: f.read_text("utf-8") for f in files if f.name.endswith(".toml")}
     documents = {}
     for name, text in sorted((found | OWN).items()):
-        document = tomllib.loads(text)
+        document: dict[str, Any] = tomllib.loads(text)
         for section, usual in tomllib.loads(_SMALL).items():
             document[section] = document.get(section, {}) | usual
         if name in _ENERGETIC:
             document["data"] = {"name": "double-well"}
+        if name == "second-order":
+            document["data"] = {"name": "product", "dim": 4, "samples": 60}
         documents[name] = document
     return documents
 
@@ -179,7 +181,8 @@ def misspell(document, rng):
     """A field has a name with a mistake."""
     path, table = rng.choice([(p, t) for p, t in tables(document) if t])
     name = rng.choice(list(table))
-    wrong = rng.choice([name[:-1], name + "s", name.upper(), name[1:], f"_{name}", "größe", "", " "])
+    wrong = [name[:-1], name + "s", name.upper(), name[1:], f"_{name}", "größe", "", " "]
+    wrong = rng.choice(wrong)
     table[wrong] = table.pop(name)
     return Document(text(document).encode(), (), inside(path, wrong))
 

@@ -19,7 +19,7 @@ import inspect
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import equinox as eqx
 import jax
@@ -123,23 +123,16 @@ def call(
     Raises:
         ValueError: one line, with the path.
     """
-    parameters = signature(maker).parameters
+    by_run = getattr(maker, "by_run", ())  # fields that no document gives
+    parameters = {n: p for n, p in signature(maker).parameters.items() if n not in by_run}
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     scale = None if "weight" in parameters or open_ended else fields.get("weight")
     fields = {name: value for name, value in fields.items() if name != "weight" or scale is None}
     arguments, place = given.arguments, 0
     taken: dict[str, Any] = {}
     for name, value in fields.items():
-        if name == "key":
-            raise ValueError(
-                f"`{path}.key` got {value!r:.40}, expected none in a document, where keys follow "
-                "from `seed`: remove it."
-            )
-        if name not in parameters and not open_ended:
-            free = sorted(set(parameters) - set(fields)) or ["none"]
-            advice = near(name, parameters, f"its fields are {', '.join(free)}.")
-            where = f"{path}.{name}" if path != "$" else name
-            raise ValueError(f"`{where}` is no field of `{maker.__name__}`: {advice}")
+        if name == "key" or (name not in parameters and not open_ended):
+            _refuse_field(name, path, maker, set(parameters), fields)
         parameter = parameters.get(name)
         place += type(value) in (dict, str)
         kind = parameter.annotation if parameter else Any
@@ -165,6 +158,21 @@ def call(
         raise ValueError(f"`{path}.weight` is no field of `{maker.__name__}`: {advice}")
     scale = build(scale, float, f"{path}.weight")
     return _tried(lambda: scale * made, path, maker, {"weight": scale})
+
+
+def _refuse_field(
+    name: str, path: str, maker: Callable, known: set[str], fields: Mapping[str, Any]
+) -> NoReturn:
+    """Says that a class has no such field, or none that a document gives."""
+    where = f"{path}.{name}" if path != "$" else name
+    if name == "key":
+        raise ValueError(
+            f"`{where}` got {fields[name]!r:.40}, expected none in a document, where keys follow from "
+            "`seed`: remove it."
+        )
+    free = ", ".join(sorted(known - {"key", *fields})) or "none"
+    advice = near(name, known - {"key"}, f"its fields are {free}.")
+    raise ValueError(f"`{where}` is no field of `{maker.__name__}`: {advice}")
 
 
 def write(value: Any) -> Any:

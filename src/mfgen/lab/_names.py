@@ -87,10 +87,8 @@ def lookup(name: str, kind: Any, path: str, imports: Imports) -> Any:
     fitting = [thing for thing in found if makes(thing, kind)]
     if fitting:
         return fitting[0]
-    known = members(kind)
-    if found:
-        raise ValueError(f"`{path}` got `{name}`, expected {said(kind)}: {_choice(name, known)}")
-    raise ValueError(f"`{path}.type` got {name!r:.80}, expected {said(kind)}: {_choice(name, known)}")
+    got = f"`{path}` got `{name}`" if found else f"`{path}.type` got {name!r:.80}"
+    raise ValueError(f"{got}, expected {said(kind)}: {_choice(name, members(kind))}")
 
 
 def _choice(name: str, known: list[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from mfgen.lab._document import field_of
 from mfgen.lab._spec import SECTIONS, Experiment
 
-_IMPLIED = {"game": "MFG", "training": "fit"}  # names of tables without a type
+_IMPLIED = {"game": "MFG"}  # names of tables without a type
 
 
 @contextlib.contextmanager

@@ -28,16 +28,21 @@ def check(value: Any, path: str = "", depth: int = 0) -> None:
     match value:
         case dict():
             for name, member in value.items():
-                where = _named(path, name)
-                if name == "type" and type(member) is not str:
-                    raise ValueError(
-                        f"`{where}` got {shortened(member, 80)}, expected a name: write it in "
-                        "quotes."
-                    )
-                check(member, where, depth + 1)
+                check(member, _named(path, name), depth + 1)
+            if type(value.get("type", "")) is not str:
+                raise ValueError(
+                    f"`{_named(path, 'type')}` got {shortened(value['type'], 80)}, expected a "
+                    "name: write it in quotes."
+                )
         case list():
             for index, member in enumerate(value):
                 check(member, f"{path}[{index}]", depth + 1)
+        case _:
+            _check_value(value, path)
+
+
+def _check_value(value: Any, path: str) -> None:
+    match value:
         case float() if not math.isfinite(value):
             raise ValueError(f"`{path}` got {value}, expected a finite number: correct it.")
         case int() if not -(2**63) <= value < 2**63:
