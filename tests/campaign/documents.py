@@ -97,6 +97,8 @@ def bases() -> dict[str, dict[str, Any]]:
             document[section] = document.get(section, {}) | usual
         if name in _ENERGETIC:
             document["data"] = {"name": "double-well"}
+        if name == "jko":
+            document["training"]["steps"] = 6  # one of each block
         if name == "second-order":
             document["data"] = {"name": "product", "dim": 4, "samples": 60}
         documents[name] = document
@@ -189,21 +191,20 @@ def misspell(document, rng):
 
 def retype(document, rng):
     """A class is another one, of any family."""
-    path, table = rng.choice([(p, t) for p, t in tables(document) if "type" in t])
+    table = rng.choice([t for _, t in tables(document) if "type" in t])
     known = [n for space in _names.namespaces() for n in dir(space) if n[0] != "_"]
     odd = ["", "Abstract", "_Base", table["type"].lower(), table["type"][:-1], "Kinetic()"]
     table["type"] = rng.choice([rng.choice(known), rng.choice(known), rng.choice(odd)])
-    return Document(text(document).encode(), (), path)
+    return Document(text(document).encode())
 
 
 def replace(document, rng):
     """A class is another one of its family."""
-    places = [(p, t, n) for p, t in tables(document) for n in ("type",) if n in t]
-    path, table, name = rng.choice(places)
-    made = _names.named(table[name])[0]
+    table = rng.choice([t for _, t in tables(document) if "type" in t])
+    made = _names.named(table["type"])[0]
     family = [c for c in getattr(made, "__mro__", ()) if c.__name__.startswith("Abstract")]
-    table[name] = rng.choice(_names.members(rng.choice(family)) if family else ["KL"])
-    return Document(text(document).encode(), (), path)
+    table["type"] = rng.choice(_names.members(rng.choice(family)) if family else ["KL"])
+    return Document(text(document).encode())
 
 
 def bare(document, rng):
@@ -224,7 +225,7 @@ def terms(document, rng):
     odd += [[known[0] | {"select": s}] for s in ([], [1.0], [0.1, 1.0], "x", [-1, 0], [[1]])]
     odd += [[rng.choice([{"type": "GameCost"}, {"type": n}]) for n in rng.sample(known_terms(), 2)]]
     document["objective"] = rng.choice(odd)
-    return Document(text(document).encode(), (), "objective")
+    return Document(text(document).encode())
 
 
 def known_terms() -> list[str]:
@@ -251,7 +252,7 @@ def data(document, rng):
         {"name": "double-well", "dim": 5},
     ]
     document["data"] = rng.choice(odd)
-    return Document(text(document).encode(), (), "data")
+    return Document(text(document).encode())
 
 
 def spoil(document, rng):

@@ -263,6 +263,10 @@ def _objective(experiment: Experiment, given: Given) -> Combination | None:
         rest = {name: value for name, value in term.items() if name != "select"}
         if "select" in term:
             rest["weight"] = term["select"][0] if term["select"] else 0.0
+        if type(weight := rest.get("weight")) in (int, float) and weight < 0:
+            raise ValueError(
+                f"`{path}.weight` got {weight}, expected a number >= 0: a loss is made small."
+            )
         made = 1.0 * build(rest, AbstractObjective, path, given)
         objective = made if objective is None else objective + made
     return objective

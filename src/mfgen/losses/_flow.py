@@ -107,6 +107,7 @@ class ReverseKL(AbstractPathTerm):
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({"divergence"})
+    by_run: ClassVar[tuple[str, ...]] = ("beta",)
     paths: Paths = Paths(starts="initial")
     tempering: float = eqx.field(static=True, default=0.7)
     beta: Scalar | float = 1.0
