@@ -167,8 +167,8 @@ def _refuse_field(
     where = f"{path}.{name}" if path != "$" else name
     if name == "key":
         raise ValueError(
-            f"`{where}` got {fields[name]!r:.40}, expected none in a document, where keys follow from "
-            "`seed`: remove it."
+            f"`{where}` got {fields[name]!r:.40}, expected none in a document, where keys follow "
+            "from `seed`: remove it."
         )
     free = ", ".join(sorted(known - {"key", *fields})) or "none"
     advice = near(name, known - {"key"}, f"its fields are {free}.")
