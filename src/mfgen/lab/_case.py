@@ -263,7 +263,8 @@ def _objective(experiment: Experiment, given: Given) -> Combination | None:
         rest = {name: value for name, value in term.items() if name != "select"}
         if "select" in term:
             rest["weight"] = term["select"][0] if term["select"] else 0.0
-        if type(weight := rest.get("weight")) in (int, float) and weight < 0:
+        weight = rest.get("weight")
+        if isinstance(weight, (int, float)) and weight < 0:
             raise ValueError(
                 f"`{path}.weight` got {weight}, expected a number >= 0: a loss is made small."
             )

@@ -24,7 +24,6 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from mfgen import _check
@@ -131,7 +130,7 @@ class OneShot(AbstractLikelihood):
     def __check_init__(self):
         _check.a_finite_number("OneShot", "log_normaliser", self.log_normaliser)
         _check.a_finite_number("OneShot", "error", self.error)
-        if not isinstance(self.error, Tracer) and self.error < 0:
+        if isinstance(self.error, (int, float)) and self.error < 0:
             raise ValueError(
                 f"`OneShot` got error = {self.error}, expected a standard error: pass error >= 0."
             )
