@@ -112,7 +112,7 @@ MISTAKES = {
     "the class's own words": (
         "lagrangian.speed",
         -1.0,
-        "`game.lagrangian`: `Relativistic` got speed = -1.0, expected",
+        "`game.lagrangian.speed`: `Relativistic` got speed = -1.0, expected",
     ),
     "a kind": ("lagrangian.speed", "fast", "`game.lagrangian.speed` got 'fast', expected a number"),
     "a truth value": ("lagrangian.speed", True, "`game.lagrangian.speed` got True, expected a num"),
@@ -145,7 +145,21 @@ MISTAKES = {
         {"type": "mine:Cost"},
         "`game.lagrangian`: `mine:Cost` is code of the specification's author, expected your leave",
     ),
-    "a type that is no name": ("lagrangian", {"type": 3}, "`game.lagrangian.type` got 3, expected"),
+    "a table for a number": (
+        "lagrangian.speed",
+        {"type": "KL"},
+        "`game.lagrangian.speed` got a table, expected a number: correct it.",
+    ),
+    "a name for a number": (
+        "discount",
+        "data",
+        "`game.discount` got 'data', expected a number: correct it.",
+    ),
+    "a key": (
+        "lagrangian.key",
+        3,
+        "`game.lagrangian.key` got 3, expected none in a document",
+    ),
     "a list": ("lagrangian", [], "`game.lagrangian` got"),
 }
 

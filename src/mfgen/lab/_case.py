@@ -20,12 +20,15 @@ from mfgen.lab import _rules
 from mfgen.lab._document import Given, build, call
 from mfgen.lab._imports import Imports
 from mfgen.lab._names import lookup
+from mfgen.lab._places import placed
 from mfgen.lab._spec import FORMAT, RUN, Evaluation, Experiment
+from mfgen.losses._coverage import check_coverage
 from mfgen.losses._objective import AbstractObjective, Combination
 from mfgen.models._base import AbstractModel, AbstractNormalised
 from mfgen.planning._planner import plan
 from mfgen.planning._ways import Way
 from mfgen.trainers import _selection
+from mfgen.trainers._gradient import dimension
 from mfgen.trainers._history import Progress
 from mfgen.trainers._trainer import AbstractTrainer, Problem
 from mfgen.zoo._catalogue import ENERGIES
@@ -163,6 +166,11 @@ def assemble(experiment: Experiment, imports: Imports | None = None) -> Case:
     """
     imports = imports or Imports()
     experiment, samples, game, given = declared(experiment, imports)
+    with placed(experiment, "objective" if experiment.terms else "game"):
+        return _assembled(experiment, samples, game, given)
+
+
+def _assembled(experiment: Experiment, samples: Samples, game: MFG, given: Given) -> Case:
     model, training = None, experiment.filled.get("training", {})
     if "model" in experiment.filled:
         model = _model(experiment.filled["model"], given)
@@ -177,16 +185,22 @@ def assemble(experiment: Experiment, imports: Imports | None = None) -> Case:
             experiment = _planned(experiment, way)
     problem = _problem(experiment, samples, game, moved)
     evaluation = call(Evaluation, experiment.filled.get("evaluation", {}), "evaluation", given)
+    trainer = _trainer(experiment, given, model, around)
+    trainer(objective).prepared(problem, experiment.training.steps, key=jax.random.key(0))
+    choice = _choice(experiment, objective, problem)
+    if choice is not None and objective is not None:
+        for tried in _selection.candidates(objective, choice):
+            check_coverage(game, tried, dimension(problem))
     return Case(
-        _rules.canonical(experiment, imports),
+        _rules.canonical(experiment, given.imports),
         samples,
         game,
         model,
         evaluation,
         problem,
-        _trainer(experiment, given, model, around),
+        trainer,
         objective,
-        _choice(experiment, objective, problem),
+        choice,
     )
 
 
@@ -249,6 +263,11 @@ def _objective(experiment: Experiment, given: Given) -> Combination | None:
         rest = {name: value for name, value in term.items() if name != "select"}
         if "select" in term:
             rest["weight"] = term["select"][0] if term["select"] else 0.0
+        weight = rest.get("weight")
+        if isinstance(weight, (int, float)) and weight < 0:
+            raise ValueError(
+                f"`{path}.weight` got {weight}, expected a number >= 0: a loss is made small."
+            )
         made = 1.0 * build(rest, AbstractObjective, path, given)
         objective = made if objective is None else objective + made
     return objective

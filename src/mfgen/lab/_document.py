@@ -17,15 +17,18 @@ with the words of the class itself.
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, NoReturn
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mfgen._check import shortened
 from mfgen._types import Key
+from mfgen.lab._failure import is_out_of_memory
 from mfgen.lab._imports import Imports, words
 from mfgen.lab._names import (
     accepts_functions,
@@ -34,6 +37,7 @@ from mfgen.lab._names import (
     classes,
     fits,
     is_array,
+    is_plain,
     item,
     lookup,
     public,
@@ -43,7 +47,7 @@ from mfgen.lab._names import (
 from mfgen.lab._words import near
 
 EMPTY: Any = type("Empty", (), {"__repr__": lambda self: "nothing"})()
-_PLAIN = (bool, int, float, str)
+_LARGEST = 2**31 - 1  # whole numbers have 32 bits on the device
 
 
 class Given(NamedTuple):
@@ -86,7 +90,7 @@ def build(
         ValueError: one line, with the path.
     """
     match value:
-        case dict() if dict in map(_origin, alternatives(kind)):
+        case dict() if is_plain(kind) or dict in map(_origin, alternatives(kind)):
             made = value
         case dict():
             made = _called(value, kind, path, given, default)
@@ -97,9 +101,14 @@ def build(
         case _:
             made = _number(value, kind, given, default)
     if not fits(made, kind):
-        got = repr(value) if type(value) is not dict else f"a `{type(made).__name__}`"
+        got = "a table" if made is value else f"a `{type(made).__name__}`"
+        got = got if type(value) is dict else repr(value)
         advice = near(str(value), choices(kind), "correct it.")
         raise ValueError(f"`{path}` got {got[:80]}, expected {said(kind)}: {advice}")
+    if type(made) is int and abs(made) > _LARGEST:
+        raise ValueError(
+            f"`{path}` got {made}, expected a whole number of at most {_LARGEST}: lower it."
+        )
     return made
 
 
@@ -114,18 +123,16 @@ def call(
     Raises:
         ValueError: one line, with the path.
     """
-    parameters = signature(maker).parameters
+    by_run = getattr(maker, "by_run", ())  # fields that no document gives
+    parameters = {n: p for n, p in signature(maker).parameters.items() if n not in by_run}
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     scale = None if "weight" in parameters or open_ended else fields.get("weight")
     fields = {name: value for name, value in fields.items() if name != "weight" or scale is None}
     arguments, place = given.arguments, 0
     taken: dict[str, Any] = {}
     for name, value in fields.items():
-        if name not in parameters and not open_ended:
-            free = sorted(set(parameters) - set(fields)) or ["none"]
-            advice = near(name, parameters, f"its fields are {', '.join(free)}.")
-            where = f"{path}.{name}" if path != "$" else name
-            raise ValueError(f"`{where}` is no field of `{maker.__name__}`: {advice}")
+        if name == "key" or (name not in parameters and not open_ended):
+            _refuse_field(name, path, maker, set(parameters), fields)
         parameter = parameters.get(name)
         place += type(value) in (dict, str)
         kind = parameter.annotation if parameter else Any
@@ -143,13 +150,29 @@ def call(
                     f"`{name} = ...` to `{maker.__name__}`."
                 )
             taken[name] = arguments[name]
-    made = _tried(lambda: maker(**taken), path, maker)
+    made = _tried(lambda: maker(**taken), path, maker, fields)
     if scale is None:
         return made
     if not hasattr(made, "__rmul__"):
         advice = near("weight", parameters, "remove it.")
         raise ValueError(f"`{path}.weight` is no field of `{maker.__name__}`: {advice}")
-    return _tried(lambda: build(scale, float, f"{path}.weight") * made, path, maker)
+    scale = build(scale, float, f"{path}.weight")
+    return _tried(lambda: scale * made, path, maker, {"weight": scale})
+
+
+def _refuse_field(
+    name: str, path: str, maker: Callable, known: set[str], fields: Mapping[str, Any]
+) -> NoReturn:
+    """Says that a class has no such field, or none that a document gives."""
+    where = f"{path}.{name}" if path != "$" else name
+    if name == "key":
+        raise ValueError(
+            f"`{where}` got {fields[name]!r:.40}, expected none in a document, where keys follow "
+            "from `seed`: remove it."
+        )
+    free = ", ".join(sorted(known - {"key", *fields})) or "none"
+    advice = near(name, known - {"key"}, f"its fields are {free}.")
+    raise ValueError(f"`{where}` is no field of `{maker.__name__}`: {advice}")
 
 
 def write(value: Any) -> Any:
@@ -236,10 +259,6 @@ def _opened(
     """What a table calls, and with which fields: those of the default where it says no type."""
     fields = {name: value for name, value in table.items() if name != "type"}
     if "type" in table:
-        if type(table["type"]) is not str:
-            raise ValueError(
-                f"`{path}.type` got {table['type']!r}, expected a name: write it in quotes."
-            )
         return lookup(table["type"], kind, path, imports), fields
     if isinstance(default, eqx.Module):
         return type(default), {**_fields_of(default), **fields}
@@ -266,7 +285,13 @@ def _several(values: list[Any], kind: Any, path: str, given: Given) -> Any:
         parts = enumerate(values)
         return tuple(build(v, item(whole), f"{path}[{i}]", given.inside(i + 1)) for i, v in parts)
     if any(is_array(part) for part in alternatives(kind)):
-        return _tried(lambda: jnp.asarray(values, float), path, np.asarray)
+        try:
+            return jnp.asarray(values, float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`{path}` got {shortened(values)}, expected {said(kind)}: write numbers, or rows "
+                "of as many numbers each."
+            ) from error
     if any(hasattr(one, "__add__") for one in classes(kind)) and not accepts_functions(kind):
         parts = [build(v, kind, f"{path}[{i}]", given.inside(i + 1)) for i, v in enumerate(values)]
         if not parts:
@@ -288,19 +313,19 @@ def _text(value: str, kind: Any, path: str, given: Given) -> Any:
         return value
     wanted = classes(kind)
     if ":" in value or (wanted and value not in given.names):
-        known = [*given.names, *([] if ":" in value else ())]
         try:
             found = lookup(value, kind, path, given.imports)
         except ValueError as error:
-            advice = near(value, known, "")
+            advice = near(value, given.names, "")
             if not advice or ":" in value:
                 raise
             raise ValueError(f"`{path}` got {value!r}, expected {said(kind)}: {advice}") from error
         if inspect.isclass(found) or not accepts_functions(kind):
             return call(found, {}, path, given)
         return found
-    advice = near(value, [*choices(kind), *given.names], "correct it.")
-    raise ValueError(f"`{path}` got {value!r}, expected {said(kind)}: {advice}")
+    known = [*choices(kind), *(name for name in given.names if name != value)]
+    advice = near(value, choices(kind) if is_plain(kind) else known, "correct it.")
+    raise ValueError(f"`{path}` got {value!r:.80}, expected {said(kind)}: {advice}")
 
 
 def _number(value: Any, kind: Any, given: Given, default: Any) -> Any:
@@ -352,11 +377,27 @@ def _origin(kind: Any) -> Any:
     return getattr(kind, "__origin__", kind)
 
 
-def _tried(make: Callable[[], Any], path: str, maker: Callable) -> Any:
-    """What is made, or the words of what refused to be made, with the path before them."""
+def _tried(make: Callable[[], Any], path: str, maker: Callable, fields: Mapping[str, Any]) -> Any:
+    """What is made, or the words of what refused to be made, after the path of the field.
+
+    What another library says of a class of mfgen is of no help to who wrote the document: it is
+    told what the class got. A class of the user's own may fail in any way, and says how.
+    """
     try:
         return make()
-    except (Exception, SystemExit) as error:  # a class of the user's own may fail in any way
-        reason = str(error).splitlines()[0] if str(error).startswith("`") else words(error)
-        name = "" if reason.startswith("`") else f"`{getattr(maker, '__name__', maker)}` failed: "
-        raise ValueError(f"`{path}`: {name}{reason}") from error
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error).startswith("`") else ""
+        if not reason and maker.__module__.split(".")[0] == "mfgen":
+            got = ", ".join(f"{name} = {shortened(value)}" for name, value in fields.items())
+            reason = f"`{maker.__name__}` got {got or 'nothing'}, expected what it can be made of"
+            reason = f"{reason}: correct it, `mfgen show {maker.__name__}` tells its fields."
+        reason = reason or f"`{getattr(maker, '__name__', maker)}` failed: {words(error)}"
+        raise ValueError(f"`{field_of(reason, path, fields)}`: {reason}") from error
+
+
+def field_of(reason: str, path: str, fields: Iterable[str]) -> str:
+    """The path of the field that an error speaks of, or that of the whole."""
+    speaks = lambda name: re.search(rf"\bgot (an? |the )?`?{name}\b|\b{name} = ", reason)
+    return next((f"{path}.{name}" for name in fields if name and speaks(re.escape(name))), path)

@@ -77,6 +77,24 @@ def show(source: Any) -> Answer:
     return _experiment(experiment, source)
 
 
+def _dimension(experiment: Any) -> int:
+    """In which equations are written: that of the data where the game itself is of so many."""
+    from mfgen.lab import _rules
+
+    own = _rules.dimension(experiment.data)
+    return own if own and _has_vector(experiment.filled.get("game", {}), own) else _DIM
+
+
+def _has_vector(part: Any, size: int) -> bool:
+    """Whether there is a row of so many numbers in a table."""
+    if type(part) is dict:
+        return any(_has_vector(inner, size) for inner in part.values())
+    if type(part) is not list:
+        return False
+    row = len(part) == size and all(type(value) in (int, float) for value in part)
+    return row or any(_has_vector(inner, size) for inner in part)
+
+
 def _experiment(experiment: Any, source: Any) -> Answer:
     from mfgen.derive._symbols.equations import equations
     from mfgen.lab import _find, _rules, _toml
@@ -86,7 +104,7 @@ def _experiment(experiment: Any, source: Any) -> Answer:
     experiment = _rules.fill(experiment, _rules.OF_DATA, _rules.Context(experiment))
     imports = Imports(_find.folders(source.spec), allowed=source.allow_import)
     with imports.blamed():
-        game, points = stand_in(experiment, imports, _DIM, _FEW)
+        game, points = stand_in(experiment, imports, _dimension(experiment), _FEW)
         derived = equations(game)
     dim = _rules.dimension(experiment.data)
     if dim is not None:

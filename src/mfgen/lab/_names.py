@@ -8,18 +8,28 @@ import collections.abc
 import functools
 import inspect
 import pkgutil
+import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import ModuleType, NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import jaxtyping
+import numpy as np
 
 from mfgen.lab._imports import Imports
 from mfgen.lab._words import near
 
 _PROGRAM = ("lab", "web")  # packages that are no namespaces
 _UNIONS = (Union, UnionType)
+_OF_NUMBERS = (
+    *("builtins", "typing", "collections.abc", "numpy", "jax", "jaxlib._jax", "mfgen._types"),
+)
+_CONTAINED = {
+    "a number": ("a whole number",),
+    "numbers": ("a number", "a whole number", "true or false"),
+}
+_LISTED = 300  # characters of names in an error
 
 
 @functools.cache
@@ -77,24 +87,33 @@ def lookup(name: str, kind: Any, path: str, imports: Imports) -> Any:
     fitting = [thing for thing in found if makes(thing, kind)]
     if fitting:
         return fitting[0]
-    known = members(kind)
-    if found:
-        raise ValueError(f"`{path}` got `{name}`, expected {said(kind)}: {_choice(name, known)}")
-    raise ValueError(f"`{path}.type` got {name!r}, expected {said(kind)}: {_choice(name, known)}")
+    got = f"`{path}` got `{name}`" if found else f"`{path}.type` got {name!r:.80}"
+    raise ValueError(f"{got}, expected {said(kind)}: {_choice(name, members(kind))}")
 
 
 def _choice(name: str, known: list[str]) -> str:
-    listed = f"choose one of {', '.join(known)}" if known else "see `mfgen list`"
+    names = textwrap.shorten(", ".join(known), _LISTED, placeholder=" ...")
+    listed = f"choose one of {names}" if known else "see `mfgen list`"
     return near(name, known, f"{listed}, or `module:Name` for your own.")
 
 
 @functools.cache
 def signature(maker: Callable) -> inspect.Signature:
-    """The signature of a class or a function, its annotations as types where they can be read."""
+    """The signature of a class or a function, its annotations as types where they can be read.
+
+    A field whose converter takes anything is of the kind that it is converted to.
+    """
     try:
-        return inspect.signature(maker, eval_str=True)
+        found = inspect.signature(maker, eval_str=True)
+        kinds = get_type_hints(maker) if inspect.isclass(maker) else {}
     except NameError:  # an annotation that only a type checker can read
         return inspect.signature(maker)
+    anything = (Any, inspect.Parameter.empty)
+    parameters = [
+        p.replace(annotation=kinds.get(p.name, p.annotation)) if p.annotation in anything else p
+        for p in found.parameters.values()
+    ]
+    return found.replace(parameters=parameters)
 
 
 def classes(kind: Any) -> list[type]:
@@ -103,7 +122,7 @@ def classes(kind: Any) -> list[type]:
     if get_origin(kind) in _UNIONS:
         return flat
     plain = inspect.isclass(kind) and get_origin(kind) is None and not is_array(kind)
-    known = plain and kind.__module__ not in ("builtins", "typing", "numpy", "jax", "jaxlib._jax")
+    known = plain and kind.__module__ not in _OF_NUMBERS
     return [kind] if known and kind is not NoneType else []
 
 
@@ -137,6 +156,18 @@ def is_array(kind: Any) -> bool:
     return inspect.isclass(kind) and issubclass(kind, jaxtyping.AbstractArray)
 
 
+def is_plain(kind: Any) -> bool:
+    """Whether an annotation allows numbers, text, truth values and lists alone."""
+    plain = (bool, int, str, tuple, NoneType, np.integer, Literal)
+    kinds = [get_origin(part) or part for part in alternatives(kind)]
+    return all(part in plain or is_one(part) for part in kinds)
+
+
+def is_one(kind: Any) -> bool:
+    """Whether an annotation is that of one real number."""
+    return kind is float or (is_array(kind) and not kind.dim_str)
+
+
 def accepts_functions(kind: Any) -> bool:
     """Whether an annotation allows any function."""
     called = collections.abc.Callable
@@ -157,7 +188,8 @@ def _fits(value: Any, kind: Any) -> bool:
     if type(value) in (str, bool):
         return kind is type(value)
     if kind is float or is_array(kind):
-        return hasattr(value, "shape") or type(value) in (int, float)
+        known = type(value) in (int, float)
+        return known or (hasattr(value, "shape") and (not is_one(kind) or value.shape == ()))
     if accepts_functions(kind):
         return callable(value)
     if origin is tuple and type(value) is tuple:
@@ -180,8 +212,9 @@ def item(kind: Any) -> Any:
 def said(kind: Any) -> str:
     """A kind in words."""
     words = dict.fromkeys(_said(part) for part in alternatives(kind) if part is not NoneType)
-    if "a number" in words:
-        words.pop("a whole number", None)
+    for broad, narrow in _CONTAINED.items():
+        if broad in words:
+            words = {word: None for word in words if word not in narrow}
     return " or ".join(words) or "a value"
 
 
@@ -191,6 +224,7 @@ def _said(kind: Any) -> str:
     if accepts_functions(kind):
         return "a function"
     plain = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    plain |= {np.integer: "a whole number", tuple: "a list", complex: "a number"}
     if kind in plain:
         return plain[kind]
     if is_array(kind):

@@ -35,7 +35,7 @@ from mfgen.derive._score_based import is_score_based
 from mfgen.games._game import MFG
 from mfgen.lab._document import minimal, minimal_call
 from mfgen.lab._imports import Imports
-from mfgen.lab._names import lookup, signature
+from mfgen.lab._names import lookup, makes, named, signature
 from mfgen.lab._spec import RUN, Data, Evaluation, Experiment, Training, at
 from mfgen.losses._objective import AbstractObjective
 from mfgen.models._base import AbstractModel
@@ -241,9 +241,9 @@ def _type(part: Any) -> str:
 
 
 def _fields(name: str) -> tuple[str, ...]:
-    if not name or ":" in name:
-        return ()
-    return tuple(signature(lookup(name, AbstractObjective, "objective", Imports())).parameters)
+    """The fields of a loss of mfgen; what is none is refused where it is made."""
+    found = [thing for thing in named(name) if makes(thing, AbstractObjective)]
+    return tuple(signature(found[0]).parameters) if found else ()
 
 
 def dimension(data: Data) -> int | None:

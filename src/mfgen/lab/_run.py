@@ -30,7 +30,6 @@ from mfgen.lab._case import Case, Watcher, assemble, keys
 from mfgen.lab._imports import Imports, inner
 from mfgen.lab._spec import FORMAT, Experiment
 from mfgen.lab._store import RunFolder, fingerprint
-from mfgen.losses._coverage import check_coverage
 from mfgen.simulate._base import at_points
 from mfgen.solvers._particle import Particles
 from mfgen.trainers import _selection
@@ -80,7 +79,6 @@ def run(
     watcher.stage("data")
     case = assemble(experiment, imports)
     wanted = _measures.check(contexts.Context(case), imports)
-    _check(case)
     folder = RunFolder(out)
     with folder.claimed(case.experiment, resume=resume):
         _keep_origins(folder, case, imports)
@@ -108,15 +106,6 @@ def sample(run: Run, n: int, *, seed: int) -> np.ndarray:
     key = jax.random.fold_in(keys(case.experiment.seed)["evaluation"], seed)
     drawn = contexts.draw(case, n, key=key)
     return case.samples.original(drawn)
-
-
-def _check(case: Case) -> None:
-    """Refuses what cannot be trained before anything is claimed."""
-    steps = case.experiment.training.steps
-    case.trainer(case.objective).prepared(case.problem, steps, key=jax.random.key(0))
-    if case.choice is not None and case.objective is not None:
-        for tried in _selection.candidates(case.objective, case.choice):
-            check_coverage(case.game, tried, dimension(case.problem))
 
 
 def _trained(

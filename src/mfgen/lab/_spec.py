@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from mfgen._check import shortened
+from mfgen.lab import _plain
 from mfgen.lab._document import call
 from mfgen.lab._words import near
 from mfgen.simulate._base import AbstractSampler
@@ -90,18 +92,13 @@ class Experiment:
         Raises:
             ValueError: naming the path of what is wrong.
         """
-        known = (*_HEADS, *SECTIONS)
-        for name, value in document.items():
-            if name not in known:
-                advice = near(name, known, f"expected one of {', '.join(known)}.")
-                raise ValueError(f"`{name}` is no part of a specification: {advice}")
-            if name in SECTIONS and type(value) is not dict:
-                raise ValueError(f"`{name}` got {value!r}, expected a table: write `[{name}]`.")
+        _plain.check(document)
+        _check_parts(document)
         name, seed = document.get("name", "own"), document.get("seed", 0)
         if not (type(name) is str and _NAME.fullmatch(name)):
             raise ValueError(
-                f"`name` got {name!r}, expected letters a-z or A-Z, digits, `.`, `_` and `-`, the "
-                "first a letter or a digit: correct it."
+                f"`name` got {name!r:.80}, expected letters a-z or A-Z, digits, `.`, `_` and `-`, "
+                "the first a letter or a digit: correct it."
             )
         if type(seed) is not int or not 0 <= seed < 2**32:
             raise ValueError(
@@ -192,6 +189,26 @@ class Experiment:
         for path, value in changes.items():
             put(document, path, value)
         return Experiment.of(document)
+
+
+def _check_parts(document: dict[str, Any]) -> None:
+    """Refuses what is no part of a specification, or no table where one is due."""
+    known = (*_HEADS, *SECTIONS)
+    for name, value in document.items():
+        if name not in known:
+            advice = near(name, known, f"expected one of {', '.join(known)}.")
+            raise ValueError(f"`{name}` is no part of a specification: {advice}")
+        if name in SECTIONS and type(value) is not dict:
+            got = shortened(repr(value))
+            raise ValueError(f"`{name}` got {got}, expected a table: write `[{name}]`.")
+        if name in ("summary", "reference") and type(value) is not str:
+            raise ValueError(f"`{name}` got {value!r:.40}, expected text: write it in quotes.")
+    for path in document.get("chosen", {}):
+        if path != "for" and (steps(path) or [""])[0] not in (*SECTIONS, "objective"):
+            raise ValueError(
+                f"`chosen.{path}` leads to no field, expected the path of one, such as "
+                "model.scale: remove it."
+            )
 
 
 def steps(path: str) -> list[str]:

@@ -22,7 +22,6 @@ ODE" (2020), arXiv 2002.02798; B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304
 """
 
 import dataclasses
-import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -41,7 +40,7 @@ from mfgen.losses._paths import (
     Paths,
     deterministic,
 )
-from mfgen.losses._payment import Pays, pays_divergence
+from mfgen.losses._payment import Pays, pays_divergence, undiscounted
 from mfgen.models._base import AbstractModel
 from mfgen.simulate._ends import evaluable_reference
 
@@ -108,6 +107,7 @@ class ReverseKL(AbstractPathTerm):
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({"divergence"})
+    by_run: ClassVar[tuple[str, ...]] = ("beta",)
     paths: Paths = Paths(starts="initial")
     tempering: float = eqx.field(static=True, default=0.7)
     beta: Scalar | float = 1.0
@@ -212,7 +212,7 @@ class PathCost(AbstractPathTerm):
 
     def pays(self, game: MFG) -> Pays:
         # M is paid at T as it stands, and counts e^{-r T} in the game.
-        return Pays(terminal=math.exp(game.discount * game.dynamics.horizon))
+        return Pays(terminal=undiscounted(game))
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
         return game.terminal.variation(None, path.end)

@@ -69,8 +69,12 @@ def pays_divergence(owner: str, game: MFG, goal: AbstractEvaluable) -> Pays:
             f"`{owner}` got a game with the terminal cost `{name_of(game.terminal)}`, expected a "
             f"multiple of `KL(goal)`, which is all that it pays for: {remedy(game.terminal)}."
         )
-    # What is paid at T counts e^{-r T} in the game.
-    return Pays(terminal=math.exp(game.discount * game.dynamics.horizon) / weight)
+    return Pays(terminal=undiscounted(game) / weight)
+
+
+def undiscounted(game: MFG) -> float:
+    """e^{r T}: what is paid at T counts e^{-r T} in the game; as large as numbers are, at most."""
+    return math.exp(min(game.discount * game.dynamics.horizon, 700.0))
 
 
 def divergence_weight(

@@ -31,6 +31,7 @@ D. Onken et al. (2021), arXiv 2006.00104 (along paths, q = 1); C.-H. Lai et al. 
 1912.01825 (the terminal condition).
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -69,6 +70,10 @@ _NAMES = {
 }
 
 
+def _equations(of: str | Sequence[str]) -> tuple[str, ...]:
+    return (of,) if isinstance(of, str) else tuple(of)
+
+
 class Residual(AbstractObjective):
     """The residuals of the game's equations at given places.
 
@@ -101,7 +106,7 @@ class Residual(AbstractObjective):
     of: tuple[str, ...] = eqx.field(
         static=True,
         default=("hjb", "terminal"),
-        converter=lambda of: (of,) if isinstance(of, str) else tuple(of),
+        converter=_equations,
     )
     penalty: AbstractPenalty = Squared()
     laplacian: AbstractLaplacian = Exact()

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
+_NUMBER = 4  # bytes
+_DEEPEST = 1000  # layers, which are compiled one by one
 
 
 def free() -> float:
@@ -38,6 +40,28 @@ def refuse(said: str, size: int | float, fix: str) -> None:
             f"{said}, which takes {shown(size)} of memory, expected at most the {shown(room)} that "
             f"are free: {fix}."
         )
+
+
+def refuse_numbers(owner: str, numbers: int, **sizes: int) -> None:
+    """Raises a `ValueError` in the name of `owner` if there is no room for so many numbers.
+
+    Arguments:
+        owner: the public name that was given the sizes.
+        numbers: that are kept in memory; what is computed of them may need more.
+        sizes: what their number follows from, by name.
+    """
+    got = " and ".join(f"{name} = {value}" for name, value in sizes.items())
+    refuse(f"`{owner}` got {got}", _NUMBER * numbers, f"lower {' or '.join(sizes)}")
+
+
+def refuse_network(owner: str, inputs: int, width: int, depth: int) -> None:
+    """Raises a `ValueError` for a network without room, or of more layers than can be compiled."""
+    if depth > _DEEPEST:
+        raise ValueError(
+            f"`{owner}` got depth = {depth}, expected at most {_DEEPEST} layers: pass depth=3."
+        )
+    weights = width * (inputs + width * max(depth - 1, 0))
+    refuse_numbers(owner, weights, width=width, depth=depth)
 
 
 def shown(size: int | float) -> str:

@@ -27,7 +27,8 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.densities._base import AbstractDensity
-from mfgen.math import _entry
+from mfgen.math import _entry, _memory
+from mfgen.math._count import count
 from mfgen.math._legendre import maximiser
 from mfgen.models._base import AbstractVectorField
 
@@ -121,6 +122,10 @@ def input_convex(
 
     Source: B. Amos, L. Xu, J. Z. Kolter (2017), arXiv 1609.07152, the fully convex network.
     """
+    width, depth = (
+        count("input_convex", name, size) for name, size in (("width", width), ("depth", depth))
+    )
+    _memory.refuse_network("input_convex", dim, width, depth)
     centre, scale = jnp.zeros(dim), jnp.ones(())
     if around is not None:
         centre, covariance = around.moments()

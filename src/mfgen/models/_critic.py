@@ -29,7 +29,7 @@ from mfgen import _check
 from mfgen._types import Count, Key, Scalar, State
 from mfgen.densities._base import AbstractDensity
 from mfgen.dynamics._dynamics import positive
-from mfgen.math import _entry
+from mfgen.math import _entry, _memory
 from mfgen.math._count import count
 from mfgen.models._named import incoming, outgoing
 
@@ -115,6 +115,7 @@ def lipschitz_critic(
             f"`lipschitz_critic` got width = {width}, expected an even number: `max_min` sorts the "
             "units by twos."
         )
+    _memory.refuse_network("lipschitz_critic", dim, width, depth)
     centre, scale = jnp.zeros(dim), jnp.ones(())
     if around is not None:
         centre, covariance = around.moments()

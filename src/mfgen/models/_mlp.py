@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Key, Scalar, State
-from mfgen.math import _entry
+from mfgen.math import _entry, _memory
 from mfgen.math._count import count
 from mfgen.models._named import incoming, outgoing
 
@@ -100,6 +100,8 @@ class MLP(eqx.Module):
             count("MLP", name, size, least=0)
             for name, size in (("depth", depth), ("frequencies", frequencies))
         )
+        _memory.refuse_numbers("MLP", frequencies * max(dim, width), frequencies=frequencies)
+        _memory.refuse_network("MLP", dim + 2 * frequencies, width, depth)
         space_key, *layer_keys = jax.random.split(key, depth + 2)
         self.space = SpaceFeatures(dim, frequencies, scale, key=space_key)
         self.level = LevelFeatures()

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from mfgen import _check
 from mfgen._types import Costate, Key, Scalar, State, Time
 from mfgen.games._game import MFG
-from mfgen.math import _entry
+from mfgen.math import _entry, _memory
 from mfgen.math._autodiff import Jet
 from mfgen.math._count import count
 from mfgen.models._base import AbstractPotential
@@ -145,6 +145,8 @@ def ot_flow_potential(
         count("ot_flow_potential", name, size)
         for name, size in (("width", width), ("depth", depth), ("rank", rank))
     )
+    _memory.refuse_numbers("ot_flow_potential", rank * inputs, rank=rank)
+    _memory.refuse_network("ot_flow_potential", inputs, width, depth)
     factor_key, *keys = jax.random.split(key, depth + 1)
     fans = [inputs, *[width] * (depth - 1)]
     pairs = [jax.random.split(key) for key in keys]

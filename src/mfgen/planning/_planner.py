@@ -67,7 +67,8 @@ class Plan(NamedTuple):
                 if entry.lack is None:
                     return entry.way
             raise ValueError(
-                f"`train` got a game that no way of training fits, expected one that does:\n{self}"
+                "`train` got a game that no way of training fits, expected one that does: see what "
+                "each lacks by `mfgen plan`, or `print(plan(game))`."
             )
         if name not in known:
             raise ValueError(

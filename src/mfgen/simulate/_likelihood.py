@@ -130,6 +130,10 @@ class OneShot(AbstractLikelihood):
     def __check_init__(self):
         _check.a_finite_number("OneShot", "log_normaliser", self.log_normaliser)
         _check.a_finite_number("OneShot", "error", self.error)
+        if isinstance(self.error, (int, float)) and self.error < 0:
+            raise ValueError(
+                f"`OneShot` got error = {self.error}, expected a standard error: pass error >= 0."
+            )
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key | None) -> LogDensity:
         self.check(game, model)

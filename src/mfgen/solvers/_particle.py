@@ -29,6 +29,8 @@ from jaxtyping import Array, Float, PyTree
 from mfgen._types import Batch, Count, Given, Key, Scalar
 from mfgen.data._validate import check_points
 from mfgen.dynamics._dynamics import positive
+from mfgen.math import _memory
+from mfgen.math._count import count
 from mfgen.simulate._integrator import positive_count
 from mfgen.trainers._history import History, Progress
 from mfgen.trainers._state import Checkpoints
@@ -124,8 +126,12 @@ class Particles(AbstractTrainer):
 
     def __init__(self, flow: AbstractParticleFlow, start: Given | int, step: Scalar | float):
         self.flow, self.step_size = flow, step
-        many = isinstance(start, int)
-        self.start = start if many else jnp.asarray(check_points(start, name="start"))
+        many = np.ndim(start) == 0
+        self.start = (
+            count(flow.owner, "start", start, advice="pass start=1000, or points [n, dim]")
+            if many
+            else jnp.asarray(check_points(start, name="start"))
+        )
         positive(flow.owner, "step", cast(float, step))
 
     @property
@@ -133,6 +139,9 @@ class Particles(AbstractTrainer):
         return self.flow.owner
 
     def prepared(self, problem: Problem, steps: int, *, key: Key) -> "Particles":
+        initial = None if problem.game is None else problem.game.initial
+        if isinstance(self.start, int) and initial is not None:
+            _memory.refuse_numbers(self.owner, self.start * initial.dim, start=self.start)
         return eqx.tree_at(lambda self: self.step_size, self, jnp.asarray(self.step_size))
 
     def init(self, problem: Problem, *, key: Key) -> Cloud:

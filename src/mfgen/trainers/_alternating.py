@@ -55,6 +55,8 @@ class Ascent(eqx.Module):
         penalty: on slopes, for critics whose slope is not bounded by construction.
     """
 
+    by_run: ClassVar[tuple[str, ...]] = ("horizon",)
+
     steps: int = eqx.field(static=True, default=2)
     learning_rate: Scalar | float = 2e-3
     optimiser: optax.GradientTransformation | None = eqx.field(static=True, default=None)

@@ -131,6 +131,7 @@ class Augmented(AbstractTrainer):
     """
 
     watched: ClassVar[tuple[str, ...]] = ("gradient", "mean mismatch")
+    by_run: ClassVar[tuple[str, ...]] = ("growth",)
 
     flow: AbstractTrainer
     divergence: AbstractFunctional | None = None

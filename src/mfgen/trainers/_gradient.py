@@ -26,6 +26,7 @@ from mfgen._types import Batch, Count, Key, Scalar
 from mfgen.dynamics._dynamics import positive
 from mfgen.losses._coverage import check_coverage
 from mfgen.losses._objective import AbstractObjective, Combination
+from mfgen.math import _memory
 from mfgen.math._count import count, plain
 from mfgen.models._base import AbstractModel
 from mfgen.trainers._failure import NonFiniteError
@@ -58,6 +59,7 @@ class Gradient(AbstractTrainer):
     """
 
     watched: ClassVar[tuple[str, ...]] = ("gradient",)
+    by_run: ClassVar[tuple[str, ...]] = ("horizon", "judge")
 
     model: AbstractModel
     objective: AbstractObjective
@@ -81,7 +83,7 @@ class Gradient(AbstractTrainer):
             ValueError, TypeError: as the class says.
         """
         game, weighted = problem.declared("fit"), 1.0 * self.objective
-        self._check()
+        self._check(problem)
         check_objective(problem, weighted)
         _, static = eqx.partition(self.model, eqx.is_inexact_array)
         judge = None
@@ -196,7 +198,7 @@ class Gradient(AbstractTrainer):
         data = problem.data
         return data[jax.random.randint(key, (int(self.batch_size),), 0, data.shape[0])]
 
-    def _check(self) -> None:
+    def _check(self, problem: Problem) -> None:
         if self.optimiser is None:
             for name in ("learning_rate", "clip"):
                 positive("fit", name, getattr(self, name))
@@ -205,7 +207,8 @@ class Gradient(AbstractTrainer):
                 f"`fit` got average = {self.average}, expected a decay in [0, 1): pass "
                 "average=0.999, or 0 for no averaging."
             )
-        count("fit", "batch_size", self.batch_size, advice="pass batch_size=100")
+        rows = count("fit", "batch_size", self.batch_size, advice="pass batch_size=100")
+        _memory.refuse_numbers("fit", rows * dimension(problem), batch_size=rows)
 
 
 def descended(

@@ -37,6 +37,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.costs._cost import (
     Anisotropic,
@@ -49,7 +50,7 @@ from mfgen.costs._cost import (
 from mfgen.costs._lagrangian import AbstractLagrangian
 from mfgen.densities._base import AbstractDensity, AbstractEvaluable
 from mfgen.densities._gaussian import Gaussian, isotropic
-from mfgen.dynamics._dynamics import Integrator
+from mfgen.dynamics._dynamics import Integrator, positive
 from mfgen.functionals._constraint import Prescribed
 from mfgen.functionals._functional import KL
 from mfgen.games._game import MFG
@@ -77,6 +78,9 @@ class Stretched(eqx.Module):
 
     ratio: float = eqx.field(static=True)
 
+    def __check_init__(self):
+        positive("Stretched", "ratio", self.ratio)
+
     def __call__(self, x: State) -> Float[Array, "dim dim"]:
         return jnp.diag(jnp.full(x.size, self.ratio, x.dtype).at[0].set(1.0))
 
@@ -91,8 +95,13 @@ class Hill(eqx.Module):
     height: float = eqx.field(static=True)
     width: float = eqx.field(static=True)
 
+    def __check_init__(self):
+        _check.a_finite_number("Hill", "height", self.height)
+        positive("Hill", "width", self.width)
+
     def __call__(self, t: Time, x: State) -> Scalar:
-        return self.height * jnp.exp(-0.5 * jnp.vdot(x, x) / self.width**2)
+        z = x / self.width
+        return self.height * jnp.exp(-0.5 * jnp.vdot(z, z))
 
 
 def flow_game(

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from mfgen._types import Batch, Count
 from mfgen.densities._gaussian import Gaussian, isotropic
+from mfgen.dynamics._dynamics import positive
 from mfgen.math._count import count as checked
 
 
@@ -18,6 +19,7 @@ def normal(dim: Count, *, mean: float = 0.0, deviation: float = 1.0) -> Gaussian
     Raises:
         ValueError: for a deviation that is not positive.
     """
+    positive("normal", "deviation", deviation)
     return isotropic(jnp.full(int(dim), float(mean)), deviation)
 
 

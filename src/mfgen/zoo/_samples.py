@@ -30,6 +30,7 @@ from mfgen.densities._laplace import laplace
 from mfgen.densities._product import product_of_toys
 from mfgen.densities._well import double_well, many_wells
 from mfgen.densities._whitened import Whitened
+from mfgen.math import _memory
 from mfgen.zoo._catalogue import ENERGIES
 from mfgen.zoo._named_data import Data
 from mfgen.zoo._posterior import breast_cancer_posterior
@@ -97,8 +98,15 @@ def _known(truth: AbstractEvaluable, data: Data, key: Key) -> Samples:
     mean, covariance = (np.asarray(moment) for moment in truth.moments())
     scale = float(np.sqrt(np.trace(covariance) / truth.dim))
     scaled = Affine(truth, -mean / scale, 1 / scale)
-    drawn = np.asarray(scaled.sample(data.samples or _TRAINING_POINTS, key=key))
+    count = data.samples or _TRAINING_POINTS
+    _memory.refuse_numbers("data", 3 * count * truth.dim, samples=count)
+    drawn = np.asarray(scaled.sample(count, key=key))
     kept = len(drawn) - round((data.validation or 0.0) * len(drawn))
+    if kept < 2:
+        raise ValueError(
+            f"`data` got validation = {data.validation}, which leaves {kept} of {len(drawn)} "
+            "samples to train on, expected at least 2: hold out less, or draw more `samples`."
+        )
     train = drawn[:kept]
     noisable = scaled if isinstance(truth, AbstractNoisable) else None
     return Samples(
@@ -128,6 +136,7 @@ def _energetic(data: Data, key: Key) -> Samples:
         whitened = Whitened(energy, near.mean, factor)
         scaling = Whiten(np.asarray(near.mean), np.asarray(factor))
     reference = isotropic(jnp.zeros(dim), 1.0)
+    _memory.refuse_numbers("data", 3 * (data.samples or 0) * dim, samples=data.samples or 0)
     return Samples(
         np.asarray(reference.sample(data.samples or _REFERENCE_POINTS, key=key)),
         np.zeros((0, dim), np.float32),
