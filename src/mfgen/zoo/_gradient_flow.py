@@ -68,7 +68,7 @@ def gradient_flow_game(
     Example:
 
         game = gradient_flow_game(KL(target), start, epsilon=0.05, horizon=2.0)
-        solution = solve(game, Grid(box=(-5, 5)))
+        solution = solve(game, Grid(box=(-5, 5), points=100))
     """
     fix = "pass one such as `KL(target)`"
     _check.of_kind("gradient_flow_game", "functional", functional, AbstractFunctional, fix)
