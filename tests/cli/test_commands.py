@@ -170,7 +170,7 @@ def test_report_writes_a_page(ask, place, tmp_path):
         (("run", "score-vp", "--seed"), "argument --seed: expected one argument"),
         (("sample", "run", "-n", "2.5"), "argument -n/--n: invalid int value: '2.5'"),
         (("sample", "run", "--m", "2"), "got --m, expected one of --n, --seed"),
-        (("run", "score-vp", "--steps", "-3"), "`training`: `training` got steps = -3"),
+        (("run", "score-vp", "--steps", "-3"), "`training.steps`: `training` got steps = -3"),
         (("run", "score-vp", "--seed", "-1"), "`seed` got -1"),
         (("run", "score-vp", "--data", "diggits"), "did you mean `digits`?"),
         (("run", "score-v"), "did you mean `score-vp`?"),

@@ -15,7 +15,7 @@ PROGRAM = """
 import gc, os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from mfgen import cli
-from mfgen.lab import listing
+from mfgen.lab import _listing
 {more}
 sys.exit(cli.main())
 """
@@ -26,12 +26,12 @@ def press(phase, info):
     os.kill(os.getpid(), signal.SIGINT)
     for _ in range(100):
         pass
-names = listing.names
+names = _listing.names
 def interrupted():
     gc.callbacks.append(press)
     gc.collect()
     return names()
-listing.names = interrupted
+_listing.names = interrupted
 """
 
 
