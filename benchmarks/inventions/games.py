@@ -391,7 +391,9 @@ ROWS: dict[str, Row] = {
     "bridge-five": Row(9, "the same in five dimensions", bridge_five, None, 0.01),
     "w1w2": Row(10, "W1 + W2, relativistic", w1w2, _EIGHT, 0.012),
     "alpha": Row(10, "alpha = 2 with Lipschitz bound", alpha, _EIGHT, 0.012),
-    "discounted-mmd": Row(11, "discounted flow of an MMD", discounted_mmd, _EIGHT, 0.03),
+    "discounted-mmd": Row(
+        11, "discounted flow of an MMD", discounted_mmd, _EIGHT, 0.03, {"steps": 2000}
+    ),
     "discounted-porous": Row(11, "of a porous medium", discounted_porous, None, None),
     "discounted-chi": Row(11, "of chi squared", discounted_chi, None, None),
     "chase": Row(12, "no first variation, d = 1", chase_line, None, None),

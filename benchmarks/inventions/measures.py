@@ -8,6 +8,7 @@ import numpy as np
 
 import mfgen as mg
 from benchmarks.inventions import games as invented
+from mfgen.losses._crowd import Followed
 from mfgen.metrics import energy_distance
 
 Measure = Callable[[mg.Solution, jax.Array], dict[str, float]]
@@ -89,6 +90,27 @@ def against_riccati(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
         ends = jax.vmap(lambda x: solution.game.terminal.variation(None, x))(one.points[-1])
         paid.append(jnp.mean(one.paid[-1] + ends))
     return {"control off, %": 100 * float(off), "cost off, %": 100 * float(paid[0] / paid[1] - 1)}
+
+
+def dissipated(solution: mg.Solution, key: jax.Array) -> dict[str, float]:
+    """F of a discounted game at both ends, and what the speeds say that it has lost.
+
+    Along a gradient flow dF/dt = -E |v|^2; the game's own flow is one up to the order of e.
+    """
+    game = solution.game
+    functional, start = (1 / game.discount) * game.interaction, game.initial
+    x = start.sample(_PATHS // 2, key=key)
+    path = solution.trajectories(x, divergence=mg.simulate.ExactDivergence(), key=key)
+    logs = jax.vmap(start.log_density)(x)[None] - path.log_det
+    value = lambda k: float(functional.value(Followed(path.points[k], logs[k])))
+    speeds = jnp.stack(
+        [
+            jnp.mean(jnp.square(jax.vmap(solution.control, (None, 0))(t, points)).sum(axis=1))
+            for t, points in zip(path.times, path.points, strict=True)
+        ]
+    )
+    lost = float(jnp.trapezoid(speeds, path.times))
+    return {"F at the start": value(0), "F at the end": value(-1), "lost by the speeds": lost}
 
 
 def beside_grid(wide: float, points: int) -> Measure:
@@ -189,6 +211,8 @@ MEASURES: dict[str, Measure] = {
     "wells-cloud": wells,
     "bridge": end,
     "bridge-five": end,
+    "discounted-porous": dissipated,
+    "discounted-chi": dissipated,
     "chase": against_grid,
     "chase-plane": against_grid,
     "chase-ten": exploitability,
