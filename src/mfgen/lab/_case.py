@@ -186,8 +186,8 @@ def _assembled(experiment: Experiment, samples: Samples, game: MFG, given: Given
     problem = _problem(experiment, samples, game, moved)
     evaluation = call(Evaluation, experiment.filled.get("evaluation", {}), "evaluation", given)
     trainer = _trainer(experiment, given, model, around)
-    trainer(objective).prepared(problem, experiment.training.steps, key=jax.random.key(0))
     choice = _choice(experiment, objective, problem)
+    trainer(objective).prepared(problem, experiment.training.steps, key=jax.random.key(0))
     if choice is not None and objective is not None:
         for tried in _selection.candidates(objective, choice):
             check_coverage(game, tried, dimension(problem))
