@@ -17,9 +17,8 @@ with the words of the class itself.
 import functools
 import inspect
 import operator
-import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,8 +27,7 @@ import numpy as np
 
 from mfgen._check import shortened
 from mfgen._types import Key
-from mfgen.lab._failure import is_out_of_memory
-from mfgen.lab._imports import Imports, words
+from mfgen.lab._imports import Imports
 from mfgen.lab._names import (
     accepts_functions,
     alternatives,
@@ -44,6 +42,7 @@ from mfgen.lab._names import (
     said,
     signature,
 )
+from mfgen.lab._refusals import refuse_field, tried
 from mfgen.lab._words import near
 
 EMPTY: Any = type("Empty", (), {"__repr__": lambda self: "nothing"})()
@@ -132,7 +131,7 @@ def call(
     taken: dict[str, Any] = {}
     for name, value in fields.items():
         if name == "key" or (name not in parameters and not open_ended):
-            _refuse_field(name, path, maker, set(parameters), fields)
+            refuse_field(name, path, maker, set(parameters), fields)
         parameter = parameters.get(name)
         place += type(value) in (dict, str)
         kind = parameter.annotation if parameter else Any
@@ -150,29 +149,14 @@ def call(
                     f"`{name} = ...` to `{maker.__name__}`."
                 )
             taken[name] = arguments[name]
-    made = _tried(lambda: maker(**taken), path, maker, fields)
+    made = tried(lambda: maker(**taken), path, maker, fields)
     if scale is None:
         return made
     if not hasattr(made, "__rmul__"):
         advice = near("weight", parameters, "remove it.")
         raise ValueError(f"`{path}.weight` is no field of `{maker.__name__}`: {advice}")
     scale = build(scale, float, f"{path}.weight")
-    return _tried(lambda: scale * made, path, maker, {"weight": scale})
-
-
-def _refuse_field(
-    name: str, path: str, maker: Callable, known: set[str], fields: Mapping[str, Any]
-) -> NoReturn:
-    """Says that a class has no such field, or none that a document gives."""
-    where = f"{path}.{name}" if path != "$" else name
-    if name == "key":
-        raise ValueError(
-            f"`{where}` got {fields[name]!r:.40}, expected none in a document, where keys follow "
-            "from `seed`: remove it."
-        )
-    free = ", ".join(sorted(known - {"key", *fields})) or "none"
-    advice = near(name, known - {"key"}, f"its fields are {free}.")
-    raise ValueError(f"`{where}` is no field of `{maker.__name__}`: {advice}")
+    return tried(lambda: scale * made, path, maker, {"weight": scale})
 
 
 def write(value: Any) -> Any:
@@ -375,29 +359,3 @@ def _fields_of(value: Any) -> dict[str, Any]:
 
 def _origin(kind: Any) -> Any:
     return getattr(kind, "__origin__", kind)
-
-
-def _tried(make: Callable[[], Any], path: str, maker: Callable, fields: Mapping[str, Any]) -> Any:
-    """What is made, or the words of what refused to be made, after the path of the field.
-
-    What another library says of a class of mfgen is of no help to who wrote the document: it is
-    told what the class got. A class of the user's own may fail in any way, and says how.
-    """
-    try:
-        return make()
-    except (Exception, SystemExit) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = str(error).splitlines()[0] if str(error).startswith("`") else ""
-        if not reason and maker.__module__.split(".")[0] == "mfgen":
-            got = ", ".join(f"{name} = {shortened(value)}" for name, value in fields.items())
-            reason = f"`{maker.__name__}` got {got or 'nothing'}, expected what it can be made of"
-            reason = f"{reason}: correct it, `mfgen show {maker.__name__}` tells its fields."
-        reason = reason or f"`{getattr(maker, '__name__', maker)}` failed: {words(error)}"
-        raise ValueError(f"`{field_of(reason, path, fields)}`: {reason}") from error
-
-
-def field_of(reason: str, path: str, fields: Iterable[str]) -> str:
-    """The path of the field that an error speaks of, or that of the whole."""
-    speaks = lambda name: re.search(rf"\bgot (an? |the )?`?{name}\b|\b{name} = ", reason)
-    return next((f"{path}.{name}" for name in fields if name and speaks(re.escape(name))), path)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mfgen.lab._document import field_of
+from mfgen.lab._refusals import field_of
 from mfgen.lab._spec import SECTIONS, Experiment
 
 _IMPLIED = {"game": "MFG"}  # names of tables without a type
