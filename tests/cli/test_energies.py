@@ -70,7 +70,7 @@ def test_log_z_of_an_energy_of_ones_own_is_right(own):
     path = own("scale = 0.8")
     case = assemble(_toml.read(path), Imports([path.parent], allowed=True))
     judged = Context(case)
-    found = measure(METRICS["normaliser"], judged)
+    found, _ = measure(METRICS["normaliser"], judged)
     assert abs(found.value - np.log(2 * np.pi * 0.8**2)) < 4 * found.standard_error
     with pytest.raises(NotApplicable, match="density of the data is not known"):
         measure(METRICS["normaliser_error"], judged)

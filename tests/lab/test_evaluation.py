@@ -43,11 +43,11 @@ class Judged(Context):
 
 
 def measure(name, context):
-    return _measures.measure(_measures.METRICS[name], context)
+    return _measures.measure(_measures.METRICS[name], context)[0]
 
 
 def pointwise(name, context):
-    return _measures.pointwise(_measures.METRICS[name], context)
+    return _measures.measure(_measures.METRICS[name], context)[1]
 
 
 def exact_potential(game, law):

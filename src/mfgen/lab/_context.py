@@ -9,6 +9,7 @@ from functools import cached_property
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key
@@ -16,6 +17,8 @@ from mfgen.densities._base import AbstractEvaluable, AbstractNoisable
 from mfgen.derive._score_based import is_score_based
 from mfgen.dynamics._noising import AbstractNoising, reversed_noising
 from mfgen.lab._case import Case, keys
+from mfgen.metrics._importance import log_weights
+from mfgen.metrics._likelihood import evaluate
 from mfgen.models._base import AbstractModel, AbstractPotential
 from mfgen.simulate._base import Unfinished
 from mfgen.simulate._likelihood import OneShot, log_prob
@@ -113,6 +116,11 @@ class Context:
         return self.require_noisable().noised(noising.signal(end), noising.noise(end))
 
     @cached_property
+    def exact(self) -> LogDensities:
+        """Log-densities at the points by the law that they are compared with."""
+        return evaluate(self.truth.log_density, self.points)
+
+    @cached_property
     def log_densities(self) -> LogDensities:
         """Log-densities at the points by the likelihood of the settings, standard units."""
         self.require_density()
@@ -134,6 +142,13 @@ class Context:
         self.require_score()
         self.require_potential()
         return log_prob(self.game, self.trained, self.points, method=OneShot())
+
+    @cached_property
+    def weights(self) -> Float[np.ndarray, "n"]:
+        """Logarithms of the importance weights of samples for the energy that the game aims at."""
+        energy, drawn = self.require_energy(), self.generated
+        with arriving():
+            return log_weights(energy, log_prob(self.game, self.trained, drawn), drawn)
 
     @property
     def test(self) -> Batch:

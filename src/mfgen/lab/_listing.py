@@ -115,7 +115,8 @@ def _experiment(experiment: Any, source: Any) -> Answer:
     summary, reference = head.get("summary", "a game of your own"), head.get("reference")
     told = [f"{experiment.name}: {summary}", *([f"({reference})"] if reference else [])]
     lines = [part for line in told for part in textwrap.wrap(line, _COMMENT)]
-    lines += ["", "In two dimensions:", *_lines(derived, _COMMENT), *_way(game, points)]
+    written = _equations(derived)
+    lines += ["", "In two dimensions:", *_columns(written["lines"], _COMMENT), *_way(game, points)]
     comments = [f"# {line}".rstrip() for line in lines]
     text = _toml.dumps(document).replace(
         "[chosen]\n", "[chosen]  # for these data; chosen anew with others\n"
@@ -124,7 +125,7 @@ def _experiment(experiment: Any, source: Any) -> Answer:
         "name": source.spec,
         "summary": summary,
         "reference": reference,
-        "equations": _equations(derived),
+        "equations": written,
         "spec": document,
     }
     return Answer(answer, stack(_listing("\n".join([*comments, "", text.rstrip()]))))
@@ -132,10 +133,9 @@ def _experiment(experiment: Any, source: Any) -> Answer:
 
 def _way(game: Any, points: Any) -> list[str]:
     """The first way of training that fits the game, in a line or two."""
-    from mfgen.planning._planner import plan
+    from mfgen.planning._planner import preferred
 
-    fitting = (entry.way for entry in plan(game, points).entries if entry.lack is None)
-    way = next(fitting, None)
+    way = preferred(game, points)
     said = "none" if way is None else f"{way.name}: {way.summary}"
     return ["", *textwrap.wrap(f"plan        {said}", _COMMENT, subsequent_indent=" " * 12)]
 
@@ -177,7 +177,7 @@ def _oracle(name: str) -> Answer:
     from mfgen.oracles import _named as oracles
 
     info, made = ORACLES[name], oracles.build(name, _DIM)
-    derived = equations(made.solution.game)
+    derived = _equations(equations(made.solution.game))
     cost = None if made.cost is None else float(made.cost)
     answer = {
         "name": name,
@@ -186,7 +186,7 @@ def _oracle(name: str) -> Answer:
         "reference": made.reference,
         "cost": cost,
         "dim": _DIM,
-        "equations": _equations(derived),
+        "equations": derived,
     }
     told = [f"exact answer: {made.formula}"]
     if cost is not None:
@@ -194,8 +194,8 @@ def _oracle(name: str) -> Answer:
     told.append(f"reference: {made.reference}")
     view = stack(
         escape(f"{name}: {info.summary}"),
-        Text("\n".join([derived.title, *_lines(derived, 100)])),
-        *[escape(part) for part in (derived.reading, *derived.notes)],
+        Text("\n".join([derived["title"], *_columns(derived["lines"], 100)])),
+        *[escape(part) for part in (derived["reading"], *derived["notes"])],
         escape("\n".join(told)),
     )
     return Answer(answer, view)
@@ -212,19 +212,18 @@ def _equations(derived: Any) -> dict[str, Any]:
     }
 
 
-def _lines(derived: Any, width: int) -> list[str]:
-    """The equations in two columns of at most so many characters together."""
-    given = derived.lines("ascii")
-    column = max(len(title) for title, _ in given) + 2
+def _columns(lines: dict[str, str], width: int) -> list[str]:
+    """Titles and formulas in two columns of at most so many characters together."""
+    column = max(map(len, lines)) + 2
     wrapped = []
-    for title, formula in given:
-        wrapper = textwrap.TextWrapper(
-            width=width,
+    for title, formula in lines.items():
+        wrapped += textwrap.wrap(
+            formula,
+            width,
             initial_indent=f"{title:{column}}",
             subsequent_indent=" " * column,
             break_on_hyphens=False,
         )
-        wrapped += wrapper.wrap(formula)
     return wrapped
 
 

@@ -1,83 +1,100 @@
 """How a trained model is judged: every measure that applies, each with its standard error.
 
 With an exact truth: KL, the error of the one-evaluation log-density, the score error, and
-distances of samples to fresh samples of the truth. With real data: the
-likelihood of held-out data in original units, the one-evaluation against the ODE log-density,
-distances of samples to the test data, a classifier, and memorisation. For every potential: the
-residual of the Hamilton-Jacobi-Bellman equation.
+distances of samples to fresh samples of the truth. With real data: the likelihood of held-out data
+in original units, the one-evaluation against the ODE log-density, distances of samples to the test
+data, a classifier, and memorisation. For every potential: the residual of the
+Hamilton-Jacobi-Bellman equation. For flows: what their particles pay, how well they are inverted,
+and what an energy is worth; particles are followed with 40 steps of the Runge-Kutta method, more
+than a flow was trained with.
 
 Likelihoods are those of the probability-flow ODE or, for models that are exact densities at every
-time, of one evaluation, as the specification says.
+time, of one evaluation, as the specification says. Measures are computed in standard units. A
+log-density in original units is that in standard units plus the log-Jacobian of the scaling; a
+Kullback-Leibler divergence is the same in both. What does not apply to a model or to its data is
+left out, with the reason.
 
-Measures are computed in standard units. A log-density in original units is that in standard units
-plus the log-Jacobian of the scaling; a Kullback-Leibler divergence is the same in both. What does
-not apply to a model or to its data is left out, with the reason. A measure of the user's own is a
-function of samples and data, `[n, dim]` each, that returns a number or an `Estimate`.
+To add a measure, write its function. One of the user's own is of samples and data, `[n, dim]` each.
 """
 
+import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-from mfgen.lab import _flow_measures
-from mfgen.lab._context import Context, LogDensities, NotApplicable
+from mfgen._types import Batch
+from mfgen.games._game import MFG
+from mfgen.lab._context import Context, LogDensities, NotApplicable, arriving
 from mfgen.lab._imports import Imports
 from mfgen.lab._words import near
-from mfgen.metrics import (
-    _classifier,
-    _discrepancy,
-    _equation,
-    _likelihood,
-    _memorisation,
-    _score,
-    _transport,
-)
-from mfgen.metrics._estimate import Estimate
+from mfgen.losses._flow import TransportCost
+from mfgen.losses._objective import AbstractObjective
+from mfgen.losses._paths import Paths
+from mfgen.losses._shorthands import PathHJB
+from mfgen.metrics import _classifier, _discrepancy, _equation, _memorisation, _score
+from mfgen.metrics._estimate import Estimate, mean_number
+from mfgen.metrics._importance import effective_fraction, log_normaliser
+from mfgen.metrics._transport import sliced_wasserstein2, wasserstein2
+from mfgen.models._base import AbstractModel
+from mfgen.simulate._flow import inverse_error as carried_back
+from mfgen.simulate._integrator import RungeKutta4
 
 _MEMORABLE = 10_000  # training samples; more than that a network of these sizes cannot keep
 # The exact assignment takes a time of order n^3: a second for so many points.
 _ASSIGNED = 1000
+_FINE = Paths(RungeKutta4(40))
+_INVERTED = 1000  # points carried there and back
+_U = "scaled units"
 
-Needs = Literal["truth", "held-out", "flow", "energy", "nothing"]
+Found = Estimate | LogDensities
 
 
 class Measure(NamedTuple):
-    """A measure: how it is computed, and in words.
+    """A measure: in words, and how it is computed.
 
     Attributes:
         title, unit, summary: in words.
-        compute: the measure of a model.
-        smaller_is_better: whether it is.
+        compute: an estimate; or a number for each of the points, of which it is the mean.
         needs: the exact truth (toys), held-out data (real data), a flow, a flow to an energy, or
             nothing of the kind.
-        ideal: the value that is best where that is neither end.
-        at_points: the same at each point, for means over points.
+        ideal: the value that is best: minus infinity where smaller is better.
     """
 
     title: str
     unit: str
     summary: str
-    compute: Callable[[Context], Estimate]
-    smaller_is_better: bool = True
-    needs: Needs = "nothing"
-    ideal: float | None = None
-    at_points: Callable[[Context], LogDensities] | None = None
+    compute: Callable[[Context], Found]
+    needs: Literal["truth", "held-out", "flow", "energy", "nothing"] = "nothing"
+    ideal: float = -math.inf
 
     def badness(self, value: float) -> float:
         """Smaller for what is better."""
-        if self.ideal is not None:
-            return abs(value - self.ideal)
-        return value if self.smaller_is_better else -value
+        best = self.ideal
+        return abs(value - best) if math.isfinite(best) else math.copysign(1.0, -best) * value
+
+
+METRICS: dict[str, Measure] = {}
+
+
+def _measure(title: str, unit: str, summary: str, **more: Any) -> Callable:
+    """Makes the function below it a measure of its name."""
+
+    def known(compute: Callable[[Context], Found]) -> Callable[[Context], Found]:
+        METRICS[compute.__name__] = Measure(title, unit, summary, compute, **more)
+        return compute
+
+    return known
 
 
 def measure_of(name: str) -> Measure:
     """A measure by name; of one that is not known, the user's own, its name."""
-    if name in METRICS:
-        return METRICS[name]
-    return Measure(name.rpartition(":")[2].replace("_", " "), "", "of your own", _unknown)
+    own = Measure(name.rpartition(":")[2].replace("_", " "), "", "of your own", _unknown)
+    return METRICS.get(name, own)
 
 
 def check(context: Context, imports: Imports) -> dict[str, Measure]:
@@ -116,196 +133,176 @@ def _unknown(context: Context) -> Estimate:
     raise NotApplicable("it is code of your own")
 
 
-def measure(found: Measure, context: Context) -> Estimate:
-    """One measure of a model.
+def measure(found: Measure, context: Context) -> tuple[Estimate, Float[np.ndarray, "n"] | None]:
+    """A measure of a model; and of a mean over the points, its value at each of them.
+
+    With these two models judged at the same points are compared point by point.
 
     Raises:
         NotApplicable: with the reason, if the measure has no meaning there.
     """
     value = found.compute(context)
-    return Estimate(float(value.value), float(value.standard_error))
+    if type(value) is Estimate:
+        return Estimate(float(value.value), float(value.standard_error)), None
+    points = np.asarray(value, np.float64)
+    return mean_number(points), points
 
 
-def pointwise(found: Measure, context: Context) -> Float[np.ndarray, "n"] | None:
-    """A measure that is a mean over the points, at each of them; `None` for other measures.
-
-    With them two models judged at the same points are compared point by point.
-
-    Raises:
-        NotApplicable: as `measure`.
-    """
-    at = found.at_points
-    return None if at is None else np.asarray(at(context), np.float64)
+@_measure("KL(truth || model)", "nats", "by the ODE; in one evaluation if exact", needs="truth")
+def kl(context: Context) -> Found:
+    return context.exact - context.log_densities
 
 
-def _exact(context: Context) -> LogDensities:
-    return _likelihood.evaluate(context.truth.log_density, context.points)
+@_measure(
+    "test log-likelihood",
+    "nats",
+    "held-out data, original units, by the ODE; in one evaluation if exact",
+    needs="held-out",
+    ideal=math.inf,
+)
+def log_likelihood(context: Context) -> Found:
+    return context.log_densities + context.samples.scaling.log_jacobian
 
 
-def _kl(context: Context) -> Estimate:
-    return _likelihood.kl(context.truth, context.log_densities, context.points)
+_SAID = "mean |U-based log-density - exact log-density|"
 
 
-def _log_likelihood(context: Context) -> Estimate:
-    jacobian = context.samples.scaling.log_jacobian
-    return _likelihood.mean_log_likelihood(context.log_densities, jacobian)
+@_measure("one-evaluation error", "nats", _SAID, needs="truth")
+def one_shot_error(context: Context) -> Found:
+    return jnp.abs(context.one_shot - context.exact)
 
 
-def _one_shot_error(context: Context) -> Estimate:
-    return _likelihood.one_shot_error(context.one_shot, _exact(context)).absolute
-
-
-def _one_shot_gap(context: Context) -> Estimate:
+@_measure("one-evaluation gap", "nats", "mean |-U - ODE log-density| at the data end")
+def one_shot_gap(context: Context) -> Found:
     if context.is_one_shot:
         raise NotApplicable("likelihoods are those of one evaluation")
-    return _likelihood.one_shot_error(context.one_shot, context.log_densities).absolute
+    return jnp.abs(context.one_shot - context.log_densities)
 
 
-def _score_error(context: Context) -> Estimate:
+@_measure("score error", "nats", "Girsanov bound on KL", needs="truth")
+def score_error(context: Context) -> Found:
     context.require_score()
     truth = context.require_noisable()
     return _score.girsanov_bound(context.game, context.trained, truth, key=context.key)
 
 
-def _hjb_residual(context: Context) -> Estimate:
+@_measure("HJB residual", "rms", "per unit of log noise ratio, over all levels")
+def hjb_residual(context: Context) -> Found:
     potential = context.require_potential()
     context.require_noising()
     return _equation.hjb_error(context.game, potential, context.fresh, key=context.key, n=2048)
 
 
-def _mmd(context: Context) -> Estimate:
+@_measure("energy distance", _U, "samples to data")
+def energy_distance(context: Context) -> Found:
+    return _discrepancy.energy_distance(context.generated, context.fresh)
+
+
+@_measure("MMD", "", "maximum mean discrepancy, samples to data")
+def mmd(context: Context) -> Found:
     width = _discrepancy.median_distance(np.asarray(context.fresh))
     bandwidths = tuple(width * factor for factor in (0.25, 0.5, 1.0, 2.0))
     return _discrepancy.mmd2(context.generated, context.fresh, bandwidths=bandwidths)
 
 
-def _sliced_w2(context: Context) -> Estimate:
-    return _transport.sliced_wasserstein2(context.generated, context.fresh, key=context.key)
+@_measure("sliced W2", _U, "samples to data")
+def sliced_w2(context: Context) -> Found:
+    return sliced_wasserstein2(context.generated, context.fresh, key=context.key)
 
 
-def _w2(context: Context) -> Estimate:
+@_measure("W2", _U, "exact assignment, samples to data", needs="truth")
+def w2(context: Context) -> Found:
     context.require_truth()
-    count = min(_ASSIGNED, context.generated.shape[0], context.fresh.shape[0])
-    return _transport.wasserstein2(context.generated[:count], context.fresh[:count])
+    return wasserstein2(*_as_many(context, _ASSIGNED))
 
 
-def _c2st(context: Context) -> Estimate:
-    count = min(context.generated.shape[0], context.fresh.shape[0])
-    return _classifier.c2st(context.generated[:count], context.fresh[:count])
+@_measure(
+    "C2ST accuracy", "", "classifier two-sample test; 0.5 is indistinguishable", needs="held-out"
+)
+def c2st(context: Context) -> Found:
+    return _classifier.c2st(*_as_many(context))
 
 
-def _memorised(context: Context) -> Estimate:
+def _as_many(context: Context, *most: int) -> tuple[Batch, Batch]:
+    """Samples of the model and as many of the data."""
+    count = min(len(context.generated), len(context.fresh), *most)
+    return context.generated[:count], context.fresh[:count]
+
+
+_SAID = "distance to the nearest training sample, over that of fresh data: 1 best, copies less"
+
+
+@_measure("memorisation ratio", "", _SAID, ideal=1.0)
+def memorisation(context: Context) -> Found:
     if len(context.samples.train) > _MEMORABLE:
         raise NotApplicable("the training samples are too many to be memorised")
     return _memorisation.memorisation_ratio(context.generated, context.samples.train, context.fresh)
 
 
-_U = "scaled units"
-METRICS: dict[str, Measure] = {
-    "kl": Measure(
-        "KL(truth || model)",
-        "nats",
-        "by the ODE; in one evaluation if exact",
-        _kl,
-        needs="truth",
-        at_points=lambda context: _exact(context) - context.log_densities,
-    ),
-    "log_likelihood": Measure(
-        "test log-likelihood",
-        "nats",
-        "held-out data, original units, by the ODE; in one evaluation if exact",
-        _log_likelihood,
-        smaller_is_better=False,
-        needs="held-out",
-        at_points=lambda context: context.log_densities + context.samples.scaling.log_jacobian,
-    ),
-    "one_shot_error": Measure(
-        "one-evaluation error",
-        "nats",
-        "mean |U-based log-density - exact log-density|",
-        _one_shot_error,
-        needs="truth",
-        at_points=lambda context: jnp.abs(context.one_shot - _exact(context)),
-    ),
-    "one_shot_gap": Measure(
-        "one-evaluation gap",
-        "nats",
-        "mean |-U - ODE log-density| at the data end",
-        _one_shot_gap,
-        at_points=lambda context: jnp.abs(context.one_shot - context.log_densities),
-    ),
-    "score_error": Measure(
-        "score error", "nats", "Girsanov bound on KL", _score_error, needs="truth"
-    ),
-    "hjb_residual": Measure(
-        "HJB residual", "rms", "per unit of log noise ratio, over all levels", _hjb_residual
-    ),
-    "energy_distance": Measure(
-        "energy distance",
-        _U,
-        "samples to data",
-        lambda context: _discrepancy.energy_distance(context.generated, context.fresh),
-    ),
-    "mmd": Measure("MMD", "", "maximum mean discrepancy, samples to data", _mmd),
-    "sliced_w2": Measure("sliced W2", _U, "samples to data", _sliced_w2),
-    "w2": Measure("W2", _U, "exact assignment, samples to data", _w2, needs="truth"),
-    "c2st": Measure(
-        "C2ST accuracy",
-        "",
-        "classifier two-sample test; 0.5 is indistinguishable",
-        _c2st,
-        needs="held-out",
-    ),
-    "memorisation": Measure(
-        "memorisation ratio",
-        "",
-        "distance to the nearest training sample, over that of fresh data: 1 best, copies less",
-        _memorised,
-        smaller_is_better=False,
-        ideal=1.0,
-    ),
-    "transport_cost": Measure(
-        "transport cost",
-        _U,
-        "what the control costs, E int L dt",
-        _flow_measures.transport_cost,
-        needs="flow",
-    ),
-    "path_residual": Measure(
-        "HJB residual along paths",
-        _U,
-        "E int |R| dt where particles go",
-        _flow_measures.path_residual,
-        needs="flow",
-    ),
-    "inverse_error": Measure(
-        "inverse error",
-        _U,
-        "points carried to the reference and back",
-        _flow_measures.inversion,
-        needs="flow",
-    ),
-    "effective_samples": Measure(
-        "effective samples",
-        "",
-        "the part that importance weights leave",
-        _flow_measures.effective_samples,
-        smaller_is_better=False,
-        needs="energy",
-    ),
-    "normaliser": Measure(
-        "log Z",
-        "nats",
-        "of the energy, by importance weights; from below on average",
-        _flow_measures.normaliser,
-        smaller_is_better=False,
-        needs="energy",
-    ),
-    "normaliser_error": Measure(
-        "error of log Z",
-        "nats",
-        "by importance weights, exact log Z known",
-        _flow_measures.normaliser_error,
-        needs="energy",
-    ),
-}
+@_measure("transport cost", _U, "what the control costs, E int L dt", needs="flow")
+def transport_cost(context: Context) -> Found:
+    context.require_flow()
+    return _along(TransportCost(_FINE), context)
+
+
+@_measure("HJB residual along paths", _U, "E int |R| dt where particles go", needs="flow")
+def path_residual(context: Context) -> Found:
+    context.require_flow()
+    context.require_potential()
+    return _along(PathHJB(paths=_FINE), context)
+
+
+@_measure("inverse error", _U, "points carried to the reference and back", needs="flow")
+def inverse_error(context: Context) -> Found:
+    context.require_flow()
+    with arriving():
+        return _mean(carried_back(context.game, context.trained, context.arrived[:_INVERTED]))
+
+
+@_measure(
+    "effective samples",
+    "",
+    "the part that importance weights leave",
+    needs="energy",
+    ideal=math.inf,
+)
+def effective_samples(context: Context) -> Found:
+    return effective_fraction(context.weights)
+
+
+@_measure(
+    "log Z",
+    "nats",
+    "of the energy, by importance weights; from below on average",
+    needs="energy",
+    ideal=math.inf,
+)
+def normaliser(context: Context) -> Found:
+    return log_normaliser(context.weights)
+
+
+# The error is that of log Z: of a value within two of them, zero itself cannot be told.
+@_measure("error of log Z", "nats", "by importance weights, exact log Z known", needs="energy")
+def normaliser_error(context: Context) -> Found:
+    context.require_truth()
+    found = log_normaliser(context.weights)
+    return found._replace(value=abs(float(found.value)))
+
+
+def _along(term: AbstractObjective, context: Context) -> Estimate:
+    """The mean of a term over the particles' paths."""
+    points = context.fresh
+    if context.game.data_at != "start":
+        assert context.game.initial is not None
+        points = context.game.initial.sample(context.settings.samples, key=context.key)
+    return _mean(_each(term, context.game, context.trained, points))
+
+
+@eqx.filter_jit
+def _each(term: AbstractObjective, game: MFG, model: AbstractModel, points: Batch) -> Array:
+    key = jax.random.key(0)
+    return jax.lax.map(lambda x: term(game, model, x[None], key=key), points, batch_size=256)
+
+
+def _mean(values: Float[Array, "n"]) -> Estimate:
+    return mean_number(np.asarray(values, np.float64))

@@ -207,11 +207,11 @@ def _judged(
     for name, measure in wanted.items():
         watcher.stage(name)
         try:
-            metrics[name] = _measures.measure(measure, context)._asdict()
-            values = _measures.pointwise(measure, context)
+            found, values = _measures.measure(measure, context)
         except contexts.NotApplicable as reason:
             skipped[name] = str(reason)
             continue
+        metrics[name] = found._asdict()
         if values is not None:
             points[name] = values
     folder.write_arrays("points.npz", points)

@@ -114,6 +114,18 @@ def plan(game: MFG, data: Given | None = None) -> Plan:
 
         print(mfgen.plan(game))
     """
+    samples = _checked(game, data)
+    return Plan(game, samples, tuple(Entry(way, _lack(way, game, samples)) for way in WAYS))
+
+
+def preferred(game: MFG, data: Given | None = None) -> Way | None:
+    """The first way of a plan that fits; the ways after it are not looked at."""
+    samples = _checked(game, data)
+    return next((way for way in WAYS if _lack(way, game, samples) is None), None)
+
+
+def _checked(game: MFG, data: Given | None) -> Batch | None:
+    """The samples of a game, as `plan` takes them."""
     _check.of_kind("plan", "game", game, MFG, "pass the game, MFG(dynamics, lagrangian, terminal)")
     samples = _samples(game, data)
     if samples is not None and game.initial is not None and samples.shape[1] != game.initial.dim:
@@ -121,7 +133,7 @@ def plan(game: MFG, data: Given | None = None) -> Plan:
             f"`plan` got data of {samples.shape[1]} features for a game in {game.initial.dim} "
             "dimensions, expected as many: declare the game with these data."
         )
-    return Plan(game, samples, tuple(Entry(way, _lack(way, game, samples)) for way in WAYS))
+    return samples
 
 
 def _samples(game: MFG, data: Given | None) -> Batch | None:

@@ -26,6 +26,7 @@ _SECONDS = 6.0
 _LARGEST = 4  # controls for which a matrix is inverted by formula
 _LONGEST = 400  # operations in the transform of a quadratic cost that is kept
 _READABLE = 60  # operations in a transform in one unknown that is kept
+_SHORT = 4  # operations in a formula that cannot be made shorter, such as r^2 / (2 w)
 
 
 class Transform(NamedTuple):
@@ -111,6 +112,9 @@ def _scalar(cost: Expression, s: sp.Symbol, r: sp.Symbol) -> tuple[Expression, E
 
 
 def _shortest(value: Expression) -> Expression:
+    rational = sp.expand(sp.cancel(value))
+    if rational.count_ops() <= _SHORT:
+        return rational  # without SymPy's search for a shorter one, which takes a second
     first = sp.simplify(value)
     rational = sp.expand(sp.cancel(sp.radsimp(first)))
     return min(first, rational, key=sp.count_ops)

@@ -144,6 +144,7 @@ class Equations:
 def lines(derived: Equations, form: Form) -> list[tuple[str, str]]:
     """(what it is, formula), in the order in which a game is declared and solved."""
     write = lambda expression: written(_vectors(expression, derived), form)
+    named = derived.shorthand
     found = [
         ("dynamics", _dynamics(derived, form)),
         ("Lagrangian", f"L = {summed(_terms(_vectors(derived.lagrangian, derived), 'v'), form)}"),
@@ -157,7 +158,7 @@ def lines(derived: Equations, form: Form) -> list[tuple[str, str]]:
         ("Fokker-Planck", _transport(derived, form)),
         ("at the start", " = ".join(write(side) for side in derived.initial.args)),
         *boundary_lines(derived.domain, form),
-        *[("where", f"{written(s, form)} = {written(e, form)}") for s, e in derived.shorthand],
+        ("where", ", ".join(f"{written(s, form)} = {written(e, form)}" for s, e in named)),
     ]
     return [(title, text) for title, text in found if text]
 
