@@ -14,7 +14,7 @@ from tests.campaign import documents
 from tests.campaign.tally import Refused, Tally
 
 from mfgen import cli
-from mfgen.lab import _spec, _store
+from mfgen.lab import _run, _spec
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def _up_to_the_folder(monkeypatch, tmp_path):
     def claimed(*arguments, **options):
         raise Claimed
 
-    monkeypatch.setattr(_store.RunFolder, "claimed", claimed)
+    monkeypatch.setattr(_run, "claimed", claimed)
     monkeypatch.chdir(tmp_path)
 
 

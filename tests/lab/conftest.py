@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mfgen.lab import RunFolder, _recipes, _rules
+from mfgen.lab import RunFolder, _recipes, _rules, _toml
 from mfgen.lab._comparison import is_regularised
 from mfgen.metrics import Estimate
 
@@ -12,7 +12,7 @@ def _write_run(path, experiment, metrics, *, ms_per_step=2.0, pictures=True):
     """Writes a finished run with the given measures, in the layout of `mfgen.lab._store`."""
     dim = _rules.dimension(experiment.data)
     folder = RunFolder(path)
-    folder.claim(experiment, resume=False)
+    folder.write_text("spec.toml", _toml.write(experiment))
     rng = np.random.default_rng(experiment.seed)
     terms = ["DenoisingScoreMatching", *(["HJB"] if is_regularised(experiment) else [])]
     for step in range(100, 1100, 100):

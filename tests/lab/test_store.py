@@ -9,7 +9,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from mfgen.lab import RunFolder, _recipes, _results
+from mfgen.lab import RunFolder, _recipes
+from mfgen.lab._claims import check_results, claimed
 from mfgen.lab._store import fingerprint, write_whole
 from mfgen.trainers import Progress
 
@@ -42,33 +43,38 @@ def record(step):
     }
 
 
+def claim(folder, experiment, *, resume):
+    with claimed(folder, experiment, resume=resume):
+        pass
+
+
 def files(path):
     return {file.name: file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
 def test_a_new_folder_is_claimed_and_keeps_the_specification(tmp_path):
     folder = RunFolder(tmp_path / "a" / "b")
-    folder.claim(EXPERIMENT, resume=False)
+    claim(folder, EXPERIMENT, resume=False)
     assert folder.is_run
     assert folder.experiment() == EXPERIMENT
 
 
 def test_the_same_run_is_refused_without_resume_and_found_with_it(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.claim(EXPERIMENT, resume=False)
+    claim(folder, EXPERIMENT, resume=False)
     with pytest.raises(ValueError, match="pass --resume to continue it"):
-        folder.claim(EXPERIMENT, resume=False)
-    folder.claim(EXPERIMENT, resume=True)
+        claim(folder, EXPERIMENT, resume=False)
+    claim(folder, EXPERIMENT, resume=True)
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_another_run_is_refused_and_not_touched(tmp_path, resume):
     folder = RunFolder(tmp_path / "run")
-    folder.claim(EXPERIMENT, resume=False)
+    claim(folder, EXPERIMENT, resume=False)
     before = files(folder.path)
     other = EXPERIMENT.changed({"training.steps": 7})
     with pytest.raises(ValueError, match=r"`training.steps` is 7, was absent") as caught:
-        folder.claim(other, resume=resume)
+        claim(folder, other, resume=resume)
     assert "choose another --out" in str(caught.value)
     assert files(folder.path) == before
 
@@ -77,7 +83,7 @@ def test_another_run_is_refused_and_not_touched(tmp_path, resume):
 def test_a_folder_of_something_else_is_refused_and_not_touched(tmp_path, resume):
     (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
     with pytest.raises(ValueError, match="is not empty and holds no run"):
-        RunFolder(tmp_path).claim(EXPERIMENT, resume=resume)
+        claim(RunFolder(tmp_path), EXPERIMENT, resume=resume)
     assert files(tmp_path) == {"thesis.tex": b"years of work"}
 
 
@@ -85,12 +91,12 @@ def test_a_file_is_refused_as_a_folder(tmp_path):
     path = tmp_path / "file"
     path.write_text("x", encoding="utf-8")
     with pytest.raises(ValueError, match="is a file, expected a folder"):
-        RunFolder(path).claim(EXPERIMENT, resume=False)
+        claim(RunFolder(path), EXPERIMENT, resume=False)
 
 
 def test_what_a_kill_left_of_a_claim_does_not_block_the_folder(tmp_path):
     (tmp_path / ".spec.toml.123.partial").write_text("na", encoding="utf-8")
-    RunFolder(tmp_path).claim(EXPERIMENT, resume=False)
+    claim(RunFolder(tmp_path), EXPERIMENT, resume=False)
 
 
 def test_records_are_appended_and_rewound(tmp_path):
@@ -140,7 +146,7 @@ def test_an_unfinished_run_has_no_summary(tmp_path):
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(ValueError, match="holds no run"):
         folder.summary()
-    folder.claim(EXPERIMENT, resume=False)
+    claim(folder, EXPERIMENT, resume=False)
     with pytest.raises(ValueError, match="not finished"):
         folder.summary()
     for damaged in ('{"spec":', "{}", "[]", "null", json.dumps(SUMMARY | {"metrics": {"kl": 1}})):
@@ -156,7 +162,7 @@ def test_an_unfinished_run_has_no_summary(tmp_path):
 def finished(tmp_path):
     """A folder with all that a finished run has, but for what is in it."""
     folder = RunFolder(tmp_path / "run")
-    with folder.claimed(EXPERIMENT, resume=False):
+    with claimed(folder, EXPERIMENT, resume=False):
         folder.append(record(100))
         folder.write_leaves("model.eqx", {"weight": np.arange(6.0)})
         folder.write_arrays("points.npz", {"kl": np.arange(3.0)})
@@ -179,7 +185,7 @@ def test_a_flipped_bit_in_a_finished_run_is_refused_by_the_name_of_the_file(fini
         before = files(finished.path)
         with pytest.raises(ValueError, match=rf"{name}` cannot be read \(it was altered"):
             finished.summary()
-        with pytest.raises(ValueError), finished.claimed(EXPERIMENT, resume=True):  # noqa: PT011
+        with pytest.raises(ValueError), claimed(finished, EXPERIMENT, resume=True):  # noqa: PT011
             pass
         assert files(finished.path) == before
     path.write_bytes(whole)
@@ -193,7 +199,7 @@ def test_a_file_that_is_missing_is_refused_where_it_is_needed_and_made_again(fin
         ValueError, match=r"model\.eqx` cannot be read \(it is missing since the run was finished"
     ):
         finished.check(needed=("game.eqx", "model.eqx"))
-    with finished.claimed(EXPERIMENT, resume=True):
+    with claimed(finished, EXPERIMENT, resume=True):
         finished.write_leaves("model.eqx", {"weight": np.arange(6.0)})
     finished.check(needed=("game.eqx", "model.eqx"))
 
@@ -236,23 +242,23 @@ with _file.owned(__import__("pathlib").Path(sys.argv[1])):
 
 def test_a_folder_that_another_process_writes_is_refused_until_it_is_gone(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.claim(EXPERIMENT, resume=False)
+    claim(folder, EXPERIMENT, resume=False)
     command = [sys.executable, "-c", OWNER, str(folder.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
         owner.stdout.readline()
         before = files(folder.path)
         with (
             pytest.raises(ValueError, match=f"found process {owner.pid} at work in"),
-            folder.claimed(EXPERIMENT, resume=True),
+            claimed(folder, EXPERIMENT, resume=True),
         ):
             pass
         assert files(folder.path) == before
         owner.kill()
-    with folder.claimed(EXPERIMENT, resume=True):
+    with claimed(folder, EXPERIMENT, resume=True):
         assert (folder.path / ".lock").read_text() == f"{os.getpid()}\n"
         with (
             pytest.raises(ValueError, match=f"found process {os.getpid()} at work"),
-            RunFolder(folder.path).claimed(EXPERIMENT, resume=True),
+            claimed(RunFolder(folder.path), EXPERIMENT, resume=True),
         ):
             pass
     assert not (folder.path / ".lock").exists()
@@ -262,7 +268,7 @@ def test_a_run_that_fails_before_its_first_record_leaves_the_folder_to_a_correct
     folder = RunFolder(tmp_path / "run")
 
     def fail(experiment, work):
-        with folder.claimed(experiment, resume=False):
+        with claimed(folder, experiment, resume=False):
             work()
             raise KeyError
 
@@ -287,7 +293,7 @@ def test_a_folder_that_goes_while_it_is_written_is_an_error_and_not_half_a_run(t
     folder = RunFolder(tmp_path / "run")
 
     def run():
-        with folder.claimed(EXPERIMENT, resume=False):
+        with claimed(folder, EXPERIMENT, resume=False):
             folder.append(record(100))
             if how == "emptied":
                 (folder.path / "spec.toml").unlink()
@@ -317,12 +323,12 @@ def test_records_that_were_lost_come_back_from_the_checkpoint(tmp_path):
 
 def test_what_a_kill_left_goes_and_what_another_process_writes_stays(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.claim(EXPERIMENT, resume=False)
+    claim(folder, EXPERIMENT, resume=False)
     dead = folder.path / ".model.eqx.4194305.partial"  # of no process: numbers end before
     alive = folder.path / f".samples.npz.{os.getpid()}.partial"
     for partial in (dead, alive):
         partial.write_bytes(b"half")
-    folder.claim(EXPERIMENT, resume=True)
+    claim(folder, EXPERIMENT, resume=True)
     assert not dead.exists()
     assert alive.exists()
 
@@ -330,17 +336,17 @@ def test_what_a_kill_left_goes_and_what_another_process_writes_stays(tmp_path):
 def test_results_go_into_a_folder_that_holds_nothing_else(tmp_path):
     names = ("certificate.json", "solution.npz")
     place = tmp_path / "a" / "b"
-    _results.check("solve", place, names)
+    check_results("solve", place, names)
     place.mkdir(parents=True)
     (place / "solution.npz").touch()
-    _results.check("solve", place, names)
+    check_results("solve", place, names)
     (tmp_path / "a" / "spec.toml").touch()
     with pytest.raises(
         ValueError, match=r"`solve` got the folder .* which holds 'b', expected a new"
     ):
-        _results.check("solve", tmp_path / "a", names)
+        check_results("solve", tmp_path / "a", names)
     with pytest.raises(ValueError, match="which is a file, expected a folder"):
-        _results.check("solve", tmp_path / "a" / "spec.toml", names)
+        check_results("solve", tmp_path / "a" / "spec.toml", names)
 
 
 def test_numbers_that_json_does_not_know_are_kept_as_words(tmp_path):

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mfgen._types import Batch, Key
+from mfgen.data._scaling import Standardise
 from mfgen.densities._base import AbstractEvaluable
 from mfgen.densities._empirical import Empirical
 from mfgen.densities._gaussian import isotropic
@@ -25,7 +27,7 @@ from mfgen.lab._spec import FORMAT, RUN, Evaluation, Experiment
 from mfgen.losses._coverage import check_coverage
 from mfgen.losses._objective import AbstractObjective, Combination
 from mfgen.models._base import AbstractModel, AbstractNormalised
-from mfgen.planning._planner import plan
+from mfgen.planning._planner import plan, preferred
 from mfgen.planning._ways import Way
 from mfgen.trainers import _selection
 from mfgen.trainers._gradient import dimension
@@ -86,17 +88,25 @@ def declared(experiment: Experiment, imports: Imports) -> tuple[Experiment, Samp
     Raises:
         ValueError, OSError: one line, if anything in it cannot be made.
     """
-    _refuse_old(experiment)
     experiment = _rules.fill(experiment, _rules.OF_DATA, _rules.Context(experiment))
-    drawn = keys(experiment.seed)
-    samples = prepare(experiment.data, _density(experiment, imports), key=drawn["data"])
-    given = given_by(samples, imports, drawn["model"])
-    table = experiment.filled.get("game", {})
-    given = given._replace(key=jax.random.fold_in(drawn["model"], 1))
-    game = build(table, MFG, "game", given)
-    given = given._replace(arguments={**given.arguments, "game": game}, key=drawn["model"])
+    density = _density(experiment, imports)
+    samples = prepare(experiment.data, density, key=keys(experiment.seed)["data"])
+    game, given = _game(experiment, samples, imports)
     context = _rules.Context(experiment, samples.train.shape[1], game)
     return _rules.fill(experiment, _rules.OF_GAME, context), samples, game, given
+
+
+def _game(experiment: Experiment, samples: Samples, imports: Imports) -> tuple[MFG, Given]:
+    """The game of a document on some samples, and what both give to its other parts."""
+    if experiment.format < FORMAT:
+        raise ValueError(
+            "`game.type` got a specification of format 1, which mfgen 0.1.0 wrote and reads, "
+            "expected the names of classes: begin with `mfgen show NAME > my.toml`."
+        )
+    key = keys(experiment.seed)["model"]
+    given = _given(samples, imports, jax.random.fold_in(key, 1))
+    game = build(experiment.filled.get("game", {}), MFG, "game", given)
+    return game, given._replace(arguments={**given.arguments, "game": game}, key=key)
 
 
 def _density(experiment: Experiment, imports: Imports) -> AbstractEvaluable | None:
@@ -108,7 +118,7 @@ def _density(experiment: Experiment, imports: Imports) -> AbstractEvaluable | No
     return build(data.density, AbstractEvaluable, "data.density", given)
 
 
-def given_by(samples: Samples, imports: Imports, key: Key) -> Given:
+def _given(samples: Samples, imports: Imports, key: Key) -> Given:
     """What data give to the objects of a document."""
     points = jnp.asarray(samples.train)
     dim = points.shape[1]
@@ -144,18 +154,12 @@ def stand_in(
     Raises:
         ValueError: one line, if it cannot be made.
     """
-    law, key = isotropic(jnp.zeros(dim), 1.0), jax.random.key(0)
-    points = law.sample(count, key=key)
-    names = {"reference": (law,), "energy": (law,)}
-    arguments: dict[str, Any] = {"dim": dim}
+    law, units = isotropic(jnp.zeros(dim), 1.0), Standardise(np.zeros(dim), np.ones(dim))
+    points = np.asarray(law.sample(count, key=jax.random.key(0)))
     energetic = experiment.data.name in ENERGIES
-    if not energetic:
-        names |= {"data": (law, points), "samples": (law, points)}
-        arguments["data"] = points
-    _refuse_old(experiment)
-    given = Given(names, arguments, key, imports)
-    game = build(experiment.filled.get("game", {}), MFG, "game", given)
-    return game, None if energetic else points
+    none = points[:0]
+    samples = Samples(points, none, none, units, (), law, law, law, law, energetic)
+    return _game(experiment, samples, imports)[0], None if energetic else jnp.asarray(points)
 
 
 def assemble(experiment: Experiment, imports: Imports | None = None) -> Case:
@@ -178,7 +182,7 @@ def _assembled(experiment: Experiment, samples: Samples, game: MFG, given: Given
     moved, around = training.get("type") == "Particles", None
     if not moved and (objective is None or model is None):
         points = None if samples.is_energy else given.arguments["data"]
-        way = plan(game, points).way(None)
+        way = preferred(game, points) or plan(game, points).way(None)  # which says what lacks
         model = way.model(game, keys(experiment.seed)["model"]) if model is None else model
         if objective is None:
             objective, around = 1.0 * way.objective(game), way.around
@@ -292,11 +296,3 @@ def _choice(
         )
     name = objective.names[places[0]]
     return _selection.choice(objective, {name: experiment.terms[places[0]]["select"]})
-
-
-def _refuse_old(experiment: Experiment) -> None:
-    if experiment.format < FORMAT:
-        raise ValueError(
-            "`game.type` got a specification of format 1, which mfgen 0.1.0 wrote and reads, "
-            "expected the names of classes: begin with `mfgen show NAME > my.toml`."
-        )

@@ -194,7 +194,10 @@ def minimal(value: Any, kind: Any, imports: Imports, default: Any = EMPTY) -> An
             maker, fields = _opened(value, kind, "$", imports, default)
             if maker is None:
                 return value
-            return {"type": value.get("type", public(maker)), **_kept(maker, fields, imports)}
+            return {
+                "type": value.get("type", public(maker)),
+                **minimal_call(maker, fields, imports),
+            }
         case list() | tuple():
             inner = item(kind) if tuple in map(_origin, alternatives(kind)) else kind
             return [minimal(part, inner, imports) for part in value]
@@ -207,10 +210,6 @@ def minimal(value: Any, kind: Any, imports: Imports, default: Any = EMPTY) -> An
 
 def minimal_call(maker: Callable, fields: Mapping[str, Any], imports: Imports) -> dict[str, Any]:
     """The fields of a call that are not left to their defaults."""
-    return _kept(maker, fields, imports)
-
-
-def _kept(maker: Callable, fields: Mapping[str, Any], imports: Imports) -> dict[str, Any]:
     parameters, kept = signature(maker).parameters, {}
     for name, value in fields.items():
         parameter = parameters.get(name)

@@ -20,7 +20,7 @@ from mfgen.densities._grid import GridPath
 from mfgen.derive._check import check as examine
 from mfgen.derive._verdict import Verdict
 from mfgen.games._game import MFG
-from mfgen.lab import _certified, _results
+from mfgen.lab import _certified, _claims
 from mfgen.lab._answer import Answer, stack, table
 from mfgen.lab._case import declared
 from mfgen.lab._find import Source, folders, found, refuse
@@ -172,7 +172,7 @@ def solve(
     settings, name = Settings(solver, dim, box, points, steps, seed), source.spec
     settings.check("solve")
     folder = RunFolder(out or Path("runs") / f"{Path(name).stem}-{solver}")
-    _results.check("solve", folder.path, _WRITTEN)
+    _claims.check_results("solve", folder.path, _WRITTEN)
     oracle = oracles.build(name, dim) if name in ORACLES else None
     with console.status(f"solving {name}"), _of("solve", source, dim) as (game, _):
         half = box or (_MARGIN * oracle.box if oracle else _reach(game))

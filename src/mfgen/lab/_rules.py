@@ -35,7 +35,7 @@ from mfgen.derive._score_based import is_score_based
 from mfgen.games._game import MFG
 from mfgen.lab._document import minimal, minimal_call
 from mfgen.lab._imports import Imports
-from mfgen.lab._names import lookup, makes, named, signature
+from mfgen.lab._names import makes, named, public, signature
 from mfgen.lab._spec import RUN, Data, Evaluation, Experiment, Training, at
 from mfgen.losses._objective import AbstractObjective
 from mfgen.models._base import AbstractModel
@@ -155,7 +155,8 @@ def _followed(context: Context) -> Any:
 
 
 def _likelihood(context: Context) -> Any:
-    return {"type": "Hutchinson"} if context.dim > 128 else None
+    follows = context.kind("evaluation.likelihood") in ("", "FlowLikelihood")
+    return {"type": "Hutchinson"} if follows and context.dim > 128 else None
 
 
 def _sampler(context: Context) -> Any:
@@ -214,7 +215,7 @@ def fill(experiment: Experiment, rules: tuple[Rule, ...], context: Context) -> E
             if at(experiment.filled, path) is not None:
                 continue
             value = rule.what(context._replace(experiment=experiment, table=table))
-            if value is not None and _takes(experiment, path):
+            if value is not None:
                 chosen = {**experiment.chosen, path: value}
                 experiment = Experiment({**experiment.document, "chosen": chosen})
     return experiment
@@ -226,13 +227,6 @@ def _places(experiment: Experiment, where: str) -> Iterator[tuple[str, dict[str,
         return
     for index, term in enumerate(experiment.terms):
         yield where.replace("[*]", f"[{index}]"), term
-
-
-def _takes(experiment: Experiment, path: str) -> bool:
-    """Whether the table above a field has a type of the user's own or one that takes it."""
-    table = at(experiment.filled, path.rpartition(".")[0])
-    kind = (table or {}).get("type", "") if type(table) is dict else ""
-    return path.rpartition(".")[0] != "evaluation.likelihood" or kind in ("", "FlowLikelihood")
 
 
 def _type(part: Any) -> str:
@@ -255,41 +249,25 @@ def dimension(data: Data) -> int | None:
 
 def canonical(experiment: Experiment, imports: Imports) -> Experiment:
     """The experiment without what is left to defaults: its identity."""
-    document = {name: part for name, part in experiment.document.items() if name != "summary"}
-    document.pop("reference", None)
-    game, model = document.get("game", {}), document.get("model")
-    document["data"] = minimal_call(Data, document["data"], imports)
-    document["game"] = _section(game, MFG, MFG, imports)
-    if model is not None:
-        document["model"] = _section(model, AbstractModel, None, imports)
+    document = {n: p for n, p in experiment.document.items() if n not in ("summary", "reference")}
+    for name, kind in (("data", Data), ("game", MFG), ("evaluation", Evaluation)):
+        document[name] = _section(document.get(name, {}), kind, public(kind), imports)
+    if "model" in document:
+        document["model"] = minimal(document["model"], AbstractModel, imports)
     if "objective" in document:
-        document["objective"] = [_term(term, imports) for term in document["objective"]]
+        document["objective"] = minimal(document["objective"], AbstractObjective, imports)
     training = document.get("training", {})
     own = {n: v for n, v in training.items() if n in RUN}
-    trainer = {n: v for n, v in training.items() if n not in RUN}
-    gradient = lookup(trainer.get("type", "Gradient"), AbstractTrainer, "training", imports)
-    if trainer.get("type") == "Gradient":
-        trainer.pop("type")
-    fields = minimal_call(gradient, {n: v for n, v in trainer.items() if n != "type"}, imports)
-    named = {"type": trainer["type"]} if "type" in trainer else {}
-    document["training"] = {**named, **minimal_call(Training, own, imports), **fields}
-    judged = minimal_call(Evaluation, document.get("evaluation", {}), imports)
-    document["evaluation"] = judged
+    others = {"type": "Gradient"} | {n: v for n, v in training.items() if n not in RUN}
+    trainer = _section(others, AbstractTrainer, "Gradient", imports)
+    named = {"type": trainer.pop("type")} if "type" in trainer else {}
+    document["training"] = {**named, **minimal_call(Training, own, imports), **trainer}
     if experiment.chosen:
         document["chosen"] = {"for": document["data"], **experiment.chosen}
     return Experiment({n: p for n, p in document.items() if p not in ({}, [])})
 
 
-def _section(table: dict[str, Any], kind: Any, usual: Any, imports: Imports) -> dict[str, Any]:
-    maker = lookup(table["type"], kind, "$", imports) if "type" in table else usual
-    if maker is None:
-        return table
-    fields = {name: value for name, value in table.items() if name != "type"}
-    named = {} if maker is usual else {"type": table["type"]}
-    return {**named, **minimal_call(maker, fields, imports)}
-
-
-def _term(term: dict[str, Any], imports: Imports) -> dict[str, Any]:
-    rest = {name: value for name, value in term.items() if name != "select"}
-    kept = minimal(rest, AbstractObjective, imports)
-    return {**kept, "select": term["select"]} if "select" in term else kept
+def _section(table: dict[str, Any], kind: Any, usual: str, imports: Imports) -> dict[str, Any]:
+    """The minimal form of a table that stands for a call of its usual type where it names none."""
+    found = minimal(table, kind, imports)
+    return {n: v for n, v in found.items() if (n, v) != ("type", usual)}

@@ -27,6 +27,7 @@ import numpy as np
 from mfgen.lab import _arrays, _certified, _descents, _figures, _measures
 from mfgen.lab import _context as contexts
 from mfgen.lab._case import Case, Watcher, assemble, keys
+from mfgen.lab._claims import claimed
 from mfgen.lab._imports import Imports, inner
 from mfgen.lab._spec import FORMAT, Experiment
 from mfgen.lab._store import RunFolder, fingerprint
@@ -80,7 +81,7 @@ def run(
     case = assemble(experiment, imports)
     wanted = _measures.check(contexts.Context(case), imports)
     folder = RunFolder(out)
-    with folder.claimed(case.experiment, resume=resume):
+    with claimed(folder, case.experiment, resume=resume):
         _keep_origins(folder, case, imports)
         watcher.stage("training")
         trained, history = _trained(folder, case, imports, watcher)

@@ -15,11 +15,7 @@
     SHA256SUMS      digests of the files above, made when the run is finished (`sha256sum -c`)
     figures/        pictures
     custom/         copies of the user's own components
-    .lock           the process that writes the folder
-
-One process at a time writes a run: the second is refused by the first one's number, and a run that
-was killed leaves no lock. A run is claimed when all about it has been checked, and is no run again
-if it fails before its first record.
+    .lock           the process that writes the folder (`mfgen.lab._claims`)
 
 Files are written under another name and then renamed, so a file is there whole or not at all;
 records of the training alone grow line by line. They are cut back when a run is resumed: to the
@@ -30,13 +26,11 @@ The files of a finished run belong together. A flipped bit, a model of another r
 another seed: what is not as it was when the run was finished is refused by name.
 """
 
-import contextlib
 import hashlib
 import io
 import json
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -54,7 +48,6 @@ _SEALED = (
     "spec.toml", "versions.json", _RECORDS, "trials.jsonl", "model.eqx", "game.eqx", "descent.npz",
     "points.npz", "samples.npz", "fields.npz", "profiles.json", "certificate.json",
 )  # fmt: skip
-_BEGUN = (_RECORDS, "trials.jsonl", "model.eqx", "summary.json")
 
 AnyTree = TypeVar("AnyTree")
 
@@ -68,7 +61,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path):
         self.path = Path(path).absolute()
-        self._place: os.stat_result | None = None  # of the folder, while it is claimed
+        self.place: os.stat_result | None = None  # of the folder, while it is claimed
 
     @property
     def checkpoints(self) -> Path:
@@ -96,54 +89,10 @@ class RunFolder:
         """Whether the run has been trained and judged."""
         return (self.path / "summary.json").is_file()
 
-    @contextlib.contextmanager
-    def claimed(self, experiment: _spec.Experiment, *, resume: bool) -> Iterator[None]:
-        """Takes the folder for a run, as `claim`, and keeps other processes out while it is open.
-
-        A run that fails before there is anything to resume leaves no trace of itself.
-
-        Raises:
-            ValueError: if the folder holds anything else, or another process writes it.
-        """
-        self._check(experiment, resume)
-        made = not self.path.exists()
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with _file.owned(self.path):
-                fresh = not self.is_run
-                try:
-                    self.claim(experiment, resume=resume)
-                    self._place = self.path.stat()
-                    yield
-                except BaseException:
-                    if fresh and not self._has_begun:
-                        self._leave(made)
-                    raise
-                finally:
-                    self._place = None
-        except _file.Taken as taken:
-            raise ValueError(
-                f"`run` found process {taken.process or 'unknown'} at work in {self.path}, "
-                "expected a folder that nobody writes: wait for it to end, or choose another --out."
-            ) from None
-
-    def claim(self, experiment: _spec.Experiment, *, resume: bool) -> None:
-        """Takes the folder for a run, or finds the same run in it.
-
-        Raises:
-            ValueError: if the folder holds anything else, or a finished run whose files are not as
-                they were; nothing in it is touched.
-        """
-        self._check(experiment, resume)
-        self.path.mkdir(parents=True, exist_ok=True)
-        _file.remove_partial(self.path)
-        if not self.is_run:
-            self.write_text("spec.toml", _toml.write(experiment))
-
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary of a run, and the digests of all that belongs to it."""
         text = (_kept.encode(summary) + "\n").encode()
-        self._check_place()
+        self.check_place()
         self.reopen()
         _digests.keep(self.path, self._sealed(), {"summary.json": text})
         self.write_bytes("summary.json", text)
@@ -261,7 +210,7 @@ class RunFolder:
 
     def append(self, record: dict[str, Any], name: str = _RECORDS) -> None:
         """Adds a record of the training."""
-        self._check_place()
+        self.check_place()
         with (self.path / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
@@ -314,35 +263,20 @@ class RunFolder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes a file, whole or not at all."""
-        self._check_place()
+        self.check_place()
         write_whole(self.path / name, content)
-
-    @property
-    def _has_begun(self) -> bool:
-        """Whether there is anything of the run beside what it was to be."""
-        saved = self.checkpoints.is_dir() and any(p.is_file() for p in self.checkpoints.rglob("*"))
-        return saved or any((self.path / name).is_file() for name in _BEGUN)
-
-    def _leave(self, made: bool) -> None:
-        """Removes what a claim and all that followed it have written."""
-        for name in ("spec.toml", "versions.json"):
-            (self.path / name).unlink(missing_ok=True)
-        for folder in (self.custom, self.checkpoints):
-            shutil.rmtree(folder, ignore_errors=True)
-        if made:
-            shutil.rmtree(self.path, ignore_errors=True)
 
     def _sealed(self) -> list[str]:
         """Names of the files that belong to a run, but for its summary."""
         own = [f.relative_to(self.path).as_posix() for f in sorted(self.custom.rglob("*.py"))]
         return [name for name in (*_SEALED, *own) if (self.path / name).is_file()]
 
-    def _check_place(self) -> None:
+    def check_place(self) -> None:
         """Refuses to write a run whose folder went, or is another one by now."""
-        if self._place is None:
+        if self.place is None:
             return
         try:
-            stays = os.path.samestat(self._place, self.path.stat()) and self.is_run
+            stays = os.path.samestat(self.place, self.path.stat()) and self.is_run
         except OSError:
             stays = False
         if not stays:
@@ -351,44 +285,11 @@ class RunFolder:
                 "to stay: run the experiment again, and leave the folder until it ends."
             )
 
-    def _check(self, experiment: _spec.Experiment, resume: bool) -> None:
-        """Refuses a folder of anything but this run; nothing is touched."""
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(
-                f"`run` got --out {self.path}, which is {_file.kind(self.path)}, expected a "
-                "folder: choose another."
-            )
-        if self.is_run:
-            self.check()
-            self._check_same(experiment, resume)
-        elif self.path.is_dir() and not _is_empty(self.path):
-            raise ValueError(
-                f"`run` got the folder {self.path}, which is not empty and holds no run, expected "
-                "a new or empty one: choose another --out."
-            )
-
-    def _check_same(self, experiment: _spec.Experiment, resume: bool) -> None:
-        changes = _toml.differences(self.experiment(), experiment)
-        if changes:
-            raise ValueError(
-                f"`run` found another run in {self.path} ({changes[0]}), expected none or the "
-                "same: choose another --out."
-            )
-        if not resume:
-            raise ValueError(
-                f"`run` found this run in {self.path} already, expected a new folder: pass "
-                "--resume to continue it, or choose another --out."
-            )
-
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file, whole or not at all, into a folder that is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _file.write_whole(path, content)
-
-
-def _is_empty(folder: Path) -> bool:
-    return all(f.suffix == _file.PARTIAL or f.name == _file.LOCK for f in folder.iterdir())
 
 
 def fingerprint(experiment: _spec.Experiment, *contents: bytes) -> str:
