@@ -85,6 +85,20 @@ def numbers(part: object, *names: str) -> None:
             a_number(type(part).__name__, name, getattr(part, name))
 
 
+def between(owner: str, least: float | int, most: float | int, **values: Any) -> None:
+    """Raises a `ValueError` for numbers outside of a range; absent ones pass.
+
+    Names of options, such as `--steps`, are told as they are written on a command line.
+    """
+    for name, value in values.items():
+        if value is not None and not least <= value <= most:
+            got = f"{name} {value}" if name.startswith("-") else f"{name} = {value}"
+            kind = "a whole number" if isinstance(value, int) else "a number"
+            limits = f"from {least:.15g} to {most:.15g}"
+            limits = f"of at least {least:.15g}" if most == math.inf else limits
+            raise ValueError(f"`{owner}` got {got}, expected {kind} {limits}: correct it.")
+
+
 def options(owner: str, constructor: Callable, given: Iterable[str]) -> None:
     """Raises a `TypeError` for options that a constructor does not have, with the nearest name."""
     known = inspect.signature(constructor).parameters

@@ -103,7 +103,7 @@ _COMMANDS: dict[str, Command] = {
     ),
     "solve": Command(
         "Solve a game, certify the solution, hold it against the exact one; writes a folder.",
-        "games:solve",
+        "solving:solve",
         _spec("; or an oracle"),
         (*_SOURCE, "solver", "dim", "box", "points", "steps", "seed", "out"),
         {"solver": "grid", "seed": 0},

@@ -12,7 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mfgen.lab import _comparison, _games, _monitor, _recipes, _report, _wording
+from mfgen._check import between
+from mfgen.lab import _comparison, _monitor, _recipes, _report, _solving, _wording
 from mfgen.lab import _run as running
 from mfgen.lab._answer import Answer, stack, table
 from mfgen.lab._find import Source, folders, found
@@ -47,8 +48,7 @@ def run(
 
 def sample(run: Path, *, n: int, seed: int, out: Path | None, allow_import: bool) -> Answer:
     """Draws samples of a finished run into an npz file that is not there yet."""
-    if n < 1:
-        raise ValueError(f"`sample` got -n {n}, expected at least 1: ask for more samples.")
+    between("sample", 1, math.inf, **{"-n": n})
     path = (out or run / f"samples-{n}-{seed}.npz").absolute()
     if path.exists():
         raise ValueError(
@@ -69,12 +69,10 @@ def compare(
     runs: Sequence[Path],
     *,
     solver: str | None = None,
-    box: float | None = None,
-    points: int | None = None,
-    steps: int | None = None,
     out: Path | None = None,
     allow_import: bool = False,
     console: Console | None = None,
+    **options: Any,
 ) -> Answer:
     """The measures of finished runs side by side, or one run beside a solver of its game."""
     if solver is None:
@@ -84,10 +82,11 @@ def compare(
             f"`compare` got {len(runs)} runs with --solver, expected one: name one folder."
         )
     _keep_compiled()
-    settings = _games.Settings(solver, box=box, points=points, steps=steps)
     imports = Imports([runs[0] / "custom", Path.cwd()], allowed=allow_import)
     with (console or Console(quiet=True)).status(f"solving the game of {runs[0]}"):
-        return _games.against(runs[0], settings, out=out, imports=imports)
+        return _solving.against(
+            runs[0], _solving.Settings(solver, **options), out=out, imports=imports
+        )
 
 
 def _compared(folders: Sequence[Path]) -> Answer:

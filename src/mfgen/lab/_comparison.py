@@ -17,7 +17,7 @@ from mfgen.lab import _toml
 from mfgen.lab._measures import METRICS, measure_of
 from mfgen.lab._spec import Data, Experiment
 from mfgen.lab._store import RunFolder
-from mfgen.metrics._compare import compare
+from mfgen.metrics._estimate import mean_number
 
 # Names of residuals: of classes, and of format 1.
 RESIDUALS = (
@@ -58,13 +58,12 @@ class Column(NamedTuple):
 
     def values(self, metric: str) -> dict[int, tuple[float, float]]:
         """Value and standard error of a measure by seed."""
-        found = {}
-        for entry in self.entries:
-            kept = entry.summary["metrics"].get(metric)
-            if kept is not None:
-                pair = float(kept["value"]), float(kept["standard_error"])
-                found[entry.experiment.seed] = pair
-        return found
+        kept = {e.experiment.seed: e.summary["metrics"].get(metric) for e in self.entries}
+        return {
+            seed: (float(found["value"]), float(found["standard_error"]))
+            for seed, found in kept.items()
+            if found is not None
+        }
 
     def cell(self, metric: str) -> Cell | None:
         """The measure over seeds; `None` if no run has it."""
@@ -130,28 +129,21 @@ class Pair(NamedTuple):
         if not seeds:
             return None
         a, b = (np.array([side[seed][0] for seed in seeds]) for side in (first, second))
-        badness = measure_of(metric).badness
-        pairs = zip(a.tolist(), b.tolist(), strict=True)
-        wins = sum(badness(with_it) < badness(without) for with_it, without in pairs)
-        positive = bool(min(a.min(), b.min()) > 0)
-        if len(seeds) == 1:
-            error = self._paired_error(metric, seeds[0])
-            if error is None:
-                error = math.hypot(first[seeds[0]][1], second[seeds[0]][1])
-            ratio = float(a[0] / b[0]) if positive else None
-            return Contrast(
-                float(a[0]), float(b[0]), ratio, None, float(a[0] - b[0]), error, wins, 1
-            )
-        kept = compare(a, b)
+        badness, alone = measure_of(metric).badness, len(seeds) == 1
+        error = self._paired_error(metric, seeds[0]) if alone else None
+        if error is None:
+            errors = first[seeds[0]][1], second[seeds[0]][1]
+            error = math.hypot(*errors) if alone else float(mean_number(a - b).standard_error)
+        logs = np.log(a / b) if min(a.min(), b.min()) > 0 else None
         return Contrast(
-            float(kept.first.value),
-            float(kept.second.value),
-            kept.ratio if positive else None,
-            kept.factor if positive else None,
-            float(kept.difference.value),
-            float(kept.difference.standard_error),
-            wins,
-            len(seeds),
+            first=float(a.mean()),
+            second=float(b.mean()),
+            ratio=None if logs is None else float(np.exp(logs.mean())),
+            factor=None if logs is None or alone else float(np.exp(logs.std(ddof=1))),
+            difference=float(a.mean() - b.mean()),
+            error=error,
+            wins=sum(badness(x) < badness(y) for x, y in zip(a.tolist(), b.tolist(), strict=True)),
+            seeds=len(seeds),
         )
 
     def _paired_error(self, metric: str, seed: int) -> float | None:

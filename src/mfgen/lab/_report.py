@@ -76,11 +76,7 @@ def _section(group: Group, index: int) -> dict[str, Any]:
         "title": group.label,
         "summary": DATA[group.data.name].summary,
         "reading": _wording.reading(group),
-        "choices": [
-            line
-            for column in group.columns
-            for line in (*_wording.choices(column), *_wording.descents(column))
-        ],
+        "choices": [line for column in group.columns for line in _wording.told(column)],
         "columns": [(column.label, _role(column), len(column.entries)) for column in group.columns],
         "pairs": [_pair_label(group, pair) for pair in group.pairs],
         "rows": _wording.rows(group),
@@ -103,24 +99,20 @@ def _role(column: _comparison.Column) -> str:
 
 def _skipped(group: Group) -> list[tuple[str, str, str]]:
     """Methods, measures and reasons for what was left out in this group by some method alone."""
-    lines = []
-    for column in group.columns:
-        skipped = column.entries[0].summary["skipped"]
-        for name in group.metrics:
-            if name in skipped:
-                lines.append((column.label, measure_of(name).title, skipped[name]))
-    return lines
+    firsts = [(column.label, column.entries[0].summary["skipped"]) for column in group.columns]
+    return [
+        (label, measure_of(name).title, skipped[name])
+        for label, skipped in firsts
+        for name in group.metrics
+        if name in skipped
+    ]
 
 
 def _warnings(group: Group) -> list[str]:
     """What the runs of a group warn of, each once: of their data, which are the same for all."""
-    found = [
-        line
-        for column in group.columns
-        for entry in column.entries
-        for line in entry.summary.get("warnings", ())
-    ]
-    return list(dict.fromkeys(found))
+    entries = [entry for column in group.columns for entry in column.entries]
+    lines = [line for entry in entries for line in entry.summary.get("warnings", ())]
+    return list(dict.fromkeys(lines))
 
 
 def _drawn(group: Group, index: int) -> list[dict[str, Any]]:

@@ -14,14 +14,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mfgen._check import shortened
+from mfgen._check import between, shortened
 from mfgen.lab import _plain
 from mfgen.lab._document import call
 from mfgen.lab._words import near
 from mfgen.simulate._base import AbstractSampler
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._likelihood import AbstractLikelihood, FlowLikelihood
-from mfgen.zoo._named_data import Data, between
+from mfgen.zoo._named_data import Data
 
 SECTIONS = ("data", "game", "model", "training", "evaluation", "chosen")
 FORMAT = 2  # of run folders; 1 had types of its own, such as `denoising`

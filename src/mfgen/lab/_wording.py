@@ -106,12 +106,6 @@ def weights(kept: dict[str, Any]) -> str:
     return f"{line}; {failed} of these trainings failed" if failed else line
 
 
-def choices(column: Column) -> list[str]:
-    """What was chosen by validation in the runs of a method, a line for each seed."""
-    found = [(e.experiment.seed, e.summary.get("weights")) for e in column.entries]
-    return [f"{column.label}, seed {s}: {weights(kept)}." for s, kept in found if kept]
-
-
 def descent(kept: dict[str, Any]) -> str:
     """What particles went down and how far, in one line."""
     rise = float(kept["rise"])
@@ -123,15 +117,19 @@ def descent(kept: dict[str, Any]) -> str:
     )
 
 
-def descents(column: Column) -> list[str]:
-    """What the particles of a method went down, a line for each seed."""
-    found = [(e.experiment.seed, e.summary.get("descent")) for e in column.entries]
-    return [f"{column.label}, seed {s}: {descent(kept)}." for s, kept in found if kept]
+def told(column: Column) -> list[str]:
+    """What was chosen in the runs of a method, and what their particles went down, by seed."""
+    return [
+        f"{column.label}, seed {entry.experiment.seed}: {words(kept)}."
+        for name, words in (("weights", weights), ("descent", descent))
+        for entry in column.entries
+        if (kept := entry.summary.get(name))
+    ]
 
 
 def title(groups: list[Group]) -> str:
     """What was compared, in one line."""
-    names = _unique(column.label for group in groups for column in group.columns)
+    names = list(dict.fromkeys(column.label for group in groups for column in group.columns))
     data = _join([group.label for group in groups])
     pairs = [pair for group in groups for pair in group.pairs]
     if pairs and len(names) == 2:
@@ -200,19 +198,13 @@ def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def _best(cells, info: Measure) -> tuple[bool, ...]:
-    means = [info.badness(cell.mean) for cell in cells if cell is not None]
-    if len(means) < 2:
-        return (False,) * len(cells)
-    best = min(means)
-    if means.count(best) > 1:
-        return (False,) * len(cells)
-    return tuple(cell is not None and info.badness(cell.mean) == best for cell in cells)
+def _best(cells: list[Cell | None], info: Measure) -> tuple[bool, ...]:
+    """Which mean is better than all others, if any is."""
+    means = [info.badness(math.nan if cell is None else cell.mean) for cell in cells]
+    known = sorted(mean for mean in means if not math.isnan(mean))
+    alone = len(known) > 1 and known[0] < known[1]
+    return tuple(alone and mean == known[0] for mean in means)
 
 
 def _join(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _unique(words) -> list[str]:
-    return list(dict.fromkeys(words))

@@ -5,8 +5,8 @@ Names are those of `mfgen.zoo._catalogue`; what does not belong to a name is ref
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
+from mfgen._check import between
 from mfgen.zoo._catalogue import FILES, SPLIT, TOYS, DataName
 
 _MOST = 10**9  # samples
@@ -19,20 +19,6 @@ _OWNERS = {
     "density": ("density",),
     **dict.fromkeys(("columns", "array", "sha256", "test"), ("table",)),
 }
-
-
-def between(owner: str, least: float | int, most: float | int, **values: Any) -> None:
-    """Refuses numbers outside of a range, in the name of their owner; absent ones pass.
-
-    Raises:
-        ValueError: naming the first.
-    """
-    for name, value in values.items():
-        if value is not None and not least <= value <= most:
-            raise ValueError(
-                f"`{owner}` got {name} = {value}, expected a number from {least:g} to {most:g}: "
-                "correct it."
-            )
 
 
 @dataclass(frozen=True)
