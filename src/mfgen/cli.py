@@ -148,6 +148,7 @@ class _Parser(argparse.ArgumentParser):
         raise _Page(self.format_help())
 
     def error(self, message: str) -> NoReturn:
+        message = message.replace("the following arguments are required:", "got no")
         raise ValueError(f"`{self.prog}` {message}: see `{self.prog} --help`.")
 
 

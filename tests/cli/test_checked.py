@@ -103,7 +103,7 @@ def test_a_cost_of_ones_own_is_checked(ask, refused, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (("check",), "`mfgen check` the following arguments are required: SPEC"),
+        (("check",), "`mfgen check` got no SPEC: see"),
         (("check", "oracle-kink", "--step", "0.1"), "got step without spacing, expected both"),
         (("check", "score-v"), "did you mean `score-v"),
         (("check", "none.toml"), "`none.toml` does not exist, expected a specification in TOML"),

@@ -9,8 +9,9 @@ from tests import tables
 
 import mfgen as mg
 from mfgen.functionals import Scaled, Sum
-from mfgen.lab._document import Given, build, minimal, write
+from mfgen.lab._document import Given, build
 from mfgen.lab._imports import Imports
+from mfgen.lab._minimal import minimal, write
 from mfgen.lab._names import members
 from mfgen.simulate import Hutchinson
 

@@ -20,14 +20,13 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from mfgen._check import shortened
 from mfgen._types import Key
 from mfgen.lab._imports import Imports
+from mfgen.lab._minimal import EMPTY, opened, usual
 from mfgen.lab._names import (
     accepts_functions,
     alternatives,
@@ -35,17 +34,17 @@ from mfgen.lab._names import (
     classes,
     fits,
     is_array,
+    is_float,
     is_plain,
     item,
     lookup,
-    public,
+    origin,
     said,
     signature,
 )
 from mfgen.lab._refusals import refuse_field, tried
 from mfgen.lab._words import near
 
-EMPTY: Any = type("Empty", (), {"__repr__": lambda self: "nothing"})()
 _LARGEST = 2**31 - 1  # whole numbers have 32 bits on the device
 
 
@@ -89,7 +88,7 @@ def build(
         ValueError: one line, with the path.
     """
     match value:
-        case dict() if is_plain(kind) or dict in map(_origin, alternatives(kind)):
+        case dict() if is_plain(kind) or dict in map(origin, alternatives(kind)):
             made = value
         case dict():
             made = _called(value, kind, path, given, default)
@@ -135,14 +134,14 @@ def call(
         parameter = parameters.get(name)
         place += type(value) in (dict, str)
         kind = parameter.annotation if parameter else Any
-        default = _usual(parameter)
+        default = usual(parameter)
         taken[name] = build(value, kind, f"{path}.{name}", given.inside(place), default)
     for name, parameter in parameters.items():
         if name in taken or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
         if name == "key" and given.key is not None:
             taken[name] = given.key
-        elif _usual(parameter) is EMPTY:
+        elif usual(parameter) is EMPTY:
             if name not in arguments:
                 raise ValueError(
                     f"`{path}.{name}` is missing, expected {said(parameter.annotation)}: add "
@@ -159,100 +158,8 @@ def call(
     return tried(lambda: scale * made, path, maker, {"weight": scale})
 
 
-def write(value: Any) -> Any:
-    """The document of an object, without fields that have their default.
-
-    Raises:
-        ValueError: for an object that no document can name, such as a lambda.
-    """
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case list() | tuple():
-            return [write(part) for part in value]
-        case jax.Array() | np.ndarray() | np.generic():
-            return np.asarray(value).tolist()
-    if inspect.isfunction(value) or inspect.isclass(value):
-        if "<" in value.__qualname__:
-            raise ValueError(
-                f"`{value.__qualname__}` has no name for a document, expected a function or class "
-                "at the top of a module: define it there."
-            )
-        return public(value)
-    return {"type": public(type(value)), **_fields_of(value)}
-
-
-def minimal(value: Any, kind: Any, imports: Imports, default: Any = EMPTY) -> Any:
-    """A document without what is left out by default, with a type in every table.
-
-    Two documents of one meaning have one minimal form, and a new field with a default changes none.
-    """
-    match value:
-        case dict() if dict in map(_origin, alternatives(kind)):
-            return value
-        case dict():
-            maker, fields = _opened(value, kind, "$", imports, default)
-            if maker is None:
-                return value
-            return {
-                "type": value.get("type", public(maker)),
-                **minimal_call(maker, fields, imports),
-            }
-        case list() | tuple():
-            inner = item(kind) if tuple in map(_origin, alternatives(kind)) else kind
-            return [minimal(part, inner, imports) for part in value]
-        case int() if type(value) is int and _is_float(kind):
-            return float(value)
-        case str() if _is_class(value, kind, imports):
-            return {"type": value}
-    return value
-
-
-def minimal_call(maker: Callable, fields: Mapping[str, Any], imports: Imports) -> dict[str, Any]:
-    """The fields of a call that are not left to their defaults."""
-    parameters, kept = signature(maker).parameters, {}
-    for name, value in fields.items():
-        parameter = parameters.get(name)
-        if parameter is None:
-            kept |= {} if name == "weight" and value == 1 else {name: value}
-            continue
-        found = minimal(value, parameter.annotation, imports, _usual(parameter))
-        if _usual(parameter) is EMPTY or found != _default(parameter):
-            kept[name] = found
-    return kept
-
-
-def _usual(parameter: inspect.Parameter | None) -> Any:
-    """The default of a parameter; `EMPTY` if it must be given."""
-    if parameter is None or parameter.default is parameter.empty:
-        return EMPTY
-    return parameter.default
-
-
-def _default(parameter: inspect.Parameter) -> Any:
-    try:
-        return write(parameter.default)
-    except ValueError:
-        return parameter.default
-
-
-def _opened(
-    table: Mapping[str, Any], kind: Any, path: str, imports: Imports, default: Any
-) -> tuple[Callable | None, dict[str, Any]]:
-    """What a table calls, and with which fields: those of the default where it says no type."""
-    fields = {name: value for name, value in table.items() if name != "type"}
-    if "type" in table:
-        return lookup(table["type"], kind, path, imports), fields
-    if isinstance(default, eqx.Module):
-        return type(default), {**_fields_of(default), **fields}
-    known = classes(kind)
-    if len(known) == 1 and not known[0].__name__.startswith("Abstract"):
-        return known[0], fields
-    return None, fields
-
-
 def _called(table: Mapping[str, Any], kind: Any, path: str, given: Given, default: Any) -> Any:
-    maker, fields = _opened(table, kind, path, given.imports, default)
+    maker, fields = opened(table, kind, path, given.imports, default)
     if maker is None:
         raise ValueError(
             f"`{path}.type` is missing, expected {said(kind)}: add `type = ...` to the table."
@@ -262,9 +169,9 @@ def _called(table: Mapping[str, Any], kind: Any, path: str, given: Given, defaul
 
 def _several(values: list[Any], kind: Any, path: str, given: Given) -> Any:
     """A tuple, an array, numbers as they are, or a sum."""
-    origins = [_origin(part) for part in alternatives(kind)]
+    origins = [origin(part) for part in alternatives(kind)]
     if tuple in origins:
-        whole = next(part for part in alternatives(kind) if _origin(part) is tuple)
+        whole = next(part for part in alternatives(kind) if origin(part) is tuple)
         parts = enumerate(values)
         return tuple(build(v, item(whole), f"{path}[{i}]", given.inside(i + 1)) for i, v in parts)
     if any(is_array(part) for part in alternatives(kind)):
@@ -319,42 +226,4 @@ def _number(value: Any, kind: Any, given: Given, default: Any) -> Any:
     shapes = [part.dim_str for part in parts if is_array(part)]
     if default is EMPTY and dim and "dim" in shapes:
         return jnp.full(dim, float(value))
-    return float(value) if _is_float(kind) else value
-
-
-def _is_float(kind: Any) -> bool:
-    parts = list(alternatives(kind))
-    return float in parts and int not in parts
-
-
-def _is_class(value: str, kind: Any, imports: Imports) -> bool:
-    """Whether text names a class to be called."""
-    if fits(value, kind) or ":" in value or not classes(kind):
-        return False
-    try:
-        return inspect.isclass(lookup(value, kind, "$", imports))
-    except ValueError:
-        return False
-
-
-def _fields_of(value: Any) -> dict[str, Any]:
-    """What an object was made with, as far as it differs from the defaults.
-
-    A class whose fields are not the parameters of its constructor says so by `arguments`.
-    """
-    own = value.arguments() if hasattr(type(value), "arguments") else vars(value)
-    found = {}
-    for name, parameter in signature(type(value)).parameters.items():
-        if name not in own:
-            raise ValueError(
-                f"`{type(value).__name__}` does not keep {name}, expected what it was made with: "
-                "give it a method `arguments`."
-            )
-        written = write(own[name])
-        if _usual(parameter) is EMPTY or written != _default(parameter):
-            found[name] = written
-    return found
-
-
-def _origin(kind: Any) -> Any:
-    return getattr(kind, "__origin__", kind)
+    return float(value) if is_float(kind) else value

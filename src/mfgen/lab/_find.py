@@ -1,14 +1,16 @@
 """What a command is asked about: a recipe or a file, with the fields that options replace."""
 
+import itertools
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mfgen import _file as _files
 from mfgen.lab import _recipes, _toml
 from mfgen.lab._spec import Experiment
 from mfgen.lab._words import near
-from mfgen.oracles._named import ORACLES
 
 
 class Source(NamedTuple):
@@ -37,12 +39,18 @@ def folders(name: str) -> list[Path]:
 def found(
     owner: str,
     source: Source,
+    others: Mapping[str, Iterable[str]] = MappingProxyType({}),
     *,
-    oracles: bool = False,
     seed: int | None = None,
     steps: int | None = None,
 ) -> Experiment:
     """The experiment of a recipe or a file, with some of its fields replaced.
+
+    Arguments:
+        owner: the command.
+        source: what it is asked about, and the options that replace fields.
+        others: what else it can be asked about, by kind, for who has mistaken a name.
+        seed, steps: replace those of the experiment.
 
     Raises:
         ValueError, OSError: in the name of the command `owner`.
@@ -52,7 +60,7 @@ def found(
         experiment = _recipes.experiment(name, source.data or "gaussians8", path)
         path = data = None
     else:
-        experiment, data = _file(owner, name, oracles), source.data
+        experiment, data = _file(owner, name, others), source.data
     changes: dict[str, object] = {} if seed is None else {"seed": seed}
     if steps is not None:
         changes["training.steps"] = steps
@@ -86,7 +94,7 @@ def _setting(owner: str, text: str) -> tuple[str, object]:
     return path.strip(), _toml.value(value.strip())
 
 
-def _file(owner: str, name: str, oracles: bool) -> Experiment:
+def _file(owner: str, name: str, others: Mapping[str, Iterable[str]]) -> Experiment:
     file = Path(os.path.expanduser(name))
     if name and file.is_file():
         experiment = _toml.read(file)
@@ -94,8 +102,6 @@ def _file(owner: str, name: str, oracles: bool) -> Experiment:
             return experiment
         place = (file.parent / os.path.expanduser(experiment.data.path)).absolute()
         return experiment.changed({"data.path": str(place)})
-    known = [*_recipes.documents(), *(ORACLES if oracles else ())]
-    what = "a recipe, an oracle or the path" if oracles else "a recipe or the path"
     there = bool(name) and os.path.lexists(file)
     if there or file.suffix or len(file.parts) > 1:
         got = f"is {_files.kind(file)}" if there else "does not exist"
@@ -103,5 +109,9 @@ def _file(owner: str, name: str, oracles: bool) -> Experiment:
             f"`{name}` {got}, expected a specification in TOML: correct the path, or name a "
             "recipe of `mfgen list`."
         )
+    what = ", ".join(["a recipe", *others])
+    known = [*_recipes.documents(), *itertools.chain.from_iterable(others.values())]
     advice = near(name, known, "see `mfgen list`.")
-    raise ValueError(f"`{owner}` got {name!r}, expected {what} of a TOML file: {advice}")
+    raise ValueError(
+        f"`{owner}` got {name!r}, expected {what} or the path of a TOML file: {advice}"
+    )

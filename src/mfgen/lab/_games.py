@@ -31,7 +31,7 @@ def game_of(owner: str, source: Source, dim: int = _DIM) -> Iterator[tuple[MFG, 
             refuse(owner, source)
             yield oracles.build(source.spec, dim).solution.game, None
         else:
-            _, samples, game, _ = declared(found(owner, source, oracles=True), imports)
+            _, samples, game, _ = declared(found(owner, source, {"an oracle": ORACLES}), imports)
             yield game, None if samples.is_energy else samples.train
 
 

@@ -19,6 +19,7 @@ from mfgen.zoo._catalogue import DATA, FILES
 
 _COMMENT = 78  # columns of a comment above a specification, without its mark
 _DIM = 2  # in which equations are written
+_COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
 _FEW = 64  # points of a law that stands for the data
 
 
@@ -49,7 +50,6 @@ def show(source: Any) -> Answer:
         ValueError: for a name that is none of them.
     """
     from mfgen.lab import _find, _names
-    from mfgen.lab._words import near
 
     name = source.spec
     if name in DATA or name in ORACLES:
@@ -58,20 +58,11 @@ def show(source: Any) -> Answer:
     if name not in _recipes.documents() and (made := _names.named(name)):
         _find.refuse("show", source)
         return _class(name, made[0])
-    known = [*_recipes.documents(), *ORACLES, *DATA]
     unnamed = name in _recipes.documents() and source.data in FILES and source.path is None
     if unnamed:
         source = source._replace(path=pathlib.Path("PATH"))
-    try:
-        experiment = _find.found("show", source, oracles=True)
-    except ValueError as error:
-        advice = near(name, known, "")
-        if advice and "expected a recipe" in str(error):
-            raise ValueError(
-                f"`show` got {name!r}, expected a recipe, an oracle, a data set or a class: "
-                f"{advice}"
-            ) from error
-        raise
+    others = {"an oracle": ORACLES, "a data set": DATA, "a class": _names.everything()}
+    experiment = _find.found("show", source, others)
     if unnamed:
         experiment = experiment.changed({"data.path": "PATH"})
     return _experiment(experiment, source)
@@ -104,7 +95,8 @@ def _experiment(experiment: Any, source: Any) -> Answer:
     experiment = _rules.fill(experiment, _rules.OF_DATA, _rules.Context(experiment))
     imports = Imports(_find.folders(source.spec), allowed=source.allow_import)
     with imports.blamed():
-        game, points = stand_in(experiment, imports, _dimension(experiment), _FEW)
+        size = _dimension(experiment)
+        game, points = stand_in(experiment, imports, size, _FEW)
         derived = equations(game)
     dim = _rules.dimension(experiment.data)
     if dim is not None:
@@ -116,7 +108,12 @@ def _experiment(experiment: Any, source: Any) -> Answer:
     told = [f"{experiment.name}: {summary}", *([f"({reference})"] if reference else [])]
     lines = [part for line in told for part in textwrap.wrap(line, _COMMENT)]
     written = _equations(derived)
-    lines += ["", "In two dimensions:", *_columns(written["lines"], _COMMENT), *_way(game, points)]
+    lines += [
+        "",
+        f"In {_COUNTS.get(size, size)} dimension{'s' * (size > 1)}:",
+        *_columns(written["lines"], _COMMENT),
+        *_way(game, points),
+    ]
     comments = [f"# {line}".rstrip() for line in lines]
     text = _toml.dumps(document).replace(
         "[chosen]\n", "[chosen]  # for these data; chosen anew with others\n"

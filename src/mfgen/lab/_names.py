@@ -61,15 +61,16 @@ def public(thing: Any) -> str:
     return f"{thing.__module__}:{thing.__qualname__}"
 
 
+def everything() -> set[str]:
+    """All public names, except those of abstract classes; nothing is imported for them."""
+    names = {name for space in namespaces() for name in dir(space)}
+    return {name for name in names if not name.startswith(("_", "Abstract"))}
+
+
 def members(kind: Any) -> list[str]:
     """The public names of what fits a place, except abstract classes."""
-    found = set()
-    for space in namespaces():
-        for name in dir(space):
-            thing = None if name.startswith(("_", "Abstract")) else getattr(space, name)
-            if callable(thing) and classes(kind) and makes(thing, kind, known=True):
-                found.add(name)
-    return sorted(found)
+    made = lambda name: any(makes(thing, kind, known=True) for thing in named(name))
+    return sorted(filter(made, everything())) if classes(kind) else []
 
 
 def lookup(name: str, kind: Any, path: str, imports: Imports) -> Any:
@@ -166,6 +167,17 @@ def is_plain(kind: Any) -> bool:
 def is_one(kind: Any) -> bool:
     """Whether an annotation is that of one real number."""
     return kind is float or (is_array(kind) and not kind.dim_str)
+
+
+def is_float(kind: Any) -> bool:
+    """Whether whole numbers in a place of this kind are real ones."""
+    parts = list(alternatives(kind))
+    return float in parts and int not in parts
+
+
+def origin(kind: Any) -> Any:
+    """A kind without what it holds: `tuple` of a tuple of numbers."""
+    return getattr(kind, "__origin__", kind)
 
 
 def accepts_functions(kind: Any) -> bool:

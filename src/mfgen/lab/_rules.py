@@ -33,8 +33,8 @@ from typing import Any, NamedTuple
 
 from mfgen.derive._score_based import is_score_based
 from mfgen.games._game import MFG
-from mfgen.lab._document import minimal, minimal_call
 from mfgen.lab._imports import Imports
+from mfgen.lab._minimal import minimal, minimal_call
 from mfgen.lab._names import makes, named, public, signature
 from mfgen.lab._spec import RUN, Data, Evaluation, Experiment, Training, at
 from mfgen.losses._objective import AbstractObjective

@@ -206,7 +206,7 @@ def _judged(
     skipped: dict[str, str] = {}
     points: dict[str, np.ndarray] = {}
     for name, measure in wanted.items():
-        watcher.stage(name)
+        watcher.stage(f"judging, {measure.title}")
         try:
             found, values = _measures.measure(measure, context)
         except contexts.NotApplicable as reason:

@@ -18,7 +18,7 @@ References: C. Xu, X. Cheng, Y. Xie, "Normalizing flow neural networks by JKO sc
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -28,13 +28,11 @@ from mfgen._types import Batch, Key
 from mfgen.costs._cost import Kinetic
 from mfgen.densities._base import AbstractDensity, AbstractEvaluable
 from mfgen.densities._empirical import Empirical
-from mfgen.dynamics._dynamics import Integrator
 from mfgen.games._game import MFG
 from mfgen.losses._flow import PathLikelihood, TransportCost
 from mfgen.losses._objective import AbstractObjective
 from mfgen.losses._paths import Paths
-from mfgen.models._base import AbstractModel, AbstractPotential
-from mfgen.models._blocks import Blocks, blocks
+from mfgen.models._base import AbstractModel
 from mfgen.models._potential import ot_flow_potential
 from mfgen.simulate._divergence import ExactDivergence
 from mfgen.simulate._integrator import RungeKutta4
@@ -43,60 +41,10 @@ from mfgen.trainers._gradient import Gradient
 from mfgen.trainers._history import Progress
 from mfgen.trainers._state import Checkpoints
 from mfgen.zoo._flows import flow_game
-from mfgen.zoo._movement import Settings, first_law, move
+from mfgen.zoo._movement import Chain, Settings, first_law, move
 
 _PATHS = Paths(RungeKutta4(8, unroll=True))
 _FINE = RungeKutta4(20)
-
-
-class Chain(NamedTuple):
-    """A gradient flow by steps of networks.
-
-    Attributes:
-        game: of one step; its data are those of the first.
-        step: h.
-        models: the potential of each step, on [0, 1].
-        points: particles after each step, the first ones included, `[steps + 1, n, dim]`.
-        log_densities: at these particles, `[steps + 1, n]`, less those at the first ones where the
-            law they are drawn of is known by samples alone.
-        divergences: KL(rho_k || pi) up to the constant of pi, and of rho_0 if it is known by
-            samples alone, `[steps + 1]`.
-        standard_errors: of the divergences, from the spread over the particles.
-    """
-
-    game: MFG
-    step: float
-    models: tuple[AbstractPotential, ...]
-    points: Float[Array, "laws n dim"]
-    log_densities: Float[Array, "laws n"]
-    divergences: Float[Array, "laws"]
-    standard_errors: Float[Array, "laws"]
-
-    def flow(self) -> tuple[MFG, Blocks]:
-        """All steps as one flow from rho_0 to pi, of unit kinetic cost, and its potential."""
-        assert isinstance(self.game.terminal.goal, AbstractEvaluable)
-        count = len(self.models)
-        game = jko_game(self.game.initial, self.step, count, self.game.terminal.goal)
-        return game, blocks(self.models, self.step)
-
-
-def jko_game(
-    start: AbstractDensity | None,
-    step: float,
-    steps: int,
-    target: AbstractEvaluable | None = None,
-) -> MFG:
-    """The game that steps of KL(. || target) solve one after the other, on [0, steps * step].
-
-    Arguments:
-        start: rho_0.
-        step: h.
-        steps: how many there are.
-        target: pi, N(0, I) if absent.
-    """
-    assert start is not None
-    game = flow_game(start, Kinetic(), reference=target)
-    return eqx.tree_at(lambda game: game.dynamics, game, Integrator(horizon=step * steps))
 
 
 def jko_chain(
@@ -154,8 +102,7 @@ def jko_chain(
         begun = first if model is None else model
         return Gradient(begun, term, learning_rate, batch_size=batch_size, average=0.99), key
 
-    models, laws = move(game, target, law, block, carried, settings)
-    return Chain(game, step, models, *laws)
+    return move(game, target, law, block, carried, settings)
 
 
 @eqx.filter_jit

@@ -17,7 +17,7 @@ References:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -36,31 +36,7 @@ from mfgen.models._convex import Transport, input_convex
 from mfgen.trainers._gradient import Gradient
 from mfgen.trainers._state import Checkpoints
 from mfgen.zoo._flows import flow_game
-from mfgen.zoo._movement import Settings, first_law, move
-
-
-class ConvexChain(NamedTuple):
-    """A gradient flow by optimal transports.
-
-    Attributes:
-        game: of one step; its data are those of the first.
-        step: h.
-        models: the transport of each step.
-        points: particles after each step, the first ones included, `[steps + 1, n, dim]`.
-        log_densities: at these particles, `[steps + 1, n]`, less those at the first ones where the
-            law they are drawn of is known by samples alone.
-        divergences: KL(rho_k || pi) up to the constant of pi, and of rho_0 if it is known by
-            samples alone, `[steps + 1]`.
-        standard_errors: of the divergences, from the spread over the particles.
-    """
-
-    game: MFG
-    step: float
-    models: tuple[Transport, ...]
-    points: Float[Array, "laws n dim"]
-    log_densities: Float[Array, "laws n"]
-    divergences: Float[Array, "laws"]
-    standard_errors: Float[Array, "laws"]
+from mfgen.zoo._movement import Chain, Settings, first_law, move
 
 
 class ConvexStep(AbstractObjective):
@@ -106,7 +82,7 @@ def convex_jko_chain(
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     **network: Any,
-) -> ConvexChain:
+) -> Chain:
     """JKO steps of KL(. || target) by input-convex networks.
 
     Arguments:
@@ -142,8 +118,7 @@ def convex_jko_chain(
         sizes = Transport(convex, step), ConvexStep(target), learning_rate
         return Gradient(*sizes, batch_size=batch_size, average=average), key
 
-    models, laws = move(game, target, law, block, _carried, settings)
-    return ConvexChain(game, step, models, *laws)
+    return move(game, target, law, block, _carried, settings)
 
 
 @eqx.filter_jit

@@ -20,18 +20,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mfgen import _check
 from mfgen._types import Batch, Key
+from mfgen.costs._cost import Kinetic
 from mfgen.densities._base import AbstractDensity, AbstractEvaluable
 from mfgen.densities._empirical import Empirical
-from mfgen.dynamics._dynamics import positive
+from mfgen.dynamics._dynamics import Integrator, positive
 from mfgen.games._game import MFG
 from mfgen.math._count import count
-from mfgen.models._base import AbstractModel
+from mfgen.models._base import AbstractModel, AbstractPotential
+from mfgen.models._blocks import Blocks, blocks
 from mfgen.solvers._particle import Energy, mean_energy
 from mfgen.trainers._gradient import Gradient
 from mfgen.trainers._history import Progress
 from mfgen.trainers._state import Checkpoints
 from mfgen.trainers._trainer import Problem, run
+from mfgen.zoo._flows import flow_game
 
 
 class Law(NamedTuple):
@@ -42,13 +46,55 @@ class Law(NamedTuple):
     divergence: Energy
 
 
-class Laws(NamedTuple):
-    """All laws: points `[laws, n, dim]`, log-densities `[laws, n]`, divergences and errors."""
+class Chain(NamedTuple):
+    """A gradient flow by trained steps.
 
+    Attributes:
+        game: of one step; its data are those of the first.
+        step: h.
+        models: of each step: its potential, on [0, 1], or its transport.
+        points: particles after each step, the first ones included, `[steps + 1, n, dim]`.
+        log_densities: at these particles, `[steps + 1, n]`, less those at the first ones where the
+            law they are drawn of is known by samples alone.
+        divergences: KL(rho_k || pi) up to the constant of pi, and of rho_0 if it is known by
+            samples alone, `[steps + 1]`.
+        standard_errors: of the divergences, from the spread over the particles.
+    """
+
+    game: MFG
+    step: float
+    models: tuple[Any, ...]
     points: Float[Array, "laws n dim"]
     log_densities: Float[Array, "laws n"]
     divergences: Float[Array, "laws"]
     standard_errors: Float[Array, "laws"]
+
+    def flow(self) -> tuple[MFG, Blocks]:
+        """All steps as one flow from rho_0 to pi, of unit kinetic cost, and its potential."""
+        _check.of_kind("Chain", "a step", self.models[0], AbstractPotential, "take `jko_chain`")
+        assert isinstance(self.game.terminal.goal, AbstractEvaluable)
+        count = len(self.models)
+        game = jko_game(self.game.initial, self.step, count, self.game.terminal.goal)
+        return game, blocks(self.models, self.step)
+
+
+def jko_game(
+    start: AbstractDensity | None,
+    step: float,
+    steps: int,
+    target: AbstractEvaluable | None = None,
+) -> MFG:
+    """The game that steps of KL(. || target) solve one after the other, on [0, steps * step].
+
+    Arguments:
+        start: rho_0.
+        step: h.
+        steps: how many there are.
+        target: pi, N(0, I) if absent.
+    """
+    assert start is not None
+    game = flow_game(start, Kinetic(), reference=target)
+    return eqx.tree_at(lambda game: game.dynamics, game, Integrator(horizon=step * steps))
 
 
 class Settings(NamedTuple):
@@ -79,7 +125,7 @@ def move(
     block: Callable[[AbstractModel | None, Batch, Key], tuple[Gradient, Key]],
     carried: Callable[[MFG, Any, Batch], tuple[Batch, Float[Array, "n"]]],
     settings: Settings,
-) -> tuple[tuple[Any, ...], Laws]:
+) -> Chain:
     """Trains all steps, each from the particles of the one before.
 
     Arguments:
@@ -91,8 +137,6 @@ def move(
         carried: (game, model, particles) -> where the step ends, and log |det| of the way.
         settings: sizes, key, callbacks and checkpoints.
 
-    Returns:
-        The models of the steps, and all laws.
     """
     models: list[Any] = []
     laws, model, saved = [law], None, settings.checkpoints
@@ -111,11 +155,15 @@ def move(
             checkpoints=own,
             resume=settings.resume,
         ).solution
-        laws.append(_next_law(target, laws[-1], *carried(at, model, points)))
+        points, growth = carried(at, model, points)
+        laws.append(_law(target, points, laws[-1].log_densities - growth))
         models.append(model)
         if settings.callback is not None:
             settings.callback(index + 1, float(laws[-1].divergence.value))
-    return tuple(models), _all_laws(laws)
+    points, densities, divergences = zip(*laws, strict=True)
+    values, errors = (jnp.stack(part) for part in zip(*divergences, strict=True))
+    last = (jnp.stack(points), jnp.stack(densities), values, errors)
+    return Chain(game, settings.step, tuple(models), *last)
 
 
 def first_law(
@@ -127,18 +175,6 @@ def first_law(
         return _law(target, points, jax.vmap(start.log_density)(points))
     points = start.particles()[0]
     return _law(target, points, jnp.zeros(points.shape[0], points.dtype))
-
-
-def _next_law(target: AbstractEvaluable, law: Law, points: Batch, growth: Float[Array, "n"]) -> Law:
-    """The law after a step to `points` with the log-determinants `growth`."""
-    return _law(target, points, law.log_densities - growth)
-
-
-def _all_laws(laws: list[Law]) -> Laws:
-    """The laws of all steps in one."""
-    points, densities, divergences = zip(*laws, strict=True)
-    values, errors = (jnp.stack(part) for part in zip(*divergences, strict=True))
-    return Laws(jnp.stack(points), jnp.stack(densities), values, errors)
 
 
 @eqx.filter_jit
