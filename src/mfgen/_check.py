@@ -6,7 +6,6 @@ that is compiled.
 """
 
 import contextlib
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+from mfgen._near import near
 
 
 def of_kind(owner: str, name: str, value: object, kind: type, fix: str) -> None:
@@ -105,8 +106,7 @@ def options(owner: str, constructor: Callable, given: Iterable[str]) -> None:
     for name in given:
         if name in known:
             continue
-        near = difflib.get_close_matches(name, known, n=1)
-        fix = f"did you mean {near[0]}?" if near else "leave it out."
+        fix = near(name, known, "leave it out.")
         raise TypeError(
             f"`{owner}` got the option {name}, expected those of `{constructor.__name__}`: {fix}"
         )

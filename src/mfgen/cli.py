@@ -22,33 +22,34 @@ _UNLIMITED = 240
 _RUNS = {"nargs": "+", "type": Path, "metavar": "RUN", "help": "folders of finished runs"}
 _SPEC = "a recipe, or the path of a specification in TOML"
 
+
+class Option(NamedTuple):
+    """An option: what is given with it, what it says, and its value if it is not given."""
+
+    kind: type
+    help: str
+    default: Any = None
+
+
+_SHOWN = {str: "NAME", Path: "PATH", int: "INT", float: "FLOAT", list: "PATH=VALUE"}
 # Each option is declared here, once.
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "data": {"metavar": "NAME", "help": "the data set of a recipe (default: gaussians8)"},
-    "path": {
-        "metavar": "PATH",
-        "type": Path,
-        "help": "the file of the data `table`, or the folder of `mnist`",
-    },
-    "set": {
-        "metavar": "PATH=VALUE",
-        "action": "append",
-        "default": [],
-        "help": "replaces a field, such as game.lagrangian.speed=2; may be repeated",
-    },
-    "allow-import": {"action": "store_true", "help": "allow a specification to run its own code"},
-    "json": {"action": "store_true", "help": "print JSON"},
-    "out": {"metavar": "PATH", "type": Path, "help": "where to write (default: in runs, by name)"},
-    "seed": {"metavar": "INT", "type": int, "help": "replaces the seed"},
-    "steps": {"metavar": "INT", "type": int, "help": "steps of the training, or of a grid in time"},
-    "resume": {"action": "store_true", "help": "continue the run in the folder"},
-    "spacing": {"metavar": "FLOAT", "type": float, "help": "width of a grid's cells to judge"},
-    "step": {"metavar": "FLOAT", "type": float, "help": "the step of that grid in time"},
-    "solver": {"metavar": "NAME", "help": "grid, hopf-cole, riccati or neural"},
-    "dim": {"metavar": "INT", "type": int, "default": 1, "help": "the dimension of an oracle"},
-    "box": {"metavar": "FLOAT", "type": float, "help": "half the width of the grid's box"},
-    "points": {"metavar": "INT", "type": int, "help": "cells of the grid along an axis"},
-    "n": {"metavar": "INT", "type": int, "default": 1000, "help": "how many samples"},
+_OPTIONS = {
+    "data": Option(str, "the data set of a recipe (default: gaussians8)"),
+    "path": Option(Path, "the file of the data `table`, or the folder of `mnist`"),
+    "set": Option(list, "replaces a field, such as game.lagrangian.speed=2; may be repeated"),
+    "allow-import": Option(bool, "allow a specification to run its own code"),
+    "json": Option(bool, "print JSON"),
+    "out": Option(Path, "where to write (default: in runs, by name)"),
+    "seed": Option(int, "replaces the seed"),
+    "steps": Option(int, "steps of the training, or of a solver"),
+    "resume": Option(bool, "continue the run in the folder"),
+    "spacing": Option(float, "width of a grid's cells to judge"),
+    "step": Option(float, "the step of that grid in time"),
+    "solver": Option(str, "grid, hopf-cole, riccati or neural"),
+    "dim": Option(int, "the dimension of an oracle", 1),
+    "box": Option(float, "half the width of the grid's box"),
+    "points": Option(int, "cells of the grid along an axis"),
+    "n": Option(int, "how many samples", 1000),
 }
 _SOURCE = ("data", "path", "set", "allow-import")
 
@@ -195,7 +196,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     Raises:
         ValueError: one line, with the nearest name.
     """
-    from mfgen.lab._words import near
+    from mfgen._near import near
 
     known = ", ".join(_COMMANDS)
     first = arguments[0] if arguments else None
@@ -214,7 +215,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         command = _COMMANDS[options.command]
-        flags = [_flag(name) for name in (*command.options, "json")]
+        flags = [f"--{name}" for name in (*command.options, "json")]
         wrong = next((word for word in unknown if word.startswith("-")), None)
         if wrong is None:
             raise ValueError(
@@ -234,13 +235,17 @@ def _declare(parser: argparse.ArgumentParser, command: Command) -> None:
         name, declared = command.given
         parser.add_argument(name, **declared)
     for name in (*command.options, "json"):
-        usual = {"default": command.defaults[name]} if name in command.defaults else {}
-        flags = ("-n", "--n") if name == "n" else (_flag(name),)
-        parser.add_argument(*flags, **(_OPTIONS[name] | usual))
-
-
-def _flag(name: str) -> str:
-    return f"--{name}"
+        option, flags = _OPTIONS[name], ("-n", "--n") if name == "n" else (f"--{name}",)
+        if option.kind is bool:
+            parser.add_argument(*flags, help=option.help, action="store_true")
+            continue
+        parser.add_argument(
+            *flags,
+            help=option.help,
+            default=command.defaults.get(name, option.default),
+            metavar=_SHOWN[option.kind],
+            **({"action": "append"} if option.kind is list else {"type": option.kind}),
+        )
 
 
 def _answer(command: str, json: bool, **options: Any) -> str:
@@ -251,7 +256,7 @@ def _answer(command: str, json: bool, **options: Any) -> str:
     if "spec" in options:
         from mfgen.lab._find import Source
 
-        options["set"] = tuple(options["set"])
+        options["set"] = tuple(options["set"] or ())
         taken = {name: options.pop(name) for name in Source._fields}
         options["source"] = Source(**taken)
     if command in _CONSOLE:

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from mfgen._check import shortened
+from mfgen._near import near
 from mfgen._types import Key
 from mfgen.lab._imports import Imports
 from mfgen.lab._minimal import EMPTY, opened, usual
@@ -43,7 +44,6 @@ from mfgen.lab._names import (
     signature,
 )
 from mfgen.lab._refusals import refuse_field, tried
-from mfgen.lab._words import near
 
 _LARGEST = 2**31 - 1  # whole numbers have 32 bits on the device
 

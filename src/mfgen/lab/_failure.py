@@ -22,7 +22,6 @@ _REASONS = {
     errno.ENAMETOOLONG: ("the name is too long", "at most 255 bytes", "choose a shorter one"),
     errno.ELOOP: ("its links lead in a circle", "a path that ends", "correct the links"),
     errno.ENOSPC: ("the disk is full", "room for a file", "free some, then use --resume"),
-    errno.EDQUOT: ("your share of the disk is full", "room for a file", "free some, --resume"),
     errno.EFBIG: ("the file would be too large", "a smaller one", "raise the limit (`ulimit -f`)"),
     errno.EROFS: (
         "the disk is read-only",
@@ -30,11 +29,7 @@ _REASONS = {
         "choose another --out",
     ),
     errno.EMFILE: ("too many files are open", "fewer", "raise the limit (`ulimit -n`)"),
-    errno.ENFILE: ("too many files are open", "fewer", "end other programs"),
     errno.ENOMEM: ("there is too little memory", "a run that fits", "lower its sizes"),
-    errno.ESTALE: ("the network disk went away", "a path that stays", "mount it again"),
-    errno.ETXTBSY: ("another program uses it", "a file of its own", "choose another path"),
-    errno.EBUSY: ("another program uses it", "a file of its own", "choose another path"),
 }
 _UNREADABLE = ("permission denied", "a file that can be read", "change its permissions")
 _UNWRITABLE = (

@@ -4,7 +4,8 @@ Nothing is computed here: all is drawn from the arrays that each run kept (`mfge
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,6 +18,8 @@ from mfgen.plot import _style
 from mfgen.plot._runs import Cloud, Curve, Field, Look
 from mfgen.zoo._catalogue import IMAGES
 
+_DESCENT = "descent.npz"
+
 
 def keep(folder: RunFolder) -> None:
     """Draws the figures of a run into its folder."""
@@ -28,13 +31,14 @@ def keep(folder: RunFolder) -> None:
 def draw(folders: Sequence[RunFolder]) -> dict[str, Figure]:
     """The figures of runs on the same data, by name; what the runs did not keep is left out."""
     looks = looks_of([folder.experiment() for folder in folders])
+    runs = list(zip(folders, looks, strict=True))
     figures = {
-        "losses": _losses(folders, looks),
-        "descent": _descents(folders, looks),
-        "samples": _samples(folders, looks),
-        "fields": _fields(folders, looks),
-        "hjb": _profile("hjb", "HJB residual, root mean square", folders, looks),
-        "score": _profile("score", "score error x noise variance", folders, looks),
+        "losses": _losses(runs),
+        "descent": _descents(runs),
+        "samples": _samples(runs),
+        "fields": _fields(runs),
+        "hjb": _profile("hjb", "HJB residual, root mean square", runs),
+        "score": _profile("score", "score error x noise variance", runs),
     }
     return {name: figure for name, figure in figures.items() if figure is not None}
 
@@ -64,30 +68,37 @@ def role_of(experiment: Experiment) -> str:
     return "without" if model in ("score_potential", "potential") else "other"
 
 
-def _losses(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | None:
+Runs = Sequence[tuple[RunFolder, Look]]
+
+
+def _losses(runs: Runs) -> Figure | None:
     panels: dict[str, list[Curve]] = {}
-    for folder, look in zip(folders, looks, strict=True):
-        if folder.arrays("descent.npz"):
-            continue  # shown against time, with errors
-        records = folder.records()
+    # What particles go down is shown against time, with errors.
+    for look, records in _kept(runs, lambda run: [] if run.arrays(_DESCENT) else run.records()):
         steps = [record["step"] for record in records]
-        for term in records[0]["terms"] if records else ():
+        for term in records[0]["terms"]:
             values = [record["terms"][term] for record in records]
             panels.setdefault(_words(term), []).append(Curve(look, steps, values))
         validation = [record["validation"] for record in records]
-        if validation and None not in validation:
+        if None not in validation:
             panels.setdefault("validation", []).append(Curve(look, steps, validation))
     return plots.losses(panels) if panels else None
 
 
-def _descents(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | None:
+def _descents(runs: Runs) -> Figure | None:
     panels: dict[str, list[Curve]] = {}
-    for folder, look in zip(folders, looks, strict=True):
-        kept = folder.arrays("descent.npz")
-        if kept:
-            values = (kept[name].tolist() for name in ("times", "energies", "standard_errors"))
-            panels.setdefault(str(kept["functional"]), []).append(Curve(look, *values))
+    for look, kept in _kept(runs, lambda run: run.arrays(_DESCENT)):
+        values = (kept[name].tolist() for name in ("times", "energies", "standard_errors"))
+        panels.setdefault(str(kept["functional"]), []).append(Curve(look, *values))
     return plots.descents(panels) if panels else None
+
+
+def _kept(runs: Runs, read: Callable[[RunFolder], Any]) -> Iterator[tuple[Look, Any]]:
+    """What runs have kept, with their looks; runs that have not are passed over."""
+    for folder, look in runs:
+        found = read(folder)
+        if found:
+            yield look, found
 
 
 def _words(name: str) -> str:
@@ -96,16 +107,13 @@ def _words(name: str) -> str:
     return " ".join(word if word.isupper() else word.lower() for word in words)
 
 
-def _samples(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | None:
-    clouds, data, names = [], None, []
-    for folder, look in zip(folders, looks, strict=True):
-        arrays = folder.arrays("samples.npz")
-        if arrays:
-            data, names = arrays["data"], arrays["columns"].tolist()
-            clouds.append(Cloud(look, arrays["samples"]))
-    if data is None:
+def _samples(runs: Runs) -> Figure | None:
+    kept = list(_kept(runs, lambda run: run.arrays("samples.npz")))
+    if not kept:
         return None
-    name = folders[0].experiment().data.name
+    clouds = [Cloud(look, arrays["samples"]) for look, arrays in kept]
+    data, names = kept[-1][1]["data"], kept[-1][1]["columns"].tolist()
+    name = runs[0][0].experiment().data.name
     if name in IMAGES:
         return plots.images(data, clouds, IMAGES[name])
     if data.shape[1] == 2:
@@ -113,15 +121,13 @@ def _samples(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | No
     return plots.pairs(data, clouds, names)
 
 
-def _fields(folders: Sequence[RunFolder], looks: Sequence[Look]) -> Figure | None:
+def _fields(runs: Runs) -> Figure | None:
     truth, models, ratio = None, [], 0.0
-    for folder, look in zip(folders, looks, strict=True):
-        arrays = folder.arrays("fields.npz")
-        if arrays:
-            extent, ratio = tuple(arrays["extent"].tolist()), float(arrays["noise_ratio"])
-            models.append(_field("model", look, extent, arrays))
-            if "truth_density" in arrays:
-                truth = _field("truth", Look("truth", "data"), extent, arrays)
+    for look, arrays in _kept(runs, lambda run: run.arrays("fields.npz")):
+        extent, ratio = tuple(arrays["extent"].tolist()), float(arrays["noise_ratio"])
+        models.append(_field("model", look, extent, arrays))
+        if "truth_density" in arrays:
+            truth = _field("truth", Look("truth", "data"), extent, arrays)
     return plots.fields(truth, models, ratio) if models else None
 
 
@@ -129,12 +135,9 @@ def _field(which: str, look: Look, extent: tuple, arrays: dict[str, np.ndarray])
     return Field(look, extent, arrays.get(f"{which}_density"), arrays.get(f"{which}_score"))
 
 
-def _profile(
-    name: str, ylabel: str, folders: Sequence[RunFolder], looks: Sequence[Look]
-) -> Figure | None:
+def _profile(name: str, ylabel: str, runs: Runs) -> Figure | None:
     curves = []
-    for folder, look in zip(folders, looks, strict=True):
-        profiles = folder.profiles()
+    for look, profiles in _kept(runs, lambda run: run.profiles()):
         if name in profiles:
             value, error = (
                 [float(number) for number in profiles[name][part]]

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from mfgen import _file as _files
+from mfgen._near import near
 from mfgen.lab import _recipes, _toml
 from mfgen.lab._spec import Experiment
-from mfgen.lab._words import near
 
 
 class Source(NamedTuple):

@@ -1,20 +1,15 @@
 """How a trained model is judged: every measure that applies, each with its standard error.
 
-With an exact truth: KL, the error of the one-evaluation log-density, the score error, and
-distances of samples to fresh samples of the truth. With real data: the likelihood of held-out data
-in original units, the one-evaluation against the ODE log-density, distances of samples to the test
-data, a classifier, and memorisation. For every potential: the residual of the
-Hamilton-Jacobi-Bellman equation. For flows: what their particles pay, how well they are inverted,
-and what an energy is worth; particles are followed with 40 steps of the Runge-Kutta method, more
-than a flow was trained with.
+With an exact truth: KL, the errors of the one-evaluation log-density and of the score, distances to
+fresh samples. With real data: the likelihood of held-out data, distances to the test data, a
+classifier, memorisation. For flows, followed with 40 steps of the Runge-Kutta method: what their
+particles pay, how well they are inverted, and what an energy is worth.
 
 Likelihoods are those of the probability-flow ODE or, for models that are exact densities at every
 time, of one evaluation, as the specification says. Measures are computed in standard units. A
-log-density in original units is that in standard units plus the log-Jacobian of the scaling; a
-Kullback-Leibler divergence is the same in both. What does not apply to a model or to its data is
-left out, with the reason.
-
-To add a measure, write its function. One of the user's own is of samples and data, `[n, dim]` each.
+log-density in original units is that in standard units plus the log-Jacobian of the scaling. What
+does not apply to a model or to its data is left out, with the reason. To add a measure, write its
+function; one of the user's own is of samples and data, `[n, dim]` each.
 """
 
 import math
@@ -27,11 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mfgen._near import near
 from mfgen._types import Batch
 from mfgen.games._game import MFG
 from mfgen.lab._context import Context, LogDensities, NotApplicable, arriving
 from mfgen.lab._imports import Imports
-from mfgen.lab._words import near
 from mfgen.losses._flow import TransportCost
 from mfgen.losses._objective import AbstractObjective
 from mfgen.losses._paths import Paths
@@ -45,8 +40,7 @@ from mfgen.simulate._flow import inverse_error as carried_back
 from mfgen.simulate._integrator import RungeKutta4
 
 _MEMORABLE = 10_000  # training samples; more than that a network of these sizes cannot keep
-# The exact assignment takes a time of order n^3: a second for so many points.
-_ASSIGNED = 1000
+_ASSIGNED = 1000  # points: exact assignment takes a time of order n^3, a second for so many
 _FINE = Paths(RungeKutta4(40))
 _INVERTED = 1000  # points carried there and back
 _U = "scaled units"
@@ -216,9 +210,7 @@ def w2(context: Context) -> Found:
     return wasserstein2(*_as_many(context, _ASSIGNED))
 
 
-@_measure(
-    "C2ST accuracy", "", "classifier two-sample test; 0.5 is indistinguishable", needs="held-out"
-)
+@_measure("C2ST accuracy", "", "a classifier; 0.5 is indistinguishable", needs="held-out")
 def c2st(context: Context) -> Found:
     return _classifier.c2st(*_as_many(context))
 

@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import jaxtyping
 import numpy as np
 
+from mfgen._near import near
 from mfgen.lab._imports import Imports
-from mfgen.lab._words import near
 
 _PROGRAM = ("lab", "web")  # packages that are no namespaces
 _UNIONS = (Union, UnionType)

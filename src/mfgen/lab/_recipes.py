@@ -27,8 +27,8 @@ def experiment(name: str, data: str = "gaussians8", path: str | None = None) -> 
     Raises:
         ValueError: for a name that is no recipe or no data set, or data that need a file.
     """
+    from mfgen._near import near
     from mfgen.lab._spec import Experiment
-    from mfgen.lab._words import near
     from mfgen.zoo._catalogue import DATA
 
     known = documents()

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from mfgen._check import shortened
+from mfgen._near import near
 from mfgen.lab._failure import is_out_of_memory
 from mfgen.lab._imports import words
-from mfgen.lab._words import near
 
 
 def refuse_field(

@@ -12,6 +12,7 @@ and those of the chosen one to metrics.jsonl at the end. A resumed training begi
 checkpoint: the records after it are dropped when the first new one comes.
 """
 
+import contextlib
 import platform
 import time
 from dataclasses import asdict
@@ -138,17 +139,16 @@ def _trained(
         last[:] = [found]
         return found.solution, found.history
 
-    if case.choice is None or case.objective is None:
-        if case.model is None:
+    guarded: Any = contextlib.nullcontext()
+    if case.model is not None:
+        guarded = at_points("fit", case.game, case.model, dimension(case.problem))
+    with guarded:
+        if case.choice is None or case.objective is None:
             model, history = once(case.objective, record, checkpoints)
         else:
-            with at_points("fit", case.game, case.model, dimension(case.problem)):
-                model, history = once(case.objective, record, checkpoints)
-    else:
-        chosen = _selection.select(once, case.objective, case.choice, record, checkpoints)
-        model, history = chosen
-    if case.choice is not None:
-        folder.write_records([asdict(kept) for kept in history.records])
+            found = _selection.select(once, case.objective, case.choice, record, checkpoints)
+            model, history = found
+            folder.write_records([asdict(kept) for kept in history.records])
     game = last[0].trainer.game(case.problem, last[0].state) if last else case.game
     if game is not None and game is not case.game:
         folder.write_leaves("game.eqx", game)

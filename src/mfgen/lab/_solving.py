@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from mfgen._check import between
+from mfgen._near import near
 from mfgen.densities._grid import GridPath
 from mfgen.games._game import MFG
 from mfgen.lab import _certified
@@ -25,7 +26,6 @@ from mfgen.lab._imports import Imports
 from mfgen.lab._names import signature
 from mfgen.lab._run import load
 from mfgen.lab._store import RunFolder
-from mfgen.lab._words import near
 from mfgen.metrics._agreement import compare
 from mfgen.metrics._certificate import certify
 from mfgen.oracles import _named as oracles

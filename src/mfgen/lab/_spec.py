@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfgen._check import between, shortened
+from mfgen._near import near
 from mfgen.lab import _plain
 from mfgen.lab._document import call
-from mfgen.lab._words import near
 from mfgen.simulate._base import AbstractSampler
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._likelihood import AbstractLikelihood, FlowLikelihood

@@ -59,14 +59,9 @@ def decode(document: dict[str, Any], source: str = "specification") -> Experimen
         raise ValueError(f"`{source}`: {error}") from error
 
 
-def encode(experiment: Experiment) -> dict[str, Any]:
-    """The experiment as a document."""
-    return experiment.document
-
-
 def write(experiment: Experiment) -> str:
     """The experiment as TOML text; `read` gives it back."""
-    return dumps(encode(experiment))
+    return dumps(experiment.document)
 
 
 def dumps(document: dict[str, Any]) -> str:

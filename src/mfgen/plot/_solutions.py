@@ -11,28 +11,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from mfgen.densities._base import AbstractDensity, AbstractEvaluable
+from mfgen.densities._base import AbstractEvaluable
 from mfgen.metrics._agreement import Agreement
 from mfgen.metrics._certificate import Certificate
-from mfgen.plot import _style
+from mfgen.plot import _sampled, _style
 from mfgen.simulate._solution import Solution
 
-_MOMENTS = 4  # times at which a solution is shown
 _POINTS = {1: 241, 2: 61}  # places along an axis
-_LIGHT = 1e-4  # of the largest weight: lighter particles are not shown
 _FAINT = 3e-3  # of the largest density: where U is shown in the plane
 _EXACT = 1e-16  # what is smaller counts as zero, and has no place on a logarithmic axis
 _SMALL = 1e-4  # of the largest difference: the lower end of the axis of differences
 _THIN: Any = {"linewidths": 0.6, "alpha": 0.8}
 _TIGHT: Any = {"columnspacing": 1.2, "handlelength": 1.4}
 _SMOOTH: Any = {"origin": "lower", "interpolation": "bilinear"}
+_WIDTH = 110  # characters of a title
 _ROLES = ("without", "field", "with", "kernel")
 
 
@@ -48,10 +45,10 @@ def plot_certificate(certificate: Certificate, path: Path | str) -> None:
         if solution.density is None:
             figure = _style.figure(5.2, 3.4)
             _profiles(figure.add_subplot(), certificate)
-        elif _dim(solution) == 1:
+        elif _sampled.dim(solution) == 1:
             figure = _style.figure(9.6, 6.0)
             axes = figure.subplots(2, 2)
-            view = _Line(_reach(solution), _times(solution))
+            view = _Line(_sampled.reach(solution), _sampled.times(solution))
             _curves(axes[0], view, [solution], [""])
             _heat(figure, axes[1, 0], view, solution)
             _profiles(axes[1, 1], certificate)
@@ -61,7 +58,7 @@ def plot_certificate(certificate: Certificate, path: Path | str) -> None:
             upper, lower = parts
             _in_the_plane(upper, [solution], [""])
             _profiles(lower.add_subplot(), certificate)
-        figure.suptitle(_wrapped(certificate.verdict), fontsize=9.5)
+        figure.suptitle(textwrap.fill(certificate.verdict, _WIDTH), fontsize=9.5)
     _style.to_png(figure, Path(path))
 
 
@@ -91,15 +88,15 @@ def plot_agreement(
         )
     pair = [a, b]
     with _style.settings():
-        if _dim(a) == 1:
+        if _sampled.dim(a) == 1:
             count = 4 if agreement is not None else 3
             figure = _style.figure(9.6, 6.0) if count == 4 else _style.figure(12.6, 3.4)
             axes = figure.subplots(2, 2).ravel() if count == 4 else figure.subplots(1, 3)
-            view = _Line(np.stack([_reach(a), _reach(b)]), _times(a))
+            view = _Line(np.stack([_sampled.reach(a), _sampled.reach(b)]), _sampled.times(a))
             _curves(axes, view, pair, labels)
             _difference(axes[2], view, a, b, labels)
         else:
-            rows = 2 if _dim(a) > 2 else 3
+            rows = 2 if _sampled.dim(a) > 2 else 3
             height = 2.3 * rows
             figure = _style.figure(9.6, height + (2.4 if agreement is not None else 0.0))
             parts: Any = [figure]
@@ -109,7 +106,7 @@ def plot_agreement(
             axes = [None, None, None, parts[-1].add_subplot() if agreement is not None else None]
         if agreement is not None:
             _differences(axes[3], agreement)
-            figure.suptitle(_wrapped(agreement.verdict), fontsize=9.5)
+            figure.suptitle(textwrap.fill(agreement.verdict, _WIDTH), fontsize=9.5)
     _style.to_png(figure, Path(path))
 
 
@@ -127,12 +124,14 @@ class _Line:
 def _curves(axes: Any, view: _Line, solutions: Sequence[Solution], labels: Sequence[str]) -> None:
     """U on the first axes and rho on the second, at each time, each solution with its own line."""
     for solution, label, line in zip(solutions, labels, _style.LINES, strict=False):
-        values = [_value(solution, t, view.x[:, None]) for t in view.times]
+        values = [_sampled.value(solution, t, view.x[:, None]) for t in view.times]
         level = np.nanmean(values)  # one box may be smaller than the other
         for t, value, colour in zip(view.times, values, view.colours, strict=True):
             said = f"t = {t:.3g}" if line == "-" else None
             axes[0].plot(view.x, value - level, line, color=colour, label=said)
-            axes[1].plot(view.x, _density(_law(solution, t), view.x), line, color=colour)
+            axes[1].plot(
+                view.x, _sampled.density(_sampled.law(solution, t), view.x), line, color=colour
+            )
         if label:
             axes[1].plot([], [], line, color=_style.INK, label=label)
     axes[0].set(title="value $U(t, x)$, up to a constant", xlabel="x", ylabel="cost to go")
@@ -144,7 +143,10 @@ def _curves(axes: Any, view: _Line, solutions: Sequence[Solution], labels: Seque
 
 
 def _difference(axes: Any, view: _Line, a: Solution, b: Solution, labels: Sequence[str]) -> None:
-    gaps = [_value(a, t, view.x[:, None]) - _value(b, t, view.x[:, None]) for t in view.times]
+    gaps = [
+        _sampled.value(a, t, view.x[:, None]) - _sampled.value(b, t, view.x[:, None])
+        for t in view.times
+    ]
     level = np.nanmean(gaps)
     for t, gap, colour in zip(view.times, gaps, view.colours, strict=True):
         axes.plot(view.x, gap - level, color=colour, label=f"t = {t:.3g}")
@@ -155,8 +157,8 @@ def _difference(axes: Any, view: _Line, a: Solution, b: Solution, labels: Sequen
 def _heat(figure: Figure, axes: Any, view: _Line, solution: Solution) -> None:
     """rho over time and place, with the mean of the particles and its spread."""
     times = np.linspace(view.times[0], view.times[-1], 61)
-    laws = [_law(solution, t) for t in times]
-    image = np.stack([_density(law, view.x) for law in laws])
+    laws = [_sampled.law(solution, t) for t in times]
+    image = np.stack([_sampled.density(law, view.x) for law in laws])
     moments = [[np.asarray(part, float) for part in law.moments()] for law in laws]
     mean = np.array([part[0][0] for part in moments])
     deviation = np.sqrt([part[1][0, 0] for part in moments])
@@ -174,10 +176,10 @@ def _heat(figure: Figure, axes: Any, view: _Line, solution: Solution) -> None:
 
 def _in_the_plane(figure: Any, solutions: Sequence[Solution], labels: Sequence[str]) -> None:
     """One row for each solution, one column for each time; a row of differences in the plane."""
-    times = _times(solutions[0])
-    reach = np.stack([_reach(solution) for solution in solutions])
+    times = _sampled.times(solutions[0])
+    reach = np.stack([_sampled.reach(solution) for solution in solutions])
     low, high = reach[:, 0, :2].min(axis=0), reach[:, 1, :2].max(axis=0)
-    if _dim(solutions[0]) > 2:
+    if _sampled.dim(solutions[0]) > 2:
         grid = figure.subplots(len(solutions), len(times), squeeze=False, sharex=True, sharey=True)
         for row, solution, label in zip(grid, solutions, labels, strict=True):
             _scattered(row, solution, times, label)
@@ -211,9 +213,9 @@ class _Plane(NamedTuple):
     extent: tuple[float, float, float, float]
 
     def density(self, solution: Solution, t: float) -> np.ndarray:
-        law = _law(solution, t)
+        law = _sampled.law(solution, t)
         if isinstance(law, AbstractEvaluable):
-            return np.exp(_on_nodes(law.log_density, self.nodes))
+            return np.exp(_sampled.on_nodes(law.log_density, self.nodes))
         points, weights = (np.asarray(part, float) for part in law.particles())
         rows, columns = self.nodes.shape[:2]
         left, right, bottom, top = self.extent
@@ -224,7 +226,7 @@ class _Plane(NamedTuple):
         return counts
 
     def value(self, solution: Solution, t: float) -> np.ndarray:
-        return _value(solution, t, self.nodes.reshape(-1, 2)).reshape(self.nodes.shape[:2])
+        return _sampled.value(solution, t, self.nodes.reshape(-1, 2)).reshape(self.nodes.shape[:2])
 
 
 def _tops(maps: list[list[np.ndarray]]) -> list[float]:
@@ -245,7 +247,7 @@ def _map_differences(figure: Any, row: Any, plane: _Plane, maps: list[list[np.nd
 
 def _scattered(row: Any, solution: Solution, times: np.ndarray, label: str) -> None:
     for axes, t in zip(row, times, strict=True):
-        points = np.asarray(_law(solution, t).sample(1000, key=jax.random.key(0)))
+        points = np.asarray(_sampled.law(solution, t).sample(1000, key=jax.random.key(0)))
         axes.scatter(*points[:, :2].T, s=3, alpha=0.5, linewidths=0, color=_style.COLOURS["data"])
         axes.set(title=f"t = {t:.3g}", xlabel="$x_1$", aspect="equal")
     row[0].set_ylabel(f"{label}\n$x_2$" if label else "$x_2$")
@@ -293,60 +295,3 @@ def _legend_above(axes: Any) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(low, high * (high / low) ** (0.25 if wide else 0.6))
     axes.legend(loc="upper left", fontsize=8, ncols=4 if wide else 1, **_TIGHT)
-
-
-@eqx.filter_jit
-def _mapped(f: Any, points: jax.Array) -> jax.Array:
-    return jax.lax.map(f, points, batch_size=min(256, points.shape[0]))
-
-
-@eqx.filter_jit
-def _values(u: Any, t: jax.Array, points: jax.Array) -> jax.Array:
-    return jax.lax.map(lambda x: u(t, x), points, batch_size=min(256, points.shape[0]))
-
-
-def _value(solution: Solution, t: float, points: np.ndarray) -> np.ndarray:
-    places = jnp.asarray(points, jnp.result_type(float))
-    return np.asarray(_values(solution.value, jnp.asarray(t, places.dtype), places))
-
-
-def _on_nodes(f: Any, nodes: np.ndarray) -> np.ndarray:
-    places = jnp.asarray(nodes.reshape(-1, nodes.shape[-1]), jnp.result_type(float))
-    return np.asarray(_mapped(f, places)).reshape(nodes.shape[:-1])
-
-
-def _density(law: AbstractDensity, x: np.ndarray) -> np.ndarray:
-    if isinstance(law, AbstractEvaluable):
-        return np.exp(_on_nodes(law.log_density, x[:, None]))
-    points, weights = (np.asarray(part, float) for part in law.particles())
-    ends = np.linspace(x[0], x[-1], 31)
-    heights, _ = np.histogram(points[:, 0], ends, weights=weights, density=True)
-    return heights[np.clip(np.searchsorted(ends, x, side="right") - 1, 0, len(heights) - 1)]
-
-
-def _law(solution: Solution, t: float) -> AbstractDensity:
-    assert solution.density is not None
-    return solution.density(float(t))
-
-
-def _dim(solution: Solution) -> int:
-    return _law(solution, 0.0).dim
-
-
-def _times(solution: Solution) -> np.ndarray:
-    return np.linspace(0.0, solution.game.dynamics.horizon, _MOMENTS)
-
-
-def _reach(solution: Solution) -> np.ndarray:
-    """Corners of the box of the particles that weigh something, `[2, dim]`."""
-    corners = []
-    for t in _times(solution):
-        points, weights = (np.asarray(part, float) for part in _law(solution, t).particles())
-        kept = points[weights >= _LIGHT * weights.max()]
-        corners.append((kept.min(axis=0), kept.max(axis=0)))
-    low, high = zip(*corners, strict=True)
-    return np.stack([np.min(low, axis=0), np.max(high, axis=0)])
-
-
-def _wrapped(sentence: str) -> str:
-    return textwrap.fill(sentence, 110)
