@@ -63,7 +63,8 @@ class Mismatch(NamedTuple):
         overall: the root mean square.
         spread: the standard deviation, what is left after the best constant is subtracted.
         offset: the mean.
-        scale: standard deviations of the two sides, added.
+        scale: standard deviations of the two sides, added; with that of U at the start where
+            there is no cost of the end, beside which all of U(T) is wrong.
     """
 
     overall: Estimate
@@ -106,6 +107,9 @@ def terminal_mismatch(solution: Solution, places: Places, *, key: Key) -> Mismat
     missed, value = _terminal(solution.game, solution.value, law, x)
     spread = root(mean_estimate(jnp.square(missed - jnp.mean(missed))))
     scale = jnp.std(value) + jnp.std(value - missed)
+    if solution.game.terminal.vanishes:
+        began = jax.vmap(solution.value, (None, 0))(jnp.zeros((), x.dtype), places(0.0, key))
+        scale = scale + jnp.std(began)
     overall = root(mean_estimate(jnp.square(missed)))
     return Mismatch(overall, spread, mean_estimate(missed), float(scale))
 

@@ -11,6 +11,10 @@ residual is a difference of probabilities. On circles and between walls the doma
 the place of x: waves are periodic, and have no slope at walls. The mean square over waves is a
 squared maximum mean discrepancy.
 
+A rule of quadrature tells no wave that is short beside its spacing: ten nodes of a normal law on an
+axis err by 6e-4 at 3 radians a deviation, by 1 at 6. Where laws are given by rules, no wave is
+shorter than that; particles are compared with a sample of the other law, at waves of all lengths.
+
 Standard error: of particles that are the nodes of a rule (`mfgen.metrics._blocks`) there is none.
 Otherwise they are a sample: their contributions over an interval, paired by their
 index, are independent. The error is then that of one residual by sampling alone: a root mean square
@@ -32,13 +36,14 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.densities._base import AbstractDensity, Weights, weighted_moments
+from mfgen.densities._empirical import Empirical
 from mfgen.derive._hamiltonian import steered
 from mfgen.derive._residual import diffusivity
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import image, trace
 from mfgen.math._quadrature import panels
 from mfgen.math._space import AbstractDomain
-from mfgen.metrics._blocks import are_sampled
+from mfgen.metrics._blocks import are_sampled, is_sampled
 from mfgen.metrics._estimate import Estimate, Profile
 from mfgen.metrics._strong import Residual
 from mfgen.models._base import AbstractModel
@@ -47,6 +52,8 @@ from mfgen.simulate._solution import Solution
 _CHUNK = 256
 _LENGTHS = (0.5, 1.0, 2.0)
 _NODES = 4  # of the rule in time, in each interval
+_RESOLVED = 3.0  # radians per deviation that rules of quadrature integrate
+_DRAWN = 4096  # of a law whose rule is not asked
 
 
 class Waves(eqx.Module):
@@ -78,6 +85,7 @@ def waves(
     means, covariances = zip(*(_moments(law, domain) for law in laws), strict=True)
     stacked = jnp.stack(means)
     variances = jnp.stack([jnp.diag(covariance) for covariance in covariances])
+    widest = jnp.sqrt(jnp.max(variances, axis=0))
     spread = jnp.sqrt(jnp.mean(variances, axis=0) + jnp.var(stacked, axis=0))
     spread = jnp.where(spread > 0, spread, 1.0)
     normal_key, phase_key = jax.random.split(key)
@@ -85,6 +93,9 @@ def waves(
     lengths = jnp.resize(jnp.asarray(_LENGTHS, spread.dtype), (count,))
     phases = jax.random.uniform(phase_key, (count,), spread.dtype, 0.0, 2 * np.pi)
     frequencies = normals / (lengths[:, None] * spread[None, :])
+    if not all(map(is_sampled, laws)):
+        reach = jnp.linalg.norm(frequencies * widest[None, :], axis=1, keepdims=True)
+        frequencies = frequencies * (_RESOLVED / jnp.maximum(reach, _RESOLVED))
     return Waves(frequencies, phases, jnp.mean(stacked, axis=0), domain)
 
 
@@ -146,6 +157,12 @@ def law_mismatch(
 
     The error is that of one difference by sampling, as for `weak_residual`.
     """
+    if is_sampled(first) != is_sampled(second):
+        key, *own = jax.random.split(key, 3)
+        first, second = (
+            law if is_sampled(law) else Empirical(law.sample(_DRAWN, key=drawn))
+            for law, drawn in zip((first, second), own, strict=True)
+        )
     functions = waves([first, second], count, domain, key=key)
     parts = [_part(functions, law) for law in (first, second)]
     total, noise = _combined([1.0, -1.0], parts, paired=False)
