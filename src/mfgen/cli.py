@@ -236,16 +236,13 @@ def _declare(parser: argparse.ArgumentParser, command: Command) -> None:
         parser.add_argument(name, **declared)
     for name in (*command.options, "json"):
         option, flags = _OPTIONS[name], ("-n", "--n") if name == "n" else (f"--{name}",)
-        if option.kind is bool:
-            parser.add_argument(*flags, help=option.help, action="store_true")
-            continue
-        parser.add_argument(
-            *flags,
-            help=option.help,
-            default=command.defaults.get(name, option.default),
-            metavar=_SHOWN[option.kind],
-            **({"action": "append"} if option.kind is list else {"type": option.kind}),
-        )
+        declared: dict[str, Any] = {"help": option.help, "action": "store_true"}
+        if option.kind is not bool:
+            declared |= {"metavar": _SHOWN[option.kind], "action": "store", "type": option.kind}
+            declared["default"] = command.defaults.get(name, option.default)
+        if option.kind is list:
+            declared |= {"action": "append", "type": str}
+        parser.add_argument(*flags, **declared)
 
 
 def _answer(command: str, json: bool, **options: Any) -> str:

@@ -162,7 +162,7 @@ def test_report_writes_a_page(ask, place, tmp_path):
         ((), "got no command, expected one of list, show, run"),
         (("lst",), "`mfgen` got 'lst', expected one of list, show, run"),
         (("rnu", "score-vp"), "did you mean `run`?"),
-        (("run",), "`mfgen run` the following arguments are required: SPEC"),
+        (("run",), "`mfgen run` got no SPEC"),
         (("run", "score-vp", "more"), "`mfgen run` got 'more', expected nothing more"),
         (("run", "score-vp", "--stpes", "3"), "got --stpes, expected one of --data, --path, --set"),
         (("run", "score-vp", "--stpes", "3"), "did you mean `--steps`?"),
@@ -186,8 +186,8 @@ def test_report_writes_a_page(ask, place, tmp_path):
         (("run", "score-vp", "--data", "mnist"), "`data` got 'mnist' without its path"),
         (("show", "scor-vp"), "did you mean `score-vp"),
         (("sample", "nowhere"), "holds no run"),
-        (("compare",), "the following arguments are required: RUN"),
-        (("report",), "the following arguments are required: RUN"),
+        (("compare",), "got no RUN"),
+        (("report",), "got no RUN"),
         (("compare", "nowhere"), "holds no run"),
     ],
 )
@@ -278,7 +278,7 @@ def test_an_unknown_field_is_named(refused, tmp_path, tiny):
     path.write_text(path.read_text("utf-8").replace("width", "widht"), encoding="utf-8")
     message = refused("run", path, "--out", tmp_path / "run")
     assert "`model`: " in message
-    assert "did you mean width?" in message
+    assert "did you mean `width`?" in message
 
 
 def test_a_folder_that_holds_another_run_is_not_touched(refused, place, tmp_path):

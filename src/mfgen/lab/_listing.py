@@ -70,20 +70,13 @@ def show(source: Any) -> Answer:
 
 def _dimension(experiment: Any) -> int:
     """In which equations are written: that of the data where the game itself is of so many."""
-    from mfgen.lab import _rules
+    from mfgen.lab import _paths, _rules
 
     own = _rules.dimension(experiment.data)
-    return own if own and _has_vector(experiment.filled.get("game", {}), own) else _DIM
-
-
-def _has_vector(part: Any, size: int) -> bool:
-    """Whether there is a row of so many numbers in a table."""
-    if type(part) is dict:
-        return any(_has_vector(inner, size) for inner in part.values())
-    if type(part) is not list:
-        return False
-    row = len(part) == size and all(type(value) in (int, float) for value in part)
-    return row or any(_has_vector(inner, size) for inner in part)
+    game = experiment.filled.get("game", {})
+    lists = [part for _, part in _paths.walk(game) if type(part) is list and len(part) == own]
+    vectors = [row for row in lists if all(type(value) in (int, float) for value in row)]
+    return own if own and vectors else _DIM
 
 
 def _experiment(experiment: Any, source: Any) -> Answer:

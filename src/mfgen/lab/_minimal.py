@@ -88,8 +88,9 @@ def minimal_call(maker: Callable, fields: Mapping[str, Any], imports: Imports) -
 
 def usual(parameter: inspect.Parameter | None) -> Any:
     """The default of a parameter; `EMPTY` if it must be given."""
-    required = parameter is None or parameter.default is parameter.empty
-    return EMPTY if required else parameter.default
+    if parameter is None or parameter.default is parameter.empty:
+        return EMPTY
+    return parameter.default
 
 
 def _default(parameter: inspect.Parameter) -> Any:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from mfgen.lab._paths import walk
 from mfgen.lab._refusals import field_of
 from mfgen.lab._spec import SECTIONS, Experiment
 
@@ -36,22 +37,9 @@ def _place(said: str, document: dict[str, Any], otherwise: str) -> str | None:
     owner = re.match(r"`(\w+)`", said)
     if owner is None or owner[1] in (*SECTIONS, "objective", "mfgen"):
         return None
-    for path, table in _tables(document):
-        if table.get("type", _IMPLIED.get(path)) == owner[1]:
+    for path, part in walk(document):
+        table = {"type": part} if type(part) is str else part
+        if type(table) is dict and table.get("type", _IMPLIED.get(path)) == owner[1]:
             return field_of(said, path, table)
     path = field_of(said, "training", document.get("training", {}))
     return path if path != "training" else otherwise
-
-
-def _tables(part: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """All tables within tables, by their paths; a name that stands for a class is one."""
-    match part:
-        case dict():
-            yield path, part
-            for name, inner in part.items():
-                yield from _tables(inner, f"{path}.{name}".lstrip("."))
-        case list():
-            for index, inner in enumerate(part):
-                yield from _tables(inner, f"{path}[{index}]")
-        case str():
-            yield path, {"type": part}

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from mfgen._check import shortened
+from mfgen.lab._paths import steps, walk
 
 _DEEPEST = 40  # tables within tables
 _LONGEST = 4096  # characters of text, which may be a path
@@ -15,30 +16,25 @@ _NAME = 100  # characters of a name
 _KINDS = (bool, int, float, str, type(None))
 
 
-def check(value: Any, path: str = "", depth: int = 0) -> None:
+def check(document: dict[str, Any]) -> None:
     """Refuses what no field of any class takes.
 
     Raises:
         ValueError: with the path of the first such value.
     """
-    if depth > _DEEPEST:
-        raise ValueError(
-            f"`{shortened(path)}` is nested more than {_DEEPEST} deep, expected less: undo it."
-        )
-    match value:
-        case dict():
-            for name, member in value.items():
-                check(member, _named(path, name), depth + 1)
-            if type(value.get("type", "")) is not str:
+    for path, value in walk(document):
+        match value:
+            case dict() | list() if len(steps(path)) > _DEEPEST:
                 raise ValueError(
-                    f"`{_named(path, 'type')}` got {shortened(value['type'], 80)}, expected a "
-                    "name: write it in quotes."
+                    f"`{shortened(path)}` is nested more than {_DEEPEST} deep, expected less: undo "
+                    "it."
                 )
-        case list():
-            for index, member in enumerate(value):
-                check(member, f"{path}[{index}]", depth + 1)
-        case _:
-            _check_value(value, path)
+            case dict():
+                _check_names(value, path)
+            case list():
+                pass
+            case _:
+                _check_value(value, path)
 
 
 def _check_value(value: Any, path: str) -> None:
@@ -61,11 +57,15 @@ def _check_value(value: Any, path: str) -> None:
             )
 
 
-def _named(path: str, name: str) -> str:
-    """The path of a member."""
-    if len(name) > _NAME or not name.isprintable():
+def _check_names(table: dict[str, Any], path: str) -> None:
+    for name in table:
+        if len(name) > _NAME or not name.isprintable():
+            raise ValueError(
+                f"`{path or 'specification'}` got the name {shortened(repr(name))}, expected at "
+                f"most {_NAME} characters that can be printed: correct it."
+            )
+    if type(table.get("type", "")) is not str:
         raise ValueError(
-            f"`{path or 'specification'}` got the name {shortened(repr(name))}, expected at most "
-            f"{_NAME} characters that can be printed: correct it."
+            f"`{f'{path}.type'.lstrip('.')}` got {shortened(table['type'], 80)}, expected a name: "
+            "write it in quotes."
         )
-    return f"{path}.{name}".lstrip(".")

@@ -36,7 +36,8 @@ from mfgen.games._game import MFG
 from mfgen.lab._imports import Imports
 from mfgen.lab._minimal import minimal, minimal_call
 from mfgen.lab._names import makes, named, public, signature
-from mfgen.lab._spec import RUN, Data, Evaluation, Experiment, Training, at
+from mfgen.lab._paths import at
+from mfgen.lab._spec import RUN, Data, Evaluation, Experiment, Training
 from mfgen.losses._objective import AbstractObjective
 from mfgen.models._base import AbstractModel
 from mfgen.trainers._trainer import AbstractTrainer

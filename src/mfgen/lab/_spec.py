@@ -18,6 +18,7 @@ from mfgen._check import between, shortened
 from mfgen._near import near
 from mfgen.lab import _plain
 from mfgen.lab._document import call
+from mfgen.lab._paths import put, steps
 from mfgen.simulate._base import AbstractSampler
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._likelihood import AbstractLikelihood, FlowLikelihood
@@ -27,7 +28,6 @@ SECTIONS = ("data", "game", "model", "training", "evaluation", "chosen")
 FORMAT = 2  # of run folders; 1 had types of its own, such as `denoising`
 _HEADS = ("name", "summary", "reference", "format", "seed", "objective")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _MOST = 10**9  # samples, points or steps
 
 
@@ -209,60 +209,6 @@ def _check_parts(document: dict[str, Any]) -> None:
                 f"`chosen.{path}` leads to no field, expected the path of one, such as "
                 "model.scale: remove it."
             )
-
-
-def steps(path: str) -> list[str]:
-    """The parts of a path such as `objective[1].paths.integrator`."""
-    return [name or index for name, index in _STEP.findall(path)]
-
-
-def at(document: Any, path: str) -> Any:
-    """What is at a path; `None` if nothing is."""
-    for name in steps(path):
-        document = _inside(document, name)
-    return document
-
-
-def put(document: dict[str, Any], path: str, value: Any, *, over: bool = True) -> None:
-    """Puts a value at a path, where tables that are not there yet are made.
-
-    Raises:
-        ValueError: for a path that leads into a plain value or beyond a list.
-    """
-    *way, last = steps(path) or [""]
-    place: Any = document
-    for name in way:
-        inner = _inside(place, name)
-        match place, inner:
-            case dict(), None:
-                inner = place[name] = {}
-            case dict(), str():  # "Kinetic" is { type = "Kinetic" }
-                inner = place[name] = {"type": inner}
-        place = inner
-    match place:
-        case dict():
-            if over or last not in place:
-                place[last] = value
-        case list() if _inside(place, last) is not None:
-            place[place.index(_inside(place, last))] = value
-        case _:
-            raise ValueError(
-                f"`{path}` leads nowhere in the specification, expected the path of a field, such "
-                "as game.lagrangian.speed: see `mfgen show`."
-            )
-
-
-def _inside(place: Any, name: str) -> Any:
-    """The member of a table or a list, by its name, number or type; `None` if there is none."""
-    match place:
-        case dict():
-            return place.get(name)
-        case list() if name.isdecimal():
-            return place[int(name)] if int(name) < len(place) else None
-        case list():
-            typed = (member for member in place if _inside(member, "type") == name)
-            return next(typed, None)
-    return None
 
 
 _OLD_GAMES = (

@@ -26,11 +26,12 @@ The files of a finished run belong together. A flipped bit, a model of another r
 another seed: what is not as it was when the run was finished is refused by name.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -163,13 +164,8 @@ class RunFolder:
 
     def read_json(self, name: str, kind: type = dict) -> Any:
         """The content of a JSON file of the folder, of the given kind."""
-        try:
-            return _kept.check(json.loads((self.path / name).read_text(encoding="utf-8")), kind)
-        except (OSError, ValueError, RecursionError) as error:
-            raise ValueError(
-                f"`{self.path / name}` cannot be read ({error}), expected a file written by "
-                "`mfgen run`: run the experiment again with --resume."
-            ) from error
+        with self._readable(name, "a file written by `mfgen run`") as path:
+            return _kept.check(json.loads(path.read_text(encoding="utf-8")), kind)
 
     def profiles(self) -> dict[str, Any]:
         """The measures along the noise; empty if none were kept."""
@@ -216,16 +212,10 @@ class RunFolder:
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of an npz file of the folder; empty if there is none."""
-        path = self.path / name
-        if not path.is_file():
+        if not (self.path / name).is_file():
             return {}
-        try:
+        with self._readable(name, "arrays written by `mfgen run`") as path:
             return read_arrays(path)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"`{path}` cannot be read ({error}), expected arrays written by `mfgen run`: run "
-                "the experiment again with --resume."
-            ) from error
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Writes an npz file, whole or not at all."""
@@ -245,12 +235,18 @@ class RunFolder:
         Raises:
             ValueError: for a file that does not hold such a tree.
         """
+        with self._readable(name, f"the {name[:-4]} of this run") as path:
+            return eqx.tree_deserialise_leaves(path, like)
+
+    @contextlib.contextmanager
+    def _readable(self, name: str, wanted: str) -> Iterator[Path]:
+        """While open, whatever a damaged file raises is told in the name of the file."""
         try:
-            return eqx.tree_deserialise_leaves(self.path / name, like)
-        except Exception as error:  # a damaged file shows itself in many ways
+            yield self.path / name
+        except Exception as error:
             raise ValueError(
-                f"`{self.path / name}` cannot be read ({error}), expected the {name[:-4]} of this "
-                "run: run the experiment again with --resume."
+                f"`{self.path / name}` cannot be read ({error}), expected {wanted}: run the "
+                "experiment again with --resume."
             ) from error
 
     def write_json(self, name: str, content: Any) -> None:
