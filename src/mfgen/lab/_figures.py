@@ -15,7 +15,8 @@ from mfgen.lab._spec import Experiment
 from mfgen.lab._store import RunFolder
 from mfgen.plot import _runs as plots
 from mfgen.plot import _style
-from mfgen.plot._runs import Cloud, Curve, Field, Look
+from mfgen.plot._fields import Field, fields
+from mfgen.plot._runs import Cloud, Curve, Look
 from mfgen.zoo._catalogue import IMAGES
 
 _DESCENT = "descent.npz"
@@ -128,7 +129,7 @@ def _fields(runs: Runs) -> Figure | None:
         models.append(_field("model", look, extent, arrays))
         if "truth_density" in arrays:
             truth = _field("truth", Look("truth", "data"), extent, arrays)
-    return plots.fields(truth, models, ratio) if models else None
+    return fields(truth, models, ratio) if models else None
 
 
 def _field(which: str, look: Look, extent: tuple, arrays: dict[str, np.ndarray]) -> Field:
