@@ -169,12 +169,8 @@ def _called(table: Mapping[str, Any], kind: Any, path: str, given: Given, defaul
 
 def _several(values: list[Any], kind: Any, path: str, given: Given) -> Any:
     """A tuple, an array, numbers as they are, or a sum."""
-    origins = [origin(part) for part in alternatives(kind)]
-    if tuple in origins:
-        whole = next(part for part in alternatives(kind) if origin(part) is tuple)
-        parts = enumerate(values)
-        return tuple(build(v, item(whole), f"{path}[{i}]", given.inside(i + 1)) for i, v in parts)
-    if any(is_array(part) for part in alternatives(kind)):
+    whole = next((part for part in alternatives(kind) if origin(part) is tuple), None)
+    if whole is None and any(is_array(part) for part in alternatives(kind)):
         try:
             return jnp.asarray(values, float)
         except (TypeError, ValueError) as error:
@@ -182,12 +178,14 @@ def _several(values: list[Any], kind: Any, path: str, given: Given) -> Any:
                 f"`{path}` got {shortened(values)}, expected {said(kind)}: write numbers, or rows "
                 "of as many numbers each."
             ) from error
-    if any(hasattr(one, "__add__") for one in classes(kind)) and not accepts_functions(kind):
-        parts = [build(v, kind, f"{path}[{i}]", given.inside(i + 1)) for i, v in enumerate(values)]
-        if not parts:
-            raise ValueError(f"`{path}` got [], expected {said(kind)}: name one.")
-        return functools.reduce(operator.add, parts)
-    return tuple(build(v, Any, f"{path}[{i}]", given.inside(i + 1)) for i, v in enumerate(values))
+    adds = whole is None and any(hasattr(one, "__add__") for one in classes(kind))
+    adds = adds and not accepts_functions(kind)
+    inner = kind if adds else Any if whole is None else item(whole)
+    members = enumerate(values, start=1)
+    parts = [build(v, inner, f"{path}[{i - 1}]", given.inside(i)) for i, v in members]
+    if adds and not parts:
+        raise ValueError(f"`{path}` got [], expected {said(kind)}: name one.")
+    return functools.reduce(operator.add, parts) if adds else tuple(parts)
 
 
 def _text(value: str, kind: Any, path: str, given: Given) -> Any:

@@ -103,25 +103,26 @@ class Rule(NamedTuple):
     Attributes:
         where: the path of the field; `[*]` stands for every term.
         what: the value for a context; `None` to leave the default.
+        types: of the table that the field is in; any if none are said.
     """
 
     where: str
     what: Callable[[Context], Any]
+    types: tuple[str, ...] = ()
 
 
 def _rate(context: Context) -> float | None:
-    kind = context.kind("model")
-    if context.kind("training") not in ("", "Gradient") or context.kind("model") == "":
+    if context.kind("model") == "":
         return None
     if context.corrects:
         return 1e-3
     if context.dim >= 8:
         return 3e-3
-    return 8e-3 if kind == "score_potential" else None
+    return 8e-3 if context.kind("model") == "score_potential" else None
 
 
 def _weight(context: Context) -> float | None:
-    if context.table.get("type", "") not in _WEIGHED or "select" in context.table:
+    if "select" in context.table:
         return None
     few = context.few
     if context.corrects:
@@ -133,13 +134,10 @@ def _weight(context: Context) -> float | None:
 
 def _laplacian(context: Context) -> Any:
     squared = _type(context.table.get("penalty", "Squared")) == "Squared"
-    wanted = context.table.get("type", "") == "HJB" and context.dim > 16 and squared
-    return {"type": "Hutchinson"} if wanted else None
+    return {"type": "Hutchinson"} if context.dim > 16 and squared else None
 
 
 def _collocation(context: Context) -> Any:
-    if context.table.get("type", "") not in _WEIGHED:
-        return None
     if not (context.scores or context.kind("game") == "score_based"):
         return {"type": "UniformTime"}
     spread = context.few <= _SCARCE or not context.toy
@@ -155,56 +153,40 @@ def _followed(context: Context) -> Any:
     return {"type": "Hutchinson", "probes": 1} if follows and not exact else None
 
 
-def _likelihood(context: Context) -> Any:
-    follows = context.kind("evaluation.likelihood") in ("", "FlowLikelihood")
-    return {"type": "Hutchinson"} if follows and context.dim > 128 else None
-
-
 def _sampler(context: Context) -> Any:
     assert context.game is not None
     moved = context.kind("training") == "Particles" or not context.game.dynamics.deterministic
     return None if moved else {"type": "ProbabilityFlow", "integrator": {"type": "RungeKutta4"}}
 
 
-def _deviation(context: Context) -> float | None:
-    law = at(context.experiment.document, "game.initial")
-    if type(law) is not dict or law.get("type") != "normal":
-        return None
-    return 1.0 if context.experiment.data.name in ENERGIES else 1.5
-
-
 OF_DATA = (
     Rule(
         "data.samples", lambda c: _FEW if c.kind("model") == "proximal_kernel" and c.toy else None
     ),
-    Rule("training.early_stopping", lambda c: True if c.validated else None),
+    Rule("training.early_stopping", lambda c: c.validated or None),
     Rule(
-        "data.validation",
-        lambda c: 0.1 if c.toy and c.experiment.training.early_stopping else None,
+        "data.validation", lambda c: 0.1 if c.toy and c.experiment.training.early_stopping else None
     ),
-    Rule("game.initial.deviation", _deviation),
+    Rule(
+        "game.initial.deviation",
+        lambda c: 1.0 if c.experiment.data.name in ENERGIES else 1.5,
+        ("normal",),
+    ),
 )
 OF_GAME = (
-    Rule(
-        "model.scale",
-        lambda c: (
-            round(1.5 * (2 / max(c.dim, 2)) ** 0.7, 3) if c.kind("model") in _NETWORKS else None
-        ),
-    ),
-    Rule(
-        "model.inner",
-        lambda c: True if c.kind("model") == "score_potential" and c.dim >= 8 else None,
-    ),
-    Rule(
-        "model.full",
-        lambda c: False if c.kind("model") == "kernel_potential" and c.dim > 10 else None,
-    ),
-    Rule("training.learning_rate", _rate),
-    Rule("objective[*].weight", _weight),
-    Rule("objective[*].laplacian", _laplacian),
-    Rule("objective[*].collocation", _collocation),
+    Rule("model.scale", lambda c: round(1.5 * (2 / max(c.dim, 2)) ** 0.7, 3), _NETWORKS),
+    Rule("model.inner", lambda c: c.dim >= 8 or None, ("score_potential",)),
+    Rule("model.full", lambda c: False if c.dim > 10 else None, ("kernel_potential",)),
+    Rule("training.learning_rate", _rate, ("", "Gradient")),
+    Rule("objective[*].weight", _weight, _WEIGHED),
+    Rule("objective[*].laplacian", _laplacian, ("HJB",)),
+    Rule("objective[*].collocation", _collocation, _WEIGHED),
     Rule("objective[*].paths.divergence", _followed),
-    Rule("evaluation.likelihood.divergence", _likelihood),
+    Rule(
+        "evaluation.likelihood.divergence",
+        lambda c: {"type": "Hutchinson"} if c.dim > 128 else None,
+        ("", "FlowLikelihood"),
+    ),
     Rule("evaluation.sampler", _sampler),
 )
 
@@ -213,7 +195,8 @@ def fill(experiment: Experiment, rules: tuple[Rule, ...], context: Context) -> E
     """The experiment with what the rules choose, marked as chosen."""
     for rule in rules:
         for path, table in _places(experiment, rule.where):
-            if at(experiment.filled, path) is not None:
+            kind = _type(at(experiment.filled, path.rpartition(".")[0]) or {})
+            if at(experiment.filled, path) is not None or kind not in (rule.types or (kind,)):
                 continue
             value = rule.what(context._replace(experiment=experiment, table=table))
             if value is not None:
