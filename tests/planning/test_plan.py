@@ -64,6 +64,14 @@ FIRST = {
         None,
         "own cost, from the score",
     ),
+    "score-based, of a density, with a crowd": (
+        dataclasses.replace(
+            hilly(mg.GaussianMixture(jnp.ones(1), jnp.ones((1, 2)), jnp.ones(1))),
+            interaction=mg.functionals.CrowdAversion(),
+        ),
+        None,
+        "own cost, smoothed, from the score",
+    ),
     "a flow from data": (flow(3.0 * mg.KL(NORMAL)), None, "likelihood"),
     "a plain flow": (flow(mg.KL(NORMAL), mg.costs.NoCost()), None, "likelihood"),
     "a flow with a hill": (

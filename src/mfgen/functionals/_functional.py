@@ -362,6 +362,7 @@ def evaluable(owner: str, role: str, density: Population) -> AbstractEvaluable:
         raise TypeError(
             f"`{owner}` got a {role} `{type(density).__name__}` without a log-density: pass a "
             "density such as `GaussianMixture`, or for samples their kernel estimate "
-            "`Empirical(points).noised(1.0, bandwidth)`."
+            "`Empirical(points).noised(1.0, bandwidth)` or what a score model learns of them, "
+            "`mfgen.metrics.potential_density`."
         )
     return density

@@ -111,13 +111,13 @@ def _part(
 ) -> Solution:
     game = solution.game
     if isinstance(game.terminal, Prescribed):
-        target = _restricted(game.terminal.target, number, count)
+        target = restricted(game.terminal.target, number, count)
         game = eqx.tree_at(lambda game: game.terminal.target, game, target)
-    path = lambda t: _restricted(density(t), number, count)
+    path = lambda t: restricted(density(t), number, count)
     return Solution(game, solution.model, path, solution.result)
 
 
-def _restricted(law: AbstractDensity, number: int, count: int) -> AbstractDensity:
+def restricted(law: AbstractDensity, number: int, count: int) -> AbstractDensity:
     """One block of the particles, in an order that is the same for all laws of a size."""
     if not is_sampled(law):
         return law

@@ -26,8 +26,9 @@ holds.
 Each check is also stated as a fraction, of the size of the terms that should cancel; the verdict
 compares fractions, less two standard errors, with one tolerance. What cannot be computed is listed
 with the reason, not passed over. So is the end of a flow from samples whose cost asks for log rho:
-with a kernel estimate of it the exact solution fails as well. A control that has no value function
-U is judged by what one particle gains against it, in the place of the HJB equation.
+with a kernel estimate of it the exact solution fails as well; and what is known to ten tolerances
+only decides nothing. A control that has no value function U is judged by what one particle gains
+against it, in the place of the HJB equation.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 """
@@ -93,7 +94,7 @@ class Certificate(eqx.Module):
     @property
     def holds(self) -> bool:
         """Whether both equations were checked (of a control, its gain), and every check passes."""
-        return not self.failures and not self._unseen()
+        return not self.failures and not self._undecided()
 
     @property
     def verdict(self) -> str:
@@ -103,8 +104,8 @@ class Certificate(eqx.Module):
             said = f"Not a solution within {percent(self.tolerance)}; left over: {said}."
             free = "HJB" in self.failures and _audit.UP_TO_TIME not in self.failures
             return f"{said}{_FREE}" if free else said
-        if self._unseen():
-            why = "; ".join(f"{name}: {self.missing[name]}" for name in self._unseen())
+        if self._undecided():
+            why = "; ".join(f"{name}: {reason}" for name, reason in self._undecided().items())
             return f"Not decided: what could be checked holds, but {why}"
         judged = [name for name, check in self.checks.items() if check.fraction is not None]
         worst = max(judged, key=self._fraction)
@@ -143,13 +144,25 @@ class Certificate(eqx.Module):
         fraction = self.checks[name].fraction
         return -math.inf if fraction is None else float(fraction.value)
 
-    def _unseen(self) -> list[str]:
-        """What nothing is known of: equations (a control has no HJB of its own), and the end."""
+    def _undecided(self) -> dict[str, str]:
+        """What nothing is known of, and why: equations, the end, and what drowns in its error.
+
+        A control has no HJB equation of its own.
+        """
         sides = [("HJB",), ("Fokker-Planck, weak", "Fokker-Planck, strong")]
         if not isinstance(self.solution.model, AbstractPotential):
             sides[0] = ("exploitability", "exploitability, estimated")
         unseen = [side[0] for side in sides if not any(name in self.checks for name in side)]
-        return [*unseen, _audit.END] if _audit.END in self.missing else unseen
+        if _audit.END in self.missing:
+            unseen.append(_audit.END)
+        blurred = {
+            name: f"known to ± {percent(2 * float(check.fraction.standard_error))} only, as its "
+            "crowd is a sample; `mg.solution(game, model, key=key, particles=n)` with more "
+            "particles tells more"
+            for name, check in self.checks.items()
+            if check.fraction is not None and check.blurs(self.tolerance)
+        }
+        return {name: self.missing[name] for name in unseen} | blurred
 
 
 def certify(

@@ -19,6 +19,8 @@ from mfgen.metrics._estimate import Estimate, Profile
 _REFUSALS = (TypeError, ValueError, NotImplementedError)
 _SLIPS = (LookupError, AttributeError, ArithmeticError, AssertionError)
 
+# Tolerances within which two errors of a check that decides have to be.
+_BLURRED = 10
 # What a number is, where nothing more is to be said.
 SAMPLED, QUADRATURE = "error of the samples", "no error: quadrature"
 
@@ -44,6 +46,12 @@ class Check(NamedTuple):
             return False
         least = float(self.fraction.value) - 2 * float(self.fraction.standard_error)
         return least > tolerance
+
+    def blurs(self, tolerance: float) -> bool:
+        """Whether the fraction is too uncertain to say anything: by far more than the tolerance."""
+        if self.fraction is None or self.misses(tolerance):
+            return False
+        return 2 * float(self.fraction.standard_error) > _BLURRED * tolerance
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON; a fraction of nothing is left out."""

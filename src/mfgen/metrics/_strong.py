@@ -7,9 +7,10 @@
     rms^2 = (1/T) int_0^T E_rho(t) r^2 dt,
 
 in time by a Gauss-Legendre rule, in space by independent samples, or by particles that stay with
-their paths, whose spread gives the standard error (`mean_of_rows`). Each comes with a scale, the
-root mean square of the terms that should cancel: their ratio says which part of the equation is
-left over.
+their paths, whose spread gives the standard error (`mean_of_rows`); of couplings of a sampled crowd
+by products of independent crowds, with their error (`mfgen.metrics._crowds`). Each comes with a
+scale, the root mean square of the terms that should cancel: their ratio says which part of the
+equation is left over.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 """
@@ -29,7 +30,8 @@ from mfgen.derive._hamiltonian import hamiltonian, steered
 from mfgen.derive._residual import Path, continuity, game_jet, hjb_from_jet, terminal
 from mfgen.games._game import MFG
 from mfgen.math._quadrature import Rule
-from mfgen.metrics._estimate import Estimate, Profile, mean_estimate, mean_of_rows, root
+from mfgen.metrics._crowds import crowds, mean_square
+from mfgen.metrics._estimate import Estimate, Profile, mean_estimate, root
 from mfgen.models._base import AbstractModel
 from mfgen.simulate._solution import Solution
 
@@ -76,11 +78,12 @@ class Mismatch(NamedTuple):
 def hjb_residual(solution: Solution, rule: Rule, places: Places, *, key: Key) -> Residual:
     """The HJB residual at the nodes of a rule in time and at the places drawn there."""
 
-    u = solution.value
+    game, u = solution.game, solution.value
 
-    def at(t: float, x: Batch) -> Pair:
+    def at(t: float, x: Batch) -> list[Pair]:
         law = None if solution.density is None else solution.density(t)
-        return _hjb(solution.game, u, law, jnp.asarray(t, x.dtype), x)
+        seen = crowds(game.interaction, law)
+        return [_hjb(game, u, crowd, jnp.asarray(t, x.dtype), x) for crowd in seen]
 
     return _over_time(at, rule, places, key)
 
@@ -94,7 +97,7 @@ def fokker_planck_residual(
         TypeError: the densities have no logarithm, or the path takes no traced time.
     """
     game, model = solution.game, solution.model
-    at = lambda t, x: _fokker_planck(game, model, density, jnp.asarray(t, x.dtype), x)
+    at = lambda t, x: [_fokker_planck(game, model, density, jnp.asarray(t, x.dtype), x)]
     found = _over_time(at, rule, places, key)
     return found._replace(scale=found.scale + 1 / game.dynamics.horizon)
 
@@ -104,32 +107,39 @@ def terminal_mismatch(solution: Solution, places: Places, *, key: Key) -> Mismat
     horizon = solution.game.dynamics.horizon
     law = None if solution.density is None else solution.density(horizon)
     x = places(horizon, key)
-    missed, value = _terminal(solution.game, solution.value, law, x)
-    spread = root(mean_estimate(jnp.square(missed - jnp.mean(missed))))
-    scale = jnp.std(value) + jnp.std(value - missed)
+    seen = crowds(solution.game.terminal, law)
+    pairs = [_terminal(solution.game, solution.value, crowd, x) for crowd in seen]
+    value, missed = pairs[0][1], jnp.stack([missed for missed, _ in pairs])
+    scale = jnp.std(value) + jnp.std(value - jnp.mean(missed, axis=0))
     if solution.game.terminal.vanishes:
         began = jax.vmap(solution.value, (None, 0))(jnp.zeros((), x.dtype), places(0.0, key))
         scale = scale + jnp.std(began)
-    overall = root(mean_estimate(jnp.square(missed)))
-    return Mismatch(overall, spread, mean_estimate(missed), float(scale))
+    share, table = jnp.ones(1, missed.dtype), missed[:, None]
+    overall, spread = root(mean_square(share, table)), root(mean_square(share, _centred(table)))
+    return Mismatch(overall, spread, mean_estimate(jnp.mean(missed, axis=0)), float(scale))
 
 
-def _over_time(at: Callable[[float, Batch], Pair], rule: Rule, places: Places, key: Key):
+def _over_time(at: Callable[[float, Batch], list[Pair]], rule: Rule, places: Places, key: Key):
     keys = jax.random.split(key, len(rule.nodes))
-    rows, scales = [], []
+    columns, scales = [], []
     for t, time_key in zip(rule.nodes.tolist(), keys, strict=True):
-        residual, size = at(t, places(t, time_key))
-        rows.append(residual)
-        scales.append(float(jnp.mean(jnp.square(size))))
-    table = jnp.stack(rows)
-    squares = jnp.square(table)
-    share = jnp.asarray(rule.weights / rule.weights.sum(), squares.dtype)
-    overall = root(mean_of_rows(share, squares))
-    centred = jnp.square(table - jnp.mean(table, axis=1, keepdims=True))
-    roots = map(jnp.asarray, root(Estimate(*jax.vmap(mean_estimate)(squares))))
-    profile = Profile(jnp.asarray(rule.nodes, squares.dtype), *roots)
+        pairs = at(t, places(t, time_key))
+        columns.append(jnp.stack([residual for residual, _ in pairs]))
+        scales.append(float(jnp.mean(jnp.square(pairs[0][1]))))
+    table = jnp.stack(columns, axis=1)
+    share = jnp.asarray(rule.weights / rule.weights.sum(), table.dtype)
+    alone = jnp.ones(1, table.dtype)
+    found = [root(mean_square(alone, table[:, k : k + 1])) for k in range(len(columns))]
+    values, errors = (jnp.stack(column) for column in zip(*found, strict=True))
+    profile = Profile(jnp.asarray(rule.nodes, table.dtype), values, errors)
     scale = float(np.sqrt(np.asarray(share) @ np.asarray(scales)))
-    return Residual(overall, profile, scale, root(mean_of_rows(share, centred)))
+    overall, around = (root(mean_square(share, part)) for part in (table, _centred(table)))
+    return Residual(overall, profile, scale, around)
+
+
+def _centred(table: Float[Array, "b m n"]) -> Float[Array, "b m n"]:
+    """Less the mean over the points of each time, in each crowd."""
+    return table - jnp.mean(table, axis=-1, keepdims=True)
 
 
 def _map(single: Callable, x: Batch) -> Pair:

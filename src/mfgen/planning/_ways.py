@@ -154,6 +154,50 @@ def _discounted_steps(game: MFG) -> AbstractStep | None:
 
 _PATHS = "each particle is followed along its path, forward and back"
 
+# By whatever is known of the crowd.
+_OWN = (
+    Way(
+        "own cost",
+        "The game's whole cost along its own paths: the planner's optimum.",
+        _PATHS,
+        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN),
+        lambda game: GameCost(),
+        _flow_model,
+        2e-2,
+    ),
+    Way(
+        "own cost, smoothed",
+        "The game's whole cost along its own paths, log rho by a kernel estimate of the batch.",
+        f"{_PATHS}; the kernel adds a bias of the square of its width",
+        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN, needs.DENSITY),
+        lambda game: GameCost(density="kernel"),
+        _flow_model,
+        2e-2,
+    ),
+    Way(
+        "own cost, crowd held still",
+        "First variations paid in a crowd that is held still: the equilibrium.",
+        _PATHS,
+        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN),
+        lambda game: GameCost(crowd="frozen"),
+        _flow_model,
+        2e-2,
+    ),
+)
+
+
+def _from_the_score(way: Way) -> Way:
+    """A way of a reversed noising at other costs than the score's: others begin too far away."""
+    return way._replace(
+        name=f"{way.name}, from the score",
+        summary=f"{way.summary} It begins near the score's control.",
+        needs=(needs.REVERSED, *way.needs, needs.HAMILTONIAN),
+        model=_score_start,
+        rate=2e-3,
+        steps=1000,
+    )
+
+
 WAYS = (
     Way(
         "score matching",
@@ -194,23 +238,7 @@ WAYS = (
         _flow_model,
         5e-3,
     ),
-    Way(
-        "own cost, from the score",
-        "The game's whole cost along its own paths, from a control that begins near the score's.",
-        _PATHS,
-        (
-            needs.INITIAL,
-            needs.REVERSED,
-            needs.HAMILTONIAN,
-            needs.COST,
-            needs.NO_CRITIC,
-            needs.KNOWN,
-        ),
-        lambda game: GameCost(),
-        _score_start,
-        2e-3,
-        1000,
-    ),
+    *map(_from_the_score, _OWN),
     Way(
         "exploring paths",
         "The HJB equation as a martingale, along paths that play any part of the control: no mode "
@@ -271,33 +299,7 @@ WAYS = (
         2e-2,
         1000,
     ),
-    Way(
-        "own cost",
-        "The game's whole cost along its own paths: the planner's optimum.",
-        _PATHS,
-        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN),
-        lambda game: GameCost(),
-        _flow_model,
-        2e-2,
-    ),
-    Way(
-        "own cost, smoothed",
-        "The game's whole cost along its own paths, log rho by a kernel estimate of the batch.",
-        f"{_PATHS}; the kernel adds a bias of the square of its width",
-        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN, needs.DENSITY),
-        lambda game: GameCost(density="kernel"),
-        _flow_model,
-        2e-2,
-    ),
-    Way(
-        "own cost, crowd held still",
-        "First variations paid in a crowd that is held still: the equilibrium.",
-        _PATHS,
-        (needs.INITIAL, needs.COST, needs.NO_CRITIC, needs.KNOWN),
-        lambda game: GameCost(crowd="frozen"),
-        _flow_model,
-        2e-2,
-    ),
+    *_OWN,
     Way(
         "matching",
         "Regression on straight lines between pairs of optimal transport: comes near the game.",

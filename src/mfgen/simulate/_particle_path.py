@@ -10,10 +10,13 @@ adds on the way, q u (1 - u) at the part u of it; by that the cloud is widened a
 References: R. T. Q. Chen et al. (2018), arXiv 1806.07366 (log rho along a flow).
 """
 
+import abc
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.densities._base import (
@@ -36,7 +39,30 @@ from mfgen.simulate._integrator import RungeKutta4
 from mfgen.simulate._trajectory import Trajectories
 
 
-class ParticlePath(eqx.Module):
+class AbstractParticlePath(eqx.Module):
+    """The law of particles that were followed, t -> density."""
+
+    @abc.abstractmethod
+    def __call__(self, t: Time) -> AbstractDensity:
+        """The law at a time; outside of [0, horizon] an error, or nan if t is traced."""
+
+    @abc.abstractmethod
+    def of(self, rows: Int[np.ndarray, "m"]) -> "AbstractParticlePath":
+        """The same of some of the particles."""
+
+    @property
+    @abc.abstractmethod
+    def number(self) -> int:
+        """How many particles there are."""
+
+    def blocks(self, count: int) -> "list[AbstractParticlePath]":
+        """Independent blocks of the particles, of equal size, in a random order."""
+        order = np.random.default_rng(0).permutation(self.number)
+        size = self.number // count
+        return [self.of(order[k * size : (k + 1) * size]) for k in range(count)]
+
+
+class ParticlePath(AbstractParticlePath):
     """The law of particles over time: t -> their places, or a kernel estimate.
 
     Attributes:
@@ -57,9 +83,15 @@ class ParticlePath(eqx.Module):
     domain: AbstractDomain = Euclidean()
 
     def __call__(self, t: Time) -> AbstractDensity:
-        """The law at a time; outside of [0, horizon] an error, or nan if t is traced."""
         at = self.at(t)
         return by_kernels(at, self.domain) if self.smoothed else Empirical(at)
+
+    def of(self, rows: Int[np.ndarray, "m"]) -> "ParticlePath":
+        return eqx.tree_at(lambda path: path.points, self, self.points[:, rows])
+
+    @property
+    def number(self) -> int:
+        return self.points.shape[1]
 
     def at(self, t: Time) -> Batch:
         """The particles at a time."""
@@ -67,7 +99,7 @@ class ParticlePath(eqx.Module):
         return _between(self, jnp.asarray(t, self.points.dtype) * known)
 
 
-class FlowPath(eqx.Module):
+class FlowPath(AbstractParticlePath):
     """The law of particles without noise over time, with its exact density.
 
     Attributes:
@@ -82,9 +114,15 @@ class FlowPath(eqx.Module):
     steps: int = eqx.field(static=True, default=20)
 
     def __call__(self, t: Time) -> "FlowLaw":
-        """The law at a time; outside of [0, horizon] an error, or nan if t is traced."""
         points = self.particles.at(t)
         return FlowLaw(self.game, self.model, points, jnp.asarray(t, points.dtype), self.steps)
+
+    def of(self, rows: Int[np.ndarray, "m"]) -> "FlowPath":
+        return eqx.tree_at(lambda path: path.particles, self, self.particles.of(rows))
+
+    @property
+    def number(self) -> int:
+        return self.particles.number
 
 
 class FlowLaw(AbstractEvaluable):
