@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mfgen.metrics import Estimate
-from mfgen.metrics._estimate import mean_estimate, mean_number, root
+from mfgen.metrics._estimate import mean_estimate, mean_number, root, root_in_reach
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,17 @@ def test_mean_of_infinite_numbers_has_no_error():
     assert math.isnan(estimate.standard_error)
 
 
+def test_root_by_the_delta_method():
+    assert root(Estimate(4.0, 0.4)) == pytest.approx((2.0, 0.1))
+    assert root(Estimate(0.0, 0.04)) == pytest.approx((0.0, 0.2))
+
+
 def test_root_reaches_as_far_as_two_errors():
     """The delta method for small errors; where two of them reach zero, so does the root."""
-    assert root(Estimate(4.0, 0.0004)) == pytest.approx((2.0, 0.0001), rel=1e-3)
-    value, error = map(float, root(Estimate(1.0, 0.45)))
+    assert root_in_reach(Estimate(4.0, 0.0004)) == pytest.approx((2.0, 0.0001), rel=1e-3)
+    value, error = map(float, root_in_reach(Estimate(1.0, 0.45)))
     assert value - 2 * error == pytest.approx(math.sqrt(1 - 0.9), rel=1e-5)
     for square in (-0.01, 0.0, 0.05):
-        value, error = map(float, root(Estimate(square, 0.04)))
+        value, error = map(float, root_in_reach(Estimate(square, 0.04)))
         assert value - 2 * error <= 1e-7
         assert value + 2 * error >= math.sqrt(max(square, 0.0) + 0.08) - 1e-6

@@ -26,9 +26,9 @@ holds.
 Each check is also stated as a fraction, of the size of the terms that should cancel; the verdict
 compares fractions, less two standard errors, with one tolerance. What cannot be computed is listed
 with the reason, not passed over. So is the end of a flow from samples whose cost asks for log rho:
-with a kernel estimate of it the exact solution fails as well; and what is known to ten tolerances
-only decides nothing. A control that has no value function U is judged by what one particle gains
-against it, in the place of the HJB equation.
+with a kernel estimate of it the exact solution fails as well; and what is known to twenty
+tolerances only decides nothing. A control that has no value function U is judged by what one
+particle gains against it, in the place of the HJB equation.
 
 Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 2.
 """

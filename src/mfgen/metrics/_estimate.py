@@ -74,13 +74,23 @@ def mean_number(values: Float[np.ndarray, "n"]) -> Estimate:
 
 
 def root(estimate: Estimate) -> Estimate:
-    """The square root of an estimate: two errors of it reach as far as two of what it is taken of.
+    """The square root of a non-negative estimate, by the delta method: error / (2 root).
+
+    At zero the delta method has no answer; the root of the error is returned, which bounds it.
+    """
+    value = jnp.sqrt(estimate.value)
+    safe = jnp.where(value > 0, value, 1.0)
+    delta = estimate.standard_error / (2 * safe)
+    return Estimate(value, jnp.where(value > 0, delta, jnp.sqrt(estimate.standard_error)))
+
+
+def root_in_reach(estimate: Estimate) -> Estimate:
+    """The square root: two errors of it reach as far as two of what it is taken of.
 
         sqrt(T) - sqrt(T - 2 e),  sqrt(T + 2 e) - sqrt(T)      the larger of the two, halved
 
-    with nothing for what is negative. For e well below T that is e / (2 sqrt(T)), the delta method,
-    which near zero promises too much. An unbiased estimate of what is not negative may lie below
-    zero: its root is zero.
+    with nothing for what is negative. For e well below T that is the delta method, which near zero
+    promises too much. An unbiased estimate of a square may lie below zero: its root is zero.
     """
     square, two = jnp.maximum(estimate.value, 0.0), 2 * estimate.standard_error
     value = jnp.sqrt(square)

@@ -20,7 +20,7 @@ _REFUSALS = (TypeError, ValueError, NotImplementedError)
 _SLIPS = (LookupError, AttributeError, ArithmeticError, AssertionError)
 
 # Tolerances within which two errors of a check that decides have to be.
-_BLURRED = 10
+_BLURRED = 20
 # What a number is, where nothing more is to be said.
 SAMPLED, QUADRATURE = "error of the samples", "no error: quadrature"
 

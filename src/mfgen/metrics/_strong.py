@@ -31,7 +31,7 @@ from mfgen.derive._residual import Path, continuity, game_jet, hjb_from_jet, ter
 from mfgen.games._game import MFG
 from mfgen.math._quadrature import Rule
 from mfgen.metrics._crowds import crowds, mean_square
-from mfgen.metrics._estimate import Estimate, Profile, mean_estimate, root
+from mfgen.metrics._estimate import Estimate, Profile, mean_estimate, root_in_reach
 from mfgen.models._base import AbstractModel
 from mfgen.simulate._solution import Solution
 
@@ -115,7 +115,10 @@ def terminal_mismatch(solution: Solution, places: Places, *, key: Key) -> Mismat
         began = jax.vmap(solution.value, (None, 0))(jnp.zeros((), x.dtype), places(0.0, key))
         scale = scale + jnp.std(began)
     share, table = jnp.ones(1, missed.dtype), missed[:, None]
-    overall, spread = root(mean_square(share, table)), root(mean_square(share, _centred(table)))
+    overall, spread = (
+        root_in_reach(mean_square(share, table)),
+        root_in_reach(mean_square(share, _centred(table))),
+    )
     return Mismatch(overall, spread, mean_estimate(jnp.mean(missed, axis=0)), float(scale))
 
 
@@ -129,11 +132,11 @@ def _over_time(at: Callable[[float, Batch], list[Pair]], rule: Rule, places: Pla
     table = jnp.stack(columns, axis=1)
     share = jnp.asarray(rule.weights / rule.weights.sum(), table.dtype)
     alone = jnp.ones(1, table.dtype)
-    found = [root(mean_square(alone, table[:, k : k + 1])) for k in range(len(columns))]
+    found = [root_in_reach(mean_square(alone, table[:, k : k + 1])) for k in range(len(columns))]
     values, errors = (jnp.stack(column) for column in zip(*found, strict=True))
     profile = Profile(jnp.asarray(rule.nodes, table.dtype), values, errors)
     scale = float(np.sqrt(np.asarray(share) @ np.asarray(scales)))
-    overall, around = (root(mean_square(share, part)) for part in (table, _centred(table)))
+    overall, around = (root_in_reach(mean_square(share, part)) for part in (table, _centred(table)))
     return Residual(overall, profile, scale, around)
 
 

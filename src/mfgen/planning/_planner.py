@@ -66,9 +66,11 @@ class Plan(NamedTuple):
             for entry in self.entries:
                 if entry.lack is None:
                     return entry.way
+            nearest = max(self.entries, key=lambda entry: entry.way.met(self.game, self.data))
             raise ValueError(
-                "`train` got a game that no way of training fits, expected one that does: see what "
-                "each lacks by `mfgen plan`, or `print(plan(game))`."
+                "`train` got a game that no way of training fits, expected one that does: for "
+                f"{nearest.way.name!r}, the nearest, it lacks: {nearest.lack}; for the others see "
+                "`mfgen plan`, or `print(plan(game))`."
             )
         if name not in known:
             raise ValueError(

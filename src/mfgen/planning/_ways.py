@@ -11,11 +11,12 @@ Y. Lipman et al. (2023), arXiv 2210.02747 (matching).
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mfgen._types import Key
+from mfgen._types import Batch, Key
 from mfgen.games._game import MFG
 from mfgen.losses._coupling import OptimalTransport
 from mfgen.losses._dissipation import WeightedDissipation
@@ -74,6 +75,11 @@ class Way(NamedTuple):
     rate: float
     steps: int = 2000
     around: Callable[[Gradient], AbstractTrainer] = lambda descent: descent
+
+    def met(self, game: MFG, data: Batch | None) -> tuple[int, int]:
+        """How many of its needs a game meets before the first that it does not, and of how many."""
+        met = list(itertools.takewhile(lambda need: need.met(game, data), self.needs))
+        return len(met), len(self.needs)
 
     def trainer(
         self,
@@ -191,7 +197,7 @@ def _from_the_score(way: Way) -> Way:
     return way._replace(
         name=f"{way.name}, from the score",
         summary=f"{way.summary} It begins near the score's control.",
-        needs=(needs.REVERSED, *way.needs, needs.HAMILTONIAN),
+        needs=(way.needs[0], needs.REVERSED, *way.needs[1:], needs.HAMILTONIAN),
         model=_score_start,
         rate=2e-3,
         steps=1000,
