@@ -143,7 +143,7 @@ def test_where_no_way_fits_the_plan_says_what_would_help():
     assert "> " not in said
     assert said.endswith("No way fits: give the game what it lacks for one of them.")
     assert "for samples their kernel estimate `Empirical(points).noised(1.0, bandwidth)`" in said
-    with pytest.raises(ValueError, match="no way of training fits, .* nearest, it lacks: "):
+    with pytest.raises(ValueError, match=r"no way of training fits, .* nearest, it lacks: "):
         mg.train(hilly(mg.Empirical(POINTS)), key=KEY)
 
 
