@@ -16,10 +16,14 @@ from mfgen.densities._base import AbstractEvaluable, AbstractNoisable
 from mfgen.derive._score_based import is_score_based
 from mfgen.dynamics._noising import AbstractNoising, reversed_noising
 from mfgen.lab._case import Case, keys
+from mfgen.metrics._potential_density import PotentialDensity, potential_density
 from mfgen.models._base import AbstractModel, AbstractPotential
 from mfgen.simulate._base import Unfinished
-from mfgen.simulate._likelihood import OneShot, log_prob
+from mfgen.simulate._likelihood import FlowLikelihood, OneShot, log_prob
 from mfgen.simulate._sampler import sample
+from mfgen.simulate._weighted import AnnealedProposal, FlowProposal
+
+_AXES = 32  # above which the divergence of a flow takes longer than annealing does
 
 LogDensities = Float[Array, "n"]
 
@@ -134,6 +138,23 @@ class Context:
         self.require_score()
         self.require_potential()
         return log_prob(self.game, self.trained, self.points, method=OneShot())
+
+    @cached_property
+    def normalised(self) -> PotentialDensity | ValueError:
+        """The density exp(-U) / Z of the potential at the end, or why there is none."""
+        self.require_score()
+        potential = self.require_potential()
+        if self.is_one_shot:
+            raise NotApplicable("likelihoods are those of one evaluation")
+        method, dim = self.settings.likelihood, self.points.shape[1]
+        follows = isinstance(method, FlowLikelihood) and method.divergence.exact and dim <= _AXES
+        proposal = FlowProposal(method.integrator) if follows else AnnealedProposal()
+        n, key = self.settings.samples, self._keys["measure"]
+        with arriving():
+            try:
+                return potential_density(self.game, potential, n, key=key, proposal=proposal)
+            except ValueError as refusal:
+                return refusal
 
     @property
     def test(self) -> Batch:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from mfgen.lab import _flow_measures
+from mfgen.lab import _density_measures, _flow_measures
 from mfgen.lab._context import Context, LogDensities, NotApplicable
 from mfgen.lab._imports import Imports
 from mfgen.lab._words import near
@@ -54,6 +54,7 @@ class Measure(NamedTuple):
         needs: the exact truth (toys), held-out data (real data), a flow, a flow to an energy, or
             nothing of the kind.
         ideal: the value that is best where that is neither end.
+        rival: what it is compared with in a model without the regulariser, if not with itself.
         at_points: the same at each point, for means over points.
     """
 
@@ -64,6 +65,7 @@ class Measure(NamedTuple):
     smaller_is_better: bool = True
     needs: Needs = "nothing"
     ideal: float | None = None
+    rival: str | None = None
     at_points: Callable[[Context], LogDensities] | None = None
 
     def badness(self, value: float) -> float:
@@ -218,6 +220,30 @@ METRICS: dict[str, Measure] = {
         smaller_is_better=False,
         needs="held-out",
         at_points=lambda context: context.log_densities + context.samples.scaling.log_jacobian,
+    ),
+    "one_evaluation_kl": Measure(
+        "KL in one evaluation",
+        "nats",
+        "of exp(-U) / Z; with / without: over the KL by the ODE without",
+        _density_measures.kl,
+        needs="truth",
+        rival="kl",
+    ),
+    "one_evaluation_likelihood": Measure(
+        "test log-likelihood in one evaluation",
+        "nats",
+        "of exp(-U) / Z; with / without: against that by the ODE without",
+        _density_measures.log_likelihood,
+        smaller_is_better=False,
+        needs="held-out",
+        rival="log_likelihood",
+    ),
+    "effective_part": Measure(
+        "effective part of the weights",
+        "",
+        "of the points by which Z is found; below 1/20 there is no Z",
+        _density_measures.effective_part,
+        smaller_is_better=False,
     ),
     "one_shot_error": Measure(
         "one-evaluation error",
