@@ -29,15 +29,18 @@ KNOWN = ("kl", "one_evaluation_kl", "effective_part")
 HELD_OUT = ("log_likelihood", "one_evaluation_likelihood", "effective_part")
 
 
-def rows(costs: Costs) -> list[Row]:
-    """All rows of the study."""
+def rows(costs: Costs, protein: str | None = None) -> list[Row]:
+    """All rows of the study; `protein` is the file of that table."""
     found = []
     for setting, data in TARGETS.items():
         found += _known("density", setting, data, STEPS, costs)
         if setting in LONG:
             for steps in (MUCH, MOST)[: 2 if data.get("dim", 2) <= 8 else 1]:
                 found += _known("density", f"{setting}, {steps:,} steps", data, steps, costs)
-    for setting, (data, count) in TABLES.items():
+    tables = dict(TABLES)
+    if protein:
+        tables["protein"] = ({"name": "table", "path": protein, "split": 0}, 36_584)
+    for setting, (data, count) in tables.items():
         for name in ("plain", "hjb", "field", "mixture"):
             made = method(name, data, steps=REAL_STEPS, few=count)
             changes: dict[str, Any] = {"evaluation.metrics": list(HELD_OUT)}
@@ -66,8 +69,8 @@ def section(results: Results) -> str:
     return f"""\
 ## The density in one evaluation
 
-The potential of a model, read as a density exp(-U) / Z, beside the density of the model's flow. Z is
-found once, by importance weights of points that the model draws; `effective` is the part of them
+The potential of a model, read as a density exp(-U) / Z, beside the density of the model's flow. Z
+is found once, by importance weights of points that the model draws; `effective` is the part of them
 that the weights leave. KL(truth || density), {STEPS:,} steps unless said; `field=` and the last
 column: a score network trained for as long as the regularised potential.
 

@@ -33,7 +33,7 @@ def design(costs: Costs, *, quick: bool, protein: str | None) -> list[Row]:
     large = {"digits": ({"name": "digits", "split": 0}, 1438)}
     if protein:
         large["protein"] = ({"name": "table", "path": protein, "split": 0}, 36_584)
-    return rows + parts.real(large, "large", parts.FEWER) + density.rows(costs)
+    return rows + parts.real(large, "large", parts.FEWER) + density.rows(costs, protein)
 
 
 def _quick(costs: Costs) -> list[Row]:
