@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.harness.tables import table
-from benchmarks.hjb.choices import SMALLEST
 from benchmarks.hjb.cost import STEPS, Costs
-from benchmarks.hjb.design import FEWER, PLANE, REAL_EVERY, REAL_STEPS, SMALL, SPACE, method
+from benchmarks.hjb.design import FEWER, PLANE, REAL_EVERY, REAL_STEPS, SMALL, SPACE, finer, method
 from benchmarks.hjb.results import Ratio, Results, ratio
 from benchmarks.hjb.rows import Row
 from benchmarks.hjb.tables import NONE, cell, times
@@ -56,9 +55,7 @@ def _known(study: str, setting: str, data: dict, steps: int, costs: Costs) -> li
         base = name.rstrip("=")
         count = costs.steps(dim, base, of=steps) if base != name else steps
         made = method(base, data, steps=count).changed({"evaluation.metrics": list(KNOWN)})
-        if dim >= 8:
-            made = made.changed({"game.noising.smallest_ratio": SMALLEST})
-        found.append(Row(study, setting, name, made, FEWER))
+        found.append(Row(study, setting, name, finer(made) if dim >= 8 else made, FEWER))
     return found
 
 
