@@ -44,7 +44,7 @@ def test_several_leaps_leave_the_law_as_it_is_and_go_further(key):
     """A Gaussian of two widths: exact moments, and how far from its start a chain is."""
     n, widths = 20_000, np.array([0.5, 1.5])
     energy = lambda x: 0.5 * jnp.sum(jnp.square(x / widths))
-    start = widths * jax.random.normal(key, (n, 2))
+    start = widths[None] * jax.random.normal(key, (n, 2))
     far = {}
     for leaps, count in ((1, 8), (8, 1)):  # as many gradients
         points, accepted = chain(energy, start, 0.15, count, jax.random.key(1), leaps)
