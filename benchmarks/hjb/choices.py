@@ -29,6 +29,10 @@ RATES = {
     "corrected": Rates(3e-3, 3e-3, 1e-3, 1e-3),
 }
 
+# Of potentials in 8 dimensions and more with plenty of data, in the study of both densities; the
+# studies before it had the rates above.
+SPACE_RATE = 8e-3
+
 # Up to so many samples data are few.
 SCARCE = 5000
 
