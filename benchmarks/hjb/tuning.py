@@ -152,6 +152,16 @@ def _space() -> dict[str, _Variant]:
         for name, rates in {"plain": (3e-3, 8e-3), "hjb": (3e-3, 8e-3, 2e-2)}.items()
         for rate in rates
     }
+    for factor in (0.3, 3.0):
+        name = f"hjb, rate 0.008, weight times {factor:g}"
+        tried[name] = _Variant("hjb", 8e-3, factor=factor)
+    for name, changes in {
+        "256 points": {"points": 256},
+        "points spread by 0.22": {"collocation": {"type": "SpreadData"}},
+        "weighted to small noise": {"weighting": {"type": "RatioPower", "exponent": -0.5}},
+        "two probes": {"laplacian": {"type": "Hutchinson"}},
+    }.items():
+        tried[f"hjb, rate 0.008, {name}"] = _Variant("hjb", 8e-3, changes=changes)
     for rate in (5e-3, 1e-2):
         name = f"field, rate {rate:g}, {_SPACE_STEPS} steps"
         tried[name] = _Variant("field", rate, _SPACE_STEPS)
