@@ -6,19 +6,20 @@ each, by how much its logarithm is off where there is data.
 """
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mfgen.lab import Run, load
+from mfgen.lab import load
 from mfgen.lab._context import Context
 from mfgen.metrics import Estimate
 from mfgen.plot import _style
 from mfgen.simulate import log_prob
 
 RUNS = Path("runs/demo")
-POINTS, REACH, SHOWN, MOST = 120, 1.9, 1e-3, 1.0  # of an axis; below this part of the peak: nothing
+POINTS, REACH, SHOWN, MOST = 120, 2.1, 1e-3, 1.0  # of an axis; below this part of the peak: nothing
 
 
 def main() -> None:
@@ -35,8 +36,8 @@ def main() -> None:
     _draw(
         {
             "the truth": truth,
-            f"without, density of the flow by an ODE\nKL {_number(without, 'kl')}": flow,
-            "with, density of the potential in one evaluation\n"
+            f"without: flow, by an ODE\nKL {_number(without, 'kl')}": flow,
+            "with HJB: potential, in one evaluation\n"
             f"KL {_number(regularised, 'one_evaluation_kl')}": potential,
         }
     )
@@ -45,7 +46,7 @@ def main() -> None:
 _NAMES = ("score-vp", "score-vp-hjb")
 
 
-def _number(run: Run, measure: str) -> str:
+def _number(run: Any, measure: str) -> str:
     return f"{Estimate(**run.summary['metrics'][measure])} nats"
 
 
@@ -54,24 +55,27 @@ def _draw(logarithms: dict[str, np.ndarray]) -> None:
     inside = truth > truth.max() + np.log(SHOWN)
     extent = (-REACH, REACH, -REACH, REACH)
     with _style.settings():
-        figure = _style.figure(8.6, 5.4)
+        figure = _style.figure(8.4, 5.3)
         panels = figure.subplots(2, 3)
+        shown = None
         for (above, below), (title, values) in zip(panels.T, logarithms.items(), strict=True):
             values = values.reshape(POINTS, POINTS)
             above.set_title(title)
-            peak = np.exp(truth).max()
-            above.imshow(np.exp(values), origin="lower", extent=extent, vmin=0, vmax=peak)
-            error = np.where(inside, values - truth, np.nan)
-            shown = below.imshow(
-                error, origin="lower", extent=extent, cmap="RdBu_r", vmin=-MOST, vmax=MOST
+            above.imshow(
+                np.exp(values), origin="lower", extent=extent, vmin=0, vmax=np.exp(truth).max()
             )
             for axes in (above, below):
                 axes.set(xticks=[], yticks=[])
                 axes.grid(visible=False)
+            if title != "the truth":
+                error = np.where(inside, values - truth, np.nan)
+                shown = below.imshow(
+                    error, origin="lower", extent=extent, cmap="RdBu_r", vmin=-MOST, vmax=MOST
+                )
         panels[1, 0].set_axis_off()
-        panels[1, 0].images[0].remove()
-        bar = figure.colorbar(shown, ax=panels[1, 0], location="right", fraction=0.1, shrink=0.8)
-        bar.set_label("log density - log truth, nats")
+        place = panels[1, 0].inset_axes((0.05, 0.5, 0.9, 0.06))
+        bar = figure.colorbar(shown, cax=place, orientation="horizontal")
+        bar.set_label("right: log density - log truth, nats")
         path = Path(__file__).with_name("readme.png")
         figure.savefig(path, dpi=90, facecolor="white", metadata={"Software": None})
 
