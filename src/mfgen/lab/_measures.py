@@ -30,7 +30,6 @@ from mfgen.metrics import (
     _classifier,
     _discrepancy,
     _equation,
-    _likelihood,
     _memorisation,
     _score,
     _transport,
@@ -140,29 +139,6 @@ def pointwise(found: Measure, context: Context) -> Float[np.ndarray, "n"] | None
     return None if at is None else np.asarray(at(context), np.float64)
 
 
-def _exact(context: Context) -> LogDensities:
-    return _likelihood.evaluate(context.truth.log_density, context.points)
-
-
-def _kl(context: Context) -> Estimate:
-    return _likelihood.kl(context.truth, context.log_densities, context.points)
-
-
-def _log_likelihood(context: Context) -> Estimate:
-    jacobian = context.samples.scaling.log_jacobian
-    return _likelihood.mean_log_likelihood(context.log_densities, jacobian)
-
-
-def _one_shot_error(context: Context) -> Estimate:
-    return _likelihood.one_shot_error(context.one_shot, _exact(context)).absolute
-
-
-def _one_shot_gap(context: Context) -> Estimate:
-    if context.is_one_shot:
-        raise NotApplicable("likelihoods are those of one evaluation")
-    return _likelihood.one_shot_error(context.one_shot, context.log_densities).absolute
-
-
 def _score_error(context: Context) -> Estimate:
     context.require_score()
     truth = context.require_noisable()
@@ -208,15 +184,15 @@ METRICS: dict[str, Measure] = {
         "KL(truth || model)",
         "nats",
         "by the ODE; in one evaluation if exact",
-        _kl,
+        _density_measures.flow_kl,
         needs="truth",
-        at_points=lambda context: _exact(context) - context.log_densities,
+        at_points=lambda context: _density_measures.exact(context) - context.log_densities,
     ),
     "log_likelihood": Measure(
         "test log-likelihood",
         "nats",
         "held-out data, original units, by the ODE; in one evaluation if exact",
-        _log_likelihood,
+        _density_measures.flow_likelihood,
         smaller_is_better=False,
         needs="held-out",
         at_points=lambda context: context.log_densities + context.samples.scaling.log_jacobian,
@@ -225,7 +201,7 @@ METRICS: dict[str, Measure] = {
         "KL in one evaluation",
         "nats",
         "of exp(-U) / Z; with / without: over the KL by the ODE without",
-        _density_measures.kl,
+        _density_measures.potential_kl,
         needs="truth",
         rival="kl",
     ),
@@ -233,7 +209,7 @@ METRICS: dict[str, Measure] = {
         "test log-likelihood in one evaluation",
         "nats",
         "of exp(-U) / Z; with / without: against that by the ODE without",
-        _density_measures.log_likelihood,
+        _density_measures.potential_likelihood,
         smaller_is_better=False,
         needs="held-out",
         rival="log_likelihood",
@@ -249,15 +225,15 @@ METRICS: dict[str, Measure] = {
         "one-evaluation error",
         "nats",
         "mean |U-based log-density - exact log-density|",
-        _one_shot_error,
+        _density_measures.one_shot_error,
         needs="truth",
-        at_points=lambda context: jnp.abs(context.one_shot - _exact(context)),
+        at_points=lambda context: jnp.abs(context.one_shot - _density_measures.exact(context)),
     ),
     "one_shot_gap": Measure(
         "one-evaluation gap",
         "nats",
         "mean |-U - ODE log-density| at the data end",
-        _one_shot_gap,
+        _density_measures.one_shot_gap,
         at_points=lambda context: jnp.abs(context.one_shot - context.log_densities),
     ),
     "score_error": Measure(
