@@ -146,9 +146,10 @@ class Context:
         potential = self.require_potential()
         if self.is_one_shot:
             raise NotApplicable("likelihoods are those of one evaluation")
-        method, dim = self.settings.likelihood, self.points.shape[1]
-        follows = isinstance(method, FlowLikelihood) and method.divergence.exact and dim <= _AXES
-        proposal = FlowProposal(method.integrator) if follows else AnnealedProposal()
+        method, proposal = self.settings.likelihood, AnnealedProposal()
+        few = self.points.shape[1] <= _AXES
+        if few and isinstance(method, FlowLikelihood) and method.divergence.exact:
+            proposal = FlowProposal(method.integrator)
         n, key = self.settings.samples, self._keys["measure"]
         with arriving():
             try:
