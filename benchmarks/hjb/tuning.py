@@ -200,7 +200,7 @@ def written(tried: list[Row], runs: Path, before: str) -> str:
         "# How the settings of the HJB study were chosen\n\nWritten by `python -m "
         "benchmarks.hjb.tuning`. None of these targets, seeds and divisions of data is reported in "
         "[hjb.md](hjb.md). Means over the seeds; the last column is their geometric mean for KL, "
-        "and else their mean.\n"
+        "and else their mean; a dash: not measured, or refused.\n"
     ]
     made = {row.study for row in tried}
     for study, measure in _MEASURE.items():
