@@ -58,7 +58,7 @@ def _known(study: str, setting: str, data: dict, steps: int, costs: Costs) -> li
         made = method(base, data, steps=count).changed({"evaluation.metrics": list(KNOWN)})
         if dim >= 8:
             made = finer(made)
-            if name in ("plain", "hjb"):
+            if name in ("plain", "hjb") and dim < 16:
                 made = made.changed({"training.learning_rate": SPACE_RATE})
         found.append(Row(study, setting, name, made, FEWER))
     return found

@@ -23,7 +23,7 @@ from mfgen.simulate._likelihood import FlowLikelihood, OneShot, log_prob
 from mfgen.simulate._sampler import sample
 from mfgen.simulate._weighted import AnnealedProposal, FlowProposal
 
-_AXES = 16  # above which the divergence of a flow takes longer than annealing does
+_AXES = 24  # above which the divergence of a flow takes longer than annealing does
 
 LogDensities = Float[Array, "n"]
 
