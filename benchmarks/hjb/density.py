@@ -74,7 +74,8 @@ def section(results: Results) -> str:
 The potential of a model, read as a density exp(-U) / Z, beside the density of the model's flow. Z
 is found once, by importance weights of points that the model draws; `effective` is the part of them
 that the weights leave. KL(truth || density), {STEPS:,} steps unless said; `field=` and the last
-column: a score network trained for as long as the regularised potential.
+column: a score network trained for as long as the regularised potential. The last two columns are
+paired seed by seed.
 
 {_divergences(results)}
 Log-likelihood of held-out rows in nats and original units, larger is better: of the flows, and of
@@ -82,7 +83,7 @@ the potential in one evaluation.
 
 {_likelihoods(results)}
 `refused`: the weights behind Z have degenerated, or exp(-U) has mass where nothing was drawn. `not
-measured`: there is no run yet; `make bench-hjb` makes it.
+measured`: there is no run yet; `make bench-hjb` makes it. Numbers without ± are of one seed.
 """
 
 
