@@ -29,6 +29,10 @@ RATES = {
     "corrected": Rates(3e-3, 3e-3, 1e-3, 1e-3),
 }
 
+# Of potentials in 8 dimensions with plenty of data, in the study of both densities; the studies
+# before it had the rates above. In 20 dimensions a training of 30,000 steps came apart at it.
+SPACE_RATE = 8e-3
+
 # Up to so many samples data are few.
 SCARCE = 5000
 

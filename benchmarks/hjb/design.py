@@ -229,14 +229,14 @@ def space(costs: Costs) -> list[Row]:
         dim = data.get("dim", 2)
         seeds = FEWER if setting == "mixture, d = 8" else FEWER[:2]
         for name in (*_NETWORKS, "corrected-field") if dim < 50 else _NETWORKS[1:]:
-            made = _finer(method(name, data, steps=costs.steps(dim, name)))
+            made = finer(method(name, data, steps=costs.steps(dim, name)))
             rows.append(Row("space", setting, f"{name}=", _measured(made, _DENSITY), seeds))
         for name in ("mixture", "kernel"):
-            made = _finer(method(name, data))
+            made = finer(method(name, data))
             rows.append(Row("space", setting, name, _measured(made, _DENSITY), seeds))
     scarce = SPACE["mixture, d = 8"] | {"samples": 500}
     for name in (*_NETWORKS, "mixture", "kernel"):
-        made = _finer(method(name, scarce, steps=SCARCE_STEPS, few=500))
+        made = finer(method(name, scarce, steps=SCARCE_STEPS, few=500))
         made = _measured(made, _DENSITY)
         rows.append(Row("space", "mixture, d = 8, 500 samples", name, made, FEWER))
     return rows
@@ -245,7 +245,7 @@ def space(costs: Costs) -> list[Row]:
 def front() -> list[Row]:
     """What was tried in eight dimensions, where the potential is behind: 3,000 steps each."""
     data = SPACE["mixture, d = 8"]
-    made = {name: _finer(method(name, data)) for name in ("plain", "hjb", "field", "corrected-hjb")}
+    made = {name: finer(method(name, data)) for name in ("plain", "hjb", "field", "corrected-hjb")}
     term = made["hjb"].terms[-1]
     weight = term["weight"]
 
@@ -296,7 +296,8 @@ def _shorter(experiment: Experiment) -> Experiment:
     return _measured(experiment, _DENSITY) if experiment.name == "kernel" else experiment
 
 
-def _finer(experiment: Experiment) -> Experiment:
+def finer(experiment: Experiment) -> Experiment:
+    """The experiment with less noise at the end of its game, for 8 dimensions and more."""
     return experiment.changed({"game.noising.smallest_ratio": SMALLEST})
 
 

@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.harness.tables import table
-from benchmarks.hjb import figures, portraits
+from benchmarks.hjb import density, figures, portraits
 from benchmarks.hjb.cost import Costs
 from benchmarks.hjb.results import Results
 from benchmarks.hjb.rows import Row
@@ -77,8 +77,9 @@ def write(rows: list[Row], runs: Path, out: Path, *, costs: Costs, quick: bool) 
     parts = [
         _HEAD.format(command=command),
         _missing(rows, runs),
-        "## Aims\n\n" + judged(results, costs),
+        "## Aims\n\n" + judged(results, costs, density.aims(results)),
         "## Where it does not help\n\n" + _losses(results),
+        density.section(results),
         _cost(costs),
         _plane(results, drawn),
         _long(results, drawn),

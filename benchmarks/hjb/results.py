@@ -58,6 +58,10 @@ class Results:
     def row(self, study: str, setting: str, method: str) -> Row | None:
         return self._rows.get((study, setting, method))
 
+    def finished(self, row: Row) -> int:
+        """How many seeds of a row have a finished run."""
+        return sum(row.folder(self._root, seed).is_finished for seed in row.seeds)
+
     def values(self, study: str, setting: str, method: str, measure: str) -> Values | None:
         """A measure by seed; `None` if no finished run has it."""
         row = self.row(study, setting, method)

@@ -1,5 +1,6 @@
 """What was aimed at, what was measured, and whether it was met: one line for each aim."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,9 +36,9 @@ class Aim(NamedTuple):
         ]
 
 
-def judged(results: Results, costs: Costs) -> str:
-    """All aims as a table."""
-    aims = [*_plane(results), *_scarce(results), *_one_evaluation(results, costs)]
+def judged(results: Results, costs: Costs, first: Sequence[Aim] = ()) -> str:
+    """All aims as a table, those of other studies first."""
+    aims = [*first, *_plane(results), *_scarce(results), *_one_evaluation(results, costs)]
     aims += [*_space(results), *_real(results), *_cost(costs)]
     return table(["aim", "bound", "measured", ""], [aim.line for aim in aims])
 

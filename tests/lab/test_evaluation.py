@@ -113,15 +113,37 @@ def test_likelihoods_of_real_data_are_in_original_units(tmp_path):
     # The fitted moments differ from the true ones by their sampling error, 1 / sqrt(1600).
     assert measured.value == pytest.approx(exact.sum(axis=1).mean(), abs=0.05)
     assert measure("one_shot_gap", case).value < 0.01
+    found = measure("one_evaluation_likelihood", case)
+    assert found.value == pytest.approx(measured.value, abs=0.01)
     assert abs(measure("c2st", case).value - 0.5) < 0.15
     with pytest.raises(NotApplicable, match="density of the data is not known"):
         measure("kl", case)
 
 
+def test_the_density_of_a_potential_is_normalised_first(known):
+    """A constant in U changes neither of its measures, as no other measure of U is blind to."""
+    lifted = Potential(lambda t, x: known.trained(t, x) + 3.0)
+    case = judged(known, model=lifted, against="end")
+    found = measure("one_evaluation_kl", case)
+    assert abs(found.value) < 4 * found.standard_error + 1e-4
+    assert measure("effective_part", case).value > 0.99
+    assert measure("one_shot_error", case).value == pytest.approx(3.0, abs=1e-3)
+
+
+def test_a_density_without_a_normaliser_is_left_out_with_its_weights(known):
+    """A potential that is too steep at the end: few of the flow's points have its weight."""
+    end = known.game.dynamics.horizon
+    steep = Potential(lambda t, x: known.trained(t, x) * (1 + 30 * (t == end)))
+    case = judged(known, model=steep)
+    with pytest.raises(NotApplicable, match="importance weights that have degenerated"):
+        measure("one_evaluation_kl", case)
+    assert 0 < measure("effective_part", case).value < 0.2
+
+
 def test_what_needs_a_value_function_is_left_out_for_vector_fields(known):
     model = VectorField(known.trained.costate)
     case = judged(known, model=model)
-    for name in ("one_shot_error", "one_shot_gap", "hjb_residual"):
+    for name in ("one_evaluation_kl", "one_shot_error", "one_shot_gap", "hjb_residual"):
         with pytest.raises(NotApplicable, match="no value function"):
             measure(name, case)
     assert measure("score_error", case).value < 1e-6
@@ -131,8 +153,9 @@ def test_likelihoods_can_be_those_of_one_evaluation(known):
     case = judged(known, likelihood={"type": "OneShot"})
     assert np.array_equal(case.log_densities, known.one_shot)
     assert measure("kl", case).value == pytest.approx(measure("kl", known).value, abs=0.01)
-    with pytest.raises(NotApplicable, match="likelihoods are those of one evaluation"):
-        measure("one_shot_gap", case)
+    for name in ("one_evaluation_kl", "effective_part", "one_shot_gap"):
+        with pytest.raises(NotApplicable, match="likelihoods are those of one evaluation"):
+            measure(name, case)
     field = VectorField(known.trained.costate)
     case = judged(known, model=field, likelihood={"type": "OneShot"})
     with pytest.raises(NotApplicable, match="no value function"):

@@ -40,6 +40,13 @@ def test_a_potential_is_set_up_for_the_dimension_of_its_data():
     assert space["objective[1].weight"] == pytest.approx(0.3 * 2 / 64, abs=1e-5)
 
 
+@pytest.mark.parametrize(("samples", "rate"), [({}, 8e-3), ({"data.samples": 500}, 3e-3)])
+def test_the_rate_falls_with_the_dimension_where_data_are_few(samples, rate):
+    for name in ("score-vp", "score-vp-hjb"):
+        found = chosen(name, "mixture20", **{"data.dim": 8}, **samples)
+        assert found["training.learning_rate"] == rate
+
+
 def test_the_weight_is_larger_where_samples_are_few():
     for count, expected in ((5000, 0.3), (1000, 0.9), (200, 3.0)):
         found = chosen("score-vp-hjb", "moons", **{"data.samples": count})

@@ -1,5 +1,6 @@
 """Score models: preconditioning, the wired-in reference, conversions between forms."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
@@ -97,9 +98,22 @@ def test_trunk_shapes(key):
 
 def test_inner_product_is_its_formula(key):
     trunk = MLP(2, 3, width=8, depth=1, key=key)
-    vector = trunk(POINT, jnp.asarray(0.2))
-    expected = POINT @ vector[:2] / jnp.sqrt(2.0) + vector[2]
+    inside = POINT / jnp.sqrt(1 + POINT @ POINT / 18)
+    vector = trunk(inside, jnp.asarray(0.2))
+    expected = inside @ vector[:2] / jnp.sqrt(2.0) + vector[2]
     assert jnp.allclose(InnerProduct(trunk)(POINT, jnp.asarray(0.2)), expected[None])
+
+
+def test_an_inner_product_does_not_outgrow_the_gaussian_it_corrects(any_game, key):
+    """With weights that are large in any direction: U rises as |x|^2 / 2 does, far outside."""
+    model = score_potential(any_game, inner=True, width=8, depth=1, key=key)
+    large = jax.tree.map(lambda leaf: 10 * leaf, model.trunk)
+    model = eqx.tree_at(lambda model: model.trunk, model, large)
+    directions = jax.random.normal(key, (20, 2))
+    end = any_game.dynamics.horizon
+    near, far = (jax.vmap(lambda x, r=r: model(end, r * x) / r**2)(directions) for r in (1e4, 1e5))
+    assert jnp.all(far > 0)
+    assert jnp.allclose(near, far, rtol=0.05)
 
 
 def test_inner_potential_keeps_the_reference(any_game, key):

@@ -15,11 +15,11 @@ from mfgen.simulate._metropolis import WANTED, energy_of, move, walker_at
 SKEW = lambda x: 0.5 * x @ x + 0.4 * jnp.sin(2.0 * jnp.sum(x))
 
 
-def chain(energy, x, step, count, key):
+def chain(energy, x, step, count, key, leaps=1):
     """Points after `count` moves with one step, and the mean probability of acceptance."""
 
     def one(x, key):
-        go = lambda walker, key: move(energy, walker, jnp.asarray(step), key)
+        go = lambda walker, key: move(energy, walker, jnp.asarray(step), key, leaps)
         last, chances = jax.lax.scan(go, walker_at(energy, x), jax.random.split(key, count))
         return last.point, jnp.mean(chances)
 
@@ -38,6 +38,22 @@ def test_a_long_step_leaves_the_law_as_it_is(key):
     assert abs(points.var() - variance) < 4 * variance * np.sqrt(2 / n)
     assert abs(points.mean()) < 4 * np.sqrt(variance / n)
     assert np.mean(points != np.asarray(start)) > 0.9
+
+
+def test_several_leaps_leave_the_law_as_it_is_and_go_further(key):
+    """A Gaussian of two widths: exact moments, and how far from its start a chain is."""
+    n, widths = 20_000, np.array([0.5, 1.5])
+    energy = lambda x: 0.5 * jnp.sum(jnp.square(x / widths))
+    start = widths[None] * jax.random.normal(key, (n, 2))
+    far = {}
+    for leaps, count in ((1, 8), (8, 1)):  # as many gradients
+        points, accepted = chain(energy, start, 0.15, count, jax.random.key(1), leaps)
+        assert 0.5 < accepted < 0.99
+        np.testing.assert_allclose(points.std(axis=0), widths, rtol=4 / np.sqrt(2 * n))
+        assert np.all(np.abs(points.mean(axis=0)) < 4 * widths / np.sqrt(n))
+        assert abs(np.corrcoef(points.T)[0, 1]) < 4 / np.sqrt(n)
+        far[leaps] = np.mean((points - np.asarray(start))[:, 1] ** 2)
+    assert far[8] > 1.5 * far[1]
 
 
 def test_the_law_of_a_skew_potential_by_quadrature(key):

@@ -123,8 +123,12 @@ class Pair(NamedTuple):
     plain: Column
 
     def contrast(self, metric: str) -> Contrast | None:
-        """The two compared in a measure; `None` if they have no common seed with it."""
-        first, second = self.regularised.values(metric), self.plain.values(metric)
+        """The two compared in a measure; `None` if they have no common seed with it.
+
+        The density in one evaluation is compared with that of the flow without the regulariser.
+        """
+        rival = measure_of(metric).rival or metric
+        first, second = self.regularised.values(metric), self.plain.values(rival)
         seeds = sorted(first.keys() & second.keys())
         if not seeds:
             return None

@@ -19,10 +19,14 @@ from mfgen.dynamics._noising import AbstractNoising, reversed_noising
 from mfgen.lab._case import Case, keys
 from mfgen.metrics._importance import log_weights
 from mfgen.metrics._likelihood import evaluate
+from mfgen.metrics._potential_density import PotentialDensity, potential_density
 from mfgen.models._base import AbstractModel, AbstractPotential
 from mfgen.simulate._base import Unfinished
-from mfgen.simulate._likelihood import OneShot, log_prob
+from mfgen.simulate._likelihood import FlowLikelihood, OneShot, log_prob
 from mfgen.simulate._sampler import sample
+from mfgen.simulate._weighted import AnnealedProposal, FlowProposal
+
+_AXES = 24  # above which the divergence of a flow takes longer than annealing does
 
 LogDensities = Float[Array, "n"]
 
@@ -142,6 +146,35 @@ class Context:
         self.require_score()
         self.require_potential()
         return log_prob(self.game, self.trained, self.points, method=OneShot())
+
+    @cached_property
+    def normalised(self) -> PotentialDensity | ValueError:
+        """The density exp(-U) / Z of the potential at the end, or why there is none.
+
+        Z is found once, by as many points as samples are asked for: of the model's flow where its
+        divergence is exact and cheap, else annealed from noise to data.
+        """
+        self.require_score()
+        potential = self.require_potential()
+        if self.is_one_shot:
+            raise NotApplicable("likelihoods are those of one evaluation")
+        method, proposal = self.settings.likelihood, AnnealedProposal()
+        few = self.points.shape[1] <= _AXES
+        if few and isinstance(method, FlowLikelihood) and method.divergence.exact:
+            proposal = FlowProposal(method.integrator)
+        n, key = self.settings.samples, self._keys["measure"]
+        with arriving():
+            try:
+                return potential_density(self.game, potential, n, key=key, proposal=proposal)
+            except ValueError as refusal:
+                return refusal
+
+    @property
+    def law(self) -> PotentialDensity:
+        """The density exp(-U) / Z of the potential at the end."""
+        if isinstance(self.normalised, ValueError):
+            raise NotApplicable(str(self.normalised).rstrip("."))
+        return self.normalised
 
     @cached_property
     def weights(self) -> Float[np.ndarray, "n"]:

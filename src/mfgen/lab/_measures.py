@@ -31,7 +31,14 @@ from mfgen.losses._flow import TransportCost
 from mfgen.losses._objective import AbstractObjective
 from mfgen.losses._paths import Paths
 from mfgen.losses._shorthands import PathHJB
-from mfgen.metrics import _classifier, _discrepancy, _equation, _memorisation, _score
+from mfgen.metrics import (
+    _classifier,
+    _discrepancy,
+    _equation,
+    _memorisation,
+    _one_evaluation,
+    _score,
+)
 from mfgen.metrics._estimate import Estimate, mean_number
 from mfgen.metrics._importance import effective_fraction, log_normaliser
 from mfgen.metrics._transport import sliced_wasserstein2, wasserstein2
@@ -57,6 +64,7 @@ class Measure(NamedTuple):
         needs: the exact truth (toys), held-out data (real data), a flow, a flow to an energy, or
             nothing of the kind.
         ideal: the value that is best: minus infinity where smaller is better.
+        rival: what it is compared with in a model without the regulariser, if not with itself.
     """
 
     title: str
@@ -65,6 +73,7 @@ class Measure(NamedTuple):
     compute: Callable[[Context], Found]
     needs: Literal["truth", "held-out", "flow", "energy", "nothing"] = "nothing"
     ideal: float = -math.inf
+    rival: str | None = None
 
     def badness(self, value: float) -> float:
         """Smaller for what is better."""
@@ -156,6 +165,43 @@ def kl(context: Context) -> Found:
 )
 def log_likelihood(context: Context) -> Found:
     return context.log_densities + context.samples.scaling.log_jacobian
+
+
+@_measure(
+    "KL in one evaluation",
+    "nats",
+    "of exp(-U) / Z; with / without: over the KL by the ODE without",
+    needs="truth",
+    rival="kl",
+)
+def one_evaluation_kl(context: Context) -> Found:
+    return _one_evaluation.one_evaluation_kl(context.truth, context.law, context.points)
+
+
+@_measure(
+    "test log-likelihood in one evaluation",
+    "nats",
+    "of exp(-U) / Z; with / without: against that by the ODE without",
+    needs="held-out",
+    ideal=math.inf,
+    rival="log_likelihood",
+)
+def one_evaluation_likelihood(context: Context) -> Found:
+    jacobian = context.samples.scaling.log_jacobian
+    return _one_evaluation.one_evaluation_log_likelihood(context.law, context.points, jacobian)
+
+
+@_measure(
+    "effective part of the weights",
+    "",
+    "of the points by which Z is found; below 1/20 there is no Z",
+    ideal=math.inf,
+)
+def effective_part(context: Context) -> Found:
+    fraction = getattr(context.normalised, "effective_fraction", None)
+    if fraction is None:
+        raise NotApplicable(str(context.normalised).rstrip("."))
+    return fraction
 
 
 _SAID = "mean |U-based log-density - exact log-density|"

@@ -4,8 +4,9 @@ A rule fills in one field where its author left it out:
 
     scale of the Fourier features   1.5 (2 / d)^0.7       points of unit variance spread as sqrt(d)
     inner product in a potential    from d = 8 on         it fits better than one output there
-    learning rate                   8e-3 for a potential, 5e-3 for a score network, from d = 8 on
-                                    3e-3; 1e-3 to correct an estimate
+    learning rate                   8e-3 for a potential, 5e-3 for a score network; from d = 8 on
+                                    3e-3, of a potential of toys with plenty of samples from d = 16
+                                    on; 1e-3 to correct an estimate
     weight of an HJB term           0.3 min(1, 2 / d)     its square grows like the Laplacian's;
                                     three times that up to 1,000 samples, ten times up to 200;
                                     ten times to correct an estimate, which solves the equation
@@ -112,13 +113,15 @@ class Rule(NamedTuple):
 
 
 def _rate(context: Context) -> float | None:
-    if context.kind("model") == "":
+    kind = context.kind("model")
+    if kind == "":
         return None
     if context.corrects:
         return 1e-3
-    if context.dim >= 8:
+    scarce = context.few <= _SCARCE or not context.toy
+    if context.dim >= (8 if scarce or kind != "score_potential" else 16):
         return 3e-3
-    return 8e-3 if context.kind("model") == "score_potential" else None
+    return 8e-3 if kind == "score_potential" else None
 
 
 def _weight(context: Context) -> float | None:

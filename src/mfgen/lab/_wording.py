@@ -150,6 +150,8 @@ def reading(group: Group) -> list[Reading]:
 _TOLD = (
     "kl",
     "log_likelihood",
+    "one_evaluation_kl",
+    "one_evaluation_likelihood",
     "one_shot_error",
     "one_shot_gap",
     "hjb_residual",
@@ -174,6 +176,7 @@ def _contrast(name: str, contrast: Contrast) -> str:
     info = measure_of(name)
     unit = f" {info.unit}" if info.unit else ""
     values = f"{contrast.first:.4g} against {contrast.second:.4g}{unit}"
+    values += " by the ODE of the other" if info.rival else ""
     if not contrast.is_told_apart:
         return f"{info.title}: {values}, a difference within two standard errors."
     better = info.badness(contrast.first) < info.badness(contrast.second)

@@ -125,12 +125,21 @@ class MLP(eqx.Module):
         return self.layers[-1](hidden)
 
 
+_REACH = 3.0  # deviations of the data beyond which an inner product grows no more
+
+
 class InnerProduct(eqx.Module):
-    """A scalar trunk made of a vector one: z.V(z, level) / sqrt(dim) + h(z, level).
+    """A scalar trunk made of a vector one: u.V(u, level) / sqrt(dim) + h(u, level).
 
     (V, h) is a trunk with dim + 1 outputs. Its gradient contains V itself, as if the network were
     that of a score: in high dimension this fits better than a single output (T. Salimans, J. Ho
-    2021 build energies from score networks in the same way).
+    2021 build energies from score networks in the same way). For u = z it would grow like |z|^2
+    where nothing was learnt, and outgrow the Gaussian that it corrects: exp(-U) would have no
+    integral. So
+
+        u = z / sqrt(1 + |z|^2 / (9 dim)),
+
+    which is nearly z where the data are, |z|^2 ~ dim, and stays within 3 sqrt(dim).
 
     Arguments:
         trunk: takes a point `[dim]` and a level, returns shape `[dim + 1]`.
@@ -139,5 +148,6 @@ class InnerProduct(eqx.Module):
     trunk: Callable
 
     def __call__(self, z: State, level: Scalar) -> Float[Array, "1"]:
-        output = self.trunk(z, level)
-        return (z @ output[:-1] / z.size**0.5 + output[-1])[None]
+        u = z / jnp.sqrt(1 + z @ z / (_REACH**2 * z.size))
+        output = self.trunk(u, level)
+        return (u @ output[:-1] / z.size**0.5 + output[-1])[None]
