@@ -87,7 +87,7 @@ def test_the_density_in_one_evaluation_is_compared_with_the_flow_of_the_other(wr
     assert contrast.error == pytest.approx(math.hypot(0.0004, 0.003))
     row = {row.name: row for row in _wording.rows(group)}["one_evaluation_kl"]
     assert row.cells == ("-", "0.00480 ± 0.00040")
-    assert row.contrasts == ("0.120",)
+    assert row.contrasts == ("0.12",)
     said = "KL in one evaluation: 0.0048 against 0.04 nats by the ODE of the other, 0.12 times, better."
     assert said in str(_wording.reading(group)[0])
 
