@@ -13,6 +13,7 @@ from benchmarks.hjb.tables import number
 from benchmarks.hjb.whole import design
 
 from mfgen.lab import run
+from mfgen.lab._claims import claimed
 from mfgen.lab._comparison import is_regularised, without_regulariser
 
 METHODS = ("plain", "hjb", "field", "corrected", "corrected-hjb", "corrected-field")
@@ -92,9 +93,9 @@ def test_the_page_says_what_was_found(tmp_path):
     for row in rows:
         for seed in row.seeds:
             folder = row.folder(tmp_path, seed)
-            folder.claim(row.seeded(seed), resume=False)
             kept = {"value": values[row.method][seed], "standard_error": 0.001}
-            folder.write_json("summary.json", _summary(row, seed, {"kl": kept}))
+            with claimed(folder, row.seeded(seed), resume=False):
+                folder.write_json("summary.json", _summary(row, seed, {"kl": kept}))
     results = Results(rows, tmp_path)
     found = results.ratio("plane", "8 Gaussians", "hjb", "plain")
     assert found is not None
@@ -114,12 +115,12 @@ def test_both_densities_stand_side_by_side(tmp_path):
     for row in study:
         for seed in row.seeds if row.method in measured else ():
             folder = row.folder(tmp_path, seed)
-            folder.claim(row.seeded(seed), resume=False)
             kept = {
                 name: {"value": value * (1 + seed), "standard_error": 0.0}
                 for name, value in measured[row.method].items()
             }
-            folder.write_json("summary.json", _summary(row, seed, kept))
+            with claimed(folder, row.seeded(seed), resume=False):
+                folder.write_json("summary.json", _summary(row, seed, kept))
     results = Results(study, tmp_path)
     line = next(x for x in density.section(results).splitlines() if x.startswith("| 8 Gaussians"))
     cells = [text.strip() for text in line.split("|")[2:-1]]
