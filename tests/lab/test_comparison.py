@@ -88,7 +88,7 @@ def test_the_density_in_one_evaluation_is_compared_with_the_flow_of_the_other(wr
     row = {row.name: row for row in _wording.rows(group)}["one_evaluation_kl"]
     assert row.cells == ("-", "0.00480 ± 0.00040")
     assert row.contrasts == ("0.12",)
-    said = "KL in one evaluation: 0.0048 against 0.04 nats by the ODE of the other, 0.12 times, better."
+    said = "KL in one evaluation: 0.0048 against 0.04 nats by the ODE of the other, 0.12 times"
     assert said in str(_wording.reading(group)[0])
 
 
