@@ -185,7 +185,7 @@ def test_a_flipped_bit_in_a_finished_run_is_refused_by_the_name_of_the_file(fini
         before = files(finished.path)
         with pytest.raises(ValueError, match=rf"{name}` cannot be read \(it was altered"):
             finished.summary()
-        with pytest.raises(ValueError), claimed(finished, EXPERIMENT, resume=True):  # noqa: PT011
+        with pytest.raises(ValueError, match=name), claimed(finished, EXPERIMENT, resume=True):
             pass
         assert files(finished.path) == before
     path.write_bytes(whole)
