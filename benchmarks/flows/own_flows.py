@@ -29,7 +29,7 @@ from benchmarks.harness.timing import Steps
 from mfgen.losses import AbstractObjective, Combination, FlowMatching, Independent, OptimalTransport
 from mfgen.models import OTFlowPotential
 from mfgen.trainers import Gradient, Problem
-from mfgen.trainers._trainer import Carry, advance
+from mfgen.trainers._run import Carry, advance
 from mfgen.zoo import bridge_game, flow_game
 
 Loss = tuple[float, Mapping[str, np.ndarray]]

@@ -23,7 +23,7 @@ from mfgen.lab import Case, assemble
 from mfgen.models import mixture_estimate
 from mfgen.simulate import FlowLikelihood, OneShot, RungeKutta4, log_prob
 from mfgen.trainers import Problem
-from mfgen.trainers._trainer import Carry, advance
+from mfgen.trainers._run import Carry, advance
 
 _ROUNDS = 9
 

@@ -22,7 +22,7 @@ import mfgen as mg
 from benchmarks.harness.timing import Steps
 from mfgen.losses._noised import noised
 from mfgen.trainers import Gradient, Problem
-from mfgen.trainers._trainer import Carry, advance
+from mfgen.trainers._run import Carry, advance
 
 RATE, AVERAGE = 1e-3, 0.999
 TOLERANCE = 1e-4

@@ -61,8 +61,8 @@ from mfgen.solvers._base import solve as solve
 from mfgen.solvers._grid import Grid as Grid
 from mfgen.trainers._gradient import Gradient as Gradient
 from mfgen.trainers._loop import fit as fit
+from mfgen.trainers._run import run as run
 from mfgen.trainers._trainer import Problem as Problem
-from mfgen.trainers._trainer import run as run
 from mfgen.zoo._score import score_based as score_based
 
 __version__: str

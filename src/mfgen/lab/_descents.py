@@ -11,7 +11,7 @@ from mfgen.lab._case import Case, keys
 from mfgen.lab._store import RunFolder
 from mfgen.losses._payment import name_of
 from mfgen.solvers._particle import Cloud, Descent, Particles, descended
-from mfgen.trainers._trainer import Run
+from mfgen.trainers._run import Run
 from mfgen.zoo._gradient_flow import dissipation
 from mfgen.zoo._minimising import MovementState
 

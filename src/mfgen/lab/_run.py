@@ -37,9 +37,9 @@ from mfgen.solvers._particle import Particles
 from mfgen.trainers import _selection
 from mfgen.trainers._gradient import dimension
 from mfgen.trainers._history import History, Progress, Trial
+from mfgen.trainers._run import Run as Trained
+from mfgen.trainers._run import run as train
 from mfgen.trainers._state import Checkpoints
-from mfgen.trainers._trainer import Run as Trained
-from mfgen.trainers._trainer import run as train
 from mfgen.zoo import _ranges
 
 _LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy")

@@ -14,8 +14,9 @@ from mfgen.models._base import AbstractModel
 from mfgen.planning._planner import plan
 from mfgen.simulate._solution import Result, solution, trained
 from mfgen.trainers._history import Callback
+from mfgen.trainers._run import Run, run
 from mfgen.trainers._state import Checkpoints
-from mfgen.trainers._trainer import Problem, Run, run
+from mfgen.trainers._trainer import Problem
 
 
 def train(

@@ -51,7 +51,8 @@ from mfgen.simulate._particle_path import ParticlePath, particle_path
 from mfgen.simulate._trajectory import trajectories
 from mfgen.solvers._base import AbstractSolver, Result, Solution, Status
 from mfgen.trainers._gradient import descended
-from mfgen.trainers._trainer import AbstractTrainer, Problem, Terms, run
+from mfgen.trainers._run import run
+from mfgen.trainers._trainer import AbstractTrainer, Problem, Terms
 
 _WIDE = 0.5  # how far every fourth point is moved off its particle, in deviations
 

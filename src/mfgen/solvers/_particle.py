@@ -33,8 +33,9 @@ from mfgen.math import _memory
 from mfgen.math._count import count
 from mfgen.simulate._integrator import positive_count
 from mfgen.trainers._history import History, Progress
+from mfgen.trainers._run import run
 from mfgen.trainers._state import Checkpoints
-from mfgen.trainers._trainer import AbstractTrainer, Measures, Problem, Terms, run
+from mfgen.trainers._trainer import AbstractTrainer, Measures, Problem, Terms
 
 FIRST = 2**32 - 3  # the keys of what is drawn before the first step
 

@@ -15,10 +15,10 @@ from mfgen.trainers._history import History as History
 from mfgen.trainers._history import Progress as Progress
 from mfgen.trainers._history import Trial as Trial
 from mfgen.trainers._loop import fit as fit
+from mfgen.trainers._run import Run as Run
+from mfgen.trainers._run import run as run
 from mfgen.trainers._state import CheckpointError as CheckpointError
 from mfgen.trainers._state import Checkpoints as Checkpoints
 from mfgen.trainers._trainer import AbstractTrainer as AbstractTrainer
 from mfgen.trainers._trainer import Problem as Problem
-from mfgen.trainers._trainer import Run as Run
-from mfgen.trainers._trainer import run as run
 from mfgen.zoo._minimising import MinimisingMovement as MinimisingMovement

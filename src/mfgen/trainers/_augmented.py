@@ -8,20 +8,17 @@ running mean of D, over looks at fresh particles, is above the tolerance,
 
     w <- w * rise^(share of half the run) to the power min(1, max(0, (D - error) / tolerance - 1))
 
-and then rests. D is taken of n particles and n points of pi and freed of the bias of both,
-
-    D_n  ->  2 D_n - ( D_{n/2} + D'_{n/2} ) / 2
-
-which for an MMD, quadratic in rho - pi, leaves the mean over all pairs of different points. Where
-no divergence is given it is half the energy distance times the deviation of pi, in the units of
-|x|^2. Without a tolerance, it is a part of what two samples of pi of n points show of D by chance.
+and then rests. D is taken of n particles and n points of pi and freed of the bias of both
+(`mfgen.trainers._mismatch`). Where no divergence is given it is half the energy distance times the
+deviation of pi, in the units of |x|^2. Without a tolerance, it is a part of what two samples of pi
+of n points show of D by chance.
 
 References: D. P. Bertsekas, "Constrained optimization and Lagrange multiplier methods" (1982),
 chapter 2 (penalties); B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 5.
 """
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -29,22 +26,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from mfgen import _check
-from mfgen._types import Batch, Key, Scalar
+from mfgen._types import Key, Scalar
 from mfgen.densities._base import AbstractDensity
 from mfgen.densities._empirical import Empirical
 from mfgen.dynamics._dynamics import positive
 from mfgen.functionals._functional import AbstractFunctional, Sum
 from mfgen.functionals._kernel import DistanceKernel
 from mfgen.functionals._kernel_energy import MMD
-from mfgen.functionals._lipschitz import duals
 from mfgen.games._game import MFG
-from mfgen.losses import _crowd
 from mfgen.losses._game_cost import default_method
 from mfgen.losses._payment import name_of
 from mfgen.math._count import count
 from mfgen.models._base import AbstractModel
 from mfgen.simulate._trajectory import Method, check_method, trajectories
 from mfgen.trainers._failure import NonFiniteError
+from mfgen.trainers._mismatch import Ended, aimed, check_sampled, unbiased
 from mfgen.trainers._trainer import AbstractTrainer, Measures, Problem, Terms
 
 _PART = 0.25  # of what two samples of the end differ by, which the mismatch is to be below
@@ -72,35 +68,6 @@ class AugmentedState(eqx.Module):
         """The standard error of the running mean."""
         looks = jnp.clip(self.looks, 2, _MEMORY)
         return jnp.sqrt(jnp.maximum(self.square - self.mean**2, 0.0) / (looks - 1))
-
-
-class Ended(NamedTuple):
-    """How near particles come to a prescribed end.
-
-    Attributes:
-        mismatch, error: the divergence, freed of the bias of a sample, and its standard error.
-        tolerance: what it is to be below.
-        weight: by which it counts at last.
-        divergence: its name.
-    """
-
-    mismatch: float
-    error: float
-    tolerance: float
-    weight: float
-    divergence: str
-
-    @property
-    def reached(self) -> bool:
-        """Whether the mismatch is below the tolerance."""
-        return self.mismatch <= self.tolerance
-
-    def __str__(self) -> str:
-        said = "below" if self.reached else "not below"
-        return (
-            f"the end is missed by {self.mismatch:.3g} ± {self.error:.1g} ({self.divergence}), "
-            f"{said} the tolerance {self.tolerance:.3g}, at weight {self.weight:.4g}"
-        )
 
 
 class Augmented(AbstractTrainer):
@@ -166,7 +133,7 @@ class Augmented(AbstractTrainer):
     def prepared(self, problem: Problem, steps: int, *, key: Key) -> "Augmented":
         goal = self._goal(problem)
         if self.divergence is not None:
-            _check_sampled(self.divergence, goal)
+            check_sampled(self.divergence, goal)
         divergence = self._divergence(goal)
         game = problem.started("Augmented")
         check_method("Augmented", game, self._method(game), False)
@@ -279,7 +246,7 @@ class Augmented(AbstractTrainer):
         paths = trajectories(game, model, starts, key=path_key, method=self._method(game))
         goal = divergence.goal
         assert goal is not None
-        return _unbiased(divergence, paths.points[-1], goal.sample(self.particles, key=goal_key))
+        return unbiased(divergence, paths.points[-1], goal.sample(self.particles, key=goal_key))
 
     def _by_chance(self, goal: AbstractDensity, key: Key) -> Scalar:
         """What two samples of the end differ by, the bias left in."""
@@ -288,7 +255,7 @@ class Augmented(AbstractTrainer):
         def one(key: Key) -> Scalar:
             both = goal.sample(2 * self.particles, key=key)
             first, second = jnp.split(both, 2)
-            return _aimed(divergence, Empirical(second)).value(Empirical(first))
+            return aimed(divergence, Empirical(second)).value(Empirical(first))
 
         return jnp.mean(jax.lax.map(one, jax.random.split(key, _TRIALS)))
 
@@ -318,7 +285,7 @@ class Augmented(AbstractTrainer):
 
     def _divergence(self, goal: AbstractDensity) -> AbstractFunctional:
         if self.divergence is not None:
-            return _aimed(self.divergence, goal)
+            return aimed(self.divergence, goal)
         spread = jnp.sqrt(jnp.trace(goal.moments()[1]))
         return spread * MMD(goal, DistanceKernel())
 
@@ -345,38 +312,3 @@ def _mismatches(
 ) -> Float[Array, "trials"]:
     told = lambda key: trainer.mismatch(game, divergence, model, key)
     return jax.lax.map(told, jax.random.split(key, _TRIALS))
-
-
-def _aimed(divergence: AbstractFunctional, goal: AbstractDensity) -> AbstractFunctional:
-    """The divergence to another target."""
-    return eqx.tree_at(lambda part: part.goal, divergence, goal)
-
-
-def _unbiased(divergence: AbstractFunctional, x: Batch, y: Batch) -> Scalar:
-    """The divergence of two samples of one size, less the bias of both."""
-    half = len(x) // 2
-    value = lambda part: _aimed(divergence, Empirical(y[part])).value(Empirical(x[part]))
-    apart = 0.5 * (value(slice(half)) + value(slice(half, 2 * half)))
-    return 2 * value(slice(2 * half)) - apart
-
-
-def _check_sampled(divergence: AbstractFunctional, goal: AbstractDensity) -> None:
-    """Refuses a divergence or an end that cannot be had of samples, before training."""
-    name = name_of(divergence)
-    if divergence.goal is None:
-        raise ValueError(
-            f"`Augmented` got the divergence `{name}`, which compares with no law, expected one "
-            "that does: pass `SinkhornDivergence(samples)` or `MMD(samples, kernel)`."
-        )
-    if duals(divergence):
-        raise TypeError(
-            f"`Augmented` got the divergence `{name}`, whose critic would stay untrained, expected "
-            "one without: pass `SinkhornDivergence(samples)` or `MMD(samples, kernel)`, or declare "
-            "it as the terminal cost and train by `Alternating`."
-        )
-    points = Empirical(jnp.zeros((2, goal.dim)))
-    if not _crowd.suits(_aimed(divergence, points), _crowd.empirical, goal.dim, varied=False):
-        raise TypeError(
-            f"`Augmented` got the divergence `{name}`, which asks for densities, expected one of "
-            "samples: pass `SinkhornDivergence(samples)` or `MMD(samples, kernel)`."
-        )

@@ -27,8 +27,9 @@ from mfgen.simulate._base import at_points
 from mfgen.trainers import _selection
 from mfgen.trainers._gradient import Gradient, check_objective, dimension
 from mfgen.trainers._history import Callback, History
+from mfgen.trainers._run import run
 from mfgen.trainers._state import Checkpoints
-from mfgen.trainers._trainer import Problem, run
+from mfgen.trainers._trainer import Problem
 
 
 def fit(

@@ -33,8 +33,9 @@ from mfgen.models._blocks import Blocks, blocks
 from mfgen.solvers._particle import Energy, mean_energy
 from mfgen.trainers._gradient import Gradient
 from mfgen.trainers._history import Progress
+from mfgen.trainers._run import run
 from mfgen.trainers._state import Checkpoints
-from mfgen.trainers._trainer import Problem, run
+from mfgen.trainers._trainer import Problem
 from mfgen.zoo._flows import flow_game
 
 

@@ -39,7 +39,8 @@ from mfgen.models._potential import ot_flow_potential
 from mfgen.simulate._integrator import RungeKutta4
 from mfgen.trainers._alternating import Alternating, Ascent, adversarial_optimiser
 from mfgen.trainers._gradient import Gradient
-from mfgen.trainers._trainer import Problem, Run, run
+from mfgen.trainers._run import Run, run
+from mfgen.trainers._trainer import Problem
 
 _FRESH = Paths(RungeKutta4(8, unroll=True), starts="initial")
 
