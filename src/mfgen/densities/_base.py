@@ -16,7 +16,7 @@ where a good one exists, a sample drawn with a fixed key otherwise.
 import functools
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import equinox as eqx
 import jax
@@ -38,11 +38,16 @@ Value = TypeVar("Value", bound=PyTree[Inexact[Array, "..."]])
 class AbstractDensity(eqx.Module):
     """A probability law on R^dim that can be sampled.
 
-    To add one, give `dim` and `sample`; where nothing better is known, `moments` returns
-    `sampled_moments(self)` and `particles` returns `sampled_particles(self)`.
+    To add one, give `dim` and `sample`; where better ones are known also `particles`, points drawn
+    with a fixed key otherwise, and `moments`, those of the particles otherwise.
     """
 
-    dim: eqx.AbstractVar[int]
+    if TYPE_CHECKING:  # for which a field would be an argument of every constructor
+
+        @property
+        def dim(self) -> int: ...
+    else:
+        dim: eqx.AbstractVar[int]
 
     def __init_subclass__(cls, **keywords):
         # Draws of every law, a user's own too, are asked for at one door.
@@ -54,13 +59,13 @@ class AbstractDensity(eqx.Module):
     def sample(self, n: int, *, key: Key) -> Batch:
         """Draw `n` independent points, `[n, dim]`; `n` is static under `jax.jit`."""
 
-    @abstractmethod
     def moments(self) -> tuple[State, Matrix]:
         """Return the mean `[dim]` and the covariance `[dim, dim]`."""
+        return weighted_moments(*self.particles())
 
-    @abstractmethod
     def particles(self) -> tuple[Batch, Weights]:
         """Return points `[n, dim]` and weights `[n]` that sum to one: E f(X) ~ sum_i w_i f(x_i)."""
+        return sampled_particles(self)
 
 
 def _checked(sample: Callable) -> Callable:

@@ -20,7 +20,7 @@ import numpy as np
 from jax.scipy.special import erfcx, log_ndtr, logsumexp, ndtr
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.densities._base import AbstractNoisable, Matrix, Number, Weights, sampled_particles
+from mfgen.densities._base import AbstractNoisable, Matrix, Number
 from mfgen.math import _entry
 
 _CENTRES = np.array([-3.0, -1.0, 1.0, 3.0])
@@ -52,9 +52,6 @@ class Checkerboard(AbstractNoisable):
     def moments(self) -> tuple[State, Matrix]:
         return _moments(jnp.ones(()), jnp.zeros(()))
 
-    def particles(self) -> tuple[Batch, Weights]:
-        return sampled_particles(self)
-
 
 class NoisedCheckerboard(AbstractNoisable):
     """The law of `alpha X + sigma N(0, I)`, X on the checkerboard; `sigma` is positive."""
@@ -83,9 +80,6 @@ class NoisedCheckerboard(AbstractNoisable):
 
     def moments(self) -> tuple[State, Matrix]:
         return _moments(self.alpha, self.sigma)
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return sampled_particles(self)
 
 
 def _moments(alpha: Scalar, sigma: Scalar) -> tuple[State, Matrix]:

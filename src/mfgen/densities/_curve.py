@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.densities._base import AbstractNoisable, Matrix, Number, Weights, sampled_particles
+from mfgen.densities._base import AbstractNoisable, Matrix, Number
 from mfgen.densities._gaussian import GaussianMixture
 from mfgen.math import _entry
 
@@ -84,9 +84,6 @@ class Curve(AbstractNoisable):
 
     def moments(self) -> tuple[State, Matrix]:
         return self.mixture.moments()
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return sampled_particles(self)
 
 
 def _node_count(curve: Callable, noise: float) -> int:

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from mfgen._types import Batch, Key, State
-from mfgen.densities._base import AbstractDensity, Matrix, Number, Values, Weights, weighted_moments
+from mfgen._types import Batch, Key
+from mfgen.densities._base import AbstractDensity, Number, Values, Weights
 from mfgen.densities._gaussian import GaussianMixture
 from mfgen.math import _entry
 
@@ -62,9 +62,6 @@ class Empirical(AbstractDensity):
     def sample(self, n: int, *, key: Key) -> Batch:
         """Draw `n` data points with replacement."""
         return self.points[jax.random.randint(key, (n,), 0, self.points.shape[0])]
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
 
     def particles(self) -> tuple[Batch, Weights]:
         n = self.points.shape[0]

@@ -27,8 +27,6 @@ from mfgen.densities._base import (
     AbstractEvaluable,
     Matrix,
     Weights,
-    sampled_particles,
-    weighted_moments,
 )
 from mfgen.densities._empirical import Empirical
 from mfgen.densities._energy import Unnormalised
@@ -55,9 +53,6 @@ class _AbstractFolded(AbstractDensity):
     def sample(self, n: int, *, key: Key) -> Batch:
         return self.domain.fold(self.law.sample(n, key=key))
 
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
-
     def particles(self) -> tuple[Batch, Weights]:
         points, weights = self.law.particles()
         return self.domain.fold(points), weights
@@ -73,9 +68,6 @@ class FoldedSamples(_AbstractFolded):
 
     law: AbstractDensity
     domain: AbstractDomain
-
-    def __init__(self, law: AbstractDensity, domain: AbstractDomain):
-        self.law, self.domain = law, domain
 
 
 class Folded(_AbstractFolded, AbstractEvaluable):
@@ -159,9 +151,6 @@ class Uniform(AbstractEvaluable):
     def moments(self) -> tuple[State, Matrix]:
         low, high = (jnp.asarray(ends, float) for ends in (self.domain.low, self.domain.high))
         return 0.5 * (low + high), jnp.diag(jnp.square(high - low) / 12)
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return sampled_particles(self)
 
 
 def near(law: AbstractEvaluable, domain: AbstractDomain) -> Folded:

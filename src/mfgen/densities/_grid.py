@@ -27,9 +27,7 @@ from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.densities._base import (
     AbstractDensity,
     AbstractEvaluable,
-    Matrix,
     Weights,
-    weighted_moments,
 )
 from mfgen.densities._folded import folded
 from mfgen.math._domain import in_time
@@ -57,14 +55,6 @@ class GridDensity(AbstractEvaluable):
     mass: Float[Array, "*points"]
     logarithm: Callable[[State], Scalar]
 
-    def __init__(
-        self,
-        lattice: Lattice,
-        mass: Float[Array, "*points"],
-        logarithm: Callable[[State], Scalar],
-    ):
-        self.lattice, self.mass, self.logarithm = lattice, mass, logarithm
-
     @property
     def dim(self) -> int:
         return self.lattice.dim
@@ -82,9 +72,6 @@ class GridDensity(AbstractEvaluable):
         cells = jax.random.categorical(cell_key, jnp.log(weights), shape=(n,))
         shift = jax.random.uniform(place_key, (n, self.dim), points.dtype, -0.5, 0.5)
         return points[cells] + shift * jnp.asarray(self.lattice.spacing, points.dtype)[None]
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
 
     def particles(self) -> tuple[Batch, Weights]:
         """Centres and masses of the cells."""

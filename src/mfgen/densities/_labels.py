@@ -26,7 +26,6 @@ from mfgen.densities._base import (
     Matrix,
     Values,
     Weights,
-    sampled_particles,
     weighted_moments,
 )
 from mfgen.math import _entry
@@ -106,9 +105,6 @@ class LabelledPoints(AbstractDensity):
         """Draw `n` rows with replacement."""
         return _drawn(self.rows, n, key)
 
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
-
     def particles(self) -> tuple[Batch, Weights]:
         n = self.rows.shape[0]
         return self.rows, jnp.full(n, 1.0 / n, self.rows.dtype)
@@ -156,9 +152,6 @@ class Labelled(AbstractEvaluable):
         level, spread = weighted_moments(self.labels, jnp.full(n, 1.0 / n, self.labels.dtype))
         joint = jax.scipy.linalg.block_diag(covariance, spread)
         return jnp.concatenate([mean, level]), joint
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return sampled_particles(self)
 
 
 def labelled(points: Values, labels: Values) -> Batch:

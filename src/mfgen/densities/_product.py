@@ -23,8 +23,6 @@ from mfgen.densities._base import (
     Matrix,
     Number,
     Values,
-    Weights,
-    sampled_particles,
 )
 from mfgen.math import _entry
 from mfgen.math._count import count
@@ -91,9 +89,6 @@ class Product(AbstractNoisable):
         mean = jnp.concatenate([mean for mean, _ in moments])
         covariance = jax.scipy.linalg.block_diag(*[covariance for _, covariance in moments])
         return self.rotation @ mean, self.rotation @ covariance @ self.rotation.T
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return sampled_particles(self)
 
     def _ends(self) -> list[int]:
         return np.cumsum([factor.dim for factor in self.factors])[:-1].tolist()

@@ -27,8 +27,6 @@ from mfgen.densities._base import (
     Matrix,
     Number,
     Values,
-    Weights,
-    sampled_particles,
 )
 from mfgen.math import _entry
 
@@ -88,9 +86,6 @@ class Rings(AbstractNoisable):
     def moments(self) -> tuple[State, Matrix]:
         spread = 0.5 * jnp.mean(jnp.square(self.radii)) + self.variance
         return jnp.zeros(2, spread.dtype), spread * jnp.eye(2, dtype=spread.dtype)
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return sampled_particles(self)
 
 
 def _log_ring(squared: Scalar, radius: Scalar, variance: Scalar) -> Scalar:

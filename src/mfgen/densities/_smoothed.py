@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.densities._base import AbstractEvaluable, Matrix, Weights, weighted_moments
+from mfgen.densities._base import AbstractEvaluable, Weights
 from mfgen.densities._empirical import Empirical
 from mfgen.densities._folded import near
 from mfgen.math._axes import Euclidean
@@ -31,10 +31,7 @@ class Smoothed(AbstractEvaluable):
 
     points: Batch
     width: Scalar
-    domain: AbstractDomain
-
-    def __init__(self, points: Batch, width: Scalar, domain: AbstractDomain = _SPACE):
-        self.points, self.width, self.domain = points, width, domain
+    domain: AbstractDomain = _SPACE
 
     @property
     def dim(self) -> int:
@@ -46,9 +43,6 @@ class Smoothed(AbstractEvaluable):
 
     def sample(self, n: int, *, key: Key) -> Batch:
         return self.points[jax.random.randint(key, (n,), 0, len(self.points))]
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
 
     def particles(self) -> tuple[Batch, Weights]:
         return self.points, jnp.full(len(self.points), 1.0 / len(self.points), self.points.dtype)

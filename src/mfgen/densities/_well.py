@@ -30,7 +30,7 @@ from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.densities._base import AbstractEvaluable, Matrix, Weights, sampled_particles
+from mfgen.densities._base import AbstractEvaluable, Matrix
 from mfgen.math import _entry
 from mfgen.math._count import count
 
@@ -115,9 +115,6 @@ class WellProduct(AbstractEvaluable):
         mean, variances = np.zeros(self.dim), np.ones(self.dim)
         mean[list(self.wells)], variances[list(self.wells)] = self.well_moments
         return jnp.asarray(mean, float), jnp.diag(jnp.asarray(variances, float))
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return sampled_particles(self)
 
 
 def double_well(

@@ -25,9 +25,7 @@ from mfgen._types import Batch, Key, Scalar, State
 from mfgen.densities._base import (
     AbstractDensity,
     AbstractEvaluable,
-    Matrix,
     Weights,
-    weighted_moments,
 )
 from mfgen.densities._gaussian import Gaussian, GaussianMixture
 from mfgen.derive._verdict import Item, answer, words
@@ -58,9 +56,6 @@ class Cloud(AbstractEvaluable):
     points: Batch
     weights: Weights
 
-    def __init__(self, law: AbstractEvaluable, points: Batch, weights: Weights):
-        self.law, self.points, self.weights = law, points, weights
-
     @property
     def dim(self) -> int:
         return self.points.shape[1]
@@ -70,9 +65,6 @@ class Cloud(AbstractEvaluable):
 
     def sample(self, n: int, *, key: Key) -> Batch:
         return self.law.sample(n, key=key)
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(self.points, self.weights)
 
     def particles(self) -> tuple[Batch, Weights]:
         return self.points, self.weights

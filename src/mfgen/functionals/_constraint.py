@@ -36,10 +36,6 @@ class Prescribed(AbstractFunctional):
 
     target: AbstractDensity
 
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
-
     def separated(self) -> tuple[AbstractFunctional, tuple[AbstractDensity, ...]]:
         return Zero(), (self.target,)
 

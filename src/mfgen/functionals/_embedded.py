@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.densities._base import AbstractDensity, Matrix, Weights, weighted_moments
+from mfgen.densities._base import AbstractDensity, Weights
 from mfgen.functionals._functional import AbstractFunctional, Population, given
 from mfgen.math._space import AbstractDomain
 
@@ -21,18 +21,12 @@ class _Image(AbstractDensity):
     law: AbstractDensity
     domain: AbstractDomain
 
-    def __init__(self, law: AbstractDensity, domain: AbstractDomain):
-        self.law, self.domain = law, domain
-
     @property
     def dim(self) -> int:
         return self.law.dim + sum(self.domain.periodic)
 
     def sample(self, n: int, *, key: Key) -> Batch:
         return jax.vmap(self.domain.embed)(self.law.sample(n, key=key))
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
 
     def particles(self) -> tuple[Batch, Weights]:
         points, weights = self.law.particles()

@@ -57,10 +57,6 @@ class FDivergence(AbstractFunctional):
                 f'`FDivergence` got over = {self.over!r}, expected "target" or "population".'
             )
 
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
-
     def value(self, rho: Population) -> Scalar:
         laws = _laws("FDivergence", rho, self.target)
         f = self.generator
@@ -88,10 +84,6 @@ class ForwardKL(AbstractFunctional):
     """
 
     target: AbstractDensity
-
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
 
     @property
     def generator(self) -> Alpha:
@@ -122,10 +114,6 @@ class ChiSquared(AbstractFunctional):
 
     target: AbstractDensity
 
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
-
     def value(self, rho: Population) -> Scalar:
         laws = _laws("ChiSquared", rho, self.target)
         return expectation(laws.population, lambda x: jnp.expm1(laws.log_ratio(x)))
@@ -144,10 +132,6 @@ class AlphaDivergence(AbstractFunctional):
 
     target: AbstractDensity
     order: float = eqx.field(static=True, default=2.0)
-
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
 
     @property
     def generator(self) -> Alpha:

@@ -19,6 +19,7 @@ convergence problem in mean field games" (2019), section 2.2.
 
 from typing import NoReturn, Protocol, runtime_checkable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -101,9 +102,6 @@ class _Tagged(AbstractEvaluable):
 
     points: Batch
 
-    def __init__(self, points: Batch):
-        self.points = points
-
     @property
     def dim(self) -> int:
         return self.points.shape[1]
@@ -116,89 +114,72 @@ class _Tagged(AbstractEvaluable):
     def sample(self, n: int, *, key: Key) -> Batch:
         return _no_sample()
 
-    def moments(self) -> tuple[State, Matrix]:
-        return jnp.zeros(self.dim), jnp.eye(self.dim)
-
     def particles(self) -> tuple[Batch, Weights]:
         return self.points, jnp.full(len(self.points), 1.0 / len(self.points))
 
 
-class _Mixed(AbstractDensity):
+class _AbstractMixed(AbstractDensity):
     """(1 - h) rho + h delta_x.
 
-    Arguments:
+    Attributes:
         law: rho.
         place: x.
         share: h.
+        atom: the weight W of x at h = 0.
     """
 
-    law: AbstractDensity
-    place: State
-    share: Scalar
-
-    def __init__(self, law: AbstractDensity, place: State, share: Scalar):
-        self.law, self.place, self.share = law, place, share
+    law: eqx.AbstractVar[AbstractDensity]
+    place: eqx.AbstractVar[State]
+    share: eqx.AbstractVar[Scalar]
 
     @property
     def dim(self) -> int:
         return self.law.dim
+
+    @property
+    def atom(self) -> float:
+        return 0.0
 
     def sample(self, n: int, *, key: Key) -> Batch:
         return _no_sample()
 
     def moments(self) -> tuple[State, Matrix]:
-        return _mixed_moments(self.law, self.place, self.share)
+        mean, covariance = self.law.moments()
+        gap, share = self.place - mean, self.share
+        return mean + share * gap, (1 - share) * (covariance + share * jnp.outer(gap, gap))
 
     def particles(self) -> tuple[Batch, Weights]:
-        return _mixed_particles(self.law, self.place, self.share, 0.0)
+        points, weights = self.law.particles()
+        both = jnp.concatenate([points, self.place[None].astype(points.dtype)])
+        shares = jnp.append((1 - self.share) * weights, self.atom + self.share)
+        return both, shares.astype(weights.dtype)
 
 
-class _MixedDensity(AbstractEvaluable):
-    """The same with log rho at its particles, x being one of a small weight."""
+class _Mixed(_AbstractMixed):
+    """The mixture known by its particles."""
 
     law: AbstractDensity
     place: State
     share: Scalar
 
-    def __init__(self, law: AbstractDensity, place: State, share: Scalar):
-        self.law, self.place, self.share = law, place, share
+
+class _MixedDensity(_AbstractMixed, AbstractEvaluable):
+    """The mixture with log rho at its particles, x being one of a small weight."""
+
+    law: AbstractEvaluable
+    place: State
+    share: Scalar
 
     @property
-    def dim(self) -> int:
-        return self.law.dim
-
-    @property
-    def _atom(self) -> float:
+    def atom(self) -> float:
         return float(jnp.finfo(self.place.dtype).eps) ** 0.9
 
     def log_density(self, x: State) -> Scalar:
-        assert isinstance(self.law, AbstractEvaluable)
         points, weights = self.law.particles()
         # Particles that lie at the place as well share what is added there.
-        here = self._atom + weights @ jnp.all(points == self.place[None], axis=1)
+        here = self.atom + weights @ jnp.all(points == self.place[None], axis=1)
         more = jnp.where(jnp.all(x == self.place), jnp.log1p(self.share / here), 0.0)
         return self.law.log_density(x) + jnp.log1p(-self.share) + more
-
-    def sample(self, n: int, *, key: Key) -> Batch:
-        return _no_sample()
-
-    def moments(self) -> tuple[State, Matrix]:
-        return _mixed_moments(self.law, self.place, self.share)
-
-    def particles(self) -> tuple[Batch, Weights]:
-        return _mixed_particles(self.law, self.place, self.share, self._atom)
-
-
-def _mixed_particles(law: AbstractDensity, place: State, share: Scalar, atom: float):
-    points, weights = law.particles()
-    both = jnp.concatenate([points, place[None].astype(points.dtype)])
-    return both, jnp.append((1 - share) * weights, atom + share).astype(weights.dtype)
-
-
-def _mixed_moments(law: AbstractDensity, place: State, share: Scalar) -> tuple[State, Matrix]:
-    mean, covariance = law.moments()
-    gap = place - mean
-    return mean + share * gap, (1 - share) * (covariance + share * jnp.outer(gap, gap))
 
 
 def _no_sample() -> NoReturn:

@@ -84,8 +84,9 @@ class AbstractFunctional(eqx.Module):
 
     @property
     def goal(self) -> AbstractDensity | None:
-        """The density that F compares the population with, if there is one."""
-        return None
+        """The density that F compares the population with: its `target`, if that is a law."""
+        target = getattr(self, "target", None)
+        return target if isinstance(target, AbstractDensity) else None
 
     @property
     def vanishes(self) -> bool:
@@ -270,10 +271,6 @@ class CrossEntropy(AbstractFunctional):
 
     target: AbstractDensity
 
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
-
     def value(self, rho: Population) -> Scalar:
         target = evaluable("CrossEntropy", "target", self.target)
         return -expectation(given("CrossEntropy", rho), target.log_density)
@@ -305,10 +302,6 @@ class KL(AbstractFunctional):
     """
 
     target: AbstractDensity
-
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
 
     def value(self, rho: Population) -> Scalar:
         rho, target = self._densities(rho)

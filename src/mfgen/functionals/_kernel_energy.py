@@ -61,10 +61,6 @@ class MMD(AbstractFunctional):
     def __check_init__(self):
         _check.a_function("MMD", "kernel", self.kernel, "a difference z, `GaussianKernel()`")
 
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
-
     def on(self, domain: AbstractDomain) -> AbstractFunctional:
         return MMD(folded(self.target, domain), definite_on_circles(self.kernel, domain))
 

@@ -51,10 +51,6 @@ class AbstractDual(AbstractFunctional):
     def expected(self, values: Float[Array, "n"], weights: Float[Array, "n"]) -> Scalar:
         """What the target makes of the values of g at its particles."""
 
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
-
     def on(self, domain: AbstractDomain) -> AbstractFunctional:
         why = "a critic of points is no function on a circle; take `SinkhornDivergence` or `MMD`"
         no_circles(type(self).__name__, domain, why)

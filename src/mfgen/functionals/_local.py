@@ -15,7 +15,7 @@ from typing import NoReturn
 import jax
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.densities._base import AbstractEvaluable, Matrix, Weights
+from mfgen.densities._base import AbstractEvaluable, Weights
 from mfgen.functionals._functional import AbstractFunctional
 
 
@@ -30,9 +30,6 @@ class _Here(AbstractEvaluable):
     place: State
     logarithm: Scalar
 
-    def __init__(self, place: State, logarithm: Scalar):
-        self.place, self.logarithm = place, logarithm
-
     @property
     def dim(self) -> int:
         return self.place.size
@@ -42,9 +39,6 @@ class _Here(AbstractEvaluable):
         return self.logarithm if x is self.place else _elsewhere()
 
     def sample(self, n: int, *, key: Key) -> Batch:
-        return _elsewhere()
-
-    def moments(self) -> tuple[State, Matrix]:
         return _elsewhere()
 
     def particles(self) -> tuple[Batch, Weights]:

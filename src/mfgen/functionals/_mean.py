@@ -16,7 +16,13 @@ type control theory" (2013), chapter 6.
 import jax.numpy as jnp
 
 from mfgen._types import Scalar, State
-from mfgen.functionals._functional import AbstractFunctional, Number, Population, no_circles
+from mfgen.functionals._functional import (
+    AbstractFunctional,
+    Number,
+    Population,
+    given,
+    no_circles,
+)
 from mfgen.math import _entry
 from mfgen.math._space import AbstractDomain
 
@@ -41,11 +47,11 @@ class MeanAttraction(AbstractFunctional):
         return self
 
     def value(self, rho: Population) -> Scalar:
-        _, covariance = _moments("MeanAttraction", rho)
+        _, covariance = given("MeanAttraction", rho).moments()
         return 0.5 * self.weight * jnp.trace(covariance)
 
     def variation(self, rho: Population, x: State) -> Scalar:
-        mean, _ = _moments("MeanAttraction", rho)
+        mean, _ = given("MeanAttraction", rho).moments()
         return 0.5 * self.weight * jnp.sum(jnp.square(x - mean))
 
 
@@ -71,11 +77,5 @@ class MeanTarget(AbstractFunctional):
         return self.weight * jnp.vdot(self._away(rho), x)
 
     def _away(self, rho: Population) -> State:
-        mean, _ = _moments("MeanTarget", rho)
+        mean, _ = given("MeanTarget", rho).moments()
         return mean - _entry.point("MeanTarget", self.target, mean.size)
-
-
-def _moments(owner: str, rho: Population):
-    if rho is None:
-        raise TypeError(f"`{owner}` got no population, expected a density: pass `rho`.")
-    return rho.moments()

@@ -70,10 +70,6 @@ class Wasserstein2(AbstractFunctional):
     def __check_init__(self):
         _check("Wasserstein2", self.epsilon, self.tolerance, self.iterations)
 
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
-
     def on(self, domain: AbstractDomain) -> AbstractFunctional:
         why = "its cost is |x - y|^2 / 2; take `SinkhornDivergence`, which goes by the chords"
         no_circles("Wasserstein2", domain, why)
@@ -106,10 +102,6 @@ class SinkhornDivergence(AbstractFunctional):
 
     def __check_init__(self):
         _check("SinkhornDivergence", self.epsilon, self.tolerance, self.iterations)
-
-    @property
-    def goal(self) -> AbstractDensity:
-        return self.target
 
     def on(self, domain: AbstractDomain) -> AbstractFunctional:
         bound = AbstractFunctional.on(self, domain)
