@@ -22,8 +22,8 @@ from mfgen.costs import (
     WithPotential,
 )
 from mfgen.densities import Gaussian, GaussianMixture
+from mfgen.densities._base import densities
 from mfgen.derive import equations, fokker_planck, hjb, terminal
-from mfgen.derive._probe import densities
 from mfgen.derive._symbols.deadline import within
 from mfgen.derive._symbols.functionals import Place, read
 from mfgen.derive._symbols.legendre import legendre

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
+from tests.nested import nested_jet
 
 from mfgen.costs import Kinetic
 from mfgen.densities import Empirical, Gaussian, GaussianMixture
@@ -13,7 +14,7 @@ from mfgen.derive._residual import hjb_from_jet
 from mfgen.dynamics import VE, VP, Integrator, SubVP
 from mfgen.functionals import KL, CrossEntropy, Entropy, Linear, Zero
 from mfgen.games import MFG
-from mfgen.math._autodiff import HeatJet, nested_jet
+from mfgen.math._autodiff import HeatJet
 
 
 def mixture(dim):

@@ -9,7 +9,6 @@ import pytest
 import mfgen as mg
 from mfgen.losses import Paths
 from mfgen.losses import _crowd as crowd
-from mfgen.models._base import control
 from mfgen.oracles import quadratic_flow
 
 KEY = jax.random.key(0)
@@ -74,7 +73,7 @@ def least(game, solution):
     for node, weight in zip(0.5 * (rule + 1), 0.5 * weights, strict=True):
         rho = solution.density(node)
         x = jnp.asarray(rho.sample(20_000, key=jax.random.key(5)))
-        v = jax.vmap(lambda x, t=node: control(game, solution.value, t, x))(x)
+        v = jax.vmap(lambda x, t=node: solution.value.control(game, t, x))(x)
         paid = jnp.mean(jax.vmap(lambda x, v, t=node: game.lagrangian(t, x, v))(x, v))
         crowd = game.interaction.value(rho)
         total += weight * float(jnp.exp(-game.discount * node) * (paid + crowd))
@@ -225,7 +224,7 @@ def test_it_trains_a_game_with_noise_to_its_cost_and_control(key):
         costs.append(float(jnp.mean(path.paid[-1] + jax.vmap(END.function)(path.points[-1]))))
     assert abs(costs[0] / costs[1] - 1) < 0.01
     played = [
-        jax.vmap(lambda t, y, one=one: jax.vmap(lambda x: control(game, one, t, x))(y))(
+        jax.vmap(lambda t, y, one=one: jax.vmap(lambda x: one.control(game, t, x))(y))(
             path.times[:-1:4], path.points[:-1:4]
         )
         for one in (trained, solution.value)

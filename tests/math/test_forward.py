@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.nested import nested_jet
 
 from mfgen.math import jet, laplacian
-from mfgen.math._autodiff import heat_jet, nested_jet
+from mfgen.math._autodiff import heat_jet
 from mfgen.math._forward import propagate
 from mfgen.math._series import Series
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.nested import nested_jet
 
 from mfgen.costs import Kinetic
 from mfgen.densities import isotropic
@@ -61,7 +62,7 @@ def test_value_is_the_formula_of_the_paper(x64, dim, depth):
 @pytest.mark.parametrize(("dim", "depth"), SHAPES)
 def test_jet_is_that_of_nested_differentiation(x64, dim, depth):
     model, (times, points) = potential_in(dim, depth), points_in(dim)
-    both = lambda t, x: (model.jet(t, x), _autodiff.nested_jet(model)(t, x), model.costate(t, x))
+    both = lambda t, x: (model.jet(t, x), nested_jet(model)(t, x), model.costate(t, x))
     closed, nested, costate = jax.jit(jax.vmap(both))(times, points)
     for part, got, expected in zip(closed._fields, closed, nested, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12, err_msg=part)
@@ -80,7 +81,7 @@ def test_gradients_of_the_parameters_are_those_of_nested_differentiation(x64, de
 
         return jnp.sum(jax.vmap(one)(times, points))
 
-    operators = (lambda model: model.jet, _autodiff.nested_jet, _autodiff.jet)
+    operators = (lambda model: model.jet, nested_jet, _autodiff.jet)
     closed, *others = jax.jit(
         lambda model: [jax.grad(total)(model, operator) for operator in operators]
     )(model)
@@ -95,7 +96,7 @@ def test_curvature_is_kept_where_hidden_units_change_sign(x64):
     model = eqx.tree_at(lambda model: model.shifts[0], model, jnp.zeros(7))
     expected = model.outlet @ jnp.sum(jnp.square(model.lift[:, :3]), axis=1)
     expected = expected + jnp.sum(jnp.square(model.factor[:, :3]))
-    jets = (model.jet, _autodiff.jet(model), _autodiff.nested_jet(model))
+    jets = (model.jet, _autodiff.jet(model), nested_jet(model))
     for got in jax.jit(lambda t, x: [jet(t, x).laplacian for jet in jets])(0.0, jnp.zeros(3)):
         np.testing.assert_allclose(got, expected, rtol=1e-13)
 

@@ -66,7 +66,7 @@ def test_score_control_and_flow_follow_from_the_costate(game, exact):
     s = noising.horizon - t
     p, g, rate = exact.costate(t, POINT), noising.diffusion(s), noising.rate(s)
     assert jnp.allclose(_base.score(exact, t, POINT), -p)
-    assert jnp.allclose(_base.control(game, exact, t, POINT), -g * p, rtol=1e-5)
+    assert jnp.allclose(exact.control(game, t, POINT), -g * p, rtol=1e-5)
     drift = -rate * POINT - g**2 * p
     assert jnp.allclose(_base.velocity(game, exact, t, POINT), drift, rtol=1e-5)
     # Y. Song et al. (2021): dx/ds = r x - g^2/2 score in noising time, run backwards.

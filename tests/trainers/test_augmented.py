@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import mfgen as mg
-from mfgen.models._base import control
 from mfgen.oracles import gaussian_bridge
 from mfgen.trainers import Augmented, Gradient, NonFiniteError, Problem, run
 
@@ -148,7 +147,7 @@ def test_a_bridge_has_the_cost_and_the_control_of_its_closed_form():
     missed = size = 0.0
     for t, points in zip(path.times[:-1:10], path.points[:-1:10], strict=True):
         played, best = (
-            jax.vmap(lambda x, t=t, u=u: control(game, u, t, x))(points)
+            jax.vmap(lambda x, t=t, u=u: u.control(game, t, x))(points)
             for u in (found.solution, oracle.solution.value)
         )
         missed, size = missed + jnp.sum((played - best) ** 2), size + jnp.sum(best**2)

@@ -32,6 +32,7 @@ Weights = Float[Array, "n"]
 Number = Num[ArrayLike, ""]
 Values = Given
 
+Part = TypeVar("Part")
 Value = TypeVar("Value", bound=PyTree[Inexact[Array, "..."]])
 
 
@@ -114,6 +115,21 @@ def expectation(density: AbstractDensity, f: Callable[[State], Value]) -> Value:
     """
     points, weights = density.particles()
     return jax.tree.map(lambda values: jnp.tensordot(weights, values, axes=1), jax.vmap(f)(points))
+
+
+def densities(part: object) -> list[AbstractDensity]:
+    """The densities in a tree, such as a game or a cost."""
+    return [leaf for leaf in jax.tree.leaves(part, is_leaf=_is_density) if _is_density(leaf)]
+
+
+def with_densities(part: Part, change: Callable[[AbstractDensity], AbstractDensity]) -> Part:
+    """The same tree with each of its densities changed."""
+    one = lambda leaf: change(leaf) if _is_density(leaf) else leaf
+    return jax.tree.map(one, part, is_leaf=_is_density)
+
+
+def _is_density(leaf: object) -> bool:
+    return isinstance(leaf, AbstractDensity)
 
 
 def sampled_particles(density: AbstractDensity, n: int = 4096) -> tuple[Batch, Weights]:

@@ -22,6 +22,7 @@ from mfgen._types import Batch, Key, Scalar, State
 from mfgen.densities._base import AbstractNoisable, Matrix, Number
 from mfgen.densities._gaussian import GaussianMixture
 from mfgen.math import _entry
+from mfgen.math._quadrature import gauss_legendre
 
 _SPACING = 0.4
 _MAXIMUM_NODES = 4096
@@ -53,8 +54,7 @@ class Curve(AbstractNoisable):
         self.curve = curve
         self.power = power
         self.scale = jnp.ones(())
-        nodes, weights = np.polynomial.legendre.leggauss(_node_count(curve, noise))
-        nodes, weights = 0.5 * (nodes + 1.0), 0.5 * weights
+        nodes, weights = gauss_legendre(_node_count(curve, noise))
         points = _evaluate(curve, nodes)
         branches, dim = points.shape[1:]
         weights = np.repeat(weights * (1 + power) * nodes**power / branches, branches)

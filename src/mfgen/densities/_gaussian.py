@@ -28,6 +28,7 @@ from mfgen.densities._base import (
 )
 from mfgen.densities._covariance import Covariance, check_resolved, decompose
 from mfgen.math import _entry
+from mfgen.math._quadrature import gauss_hermite, tensor
 
 # Nodes per axis of the tensor Gauss-Hermite rule; above three dimensions a sample is cheaper.
 _HERMITE_ORDER = {1: 64, 2: 16, 3: 10}
@@ -210,7 +211,5 @@ def _check_weights(weights: Array) -> None:
 
 
 def _hermite(dim: int, dtype: np.dtype) -> tuple[Batch, Weights]:
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_HERMITE_ORDER[dim])
-    grid = np.stack(np.meshgrid(*[nodes] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
-    product = np.prod(np.stack(np.meshgrid(*[weights] * dim, indexing="ij")), axis=0).reshape(-1)
-    return jnp.asarray(grid, dtype), jnp.asarray(product / product.sum(), dtype)
+    nodes, weights = tensor([gauss_hermite(_HERMITE_ORDER[dim])] * dim)
+    return jnp.asarray(nodes, dtype), jnp.asarray(weights, dtype)

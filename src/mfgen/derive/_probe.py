@@ -11,7 +11,7 @@ so that no verdict depends on the units of length, time or cost that a game is w
 rounded to a power of ten.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key
-from mfgen.densities._base import AbstractDensity
+from mfgen.densities._base import AbstractDensity, Part, densities
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import source_size
 
@@ -72,16 +72,7 @@ def probe(game: MFG, rho: AbstractDensity | None, key: Key) -> Probe:
 
 def dimension(game: MFG) -> int:
     """The dimension of the densities in a game; 2 if there are none."""
-    return next((law.dim for law in densities(game)), _DEFAULT_DIM)
-
-
-def densities(part: object) -> list[AbstractDensity]:
-    """The densities in a game, or in a part of one."""
-    is_density = lambda leaf: isinstance(leaf, AbstractDensity)
-    return [leaf for leaf in jax.tree.leaves(part, is_leaf=is_density) if is_density(leaf)]
-
-
-Part = TypeVar("Part")
+    return next((law.dim for law in densities((game.initial, game))), _DEFAULT_DIM)
 
 
 def doubled(part: Part) -> Part:

@@ -35,8 +35,9 @@ import numpy as np
 from jax.core import Tracer
 
 from mfgen.costs._cost import ScoreLagrangian
-from mfgen.densities._base import AbstractDensity, AbstractEvaluable
+from mfgen.densities._base import AbstractDensity, AbstractEvaluable, densities
 from mfgen.derive._hamiltonian import hamiltonian
+from mfgen.derive._probe import dimension
 from mfgen.dynamics._dynamics import AbstractDynamics
 from mfgen.dynamics._noising import AbstractNoising, TimeReversal
 from mfgen.functionals._functional import (
@@ -54,7 +55,6 @@ from mfgen.math._linear_map import adjoint
 
 _SAME = 1e-5  # relative, of what should be equal; a maximum found by Newton's method is better
 _PLACES = 12  # points at which parts are compared
-_DIM = 2  # of them, where no density of the game tells
 _MOST = 64  # verdicts that are remembered, of parts without arrays
 
 _KNOWN: dict[tuple, bool] = {}
@@ -106,7 +106,7 @@ def score_noising(owner: str, game: MFG, *, named: bool = False) -> AbstractNois
 
 def target(game: MFG) -> AbstractDensity:
     """The density pi that the terminal cost of a score-based game names."""
-    return next(_densities(game.terminal))
+    return densities(game.terminal)[0]
 
 
 def misfit(game: MFG, *, named: bool = False) -> str | None:
@@ -140,7 +140,7 @@ def reverses(dynamics: AbstractDynamics, *, steered: bool = False) -> bool:
 
 def _reversal_gap(dynamics: TimeReversal, steered: bool) -> float:
     plain = TimeReversal(dynamics.noising)
-    t, x, _ = _probes(plain, _DIM)
+    t, x, _ = _probes(plain, 2)
 
     def values(dynamics: AbstractDynamics) -> list:
         parts = lambda t, x: (
@@ -172,7 +172,7 @@ def _cost_misfit(game: MFG, dynamics: TimeReversal) -> str | None:
 
 
 def _hamiltonian_gap(game: MFG) -> float:
-    t, x, p = _probes(game.dynamics, _dimension(game))
+    t, x, p = _probes(game.dynamics, dimension(game))
 
     def terms(t, x, p):
         free = lambda x: game.dynamics.free(t, x)
@@ -193,7 +193,7 @@ def _interaction_misfit(game: MFG) -> str | None:
 
 
 def _interaction_gap(game: MFG) -> float:
-    _, x, _ = _probes(game.dynamics, _dimension(game))
+    _, x, _ = _probes(game.dynamics, dimension(game))
     charged = jax.vmap(lambda x: game.interaction.variation(None, x))(x)
     return float(jnp.max(jnp.abs(charged)))
 
@@ -208,7 +208,7 @@ def _end_misfit(game: MFG, named: bool) -> str | None:
         if isinstance(weight, Tracer) or float(weight) == 1:
             return None
         return f"{float(weight):g} times `CrossEntropy` as its terminal cost, {expected}"
-    density = next(_densities(game.terminal), None)
+    density = next(iter(densities(game.terminal)), None)
     if isinstance(density, AbstractEvaluable):
         fits = _holds(_end_gap, (game.terminal,), (game, density))
     else:
@@ -235,7 +235,7 @@ def _end_gap(game: MFG, target: AbstractEvaluable) -> float:
 
 def _unlinear(game: MFG) -> float:
     """Zero for a price of places, the same for every population, that is not one constant."""
-    _, x, _ = _probes(game.dynamics, _dimension(game))
+    _, x, _ = _probes(game.dynamics, dimension(game))
     found = jax.vmap(lambda x: game.terminal.variation(None, x))(x)
     seen = found[jnp.isfinite(found)]
     varies = seen.size and jnp.max(seen) - jnp.min(seen) > _SAME * jnp.max(jnp.abs(seen))
@@ -253,16 +253,6 @@ def _terms(
         yield from _terms(functional.functional, weight * functional.scale)
     elif type(functional) is not Zero and (isinstance(weight, Tracer) or float(weight) != 0):
         yield weight, functional
-
-
-def _densities(part: object) -> Iterator[AbstractDensity]:
-    is_density = lambda leaf: isinstance(leaf, AbstractDensity)
-    return (leaf for leaf in jax.tree.leaves(part, is_leaf=is_density) if is_density(leaf))
-
-
-def _dimension(game: MFG) -> int:
-    parts = (game.initial, game.terminal)
-    return next((density.dim for part in parts for density in _densities(part)), _DIM)
 
 
 def _probes(dynamics: AbstractDynamics, dim: int) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -16,7 +16,6 @@ neighborhood information" (2017), Scientific Reports 7; on the repair: Z. Chen e
 Wasserstein-1 and Wasserstein-2 proximals" (2024), arXiv 2407.11901.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -26,11 +25,16 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from mfgen._types import Key
-from mfgen.densities._base import AbstractDensity, AbstractEvaluable
+from mfgen.densities._base import (
+    AbstractDensity,
+    AbstractEvaluable,
+    densities,
+    with_densities,
+)
 from mfgen.densities._empirical import Empirical
 from mfgen.densities._energy import Unnormalised
 from mfgen.densities._gaussian import Gaussian
-from mfgen.derive._probe import densities, doubled
+from mfgen.derive._probe import doubled
 from mfgen.derive._verdict import Item, answer, words
 from mfgen.functionals._functional import AbstractFunctional
 from mfgen.games._game import MFG
@@ -104,13 +108,13 @@ def terminal(game: MFG, rho: AbstractDensity | None, key: Key) -> Item:
     law = Gaussian(jnp.zeros(dim, float)) if rho is None else _normal(doubled(rho))
     points = [jnp.asarray(part.sample(200, key=target_key), float) for part in (law, *targets)]
     there = jnp.concatenate(points)
-    thinned = _with_targets(functional, _few)
+    thinned = with_densities(functional, _few)
     try:
         values = np.asarray(eqx.filter_jit(jax.vmap(lambda x: thinned.variation(law, x)))(there))
     except Exception as error:
         for target in targets:
             if not isinstance(target, AbstractEvaluable) and _works(
-                _with_targets(functional, _smooth), law, there[0]
+                with_densities(functional, _smooth), law, there[0]
             ):
                 return _without_density(target, target_key)
         said = words(error)
@@ -130,7 +134,7 @@ def terminal(game: MFG, rho: AbstractDensity | None, key: Key) -> Item:
             evidence = f"the first density lies on {found}: without noise rho(T) has no logarithm"
             repair = "start from noised data, `rho.noised(1.0, h)`, or let sigma be positive"
             return answer(TERMINAL, False, evidence, _REFERENCE, repair)
-    if targets and not _works(_with_targets(functional, _sampled), law, there[0]):
+    if targets and not _works(with_densities(functional, _sampled), law, there[0]):
         for target in targets:
             found = support(target, target_key)
             if found.is_thin:
@@ -157,12 +161,6 @@ def _works(functional: AbstractFunctional, law: AbstractDensity, x: jax.Array) -
     except Exception:
         return False
     return True
-
-
-def _with_targets(functional: AbstractFunctional, other: Callable) -> AbstractFunctional:
-    is_density = lambda part: isinstance(part, AbstractDensity)
-    change = lambda part: other(part) if is_density(part) else part
-    return jax.tree.map(change, functional, is_leaf=is_density)
 
 
 def _few(target: AbstractDensity) -> AbstractDensity:

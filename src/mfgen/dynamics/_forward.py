@@ -40,9 +40,10 @@ from mfgen.dynamics._noising_base import AbstractForward
 from mfgen.math._count import count
 from mfgen.math._host import in_double
 from mfgen.math._linear_map import LinearMap, image, mean_square
+from mfgen.math._quadrature import gauss_legendre
 
 _UNIFORM = 8.0  # c: about half of the clock counts factors of noise, half of it time
-_NODES = np.polynomial.legendre.leggauss(12)
+_NODES, _WEIGHTS = gauss_legendre(12)
 
 
 class AbstractDiffusion(AbstractForward):
@@ -60,13 +61,9 @@ class AbstractDiffusion(AbstractForward):
 
     def added(self, s: Time) -> Scalar:
         """n^2(s) = int_0^s tr(g g^T) / dim du."""
-        places, weights = jnp.asarray(0.5 * (_NODES[0] + 1)), jnp.asarray(0.5 * _NODES[1])
         s = jnp.asarray(s, float)
-        return (
-            s
-            * weights.astype(s.dtype)
-            @ jax.vmap(lambda u: mean_square(self.diffusion(s * u)))(places.astype(s.dtype))
-        )
+        nodes, weights = jnp.asarray(_NODES, s.dtype), jnp.asarray(_WEIGHTS, s.dtype)
+        return s * weights @ jax.vmap(lambda u: mean_square(self.diffusion(s * u)))(nodes)
 
     def noise(self, s: Time) -> Scalar:
         added, whole = self.added(s), self.added(self.horizon)

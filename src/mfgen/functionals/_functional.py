@@ -23,7 +23,12 @@ from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Scalar, State
-from mfgen.densities._base import AbstractDensity, AbstractEvaluable, expectation
+from mfgen.densities._base import (
+    AbstractDensity,
+    AbstractEvaluable,
+    expectation,
+    with_densities,
+)
 from mfgen.densities._empirical import Empirical
 from mfgen.densities._folded import folded
 from mfgen.densities._grid import GridDensity
@@ -110,10 +115,7 @@ class AbstractFunctional(eqx.Module):
         Raises:
             TypeError: for a cost that has no meaning on circles.
         """
-        is_law = lambda leaf: isinstance(leaf, AbstractDensity)
-        return jax.tree.map(
-            lambda leaf: folded(leaf, domain) if is_law(leaf) else leaf, self, is_leaf=is_law
-        )
+        return with_densities(self, lambda law: folded(law, domain))
 
     def on_lattice(self, rho: GridDensity) -> Float[Array, "*points"]:
         """The first variation at the centres of all cells of rho's lattice, `[*points]`.

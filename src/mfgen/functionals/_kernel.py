@@ -30,6 +30,7 @@ from mfgen._types import Batch, Scalar, State
 from mfgen.densities._base import Weights
 from mfgen.dynamics._dynamics import positive
 from mfgen.math import _entry
+from mfgen.math._chunk import chunk_sums
 from mfgen.math._space import AbstractDomain
 
 Kernel = Callable[[State], Scalar]
@@ -213,18 +214,10 @@ def kernel_mean(kernel: Kernel, x: State, points: Batch, weights: Weights) -> Sc
     chunks are computed again.
     """
     x = _entry.point("kernel_mean", x, points.shape[1])
-    mean = lambda points, weights: weights @ jax.vmap(lambda y: kernel(x - y))(points)
-    n = points.shape[0]
-    if n <= _PARTICLES:
-        return mean(points, weights)
-    whole = n - n % _PARTICLES
-    chunks = jax.tree.map(
-        lambda leaf: leaf[:whole].reshape(-1, _PARTICLES, *leaf.shape[1:]), (points, weights)
-    )
-    again = jax.checkpoint(mean, prevent_cse=False)  # which a scan makes needless
-    step = lambda total, chunk: (total + again(*chunk), None)
-    # What is left over comes first: it makes a start of the right type.
-    return jax.lax.scan(step, mean(points[whole:], weights[whole:]), chunks)[0]
+    mean = lambda part: part[1] @ jax.vmap(lambda y: kernel(x - y))(part[0])
+    if len(points) <= _PARTICLES:
+        return mean((points, weights))
+    return chunk_sums(jax.checkpoint(mean, prevent_cse=False), (points, weights), _PARTICLES)
 
 
 def pair_mean(

@@ -1,9 +1,9 @@
-"""Differential operators of the theory: gradient, divergence, Laplacian, and all of them at once.
+"""Differential operators of the theory: divergence, Laplacian, and all derivatives at once.
 
 The exact operators of second order use one forward pass (see `forward`). The stochastic ones
 replace a trace by directions v with E v v^T = I (Hutchinson):
 
-    E v.(Hess u) v = lap u,     E v.(Df) v = div f.
+    E v.(Hess u) v = lap u.
 
 One direction costs as much in any dimension. With two independent directions v, w the residuals
 R_v and R_w of an equation that is affine in the Laplacian are independent and unbiased, so
@@ -127,24 +127,6 @@ def heat_jet(u: Potential) -> Callable[[Time, State, Diffusivity], HeatJet]:
     return evaluate
 
 
-def nested_jet(u: Potential) -> Callable[[Time, State], Jet]:
-    """The same as `jet` by JAX's own Hessian: slower, and independent of the forward pass.
-
-    Arguments:
-        u: (t, x) -> scalar, written for one sample.
-
-    Returns:
-        (t, x) -> `Jet`.
-    """
-
-    def evaluate(t: Time, x: State) -> Jet:
-        t = jnp.asarray(t, x.dtype)
-        time, gradient = jax.jacfwd(u, (0, 1))(t, x)
-        return Jet(u(t, x), time, gradient, jnp.trace(jax.jacfwd(jax.jacfwd(u, 1), 1)(t, x)))
-
-    return evaluate
-
-
 def stochastic_jet(u: Potential) -> Callable[[Time, State, Directions], StochasticJet]:
     """The jet of u with an estimate of the Laplacian per direction: v.(Hess u) v.
 
@@ -166,18 +148,6 @@ def stochastic_jet(u: Potential) -> Callable[[Time, State, Directions], Stochast
         return StochasticJet(value, time, gradient, estimates)
 
     return evaluate
-
-
-def gradient(f: Callable[[State], Scalar]) -> Callable[[State], State]:
-    """The gradient of f: x -> (d f / d x_i)_i, in reverse mode.
-
-    Arguments:
-        f: x -> scalar.
-
-    Returns:
-        x -> `[dim]`.
-    """
-    return jax.grad(f)
 
 
 def divergence(field: Callable[[State], State]) -> Callable[[State], Scalar]:
@@ -205,37 +175,6 @@ def laplacian(f: Callable[[State], Scalar]) -> Callable[[State], Scalar]:
         ValueError: if f does not return a scalar.
     """
     return lambda x: _propagate("laplacian", f, _seed(x)).second
-
-
-def hutchinson_divergence(
-    field: Callable[[State], State],
-) -> Callable[[State, Directions], Scalar]:
-    """An unbiased estimate of the divergence: the mean of v.(Df) v over the directions.
-
-    Arguments:
-        field: x -> `[dim]`.
-
-    Returns:
-        (x, directions `[count, dim]`) -> scalar.
-    """
-
-    def estimate(x: State, directions: Directions) -> Scalar:
-        slope = lambda v: v @ jax.jvp(field, (x,), (v,))[1]
-        return jnp.mean(jax.vmap(slope)(directions))
-
-    return estimate
-
-
-def hutchinson_laplacian(f: Callable[[State], Scalar]) -> Callable[[State, Directions], Scalar]:
-    """An unbiased estimate of the Laplacian: the mean of v.(Hess f) v over the directions.
-
-    Arguments:
-        f: x -> scalar.
-
-    Returns:
-        (x, directions `[count, dim]`) -> scalar.
-    """
-    return hutchinson_divergence(jax.grad(f))
 
 
 def probes(

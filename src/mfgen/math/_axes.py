@@ -105,13 +105,13 @@ def _listed(owner: str, name: str, given: Any, count: int | None = None) -> list
             f"`{owner}` got {name} = {given!r}, expected a number for each axis: pass "
             f"{name}=(1.0, 2.0)."
         ) from error
-    if not numbers or len(numbers) != (count or len(numbers)) or any(map(_is_nan, numbers)):
+    if (
+        not numbers
+        or len(numbers) != (count or len(numbers))
+        or np.isnan([number or 0.0 for number in numbers]).any()
+    ):
         raise ValueError(
             f"`{owner}` got {name} = {given!r}, expected {count or 'at least one'} numbers, one "
             "for each axis: pass as many as there are axes."
         )
     return numbers
-
-
-def _is_nan(value: float | None) -> bool:
-    return value is not None and math.isnan(value)

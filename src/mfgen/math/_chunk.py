@@ -127,8 +127,14 @@ def _check_scalars(output: PyTree) -> None:
         )
 
 
-def _fold(g: Callable, batch: PyTree, width: int) -> PyTree:
-    """Sum of g over consecutive chunks of the batch; the last may be shorter."""
+def chunk_sums(g: Callable, batch: PyTree, width: int) -> PyTree:
+    """The sum of g over consecutive chunks of a batch; the last may be shorter.
+
+    Arguments:
+        g: a chunk -> a tree of arrays.
+        batch: a tree of arrays with a common leading axis.
+        width: of a chunk, at most that of the batch.
+    """
     size = _batch_size(batch)
     count = size // width
     add = lambda left, right: jax.tree.map(jnp.add, left, right)
@@ -148,7 +154,7 @@ def _fold(g: Callable, batch: PyTree, width: int) -> PyTree:
 def _recomputed_sum(total: Callable, width: int) -> Callable:
     """(leaves, batch) -> sums, differentiable in both; a chunk is evaluated again backwards."""
     total = jax.checkpoint(total, prevent_cse=False)
-    return lambda leaves, batch: _fold(lambda part: total(leaves, part), batch, width)
+    return lambda leaves, batch: chunk_sums(lambda part: total(leaves, part), batch, width)
 
 
 def _chunked_sum(total: Callable, width: int) -> Callable:
@@ -157,7 +163,7 @@ def _chunked_sum(total: Callable, width: int) -> Callable:
     The rule is a forward one, linear in the tangents, so forward and reverse mode both use it.
     """
     evaluate = jax.custom_jvp(
-        lambda leaves, batch: _fold(lambda part: total(leaves, part), batch, width)
+        lambda leaves, batch: chunk_sums(lambda part: total(leaves, part), batch, width)
     )
 
     def derivative(primals, tangents):
@@ -178,7 +184,7 @@ def _chunked_sum(total: Callable, width: int) -> Callable:
         gradient = jax.value_and_grad(
             lambda moved, part: total(restore(moved)[0], part), has_aux=True
         )
-        sums, gradients = _fold(lambda part: gradient(moved, part), primals[1], width)
+        sums, gradients = chunk_sums(lambda part: gradient(moved, part), primals[1], width)
         change = sum(map(jnp.vdot, gradients, slopes), start=jnp.zeros_like(sums[0]))
         return sums, (change, jax.tree.map(jnp.zeros_like, sums[1]))
 

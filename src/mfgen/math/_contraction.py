@@ -6,7 +6,7 @@ once. XLA runs the matrix form up to a fifth faster on CPU, so a mapped function
 to it; the values are the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from mfgen.math import _primitive
-from mfgen.math._program import body, operation
+from mfgen.math._program import body, interpret, operation
 
 
 def flatten_contractions(f: Callable) -> Callable:
@@ -35,26 +35,16 @@ def flatten_contractions(f: Callable) -> Callable:
     def flat(*arguments):
         trace = jax.make_jaxpr(lambda *arguments: f(*arguments), return_shape=True)
         closed, shape = trace(*arguments)
-        outputs = _run(closed.jaxpr, closed.consts, jax.tree.leaves(arguments))
+        outputs = interpret(closed.jaxpr, closed.consts, jax.tree.leaves(arguments), _apply)
         return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 
     return flat
 
 
-def _run(jaxpr: jex.Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
-    known = dict(zip(jaxpr.constvars, consts, strict=True))
-    known.update(zip(jaxpr.invars, arguments, strict=True))
-    read = lambda atom: atom.val if isinstance(atom, jex.Literal) else known[atom]
-    for equation in jaxpr.eqns:
-        values = [read(atom) for atom in equation.invars]
-        known.update(zip(equation.outvars, _apply(equation, values), strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
-
-
 def _apply(equation: jex.JaxprEqn, values: list[Any]) -> list[Any]:
     inner = body(equation)
     if inner is not None and equation.primitive.name in _primitive.GROUP:
-        return _run(inner.jaxpr, inner.consts, values)
+        return interpret(inner.jaxpr, inner.consts, values, _apply)
     if equation.primitive.name == "dot_general":
         product = _flat_product(*values, **equation.params)
         if product is not None:

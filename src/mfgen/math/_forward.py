@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from mfgen.math import _primitive
-from mfgen.math._program import body, operation
+from mfgen.math._program import body, interpret, operation
 from mfgen.math._series import Series, bilinear, elementwise, general, linear
 
 
@@ -43,14 +43,9 @@ def propagate(f: Callable, series: Sequence[Series], weight: Any = None) -> Seri
 
 
 def _evaluate(closed: jex.ClosedJaxpr, series: Sequence[Series], weight: Any) -> list[Series]:
-    jaxpr = closed.jaxpr
-    known = dict(zip(jaxpr.constvars, map(Series, closed.consts), strict=True))
-    known.update(zip(jaxpr.invars, series, strict=True))
-    read = lambda atom: Series(atom.val) if isinstance(atom, jex.Literal) else known[atom]
-    for equation in jaxpr.eqns:
-        outputs = _apply(equation, [read(atom) for atom in equation.invars], weight)
-        known.update(zip(equation.outvars, outputs, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    lifted = lambda values: [y if isinstance(y, Series) else Series(y) for y in values]
+    apply = lambda equation, values: _apply(equation, lifted(values), weight)
+    return lifted(interpret(closed.jaxpr, closed.consts, series, apply))
 
 
 def _apply(equation: jex.JaxprEqn, series: list[Series], weight: Any) -> list[Series]:

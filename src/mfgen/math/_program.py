@@ -1,10 +1,10 @@
-"""The program JAX traces from a function: one operation as a function, the body of a call.
+"""The program JAX traces from a function: run line by line, one line as a function, a call's body.
 
 Only the public interface `jax.extend.core` is used. An operation is run by wrapping it as a program
 of one line, so that JAX itself binds nested calls and keeps custom differentiation rules.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.extend.core as jex
@@ -33,6 +33,27 @@ def operation(equation: jex.JaxprEqn) -> Operation:
     program = jex.Jaxpr((), free, outputs, [line], line.effects, origin)
     run = jex.jaxpr_as_fun(jex.ClosedJaxpr(program, ()))
     return lambda *values: run(*(v for v, fixed in zip(values, literal, strict=True) if not fixed))
+
+
+def interpret(
+    program: jex.Jaxpr,
+    constants: Sequence[Any],
+    arguments: Sequence[Any],
+    apply: Callable[[jex.JaxprEqn, list[Any]], Sequence[Any]],
+) -> list[Any]:
+    """The outputs of a program whose lines are run by `apply`.
+
+    Arguments:
+        program: its lines.
+        constants, arguments: the values of its constants and inputs.
+        apply: (line, operands) -> outputs; literal operands are their numbers.
+    """
+    known = dict(zip(program.constvars, constants, strict=True))
+    known.update(zip(program.invars, arguments, strict=True))
+    read = lambda atom: atom.val if isinstance(atom, jex.Literal) else known[atom]
+    for line in program.eqns:
+        known.update(zip(line.outvars, apply(line, list(map(read, line.invars))), strict=True))
+    return list(map(read, program.outvars))
 
 
 def body(equation: jex.JaxprEqn) -> jex.ClosedJaxpr | None:

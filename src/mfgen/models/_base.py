@@ -157,11 +157,6 @@ def score(model: AbstractModel, t: Time, x: State) -> State:
         return -model.costate(t, x)
 
 
-def control(game: MFG, model: AbstractModel, t: Time, x: State) -> Control:
-    """The control v*(t, x) that the model plays, shape `[control]`."""
-    return model.control(game, t, x)
-
-
 def velocity(game: MFG, model: AbstractModel, t: Time, x: State) -> State:
     """The velocity a + g v* of a particle that plays the model's control, without its noise.
 

@@ -20,7 +20,8 @@ from mfgen.derive._symbols.deadline import within
 from mfgen.derive._symbols.moves import OpaqueError, kind
 from mfgen.derive._symbols.number import numbers
 from mfgen.derive._symbols.rules import apply, as_number, choice
-from mfgen.math._program import body
+from mfgen.math._primitive import OPENED
+from mfgen.math._program import body, interpret
 
 _SECONDS = 4.0
 _ENTRIES = 1000  # of one array of the program
@@ -29,12 +30,7 @@ _OPERATIONS = 150  # of one formula that is still shown
 _PARTS = 2000  # of the expressions of one array
 
 # Whose program is that of the call itself: a `reduce` has a program too, for two entries.
-_CALLS = frozenset(
-    [
-        *("pjit", "jit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"),
-        *("custom_vjp_call_jaxpr", "remat", "remat2", "checkpoint", "composite"),
-    ]
-)
+_CALLS = OPENED | {"custom_jvp_call", "custom_vjp_call_jaxpr", "composite"}
 
 Symbols = sp.Symbol | Sequence[sp.Symbol]
 
@@ -115,23 +111,26 @@ def _interpreted(function: Callable, arguments: Sequence[Symbols], size: int) ->
 
 
 def _run(closed: jex.ClosedJaxpr, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-    jaxpr = closed.jaxpr
     for constant in closed.consts:
         _check_size(np.size(constant))
-    known: dict[Any, np.ndarray] = dict(
-        zip(jaxpr.constvars, map(numbers, closed.consts), strict=True)
-    )
-    known.update(zip(jaxpr.invars, values, strict=True))
-    read = lambda atom: numbers(atom.val) if isinstance(atom, jex.Literal) else known[atom]
-    for equation in jaxpr.eqns:
-        for output in equation.outvars:
-            _check_size(int(np.prod(output.aval.shape)))  # pyright: ignore[reportAttributeAccessIssue]
-        outputs = _step(equation, [read(atom) for atom in equation.invars])
-        # Sums of sums: the second layer of a network ends here, before its products are expanded.
-        if sum(len(entry.args) for output in outputs for entry in output.reshape(-1)) > _PARTS:
-            raise _TooLongError
-        known.update(zip(equation.outvars, outputs, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    constants = [numbers(constant) for constant in closed.consts]
+    outputs = interpret(closed.jaxpr, constants, values, _checked_step)
+    return [_symbolic(output) for output in outputs]
+
+
+def _checked_step(equation: jex.JaxprEqn, values: list[Any]) -> list[np.ndarray]:
+    for output in equation.outvars:
+        _check_size(int(np.prod(output.aval.shape)))  # pyright: ignore[reportAttributeAccessIssue]
+    outputs = _step(equation, [_symbolic(value) for value in values])
+    # Sums of sums: the second layer of a network ends here, before its products are expanded.
+    if sum(len(entry.args) for output in outputs for entry in output.reshape(-1)) > _PARTS:
+        raise _TooLongError
+    return outputs
+
+
+def _symbolic(value: Any) -> np.ndarray:
+    """An array of expressions as it is, a literal number of the program as one."""
+    return value if getattr(value, "dtype", None) == object else numbers(value)
 
 
 def _step(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
