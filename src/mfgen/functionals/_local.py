@@ -19,8 +19,8 @@ from mfgen.densities._base import AbstractEvaluable, Weights
 from mfgen.functionals._functional import AbstractFunctional
 
 
-class _Here(AbstractEvaluable):
-    """A law of which the logarithm at one place is known, and nothing else.
+class LocalLaw(AbstractEvaluable):
+    """A law whose log-density is known at one place, and nothing else of it.
 
     Arguments:
         place: x, `[dim]`.
@@ -65,7 +65,7 @@ def local_variation(functional: AbstractFunctional, x: State, logarithm: Scalar)
         TypeError: if F asks more of the population: it is not local.
     """
     try:
-        return functional.variation(_Here(x, logarithm), x)
+        return functional.variation(LocalLaw(x, logarithm), x)
     except _ElsewhereError:
         raise TypeError(
             f"`local_variation` got `{type(functional).__name__}`, whose first variation at a "

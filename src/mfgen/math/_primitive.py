@@ -5,30 +5,30 @@ passes by nested forward mode.
 """
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
 # Calls that only group operations.
-GROUP = _names("closed_call core_call jit pjit")
+GROUP = names("closed_call core_call jit pjit")
 # Calls that are opened; a custom reverse rule has no use in forward mode.
-OPENED = GROUP | _names("checkpoint custom_vjp_call remat remat2")
+OPENED = GROUP | names("checkpoint custom_vjp_call remat remat2")
 # The derivative vanishes almost everywhere (of real operands).
-STEPWISE = _names("ceil floor round sign stop_gradient")
+STEPWISE = names("ceil floor round sign stop_gradient")
 # Linear in all operands together that can carry a derivative.
-LINEAR = _names(
+LINEAR = names(
     """add add_any broadcast_in_dim concatenate convert_element_type copy copy_p cumsum
     dynamic_slice dynamic_update_slice gather neg pad reduce_sum reduce_window_sum reshape rev
     scatter scatter-add select_n slice split squeeze stack sub transpose"""
 )
 # The second derivative vanishes almost everywhere (of real operands).
-PIECEWISE_LINEAR = _names(
+PIECEWISE_LINEAR = names(
     "abs clamp cummax cummin max min reduce_max reduce_min reduce_precision sort"
 )
-LINEAR_IN_FIRST = _names("div")
-LINEAR_IN_EACH = _names("conv_general_dilated mul")
+LINEAR_IN_FIRST = names("div")
+LINEAR_IN_EACH = names("conv_general_dilated mul")
 # Smooth functions of the entries at one place.
-ELEMENTWISE = _names(
+ELEMENTWISE = names(
     """acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cos cosh digamma div erf
     erf_inv erfc exp exp2 expm1 integer_pow lgamma log log1p logistic pow rsqrt sin sinh sqrt
     square tan tanh"""
@@ -37,7 +37,7 @@ ELEMENTWISE = _names(
 POINTWISE = (
     ELEMENTWISE
     | STEPWISE
-    | _names(
+    | names(
         """abs add and clamp convert_element_type copy eq ge gt is_finite le lt max min mul ne neg
         not or select_n sub xor"""
     )

@@ -18,7 +18,7 @@ import numpy as np
 import sympy as sp
 
 from mfgen import _check
-from mfgen.densities._base import AbstractDensity
+from mfgen.densities._base import densities
 from mfgen.derive._symbols.functionals import Place, read
 from mfgen.derive._symbols.legendre import Transform, legendre
 from mfgen.derive._symbols.number import Expression, number
@@ -68,14 +68,17 @@ def equations(game: MFG, dim: int | None = None) -> Equations:
     transform = legendre(cost.scalar, v, q)
     shorthand = _shorthand(gain, sigma)
     pull = sp.Add(*[a * b for a, b in zip(free.value, p, strict=True)])
-    full = _derived(transform, q, p, gain, pull, sigma)
-    error = None if transform is None else disagreement(game, full.hamiltonian, t, x, p)
-    if error is not None:
-        notes.append(f"A formula for H was found and not believed: {error}.")
-    if transform is None or error is not None:
-        transform = None
+    full = Parts(sp.Function("H", real=True)(t, *x, *p), None, gain, sigma)
+    if transform is not None:
+        believed = _derived(transform, q, p, gain, pull, sigma)
+        error = disagreement(game, believed.hamiltonian, t, x, p)
+        if error is None:
+            full = believed
+        else:
+            notes.append(f"A formula for H was found and not believed: {error}.")
+            transform = None
+    if transform is None:
         notes.append(_why(cost, v))
-        full = Parts(sp.Function("H", real=True)(t, *x, *p), None, gain, sigma)
     named = {expression: symbol for symbol, expression in shorthand}
     short = gain.applyfunc(lambda entry: named.get(entry, entry))
     sigma_short = sigma if isinstance(sigma, sp.Matrix) else named.get(sigma, sigma)
@@ -87,11 +90,9 @@ def equations(game: MFG, dim: int | None = None) -> Equations:
 
 
 def _derived(
-    transform: Transform | None, q, p, gain: sp.Matrix, pull: Expression, sigma: Expression
+    transform: Transform, q, p, gain: sp.Matrix, pull: Expression, sigma: Expression
 ) -> Parts:
     """H and v* at the slope q = -g^T p."""
-    if transform is None:
-        return Parts(sp.Integer(0), None, gain, sigma)
     at = dict(zip(q, -(gain.T * sp.Matrix(p)), strict=True))
     put = lambda part: part.subs(at, simultaneous=True)
     return Parts(put(transform.value) - pull, tuple(map(put, transform.argmax)), gain, sigma)
@@ -160,9 +161,7 @@ def _assembled(
 
 
 def _dimension(game: MFG, dim: int | None) -> int:
-    is_density = lambda part: isinstance(part, AbstractDensity)
-    leaves = jax.tree.leaves(game, is_leaf=is_density)
-    own = [leaf.dim for leaf in leaves if is_density(leaf)]
+    own = [law.dim for law in densities(game)]
     if dim is None:
         return own[0] if own else _DEFAULT_DIM
     if dim < 1 or (own and dim != own[0]):

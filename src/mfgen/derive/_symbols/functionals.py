@@ -1,12 +1,12 @@
 """Functionals in symbols: F(rho), and its first variation dF/drho(rho)(x).
 
-A functional of a known class is written out; of any other class, the first variation is tried
-without a population, which works if F is linear in rho, and is else a name: dM/drho(x) where F is
-all of M, and dMMD/drho(x), the name of its class, where it is a term or a multiple of it. Two
-things never share a name: the second one is numbered.
+A first variation that sees laws at the point alone is a formula in log rho(x) and log pi(x), read
+from the functional's own code. Of any other functional it is a name: dM/drho(x) where F is all of
+M, and dMMD/drho(x), the name of its class, where it is a term or a multiple of it. Two things never
+share a name: the second one is numbered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 from typing import Any, NamedTuple
 
@@ -14,13 +14,12 @@ import jax
 import jax.numpy as jnp
 import sympy as sp
 
-from mfgen.densities._base import AbstractDensity
+from mfgen.densities._base import AbstractDensity, densities, with_densities
 from mfgen.derive._symbols.number import Expression, number
 from mfgen.derive._symbols.tracing import formula
 from mfgen.functionals._constraint import Prescribed
-from mfgen.functionals._fdivergence import AlphaDivergence, ChiSquared, ForwardKL
+from mfgen.functionals._fdivergence import AlphaDivergence, ForwardKL
 from mfgen.functionals._functional import (
-    KL,
     AbstractFunctional,
     CrossEntropy,
     Entropy,
@@ -33,6 +32,7 @@ from mfgen.functionals._functional import (
 from mfgen.functionals._interaction import CrowdAversion
 from mfgen.functionals._kernel_energy import PorousMedium
 from mfgen.functionals._lipschitz import AbstractDual
+from mfgen.functionals._local import LocalLaw
 
 RHO = sp.Symbol("rho")
 MULTIPLIER = sp.Function("multiplier", real=True)
@@ -83,18 +83,48 @@ class Reading(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+# F as the field writes it, by its rho(x) and pi(x); others are the name of their class.
+_VALUES: dict[type, Callable[..., Expression]] = {
+    AlphaDivergence: lambda own, rho, pi: _named("AlphaDivergence", RHO, pi, number(own.order)),
+    CrossEntropy: lambda own, rho, pi: _mean(-sp.log(pi)),
+    CrowdAversion: lambda own, rho: _mean(rho ** (number(own.exponent) - 1)) / number(own.exponent),
+    Entropy: lambda own, rho: _mean(sp.log(rho)),
+    ForwardKL: lambda own, rho, pi: _named("KL", pi, RHO),
+    PorousMedium: lambda own, rho: (
+        _mean(rho ** (number(own.exponent) - 1)) / (number(own.exponent) - 1)
+    ),
+}
+
+
 @singledispatch
 def read(functional: AbstractFunctional, place: Place) -> Reading:
     """The reading of a functional; a new class may register its own."""
-    found = formula(place.name, lambda x: functional.variation(None, x), place.x)
-    name = place.named(type(functional).__name__, functional)
-    value = sp.Function(name)(RHO)
+    laws, name = densities(functional), type(functional).__name__
+    logs = sp.symbols(f"log:{len(laws) + 1}", real=True)
+
+    def variation(x, log_rho, *log_laws):
+        left = iter(log_laws)
+        local = with_densities(functional, lambda _: LocalLaw(x, next(left)))
+        return local.variation(LocalLaw(x, log_rho), x)
+
+    found = formula(place.name, variation, place.x, *logs)
     if found.note is None:
-        return Reading(value, found.scalar)
+        pis = [sp.Function(place.target(law), positive=True)(*place.x) for law in laws]
+        at = dict(zip(logs, map(sp.log, [place.rho, *pis]), strict=True))
+        own = place.named(name, functional) if not laws else name
+        write = _VALUES.get(type(functional), lambda *_: _named(own, RHO, *pis))
+        depends = logs[0] in found.scalar.free_symbols
+        return Reading(write(functional, place.rho, *pis), found.scalar.subs(at), depends)
+    name = place.named(name, functional)
+    found = formula(place.name, lambda x: functional.variation(None, x), place.x)
+    if found.note is None:
+        return Reading(_named(name, RHO), found.scalar)
     whole = name if place.is_part else place.name
     variation = sp.Function(f"d{whole}/drho", real=True)(*place.x)
     note = f"d{whole}/drho is the first variation of `{name}`."
-    return Reading(value, variation, _sees_population(functional, len(place.x)), (note,))
+    return Reading(
+        _named(name, RHO), variation, _sees_population(functional, len(place.x)), (note,)
+    )
 
 
 @read.register
@@ -113,25 +143,6 @@ def _(functional: Linear, place: Place) -> Reading:
 
 
 @read.register
-def _(functional: CrossEntropy, place: Place) -> Reading:
-    pi = sp.Function(place.target(functional.target), positive=True)(*place.x)
-    return Reading(_mean(-sp.log(pi)), -sp.log(pi))
-
-
-@read.register
-def _(functional: Entropy, place: Place) -> Reading:
-    return Reading(_mean(sp.log(place.rho)), sp.log(place.rho) + 1, True)
-
-
-@read.register
-def _(functional: KL, place: Place) -> Reading:
-    name = place.target(functional.target)
-    pi = sp.Function(name, positive=True)(*place.x)
-    value = sp.Function("KL")(RHO, sp.Symbol(name))
-    return Reading(value, sp.log(place.rho) - sp.log(pi) + 1, True)
-
-
-@read.register
 def _(functional: Prescribed, place: Place) -> Reading:
     name = place.target(functional.target)
     note = (
@@ -139,40 +150,6 @@ def _(functional: Prescribed, place: Place) -> Reading:
         "up to a constant."
     )
     return Reading(sp.Integer(0), MULTIPLIER(*place.x), True, (note,))
-
-
-@read.register
-def _(functional: CrowdAversion, place: Place) -> Reading:
-    power = number(functional.exponent) - 1
-    return Reading(_mean(place.rho**power) / (power + 1), place.rho**power, True)
-
-
-@read.register
-def _(functional: PorousMedium, place: Place) -> Reading:
-    m = number(functional.exponent)
-    return Reading(_mean(place.rho ** (m - 1)) / (m - 1), m / (m - 1) * place.rho ** (m - 1), True)
-
-
-@read.register
-def _(functional: ForwardKL, place: Place) -> Reading:
-    name, pi = _named(functional.target, place)
-    return Reading(sp.Function("KL")(sp.Symbol(name), RHO), -pi / place.rho, True)
-
-
-@read.register
-def _(functional: ChiSquared, place: Place) -> Reading:
-    name, pi = _named(functional.target, place)
-    value = sp.Function("ChiSquared")(RHO, sp.Symbol(name))
-    return Reading(value, 2 * place.rho / pi, True)
-
-
-@read.register
-def _(functional: AlphaDivergence, place: Place) -> Reading:
-    name, pi = _named(functional.target, place)
-    ratio, a = place.rho / pi, number(functional.order)
-    value = sp.Function("AlphaDivergence")(RHO, sp.Symbol(name), a)
-    variation = sp.log(ratio) if a == 1 else (ratio ** (a - 1) - 1) / (a - 1)
-    return Reading(value, variation, True)
 
 
 @read.register
@@ -212,9 +189,10 @@ def _(functional: Sum, place: Place) -> Reading:
     )
 
 
-def _named(target: AbstractDensity, place: Place) -> tuple[str, Expression]:
-    name = place.target(target)
-    return name, sp.Function(name, positive=True)(*place.x)
+def _named(name: str, *laws: Expression) -> Expression:
+    """A functional of laws, which stand there by their names."""
+    shown = [sp.Symbol(law.func.__name__) if law.is_Function else law for law in laws]
+    return sp.Function(name)(*shown)
 
 
 def _sees_population(functional: AbstractFunctional, dim: int) -> bool:

@@ -27,13 +27,6 @@ from mfgen.derive._symbols.text import (
 )
 from mfgen.math._space import AbstractDomain
 
-_CONTROL = {
-    "unicode": ("dX = ", " dt", " dW", " + ", "v*"),
-    "ascii": ("dX = ", " dt", " dW", " + ", "v*"),
-    "latex": ("dX = ", r"\,dt", r"\,dW", " + ", "v^*"),
-}
-_SUP = {"unicode": "sup over v of ", "ascii": "sup over v of ", "latex": r"\sup_v\; "}
-
 
 class Parts(NamedTuple):
     """What the equations are put together from: H, v* where it is known, g and sigma."""
@@ -113,18 +106,79 @@ class Equations:
         """Whether there is any noise."""
         return bool(spread(self.brief, self.dim))
 
-    @property
-    def reading(self) -> str:
-        """The equations in a paragraph of plain English."""
-        return reading(self)
-
     def residual(self, u: Expression) -> Expression:
         """The HJB residual, left minus right side, of an expression u in t and x."""
         return (self.hjb.lhs - self.hjb.rhs).subs(self.value, u).doit()
 
     def lines(self, form: Form = "unicode") -> list[tuple[str, str]]:
-        """(what it is, formula) for each line of the page."""
-        return lines(self, form)
+        """(title, formula) of each line, in the order in which a game is declared and solved."""
+        write = lambda expression: written(_vectors(expression, self), form)
+        named = self.shorthand
+        found = [
+            ("dynamics", _dynamics(self, form)),
+            ("Lagrangian", f"L = {summed(_terms(_vectors(self.lagrangian, self), 'v'), form)}"),
+            ("interaction cost", f"I = {write(self.interaction.value)}"),
+            ("terminal cost", f"M = {write(self.terminal_cost.value)}"),
+            ("discount", _discount(self, form)),
+            ("Hamiltonian", f"H = {_hamiltonian(self, form)}"),
+            ("optimal control", _steering(self, form)),
+            ("HJB equation", _hjb(self, form)),
+            ("at the end", " = ".join(map(write, self.terminal.args))),
+            ("Fokker-Planck", _transport(self, form)),
+            ("at the start", " = ".join(map(write, self.initial.args))),
+            *boundary_lines(self.domain, form),
+            ("where", ", ".join(f"{written(s, form)} = {written(e, form)}" for s, e in named)),
+        ]
+        return [(title, text) for title, text in found if text]
+
+    @property
+    def reading(self) -> str:
+        """The equations in a paragraph of plain English."""
+        noise = "with noise" if self.is_noisy else "without noise"
+        order = "second" if self.is_noisy else "first"
+        end = written(self.horizon, "ascii")
+        said = [
+            f"Particles in dimension {self.dim} are steered {noise} from t = 0 to t = {end}.",
+            f"The Hamilton-Jacobi-Bellman equation, of {order} order, runs backwards: the cost to "
+            "go U is known at the end, from the terminal cost.",
+        ]
+        if self.domain.bounded:
+            said[0] += f" They live on {self.domain}."
+        if has_multiplier([self.terminal.rhs]):
+            said[1] = (
+                f"The Hamilton-Jacobi-Bellman equation, of {order} order, runs backwards from an "
+                "end that is not given: U(T) is whatever brings the particles to their prescribed "
+                "law."
+            )
+        if self.is_closed:
+            said.append(
+                "Every particle goes down the slope of U, at the speed that its cost allows."
+            )
+        if self.discount != 0:
+            said.append(
+                f"What is paid at time t counts {_discount(self, 'ascii')}, and U is the current "
+                "value: the cost to go as it counts at the time at which it is taken."
+            )
+        said.append(
+            "The Fokker-Planck equation runs forwards: it carries the population along that "
+            "control."
+        )
+        depends = [
+            name
+            for name, part in (("I", self.interaction), ("M", self.terminal_cost))
+            if part.depends
+        ]
+        if depends:
+            said.append(
+                f"The two are coupled: the first variation of {' and of '.join(depends)} depends "
+                "on the population, so they have to be solved together."
+            )
+        else:
+            said.append(
+                "The first does not see the population: it is solved first, and the second after "
+                "it."
+            )
+        return " ".join(said)
 
     def latex(self) -> str:
         """An `aligned` block, without dollar signs."""
@@ -141,72 +195,6 @@ class Equations:
         return "\n".join([self.title, "", *body, "", self.reading, *self.notes])
 
 
-def lines(derived: Equations, form: Form) -> list[tuple[str, str]]:
-    """(what it is, formula), in the order in which a game is declared and solved."""
-    write = lambda expression: written(_vectors(expression, derived), form)
-    named = derived.shorthand
-    found = [
-        ("dynamics", _dynamics(derived, form)),
-        ("Lagrangian", f"L = {summed(_terms(_vectors(derived.lagrangian, derived), 'v'), form)}"),
-        ("interaction cost", f"I = {write(derived.interaction.value)}"),
-        ("terminal cost", f"M = {write(derived.terminal_cost.value)}"),
-        ("discount", _discount(derived, form)),
-        ("Hamiltonian", f"H = {_hamiltonian(derived, form)}"),
-        ("optimal control", _steering(derived, form)),
-        ("HJB equation", _hjb(derived, form)),
-        ("at the end", _terminal(derived, form)),
-        ("Fokker-Planck", _transport(derived, form)),
-        ("at the start", " = ".join(write(side) for side in derived.initial.args)),
-        *boundary_lines(derived.domain, form),
-        ("where", ", ".join(f"{written(s, form)} = {written(e, form)}" for s, e in named)),
-    ]
-    return [(title, text) for title, text in found if text]
-
-
-def reading(derived: Equations) -> str:
-    """The equations in a paragraph."""
-    noise = "with noise" if derived.is_noisy else "without noise"
-    order = "second" if derived.is_noisy else "first"
-    end = written(derived.horizon, "ascii")
-    said = [
-        f"Particles in dimension {derived.dim} are steered {noise} from t = 0 to t = {end}.",
-        f"The Hamilton-Jacobi-Bellman equation, of {order} order, runs backwards: the cost to go U "
-        "is known at the end, from the terminal cost.",
-    ]
-    if derived.domain.bounded:
-        said[0] += f" They live on {derived.domain}."
-    if has_multiplier([derived.terminal.rhs]):
-        said[1] = (
-            f"The Hamilton-Jacobi-Bellman equation, of {order} order, runs backwards from an end "
-            "that is not given: U(T) is whatever brings the particles to their prescribed law."
-        )
-    if derived.is_closed:
-        said.append("Every particle goes down the slope of U, at the speed that its cost allows.")
-    if derived.discount != 0:
-        said.append(
-            f"What is paid at time t counts {_discount(derived, 'ascii')}, and U is the current "
-            "value: the cost to go as it counts at the time at which it is taken."
-        )
-    said.append(
-        "The Fokker-Planck equation runs forwards: it carries the population along that control."
-    )
-    depends = [
-        name
-        for name, part in (("I", derived.interaction), ("M", derived.terminal_cost))
-        if part.depends
-    ]
-    if depends:
-        said.append(
-            f"The two are coupled: the first variation of {' and of '.join(depends)} depends on "
-            "the population, so they have to be solved together."
-        )
-    else:
-        said.append(
-            "The first does not see the population: it is solved first, and the second after it."
-        )
-    return " ".join(said)
-
-
 def _vectors(expression: Expression, derived: Equations) -> Expression:
     return compact(expression, Vectors({"x": derived.x, "v": derived.v, "p": derived.p}))
 
@@ -218,18 +206,19 @@ def _slopes(derived: Equations) -> dict[str, str]:
 
 
 def _dynamics(derived: Equations, form: Form) -> str:
-    start, dt, dw, plus_sign, _ = _CONTROL[form]
+    space = r"\," if form == "latex" else " "
     free = _field(derived.drift, "x", derived.x, derived, form)
     steered = _times_control(derived, "v", form)
-    drift = plus_sign.join(part for part in (free, steered) if part)
-    text = f"{start}[{drift}]{dt}" if free else f"{start}{drift}{dt}"
+    drift = " + ".join(part for part in (free, steered) if part)
+    text = f"dX = {f'[{drift}]' if free else drift}{space}dt"
     if not derived.is_noisy:
         return text
     sigma = derived.brief.sigma
     if isinstance(sigma, sp.Matrix):
-        return f"{text}{plus_sign}{_matrix(sigma, form)}{dw}"
-    noise = dw.strip() if sigma == 1 else f"{_bracketed(sigma, form)}{dw}"
-    return f"{text}{plus_sign}{noise}"
+        return f"{text} + {_matrix(sigma, form)}{space}dW"
+    noise = "" if sigma == 1 and form != "latex" else space
+    size = "" if sigma == 1 else _bracketed(sigma, form)
+    return f"{text} + {size}{noise}dW"
 
 
 def _times_control(derived: Equations, control: str, form: Form) -> str:
@@ -251,8 +240,8 @@ def _bracketed(factor: Expression, form: Form) -> str:
 def _hamiltonian(derived: Equations, form: Form) -> str:
     if derived.is_closed:
         return summed(_terms(_vectors(derived.brief.hamiltonian, derived)), form)
-    dot = r" \cdot " if form == "latex" else "."
-    return f"{_SUP[form]} -p{dot}(a + g v) - L"
+    sup, dot = (r"\sup_v\; ", r" \cdot ") if form == "latex" else ("sup over v of ", ".")
+    return f"{sup} -p{dot}(a + g v) - L"
 
 
 def _steering(derived: Equations, form: Form) -> str:
@@ -260,7 +249,11 @@ def _steering(derived: Equations, form: Form) -> str:
     if control is None:
         return ""
     steered = _field(control, "p", derived.p, derived, form, _slopes(derived))
-    return f"{_CONTROL[form][-1]} = {steered or '0'}"
+    return f"{_optimal(form)} = {steered or '0'}"
+
+
+def _optimal(form: Form) -> str:
+    return "v^*" if form == "latex" else "v*"
 
 
 def _hjb(derived: Equations, form: Form) -> str:
@@ -283,16 +276,11 @@ def _discount(derived: Equations, form: Form) -> str:
     return written(sp.exp(-derived.discount * derived.t), form)
 
 
-def _terminal(derived: Equations, form: Form) -> str:
-    left, right = (_vectors(side, derived) for side in derived.terminal.args)
-    return f"{written(left, form)} = {written(right, form)}"
-
-
 def _transport(derived: Equations, form: Form) -> str:
     free = _field(derived.drift, "x", derived.x, derived, form)
     control = derived.brief.control
     if control is None:
-        steered = _times_control(derived, _CONTROL[form][-1], form)
+        steered = _times_control(derived, _optimal(form), form)
     else:
         steered = _field(
             list(derived.brief.gain * sp.Matrix(control)), "p", derived.p, derived, form,

@@ -21,6 +21,7 @@ import sympy as sp
 
 from mfgen.derive._symbols.moves import MOVES, OpaqueError, is_known, kind, known, moved, scattered
 from mfgen.derive._symbols.number import numbers
+from mfgen.math._primitive import names
 from mfgen.math._program import operation
 
 
@@ -52,35 +53,26 @@ def _either(a: Any, b: Any) -> Any:
     return sp.Or(sp.And(a, sp.Not(b)), sp.And(sp.Not(a), b))
 
 
-# Of real numbers, floating-point or integers.
+# Of real numbers, floating-point or integers: first those that have the same name in SymPy.
+_SAME = names(
+    """acos acosh asin asinh atan atan2 atanh cos cosh erf erfc exp floor log sign sin sinh sqrt
+    tan tanh"""
+)
 NUMERIC: dict[str, Callable[..., Any]] = {
+    **{name: getattr(sp, name) for name in _SAME},
     "abs": sp.Abs,
-    "acos": sp.acos,
-    "acosh": sp.acosh,
     "add": operator.add,
     "add_any": operator.add,
-    "asin": sp.asin,
-    "asinh": sp.asinh,
-    "atan": sp.atan,
-    "atan2": sp.atan2,
-    "atanh": sp.atanh,
     "cbrt": lambda a: sp.sign(a) * sp.Abs(a) ** sp.Rational(1, 3),
     "ceil": sp.ceiling,
     "clamp": lambda low, a, high: sp.Min(sp.Max(a, low), high),
-    "cos": sp.cos,
-    "cosh": sp.cosh,
     "eq": _compared(sp.Eq, True),
-    "erf": sp.erf,
-    "erfc": sp.erfc,
-    "exp": sp.exp,
     "exp2": lambda a: 2**a,
     "expm1": lambda a: sp.exp(a) - 1,
-    "floor": sp.floor,
     "ge": _compared(sp.Ge, True),
     "gt": _compared(sp.Gt, False),
     "is_finite": _finite,
     "le": _compared(sp.Le, True),
-    "log": sp.log,
     "log1p": lambda a: sp.log(1 + a),
     "logistic": lambda a: 1 / (1 + sp.exp(-a)),
     "lt": _compared(sp.Lt, False),
@@ -92,14 +84,8 @@ NUMERIC: dict[str, Callable[..., Any]] = {
     "pow": operator.pow,
     "rem": lambda a, b: a - b * truncated(a / b),
     "rsqrt": lambda a: 1 / sp.sqrt(a),
-    "sign": sp.sign,
-    "sin": sp.sin,
-    "sinh": sp.sinh,
-    "sqrt": sp.sqrt,
     "square": lambda a: a**2,
     "sub": operator.sub,
-    "tan": sp.tan,
-    "tanh": sp.tanh,
 }
 
 # Of truth values.
@@ -115,12 +101,7 @@ LOGICAL: dict[str, Callable[..., Any]] = {
 }
 
 # Those that are not real, or not finite, for every real number.
-_PARTIAL = frozenset(
-    [
-        *("acos", "acosh", "asin", "atan2", "atanh", "div", "integer_pow", "log", "log1p", "pow"),
-        *("rem", "rsqrt", "sqrt", "tan"),
-    ]
-)
+_PARTIAL = names("acos acosh asin atan2 atanh div integer_pow log log1p pow rem rsqrt sqrt tan")
 
 # An operation on two entries that goes on over the axes, or along one and keeps what it meets.
 _OVER = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "and": "and", "or": "or"}
@@ -280,10 +261,6 @@ def _shortened(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndar
     return values
 
 
-def _powered(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
-    return [_entrywise(lambda a: _valued(a ** equation.params["y"], "integer_pow"), values)]
-
-
 def _split(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
     ends = np.cumsum(equation.params["sizes"])[:-1]
     return list(np.split(values[0], ends, axis=equation.params["axis"]))
@@ -298,7 +275,9 @@ _SPECIAL: dict[str, Callable[[jex.JaxprEqn, list[np.ndarray]], list[np.ndarray]]
     "dot_general": lambda line, values: [
         _contracted(values[0], values[1], line.params["dimension_numbers"])
     ],
-    "integer_pow": _powered,
+    "integer_pow": lambda line, values: [
+        _entrywise(lambda a: _valued(a ** line.params["y"], "integer_pow"), values)
+    ],
     "reduce_precision": _shortened,
     "round": _rounded,
     "scatter-add": lambda line, values: [scattered(line, values)],

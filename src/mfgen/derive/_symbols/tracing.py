@@ -130,7 +130,7 @@ def _checked_step(equation: jex.JaxprEqn, values: list[Any]) -> list[np.ndarray]
 
 def _symbolic(value: Any) -> np.ndarray:
     """An array of expressions as it is, a literal number of the program as one."""
-    return value if getattr(value, "dtype", None) == object else numbers(value)
+    return value if np.asarray(value).dtype.hasobject else numbers(value)
 
 
 def _step(equation: jex.JaxprEqn, values: list[np.ndarray]) -> list[np.ndarray]:
