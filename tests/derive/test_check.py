@@ -24,7 +24,15 @@ from mfgen.densities import (
     eight_gaussians,
     rings,
 )
-from mfgen.derive import _convexity, _monotonicity, _reach, _regularity, _signs, _support, check
+from mfgen.derive import (
+    _conventions,
+    _convexity,
+    _monotonicity,
+    _reach,
+    _regularity,
+    _support,
+    check,
+)
 from mfgen.derive._probe import probe
 from mfgen.derive._resolution import CFL, DIFFUSION, PECLET, resolution
 from mfgen.derive._verdict import Verdict
@@ -430,18 +438,18 @@ def test_the_integral_of_the_entropy_is_the_symmetric_divergence(x64):
     assert f"at least {exact.min():.3g} " in item.evidence
 
 
-def test_the_signs():
+def test_the_conventions():
     with jax.enable_x64(True):
-        item = _signs.signs()
+        item = _conventions.conventions()
     assert item.status is HOLDS
     assert "e-1" in item.evidence
 
 
 def test_a_turned_sign_is_seen(monkeypatch):
-    real = _signs.hjb
+    real = _conventions.hjb
     turned = lambda game, u, rho, t, x: real(game, lambda s, x: u(2 * t - s, x), rho, t, x)
-    monkeypatch.setattr(_signs, "hjb", turned)
-    assert _signs.signs().status is FAILS
+    monkeypatch.setattr(_conventions, "hjb", turned)
+    assert _conventions.conventions().status is FAILS
 
 
 def test_the_numbers_of_a_grid(x64):

@@ -125,5 +125,7 @@ def test_bad_input_is_refused(game, data, key):
     with pytest.raises(ValueError, match="constant in feature 1"):
         proximal_kernel(game, np.asarray(data[:20]) * np.array([1.0, 0.0]))
     for name in ("reach", "width"):
-        with pytest.raises(ValueError, match=f"got {name} = 0.0, expected a positive number"):
+        with pytest.raises(
+            ValueError, match=f"got {name} = 0.0, expected a finite positive number"
+        ):
             proximal_kernel(game, data[:20], **{name: 0.0})

@@ -1,4 +1,4 @@
-"""What moving costs: Lagrangians L(t, x, v), by the speed, the place and the score."""
+"""Lagrangians L(t, x, v): costs of the control, of the place and of the score."""
 
 from mfgen.costs._cost import Anisotropic as Anisotropic
 from mfgen.costs._cost import Kinetic as Kinetic

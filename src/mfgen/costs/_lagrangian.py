@@ -1,4 +1,4 @@
-"""Lagrangians: what a particle pays for its velocity, and the control that follows from it.
+"""Lagrangians: the cost rate of a control, and the optimal control that follows from it.
 
     L(t, x, v), convex in v;     v*(t, x, q) = argmax_v { q.v - L(t, x, v) }
 

@@ -1,4 +1,4 @@
-"""Samples of one population at several times: what is asked of them before a game is fitted.
+"""Validation of snapshots, samples of one population at several times.
 
 Each snapshot holds other individuals (a cell is measured once), so row i of one snapshot has
 nothing to do with row i of the next. A file of them is read by `mfgen.data._table.snapshots`.

@@ -1,4 +1,4 @@
-"""The checks at the door: samples that would make training fail later are refused here, by name.
+"""Validation of samples: those that would make training fail later are refused here, by name.
 
 Samples are a matrix `[n, dim]` of finite numbers with at least two rows and no constant column. A
 constant feature has no density; a NaN spreads to every weight in one step. A feature may vary in

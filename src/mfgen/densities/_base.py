@@ -1,4 +1,4 @@
-"""What a density can do: be sampled, be evaluated, be noised.
+"""The interfaces of densities: those that are sampled, evaluated, and noised exactly.
 
 Capability is told by type. A law one can sample from is an `AbstractDensity`; one whose log density
 is known is an `AbstractEvaluable`; one whose noised law

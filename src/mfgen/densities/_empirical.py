@@ -9,8 +9,6 @@ the optimum of denoising score matching on the data: a model that reaches it mem
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 
 from mfgen._types import Batch, Key
 from mfgen.densities._base import AbstractDensity, Number, Values, Weights
@@ -36,18 +34,7 @@ class Empirical(AbstractDensity):
     points: Batch
 
     def __init__(self, points: Values):
-        given = _entry.given(points, "`Empirical` got points with")
-        if given.ndim != 2 or given.size == 0:
-            raise ValueError(
-                f"`Empirical` got points of shape {given.shape}, expected [n, dim]: "
-                "pass a non-empty matrix with one row for each point."
-            )
-        given = _entry.single(given, "`Empirical` got points with")
-        self.points = given.astype(jnp.result_type(float))
-        if not isinstance(self.points, Tracer) and not np.isfinite(self.points).all():
-            raise ValueError(
-                "`Empirical` got points that are NaN or infinite, expected finite ones: drop them."
-            )
+        self.points = _entry.rows("Empirical", "points", points).astype(jnp.result_type(float))
 
     @property
     def dim(self) -> int:

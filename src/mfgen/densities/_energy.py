@@ -112,13 +112,7 @@ def check_energy(owner: str, energy: Callable[[State], Scalar], points: Given) -
     Raises:
         ValueError: naming the first point where the energy or its gradient is not finite.
     """
-    places = _entry.given(points, f"`{owner}` got points with")
-    if places.ndim != 2 or places.size == 0:
-        raise ValueError(
-            f"`{owner}` got points of shape {places.shape}, expected [n, dim]: pass one row for "
-            "each point."
-        )
-    places = _entry.single(places, f"`{owner}` got points with")
+    places = _entry.rows(owner, "points", points)
     values, slopes = map(np.asarray, _evaluate(energy, places))
     broken = ~(np.isfinite(values) & np.isfinite(slopes).all(axis=1))
     if broken.any():

@@ -153,7 +153,7 @@ class Uniform(AbstractEvaluable):
         return 0.5 * (low + high), jnp.diag(jnp.square(high - low) / 12)
 
 
-def near(law: AbstractEvaluable, domain: AbstractDomain) -> Folded:
+def next_images(law: AbstractEvaluable, domain: AbstractDomain) -> Folded:
     """A law of points of the domain, each widened by less than a side: its next images alone."""
     pairs = zip(np.isfinite(domain.low), np.isfinite(domain.high), strict=True)
     return Folded(law, domain, tuple((-int(a or b), int(a and b)) for a, b in pairs))
@@ -232,7 +232,7 @@ def check_between_walls(owner: str, name: str, law: AbstractDensity, domain: Abs
 def _cells(law: AbstractEvaluable, domain: AbstractDomain) -> tuple[tuple[int, int], ...]:
     mean, covariance = law.moments()
     if isinstance(mean, Tracer) or isinstance(covariance, Tracer):
-        return near(law, domain).cells
+        return next_images(law, domain).cells
     reach = _REACH * np.sqrt(np.diag(np.asarray(covariance)))
     found = []
     for k, (low, high) in enumerate(zip(domain.low, domain.high, strict=True)):

@@ -64,7 +64,7 @@ class Gaussian(AbstractNoisable):
         self.covariance = jax.tree.map(lambda leaf: leaf[0], stacked)
 
     def arguments(self) -> dict[str, Values]:
-        """What it is made with."""
+        """The arguments of its constructor."""
         covariance = self.covariance.given() if self.dim > 1 else self.covariance.variances
         return {"mean": self.mean, "covariance": covariance}
 
@@ -131,7 +131,7 @@ class GaussianMixture(AbstractNoisable):
         check_resolved("GaussianMixture", self.means, self.covariances.marginal())
 
     def arguments(self) -> dict[str, Values]:
-        """What it is made with."""
+        """The arguments of its constructor."""
         covariances = jax.vmap(Covariance.given)(self.covariances)
         weights = jnp.exp(self.log_weights)
         return {"weights": weights, "means": self.means, "covariances": covariances}

@@ -1,4 +1,4 @@
-"""Densities on the cells of a lattice: what a grid solver finds.
+"""Densities on the cells of a lattice, as a grid solver finds them.
 
     rho(x) = exp(spline through log rho_i) in the box, 0 outside,      sum_i rho_i h^d = 1
 
@@ -32,7 +32,7 @@ from mfgen.densities._base import (
 from mfgen.densities._folded import folded
 from mfgen.math._domain import in_time
 from mfgen.math._lattice import Lattice
-from mfgen.math._limited import block_line, near
+from mfgen.math._limited import block_line, limited
 from mfgen.math._space import AbstractDomain
 from mfgen.math._spline import Spline, spline
 
@@ -114,7 +114,7 @@ class GridPath(eqx.Module):
     def _at(self, t: Scalar) -> GridDensity:
         place = (t - self.ends[0]) / (self.ends[1] - self.ends[0]) * (len(self.times) - 1)
         line, room = block_line(self.kept, place, periodic=False)
-        centres = near(self.at_centres(t), line, room)
+        centres = limited(self.at_centres(t), line, room)
         # What interpolation adds to the mass, or takes from it.
         excess = jax.nn.logsumexp(centres) + np.log(self.lattice.volume)
         centres = centres - excess
@@ -139,7 +139,7 @@ class _At(eqx.Module):
         for axis, h in enumerate(self.lattice.spacing):
             place = (x[axis] - low[axis]) / h - 0.5
             line, room = block_line(line, place, room, periodic=self.lattice.periodic[axis])
-        return near(self.function(self.t, *x) - self.excess, line, room)
+        return limited(self.function(self.t, *x) - self.excess, line, room)
 
 
 class _OnLattice(eqx.Module):

@@ -32,6 +32,7 @@ from mfgen.math import _entry
 from mfgen.math._count import count
 
 Rows = Float[Array, "n labels"]
+_LABELS = "; class numbers become one by `one_hot`"
 
 
 class LabelledPoints(AbstractDensity):
@@ -59,8 +60,8 @@ class LabelledPoints(AbstractDensity):
     labels: Rows
 
     def __init__(self, points: Values, labels: Values, unlabelled: float = 0.0):
-        self.labels = _matrix("LabelledPoints", "labels", labels)
-        self.rows = labelled(_matrix("LabelledPoints", "points", points), self.labels)
+        self.labels = _entry.rows("LabelledPoints", "labels", labels, _LABELS)
+        self.rows = labelled(_entry.rows("LabelledPoints", "points", points), self.labels)
         if unlabelled:
             self._add_unlabelled(unlabelled)
         if not isinstance(self.labels, Tracer) and self.labels.shape[0] > 1:
@@ -129,7 +130,7 @@ class Labelled(AbstractEvaluable):
 
     def __init__(self, law: AbstractEvaluable, labels: Values):
         self.law = law
-        self.labels = _matrix("Labelled", "labels", labels)
+        self.labels = _entry.rows("Labelled", "labels", labels, _LABELS)
 
     @property
     def dim(self) -> int:
@@ -164,11 +165,11 @@ def labelled(points: Values, labels: Values) -> Batch:
     Raises:
         ValueError: for other shapes, unequal numbers of rows, or numbers that are not finite.
     """
-    points = _matrix("labelled", "points", points)
+    points = _entry.rows("labelled", "points", points)
     given = _entry.given(labels, "`labelled` got labels with")
     if given.ndim == 1:
         given = jnp.broadcast_to(jnp.asarray(given)[None], (points.shape[0], given.size))
-    given = _matrix("labelled", "labels", given)
+    given = _entry.rows("labelled", "labels", given, _LABELS)
     if given.shape[0] != points.shape[0]:
         raise ValueError(
             f"`labelled` got {points.shape[0]} points and {given.shape[0]} labels, expected as "
@@ -205,22 +206,3 @@ def one_hot(labels: Values, classes: Count) -> Float[Array, "*shape classes"]:
 
 def _drawn(rows: Batch, n: int, key: Key) -> Float[Array, "drawn dim"]:
     return rows[jax.random.randint(key, (n,), 0, rows.shape[0])]
-
-
-def _matrix(owner: str, name: str, values: Values) -> Batch:
-    array = _entry.given(values, f"`{owner}` got {name} with")
-    if array.ndim != 2 or array.size == 0:
-        width = "dim" if name == "points" else "labels"
-        raise ValueError(
-            f"`{owner}` got {name} of shape {array.shape}, expected [n, {width}]: pass a "
-            "non-empty matrix with one row for each point; class numbers become one by `one_hot`."
-        )
-    array = _entry.single(array, f"`{owner}` got {name} with")
-    if not isinstance(array, Tracer):
-        bad = ~np.isfinite(np.asarray(array)).all(axis=1)
-        if bad.any():
-            raise ValueError(
-                f"`{owner}` got {name} with NaN or infinite entries in {int(bad.sum())} of "
-                f"{bad.size} rows, expected finite numbers: drop row {int(np.argmax(bad))}."
-            )
-    return array

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from mfgen._types import Batch, Key, Scalar, State
 from mfgen.densities._base import AbstractEvaluable, Weights
 from mfgen.densities._empirical import Empirical
-from mfgen.densities._folded import near
+from mfgen.densities._folded import next_images
 from mfgen.math._axes import Euclidean
 from mfgen.math._space import AbstractDomain
 
@@ -39,7 +39,7 @@ class Smoothed(AbstractEvaluable):
 
     def log_density(self, x: State) -> Scalar:
         law = Empirical(self.points).noised(1.0, self.width)
-        return (near(law, self.domain) if self.domain.bounded else law).log_density(x)
+        return (next_images(law, self.domain) if self.domain.bounded else law).log_density(x)
 
     def sample(self, n: int, *, key: Key) -> Batch:
         return self.points[jax.random.randint(key, (n,), 0, len(self.points))]

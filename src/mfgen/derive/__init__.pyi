@@ -1,4 +1,4 @@
-"""What follows from a declared game: its Hamiltonian, its equations, and what is wrong with it."""
+"""Derived from a declared game: Hamiltonian, equations, and a check that it is well posed."""
 
 from mfgen.derive._check import check as check
 from mfgen.derive._hamiltonian import drift as drift

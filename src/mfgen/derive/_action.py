@@ -1,4 +1,4 @@
-"""What a candidate solution costs, and how far that is from the least possible cost.
+"""The cost of a candidate solution, and its distance from the least possible cost.
 
 A candidate is a value function U, the control v* it implies, and a density path rho. Its cost is
 
@@ -77,8 +77,8 @@ _CHUNK = 256
 
 
 @runtime_checkable
-class Steers(Protocol):
-    """What plays a control v(t, x) in a game, by its value function U if it has one."""
+class Controlled(Protocol):
+    """A control v(t, x) in a game, with its value function U if it has one."""
 
     def control(self, game: MFG, t: Time, x: State) -> Control: ...
 
@@ -86,14 +86,14 @@ class Steers(Protocol):
 
 
 @runtime_checkable
-class Candidate(Protocol):
-    """What has a cost: a game, what plays in it, and a density path t -> rho(t)."""
+class CandidateSolution(Protocol):
+    """A candidate solution: a game, its control, and a density path t -> rho(t)."""
 
     @property
     def game(self) -> MFG: ...
 
     @property
-    def model(self) -> Steers: ...
+    def model(self) -> Controlled: ...
 
     @property
     def density(self) -> Callable[[Time], AbstractDensity] | None: ...
@@ -145,7 +145,7 @@ class Frozen(NamedTuple):
         return self.cost - self.policy
 
 
-def cost(solution: Candidate, *, times: int = 16) -> Action:
+def cost(solution: CandidateSolution, *, times: int = 16) -> Action:
     """The cost J of a candidate: running, interaction and terminal part.
 
     Arguments:
@@ -165,8 +165,8 @@ def cost(solution: Candidate, *, times: int = 16) -> Action:
     return Action(running, interaction, last * _value(game.terminal, rho(game.dynamics.horizon)))
 
 
-def frozen(solution: Candidate, *, times: int = 16) -> Frozen:
-    """What one particle pays that plays v* against the frozen population, in two ways.
+def frozen(solution: CandidateSolution, *, times: int = 16) -> Frozen:
+    """The cost of one particle that plays v* against the frozen population, in two ways.
 
     Arguments, errors: as for `cost`; games without values of I and M (no potential) are welcome,
     controls without a value function are not.
@@ -187,7 +187,7 @@ def frozen(solution: Candidate, *, times: int = 16) -> Frozen:
     return Frozen(total, start, residual, end * _mean(_mismatch, game, u, last, horizon), price)
 
 
-def frozen_cost(solution: Candidate, *, times: int = 16) -> Scalar:
+def frozen_cost(solution: CandidateSolution, *, times: int = 16) -> Scalar:
     """The first number of `frozen`, E_rho int (L + f) dt + E_rho(T) g, for any control.
 
     Arguments, errors: as for `cost`; a prescribed end has no price without a value function.
@@ -200,7 +200,7 @@ def frozen_cost(solution: Candidate, *, times: int = 16) -> Scalar:
     return total
 
 
-def exploitability_bound(solution: Candidate, points: Batch, *, times: int = 16) -> Scalar:
+def exploitability_bound(solution: CandidateSolution, points: Batch, *, times: int = 16) -> Scalar:
     """int sup r dt + sup m - E int r dt - E m, suprema over the given points.
 
     It bounds the exploitability as far as the points stand for all places a particle may visit.
@@ -214,7 +214,7 @@ def exploitability_bound(solution: Candidate, points: Batch, *, times: int = 16)
     return highest - means.residual - means.mismatch
 
 
-def suprema(solution: Candidate, points: Batch, *, times: int = 16) -> Scalar:
+def suprema(solution: CandidateSolution, points: Batch, *, times: int = 16) -> Scalar:
     """int sup r dt + sup m over the given points; U less these is a subsolution there.
 
     Arguments, errors: as for `exploitability_bound`.
@@ -261,7 +261,7 @@ def times_of(game: MFG, count: int) -> tuple[Rule, float]:
     return gauss_exponential(count, horizon, game.discount), math.exp(-game.discount * horizon)
 
 
-def path(owner: str, solution: Candidate) -> Callable[[Time], AbstractDensity]:
+def path(owner: str, solution: CandidateSolution) -> Callable[[Time], AbstractDensity]:
     """The density path of a candidate, or a `TypeError` in the name of `owner`."""
     if solution.density is None:
         raise TypeError(

@@ -1,4 +1,4 @@
-"""What holds where a domain ends, in words, in formulas, and tried on the costs of a game.
+"""Boundary conditions of a domain, in words and formulas, and a check of the costs of a game.
 
     circle of period p   U(t, x + p e_k) = U(t, x), rho(t, x + p e_k) = rho(t, x)
     wall                 dU/dx_k = 0,   b_k rho - (sigma_k^2/2) drho/dx_k = 0      (no flux)
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfgen.derive._probe import Probe
-from mfgen.derive._verdict import Item, answer
-from mfgen.games._domain import users
+from mfgen.derive._verdict import Item, verdict
+from mfgen.games._domain import own_functions
 from mfgen.games._game import MFG
 from mfgen.math._space import AbstractDomain
 
@@ -67,7 +67,9 @@ def boundary(game: MFG, points: Probe) -> list[Item]:
     )
     t, x, v = points.t[0], points.x[:_LOOK], points.v[0]
     costs = {"L": lambda x: game.lagrangian(t, x, v)}
-    costs |= {name: one for cost in (game.terminal, game.interaction) for one, name in users(cost)}
+    costs |= {
+        name: one for cost in (game.terminal, game.interaction) for one, name in own_functions(cost)
+    }
     kinks = []
     for axis in np.flatnonzero(domain.periodic):
         for name, cost in costs.items():
@@ -77,7 +79,7 @@ def boundary(game: MFG, points: Probe) -> list[Item]:
                     f"{name} has a kink of {bend:.2g} of its slope where axis {axis} closes"
                 )
     return [
-        answer(
+        verdict(
             "costs fit the domain",
             not kinks,
             "; ".join([said, *kinks]),

@@ -22,13 +22,13 @@ from mfgen import _check
 from mfgen._types import Key
 from mfgen.densities._base import AbstractDensity
 from mfgen.derive._boundary import boundary
+from mfgen.derive._conventions import conventions
 from mfgen.derive._convexity import convexity, growth
 from mfgen.derive._monotonicity import displacement, monotone, pairs, potential
 from mfgen.derive._probe import doubled, laws, probe
 from mfgen.derive._reach import noise, reach
 from mfgen.derive._regularity import finiteness, smoothness
 from mfgen.derive._resolution import resolution
-from mfgen.derive._signs import signs
 from mfgen.derive._support import terminal
 from mfgen.derive._verdict import Report
 from mfgen.games._game import MFG
@@ -85,7 +85,7 @@ def check(
             *[monotone(name, functional, at) for name, functional in costs.items()],
             *[displacement(name, functional, at) for name, functional in costs.items()],
             potential(costs, at),
-            signs(),
+            conventions(),
         ]
         if spacing is not None:
             items += resolution(game, points, spacing, step)

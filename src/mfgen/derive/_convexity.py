@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfgen.derive._probe import Probe
-from mfgen.derive._verdict import Item, answer, words
+from mfgen.derive._verdict import Item, reason, verdict
 from mfgen.games._game import MFG
 
 CONVEX, SINGLE, GROWTH = "L is convex in v", "v* is unique", "L grows faster than |v|"
@@ -47,13 +47,13 @@ def convexity(game: MFG, probe: Probe) -> list[Item]:
     try:
         computed, rest = eqx.filter_jit(jax.vmap(values))(probe.t, probe.x, probe.v, probe.w)
     except Exception as error:  # the cost is the user's, and says in its own words what is wrong
-        why = f"L could not be computed: {words(error)}"
-        return [answer(CONVEX, None, why, _BOOK), answer(SINGLE, None, why, _BOOK)]
+        why = f"L could not be computed: {reason(error)}"
+        return [verdict(CONVEX, None, why, _BOOK), verdict(SINGLE, None, why, _BOOK)]
     first, second, middle, rise, steep = np.asarray(computed).T
     inside = np.isfinite(first) & np.isfinite(second)
     if not inside.any():
         why = "L is infinite or not a number at every velocity tried"
-        return [answer(CONVEX, None, why, _BOOK), answer(SINGLE, None, why, _BOOK)]
+        return [verdict(CONVEX, None, why, _BOOK), verdict(SINGLE, None, why, _BOOK)]
     with np.errstate(invalid="ignore"):
         excess = np.where(inside, middle - 0.5 * (first + second), -np.inf)
         rounding = _ROUNDING * (np.abs(first) + np.abs(second))
@@ -72,22 +72,22 @@ def convexity(game: MFG, probe: Probe) -> list[Item]:
         )
         repair = "replace L by its convex hull, or add a multiple of |v|^2 that outweighs it"
         return [
-            answer(CONVEX, False, evidence, _BOOK, repair),
-            answer(SINGLE, None, "L is not convex", _BOOK),
+            verdict(CONVEX, False, evidence, _BOOK, repair),
+            verdict(SINGLE, None, "L is not convex", _BOOK),
         ]
     held = f"L in the middle is at most the mean of the ends for all {inside.sum()} pairs"
-    convex = answer(CONVEX, True, held, _BOOK)
+    convex = verdict(CONVEX, True, held, _BOOK)
     flat = unclear & (~sloped | (rise <= _ROUNDING * steep))
     if not flat.any():
         gap = float(np.min((rise / np.maximum(steep, 1e-300))[sloped], initial=1.0))
         said = f"its slope rises by at least {gap:.2g} of its size between all {inside.sum()} pairs"
-        return [convex, answer(SINGLE, True, f"L is strictly convex: {said}", _BOOK)]
+        return [convex, verdict(SINGLE, True, f"L is strictly convex: {said}", _BOOK)]
     worst = int(np.argmax(flat))
     evidence = f"between two velocities, {_words(probe, worst)}, L is a straight line"
     if not np.any(first[inside] - rest[inside]) and not np.any(second[inside] - rest[inside]):
         evidence = _FREE + evidence
     repair = "add a cost of speed, `Kinetic(0.1)`: the W2 regularisation makes the minimiser unique"
-    return [convex, answer(SINGLE, False, evidence, _LAB, repair)]
+    return [convex, verdict(SINGLE, False, evidence, _LAB, repair)]
 
 
 def growth(game: MFG, probe: Probe) -> Item:
@@ -105,8 +105,8 @@ def growth(game: MFG, probe: Probe) -> Item:
     try:
         computed = eqx.filter_jit(jax.vmap(ratios))(probe.t[some], probe.x[some], probe.v[some])
     except Exception as error:  # the cost is the user's
-        why = f"L could not be computed: {words(error)}"
-        return answer(GROWTH, None, why, _BOOK)
+        why = f"L could not be computed: {reason(error)}"
+        return verdict(GROWTH, None, why, _BOOK)
     slow, fast, fastest = np.asarray(computed).T
     at = [
         f"{size:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-") for size in sizes
@@ -123,14 +123,14 @@ def growth(game: MFG, probe: Probe) -> Item:
                 f"L / |v| rises from {np.median(slow):.3g} at |v| = {at[0]} to "
                 f"{np.median(fast):.3g} at {at[1]} and {np.median(fastest):.3g} at {at[2]}"
             )
-        return answer(GROWTH, True, evidence, _BOOK)
+        return verdict(GROWTH, True, evidence, _BOOK)
     worst = int(np.argmin(grows))
     evidence = (
         f"L / |v| is {fast[worst]:.3g} at |v| = {at[1]} and {fastest[worst]:.3g} at {at[2]}, in "
         f"one of {32 - grows.sum()} directions of 32: H is infinite at steep costates"
     )
     repair = "add a cost of speed such as `Kinetic(0.1)`, or bound it by `Relativistic(c)`"
-    return answer(GROWTH, False, evidence, _BOOK, repair)
+    return verdict(GROWTH, False, evidence, _BOOK, repair)
 
 
 def _words(probe: Probe, index: int) -> str:

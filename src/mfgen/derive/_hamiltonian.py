@@ -69,7 +69,7 @@ def steered(game: MFG, t: Time, x: State, v: Control) -> State:
 
 
 def _check_place(owner: str, game: MFG, x: State, p: Costate) -> None:
-    """Refuses what is no game, and places and costates that are not one point of its space."""
+    """Refuses anything but a game, and places and costates that are not one point of its space."""
     _check.of_kind(owner, "game", game, MFG, "pass MFG(...) first, then t, x and p")
     place, costate = getattr(x, "shape", None), getattr(p, "shape", None)
     dim = None if game.initial is None else game.initial.dim

@@ -28,7 +28,7 @@ from mfgen.densities._base import (
     Weights,
 )
 from mfgen.densities._gaussian import Gaussian, GaussianMixture
-from mfgen.derive._verdict import Item, answer, words
+from mfgen.derive._verdict import Item, reason, verdict
 from mfgen.functionals._functional import AbstractFunctional, Zero
 
 _MONOTONE, _DISPLACEMENT = "{} is monotone", "{} is displacement convex"
@@ -49,7 +49,7 @@ _HULL = (
 )
 
 
-class Cloud(AbstractEvaluable):
+class ParticleLaw(AbstractEvaluable):
     """A law with a log-density, integrated over given particles."""
 
     law: AbstractEvaluable
@@ -121,7 +121,7 @@ def monotone(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
     """The Lasry-Lions condition at pairs of normal laws."""
     title = _MONOTONE.format(name)
     if isinstance(functional, Zero):
-        return answer(title, True, f"{name} = 0", _LASRY)
+        return verdict(title, True, f"{name} = 0", _LASRY)
 
     def pairing(mean, scale, unit):
         first, second = (_cloud(mean[i], scale[i], at) for i in (0, 1))
@@ -134,7 +134,7 @@ def monotone(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
 
     computed = _over_pairs(functional, pairing, at)
     if isinstance(computed, str):
-        return answer(title, None, computed, _LASRY)
+        return verdict(title, None, computed, _LASRY)
     value, size, error = computed.T
     below = value < -1e-7 * size - 3 * error
     worst = int(np.argmin(value))
@@ -143,18 +143,18 @@ def monotone(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
             f"the integral is {value[worst]:.4g} for one pair of normal laws, negative for "
             f"{below.sum()} of {_PAIRS}"
         )
-        return answer(title, False, evidence, _LASRY, _CROWD)
+        return verdict(title, False, evidence, _LASRY, _CROWD)
     evidence = f"the integral is at least {value[worst]:.3g} for {_PAIRS} pairs of normal laws"
     if np.all(np.abs(value) <= 1e-9 * (1 + size)):
         evidence = f"the integral is zero for {_PAIRS} pairs: linear in rho, or nearly"
-    return answer(title, True, evidence, _LASRY)
+    return verdict(title, True, evidence, _LASRY)
 
 
 def displacement(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
     """McCann's condition along the optimal transport of pairs of normal laws."""
     title = _DISPLACEMENT.format(name)
     if isinstance(functional, Zero):
-        return answer(title, True, f"{name} = 0", _MCCANN)
+        return verdict(title, True, f"{name} = 0", _MCCANN)
 
     def bend(mean, scale, unit):
         between = lambda s, both: (1 - s) * both[0] + s * both[1]
@@ -169,7 +169,7 @@ def displacement(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
 
     computed = _over_pairs(functional, bend, at)
     if isinstance(computed, str):
-        return answer(title, None, computed, _MCCANN)
+        return verdict(title, None, computed, _MCCANN)
     value, size = computed.T
     worst = int(np.argmin(value))
     if np.any(value < -1e-7 * size):
@@ -177,9 +177,9 @@ def displacement(name: str, functional: AbstractFunctional, at: Pairs) -> Item:
             f"half way between two stages {name} is {-0.5 * value[worst]:.4g} above the mean of "
             f"its neighbours, in {(value < -1e-7 * size).sum()} of {_PAIRS} transports"
         )
-        return answer(title, False, evidence, _MCCANN, _HULL)
+        return verdict(title, False, evidence, _MCCANN, _HULL)
     evidence = f"second differences are at least {value[worst]:.3g} along {_PAIRS} transports"
-    return answer(title, True, evidence, _MCCANN)
+    return verdict(title, True, evidence, _MCCANN)
 
 
 def potential(costs: dict[str, AbstractFunctional], at: Pairs) -> Item:
@@ -191,7 +191,7 @@ def potential(costs: dict[str, AbstractFunctional], at: Pairs) -> Item:
         pushes = lambda m, s, u, f=functional: _exchange(f, m, s, u, at)
         computed = _over_pairs(functional, pushes, at)
         if isinstance(computed, str):
-            return answer(POTENTIAL, None, f"{name}: {computed}", _LASRY)
+            return verdict(POTENTIAL, None, f"{name}: {computed}", _LASRY)
         for kind, (left, right, size) in zip(
             ("symmetry", "value"), np.moveaxis(computed, 0, 2), strict=True
         ):
@@ -206,8 +206,8 @@ def potential(costs: dict[str, AbstractFunctional], at: Pairs) -> Item:
     if worst > (0.15 if at.is_sampled else 0.03):
         repair = "expect an equilibrium, which minimises nothing: no primal cost, use a fixed point"
         holds = None if at.is_sampled else False
-        return answer(POTENTIAL, holds, evidence, _LASRY, repair)
-    return answer(POTENTIAL, True, evidence, _LASRY)
+        return verdict(POTENTIAL, holds, evidence, _LASRY, repair)
+    return verdict(POTENTIAL, True, evidence, _LASRY)
 
 
 def _exchange(functional: AbstractFunctional, mean, scale, unit, at: Pairs) -> Float[Array, "2 3"]:
@@ -223,18 +223,18 @@ def _exchange(functional: AbstractFunctional, mean, scale, unit, at: Pairs) -> F
         _cloud(mean[0] - 0.5 * shift[::-1], 0.8 * scale[0], at),
     )
 
-    def pushed(to: Cloud, h: float) -> Cloud:
+    def pushed(to: ParticleLaw, h: float) -> ParticleLaw:
         stacked = [jnp.stack(both) for both in zip(_normal(base), _normal(to), strict=True)]
         law = GaussianMixture(jnp.array([1 - h, h]), *stacked)
         points = jnp.concatenate([base.points, to.points])
         weights = jnp.concatenate([(1 - h) * at.weights, h * at.weights])
-        return Cloud(law, points, weights)
+        return ParticleLaw(law, points, weights)
 
-    def felt(at_law: Cloud, rho: Cloud) -> Scalar:
+    def felt(at_law: ParticleLaw, rho: ParticleLaw) -> Scalar:
         variation = jax.vmap(lambda x: functional.variation(rho, x))
         return at.weights @ (variation(at_law.points) - variation(base.points))
 
-    def slope(f, to: Cloud) -> Scalar:
+    def slope(f, to: ParticleLaw) -> Scalar:
         ends = [f(pushed(to, k * _SMALL)) for k in (0, 1, 2)]
         return (-3 * ends[0] + 4 * ends[1] - ends[2]) / (2 * _SMALL)
 
@@ -261,7 +261,7 @@ def _over_pairs(functional: AbstractFunctional, compute, at: Pairs) -> np.ndarra
             return "it is computed by iterations, whose error a sign might be due to"
         computed = np.asarray(mapped(at.means, at.scales, at.units))
     except Exception as error:  # a functional may refuse the densities it is given
-        return f"it could not be computed: {words(error)}"
+        return f"it could not be computed: {reason(error)}"
     if not np.isfinite(computed).all():
         return "it is not finite for some of the normal laws tried"
     return computed
@@ -277,11 +277,11 @@ def _iterates(program: jex.Jaxpr) -> bool:
     )
 
 
-def _cloud(mean: State, scale: State, at: Pairs) -> Cloud:
+def _cloud(mean: State, scale: State, at: Pairs) -> ParticleLaw:
     points = mean[None, :] + scale[None, :] * at.nodes
-    return Cloud(Gaussian(mean, scale**2), points, at.weights)
+    return ParticleLaw(Gaussian(mean, scale**2), points, at.weights)
 
 
-def _normal(cloud: Cloud) -> tuple[State, State]:
+def _normal(cloud: ParticleLaw) -> tuple[State, State]:
     law: Gaussian = cloud.law  # pyright: ignore[reportAssignmentType]
     return law.mean, law.covariance.variances

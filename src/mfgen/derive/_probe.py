@@ -1,4 +1,4 @@
-"""Where a check looks: times, places, velocities and costates drawn for a game.
+"""Sample points of a check: times, places, velocities and costates drawn for a game.
 
 Places come from the laws of the game: where the population starts, and the targets it is compared
 with. Sizes of velocities and costates are spread evenly over their logarithm, from .01 to 10, since

@@ -23,7 +23,7 @@ import numpy as np
 
 from mfgen.densities._gaussian import Gaussian
 from mfgen.derive._probe import Probe
-from mfgen.derive._verdict import Item, answer, words
+from mfgen.derive._verdict import Item, reason, verdict
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import LinearMap, matrix
 
@@ -42,10 +42,10 @@ def noise(game: MFG, probe: Probe) -> Item:
     if not np.isfinite(sizes).all() or (sizes < 0).any():
         evidence = f"sigma is {sizes[~(sizes >= 0)][0]:.3g} at some of {_TIMES} times"
         repair = "return a finite number of at least zero from `diffusion`, or a matrix"
-        return answer(NOISE, False, evidence, _BOOK, repair)
+        return verdict(NOISE, False, evidence, _BOOK, repair)
     if declared and sizes.max() > 0:
         evidence = f"`deterministic` is true, but sigma reaches {sizes.max():.3g}"
-        return answer(NOISE, False, evidence, _BOOK, "let `deterministic` return False")
+        return verdict(NOISE, False, evidence, _BOOK, "let `deterministic` return False")
     if not declared and largest.min() == 0:
         evidence = (
             f"sigma is zero at {(largest == 0).sum()} of {_TIMES} times: the equation degenerates"
@@ -54,24 +54,24 @@ def noise(game: MFG, probe: Probe) -> Item:
             "keep sigma positive, or stop the game before it vanishes; if it is zero at all times, "
             "let `deterministic` return True"
         )
-        return answer(NOISE, False, evidence, _BOOK, repair)
+        return verdict(NOISE, False, evidence, _BOOK, repair)
     kinks = "U has kinks where characteristics cross (viscosity solutions)"
     if declared:
         evidence = f"sigma = 0: the HJB equation is of first order, and {kinks}"
-        return answer(NOISE, True, evidence, _BOOK)
+        return verdict(NOISE, True, evidence, _BOOK)
     direct = int((sizes > _SAME * largest[:, None]).sum(axis=1).min())
     if direct == dim:
         evidence = (
             f"sigma lies in [{sizes.min():.3g}, {sizes.max():.3g}]: the equations are parabolic"
         )
-        return answer(NOISE, True, evidence, _BOOK)
+        return verdict(NOISE, True, evidence, _BOOK)
     reached = dim - _missed(game, probe, game.dynamics.diffusion).shape[1]
     evidence = f"sigma moves {direct} of {dim} directions"
     if reached == dim:
         evidence += " and the drift takes it to the others: the equations are hypoelliptic"
     else:
         evidence += f", with the drift {reached}: along the others {kinks}"
-    return answer(NOISE, True, evidence, _BOOK)
+    return verdict(NOISE, True, evidence, _BOOK)
 
 
 def reach(game: MFG, probe: Probe) -> Item:
@@ -79,11 +79,11 @@ def reach(game: MFG, probe: Probe) -> Item:
     try:
         missed = _missed(game, probe, game.dynamics.gain)
     except Exception as error:  # the drift is the user's
-        return answer(REACH, None, f"the drift could not be computed: {words(error)}", _CONTROL)
+        return verdict(REACH, None, f"the drift could not be computed: {reason(error)}", _CONTROL)
     dim = probe.x.shape[1] - game.dynamics.fixed
     if not missed.shape[1]:
         evidence = f"gain and drift together reach all {dim} directions"
-        return answer(REACH, True, evidence, _CONTROL)
+        return verdict(REACH, True, evidence, _CONTROL)
     law = Gaussian(jnp.mean(probe.x, axis=0), jnp.diag(jnp.var(probe.x, axis=0) + 1e-12))
     said = f"gain and drift reach {dim - missed.shape[1]} of {dim} directions"
     try:
@@ -93,12 +93,12 @@ def reach(game: MFG, probe: Probe) -> Item:
     slopes = np.nan_to_num(np.asarray(slopes))[:, :dim]
     asked = np.abs(slopes @ missed).max(axis=0)
     if asked.max() <= 1e-6 * np.abs(slopes).max():
-        return answer(REACH, True, f"{said}, and the end depends on no other", _CONTROL)
+        return verdict(REACH, True, f"{said}, and the end depends on no other", _CONTROL)
     worst = missed[:, int(np.argmax(asked))]
     names = ", ".join(f"x{i + 1}" for i in np.flatnonzero(np.abs(worst) > 0.3))
     evidence = f"{said}, and the end depends on another: along {names} no control moves a particle"
     repair = "give the gain a row for it, or a drift that carries it, or take it out of the cost"
-    return answer(REACH, False, evidence, _CONTROL, repair)
+    return verdict(REACH, False, evidence, _CONTROL, repair)
 
 
 def _sizes(of_time: Callable, game: MFG, dim: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from mfgen._types import Scalar
 from mfgen.derive._convexity import growth
 from mfgen.derive._hamiltonian import hamiltonian, optimal_control, slope
 from mfgen.derive._probe import Probe
-from mfgen.derive._verdict import Item, Verdict, answer, words
+from mfgen.derive._verdict import Item, Verdict, reason, verdict
 from mfgen.games._game import MFG
 
 FINITE, ATTAINED = "H is finite", "v* attains H"
@@ -44,12 +44,12 @@ def finiteness(game: MFG, probe: Probe) -> list[Item]:
         compute = eqx.filter_jit(jax.vmap(_earnings(game, probe)))
         found = jax.tree.map(np.asarray, compute(probe.t, probe.x, probe.p))
     except Exception as error:  # the cost is the user's, and says in its own words what is wrong
-        said = words(error)
+        said = reason(error)
         if grows.status is Verdict.HOLDS:
             # Not found is not infinite: the growth of L is what H is finite by.
             return [
-                answer(FINITE, True, f"{grows.evidence}; `argmax` did not find v*", _LAB),
-                answer(ATTAINED, None, f"v* could not be computed: {said}", _BOOK),
+                verdict(FINITE, True, f"{grows.evidence}; `argmax` did not find v*", _LAB),
+                verdict(ATTAINED, None, f"v* could not be computed: {said}", _BOOK),
             ]
         evidence = (
             "H is infinite, or not found, at some costate with |p| from "
@@ -84,15 +84,15 @@ def finiteness(game: MFG, probe: Probe) -> list[Item]:
         )
         repair = "let `argmax` return a velocity at which L is finite"
         return [
-            answer(FINITE, True, grows.evidence, _LAB),
-            answer(ATTAINED, False, evidence, _BOOK, repair),
+            verdict(FINITE, True, grows.evidence, _LAB),
+            verdict(ATTAINED, False, evidence, _BOOK, repair),
         ]
     energy = np.where(edge, 0.0, found.energy)
     evidence = (
         f"H lies in [{energy.min():.4g}, {energy.max():.4g}] at {probe.number} costates with |p| "
         f"from {0.01 * probe.slope:.3g} to {10 * probe.slope:.3g}"
     )
-    finite = answer(FINITE, True, grows.evidence if edge.any() else evidence, _LAB)
+    finite = verdict(FINITE, True, grows.evidence if edge.any() else evidence, _LAB)
     excess = found.best - worth
     relative = excess / np.maximum(found.size, 1e-300)
     relative = np.where(excess > 1e-13 * np.abs(energy), relative, 0.0)
@@ -103,7 +103,7 @@ def finiteness(game: MFG, probe: Probe) -> list[Item]:
             f"at {(relative > 1e-6).sum()} of {probe.number} costates"
         )
         repair = "correct `argmax` of the Lagrangian, or leave it out: it is computed then"
-        return [finite, answer(ATTAINED, False, evidence, _BOOK, repair)]
+        return [finite, verdict(ATTAINED, False, evidence, _BOOK, repair)]
     evidence = (
         f"none of {_VELOCITIES} velocities earns more than v* at any of {probe.number} costates"
     )
@@ -112,7 +112,7 @@ def finiteness(game: MFG, probe: Probe) -> list[Item]:
             f"; at {edge.sum()} of them L(v*) is infinite by rounding only: let `argmax` stay "
             "inside by some 1e-12 of the speed"
         )
-    return [finite, answer(ATTAINED, True, evidence, _BOOK)]
+    return [finite, verdict(ATTAINED, True, evidence, _BOOK)]
 
 
 class _Earned(NamedTuple):
@@ -160,8 +160,8 @@ def _infinite(evidence: str) -> list[Item]:
         "add a cost of speed, `Kinetic(0.1)`: the W2 regularisation gives every costate a finite H"
     )
     return [
-        answer(FINITE, False, evidence, _LAB, repair),
-        answer(ATTAINED, None, "there is no H to attain"),
+        verdict(FINITE, False, evidence, _LAB, repair),
+        verdict(ATTAINED, None, "there is no H to attain"),
     ]
 
 
@@ -191,10 +191,10 @@ def smoothness(game: MFG, probe: Probe) -> Item:
         except (
             Exception
         ) as error:  # the cost is the user's, and says in its own words what is wrong
-            said = words(error)
-            return answer(SMOOTH, None, f"v* could not be computed: {said}", _BOOK)
+            said = reason(error)
+            return verdict(SMOOTH, None, f"v* could not be computed: {said}", _BOOK)
         if not (np.isfinite(coarse).all() and np.isfinite(fine).all()):
-            return answer(SMOOTH, None, f"v* is not a number near {name}", _BOOK)
+            return verdict(SMOOTH, None, f"v* is not a number near {name}", _BOOK)
         share = np.where(fine > 1e-9 * probe.speed, fine / np.maximum(coarse, 1e-300), 0.0)
         index = int(np.argmax(share))
         if share[index] > worst:
@@ -206,8 +206,8 @@ def smoothness(game: MFG, probe: Probe) -> Item:
             "a speed limit that is smooth, `Relativistic(c)`, instead of a hard one; or a cost of "
             "speed inside it"
         )
-        return answer(SMOOTH, False, evidence, _BOOK, repair)
+        return verdict(SMOOTH, False, evidence, _BOOK, repair)
     evidence = (
         f"v* moves as little as wanted with the costate, at {2 * count} places, p = 0 included"
     )
-    return answer(SMOOTH, True, evidence, _BOOK)
+    return verdict(SMOOTH, True, evidence, _BOOK)

@@ -51,7 +51,7 @@ def hjb(game: MFG, u: Value, rho: Path | None, t: Time, x: State) -> Scalar:
 
 
 def game_jet(game: MFG, u: Value, t: Time, x: State) -> HeatJet:
-    """What the equation needs of u at (t, x): value, dt u + tr(D Hess u), and gradient."""
+    """The derivatives of u in the HJB equation: value, dt u + tr(D Hess u), and gradient."""
     return _heat(game, u, t, x, 1.0)
 
 

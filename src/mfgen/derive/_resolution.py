@@ -18,7 +18,7 @@ import numpy as np
 from mfgen.densities._gaussian import Gaussian
 from mfgen.derive._hamiltonian import drift
 from mfgen.derive._probe import Probe
-from mfgen.derive._verdict import Item, answer, words
+from mfgen.derive._verdict import Item, reason, verdict
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import matrix, square
 
@@ -31,8 +31,8 @@ def resolution(game: MFG, probe: Probe, spacing: float, step: float | None) -> l
     try:
         speed = _speed(game, probe)
     except Exception as error:
-        why = f"the speed could not be computed: {words(error)}"
-        return [answer(name, None, why, _PAPER) for name in (CFL, PECLET)]
+        why = f"the speed could not be computed: {reason(error)}"
+        return [verdict(name, None, why, _PAPER) for name in (CFL, PECLET)]
     times = game.dynamics.horizon * jnp.linspace(0.01, 0.99, 25)
     sigma = np.asarray(jax.vmap(game.dynamics.diffusion)(times))
     if sigma.ndim == 3:  # along each axis
@@ -43,21 +43,21 @@ def resolution(game: MFG, probe: Probe, spacing: float, step: float | None) -> l
         number = speed * step / spacing
         said = f"{number:.3g} at the speed {speed:.3g}, spacing {spacing:g} and step {step:g}"
         repair = f"a step of at most {spacing / max(speed, 1e-300):.2g}, or an implicit scheme"
-        items.append(answer(CFL, number <= 1, said, _PAPER, repair))
+        items.append(verdict(CFL, number <= 1, said, _PAPER, repair))
         number = float(sigma.max()) ** 2 * step * dim / spacing**2
         said = f"{number:.3g} with sigma up to {sigma.max():.3g} in {dim} dimensions"
         limit = spacing**2 / max(float(sigma.max()) ** 2 * dim, 1e-300)
         repair = f"a step of at most {limit:.2g}, or an implicit scheme"
-        items.append(answer(DIFFUSION, number <= 1, said, _PAPER, repair))
+        items.append(verdict(DIFFUSION, number <= 1, said, _PAPER, repair))
     if game.dynamics.deterministic:
         said = "infinite, since sigma = 0: upwind differences are needed"
-        items.append(answer(PECLET, False, said, _PAPER, "upwind differences, or noise"))
+        items.append(verdict(PECLET, False, said, _PAPER, "upwind differences, or noise"))
     else:
         half = 0.5 * float(sigma.min()) ** 2
         number = speed * spacing / half if half > 0 else float("inf")
         said = f"{number:.3g} at the speed {speed:.3g} and the smallest sigma {sigma.min():.3g}"
         repair = f"a spacing of at most {2 * half / max(speed, 1e-300):.2g}, or upwind differences"
-        items.append(answer(PECLET, number <= 2, said, _PAPER, repair))
+        items.append(verdict(PECLET, number <= 2, said, _PAPER, repair))
     return items
 
 

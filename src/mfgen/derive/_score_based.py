@@ -1,4 +1,4 @@
-"""Which games are score-based: told from what a game is, not from the names of its parts.
+"""A test whether a game is score-based, by what it computes and not by the names of its parts.
 
 In a score-based game the value function is minus the log-density of the population,
 

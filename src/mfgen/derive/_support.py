@@ -35,7 +35,7 @@ from mfgen.densities._empirical import Empirical
 from mfgen.densities._energy import Unnormalised
 from mfgen.densities._gaussian import Gaussian
 from mfgen.derive._probe import doubled
-from mfgen.derive._verdict import Item, answer, words
+from mfgen.derive._verdict import Item, reason, verdict
 from mfgen.functionals._functional import AbstractFunctional
 from mfgen.games._game import MFG
 
@@ -117,8 +117,8 @@ def terminal(game: MFG, rho: AbstractDensity | None, key: Key) -> Item:
                 with_densities(functional, _smooth), law, there[0]
             ):
                 return _without_density(target, target_key)
-        said = words(error)
-        return answer(TERMINAL, None, f"it could not be computed: {said}", _REFERENCE)
+        said = reason(error)
+        return verdict(TERMINAL, None, f"it could not be computed: {said}", _REFERENCE)
     undefined = ~np.isfinite(values)
     if undefined.any():
         why = ": the target is zero there" if every else ""
@@ -126,22 +126,22 @@ def terminal(game: MFG, rho: AbstractDensity | None, key: Key) -> Item:
             f"it is {values[undefined][0]} at {undefined.sum()} of {len(values)} points that the "
             f"population can reach{why}"
         )
-        return answer(TERMINAL, False, evidence, _REFERENCE, _REPAIR)
+        return verdict(TERMINAL, False, evidence, _REFERENCE, _REPAIR)
     takes_log = not _works(thinned, Empirical(there), there[0])
     if rho is not None and takes_log and game.dynamics.deterministic:
         found = support(rho, rho_key)
         if found.is_thin:
             evidence = f"the first density lies on {found}: without noise rho(T) has no logarithm"
             repair = "start from noised data, `rho.noised(1.0, h)`, or let sigma be positive"
-            return answer(TERMINAL, False, evidence, _REFERENCE, repair)
+            return verdict(TERMINAL, False, evidence, _REFERENCE, repair)
     if targets and not _works(with_densities(functional, _sampled), law, there[0]):
         for target in targets:
             found = support(target, target_key)
             if found.is_thin:
                 said = f"it is finite at {len(values)} points, but the target lies close to {found}"
-                return answer(TERMINAL, None, said, _REFERENCE)
+                return verdict(TERMINAL, None, said, _REFERENCE)
     evidence = f"it lies in [{values.min():.4g}, {values.max():.4g}] at {len(values)} points"
-    return answer(TERMINAL, True, evidence, _REFERENCE)
+    return verdict(TERMINAL, True, evidence, _REFERENCE)
 
 
 def _without_density(target: AbstractDensity, key: Key) -> Item:
@@ -151,7 +151,7 @@ def _without_density(target: AbstractDensity, key: Key) -> Item:
         f"the target `{type(target).__name__}` has no log-density, and the first variation takes "
         f"its logarithm: U(T) is undefined{where}"
     )
-    return answer(TERMINAL, False, evidence, _REFERENCE, _REPAIR)
+    return verdict(TERMINAL, False, evidence, _REFERENCE, _REPAIR)
 
 
 def _works(functional: AbstractFunctional, law: AbstractDensity, x: jax.Array) -> bool:

@@ -1,4 +1,4 @@
-"""What a check of a game says: for each question a verdict, its evidence, and the repair.
+"""The report of a check of a game: for each question a verdict, its evidence, and the repair.
 
 `HOLDS` means that nothing sampled contradicts it, which is evidence and no proof; `FAILS` comes
 with a counterexample, and is certain up to rounding; `UNKNOWN` says why it could not be asked.
@@ -70,7 +70,7 @@ class Report:
         return "\n".join(lines)
 
 
-def answer(
+def verdict(
     name: str, holds: bool | None, evidence: str, reference: str = "", repair: str = ""
 ) -> Item:
     """An item; `holds` is `None` where nobody knows, and a repair is kept where it fails."""
@@ -78,7 +78,7 @@ def answer(
     return Item(name, status, evidence, reference, repair if holds is False else "")
 
 
-def words(error: Exception) -> str:
-    """What an error says: of one out of a compiled program the sentence, without its stack."""
+def reason(error: Exception) -> str:
+    """The message of an error, without the stack of a compiled program."""
     said = str(error).split("EquinoxRuntimeError: ")[-1].split("\n\n---")[0]
     return " ".join(said.split())[:300]

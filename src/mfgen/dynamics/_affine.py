@@ -1,4 +1,4 @@
-"""Dynamics of one's own: any drift, gain and diffusion, and those of the second order.
+"""Control-affine dynamics of any drift, gain and diffusion, and second-order dynamics.
 
     `ControlAffine`    dX = [ a(t, X) + g(t) v ] dt + sigma(t) dW
     `Underdamped`      dX = V dt,      dV = ( -gamma V + v ) dt + sigma dW
@@ -83,7 +83,7 @@ class ControlAffine(AbstractDynamics):
         positive("ControlAffine", "horizon", self.horizon)
 
     def arguments(self) -> dict[str, Any]:
-        """What it is made with."""
+        """The arguments of its constructor."""
         parts = {"gain": self.steering, "sigma": self.noise}
         known = {n: p.value if isinstance(p, Constant) else p for n, p in parts.items()}
         return {"drift": self.drift, "horizon": self.horizon, **known}

@@ -1,4 +1,4 @@
-"""Controlled dynamics: how a particle moves when it is steered.
+"""Controlled dynamics of a particle.
 
     dX = [ a(t, X) + g(t) v ] dt + sigma(t) dW,        t from 0 to `horizon`
 

@@ -126,7 +126,7 @@ class LinearNoising(AbstractDiffusion):
         self.first = first_time(self, "LinearNoising", smallest_noise)
 
     def arguments(self) -> dict[str, Any]:
-        """What it is made with, the smallest noise up to nine digits."""
+        """The arguments of its constructor, the smallest noise up to nine digits."""
         own = {"matrix": self.matrix, "sigma": self.sigma, "horizon": self.horizon}
         return {**own, "smallest_noise": smallest_noise(self)}
 
@@ -216,7 +216,7 @@ class Diffusion(AbstractDiffusion):
         self.first = first_time(self, "Diffusion", smallest_noise)
 
     def arguments(self) -> dict[str, Any]:
-        """What it is made with, the smallest noise up to nine digits."""
+        """The arguments of its constructor, the smallest noise up to nine digits."""
         sigma = self.spread.value if isinstance(self.spread, Constant) else self.spread
         own = {"drift": self.drift, "sigma": sigma, "horizon": self.horizon, "steps": self.steps}
         return {**own, "smallest_noise": smallest_noise(self)}

@@ -1,4 +1,4 @@
-"""What a noising has to be before a game reverses it: consistent, and resolved by its own clock.
+"""Checks of a noising before a game reverses it: consistency, and the resolution of its clock.
 
 A noising gives the same process several times over: by its kernel (`signal`, `noise`), by its
 equation (`rate`, `diffusion`), and by its clock (`ratio`, `time`). They have to agree,

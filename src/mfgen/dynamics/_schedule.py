@@ -89,7 +89,7 @@ class Noising(AbstractNoising):
         )
 
     def arguments(self) -> dict[str, Any]:
-        """What it is made with, up to nine digits."""
+        """The arguments of its constructor, up to nine digits."""
         signal, noise = self.functions
         ratio = in_double(lambda: float(noise(self.first)) / float(signal(self.first)))
         return {

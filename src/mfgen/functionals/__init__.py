@@ -1,4 +1,4 @@
-"""What the population pays: interactions and terminal costs, their kernels, prescribed ends."""
+"""Functionals of the population: interactions, terminal costs, their kernels, prescribed ends."""
 
 from mfgen._facade import facade as _facade
 

@@ -35,7 +35,7 @@ _FEW = 8
 
 @runtime_checkable
 class Valued(Protocol):
-    """What has a value at a population."""
+    """A functional with a value at a population."""
 
     def value(self, rho: AbstractDensity | None) -> Scalar: ...
 

@@ -129,7 +129,7 @@ class AbstractFunctional(eqx.Module):
         return found.reshape(rho.lattice.points)
 
     def lack(self, u: Float[Array, "*points"], rho: GridDensity) -> Float[Array, "*points"]:
-        """What U(T, .) = u on rho's lattice lacks if F is the terminal cost: dF/drho - u."""
+        """The terminal mismatch dF/drho - u on rho's lattice, for U(T, .) = u, F the terminal cost."""
         return self.on_lattice(rho) - u
 
     def __add__(self, other: "AbstractFunctional") -> "AbstractFunctional":

@@ -28,7 +28,7 @@ from mfgen.math._space import AbstractDomain
 
 
 class CrowdAversion(AbstractFunctional):
-    """F = int rho^m dx / m, with first variation rho^(m - 1): what is paid for a crowd.
+    """F = int rho^m dx / m, with first variation rho^(m - 1): the cost of a crowd.
 
     Arguments:
         exponent: m > 1; with m = 2 a particle pays the density itself.

@@ -49,7 +49,7 @@ class AbstractDual(AbstractFunctional):
 
     @abstractmethod
     def expected(self, values: Float[Array, "n"], weights: Float[Array, "n"]) -> Scalar:
-        """What the target makes of the values of g at its particles."""
+        """The expectation under the target that is subtracted, by values of g at its particles."""
 
     def on(self, domain: AbstractDomain) -> AbstractFunctional:
         why = "a critic of points is no function on a circle; take `SinkhornDivergence` or `MMD`"

@@ -34,6 +34,7 @@ from mfgen.densities._base import AbstractDensity, Weights
 from mfgen.dynamics._dynamics import positive
 from mfgen.functionals._embedded import Embedded
 from mfgen.functionals._functional import AbstractFunctional, Population, given, no_circles
+from mfgen.math._count import count
 from mfgen.math._sinkhorn import PAIRS, arrived, own_sinkhorn, sinkhorn
 from mfgen.math._space import AbstractDomain
 
@@ -202,5 +203,4 @@ def _check(owner: str, epsilon: float | None, tolerance: float, iterations: int)
     if epsilon is not None:
         positive(owner, "epsilon", epsilon)
     positive(owner, "tolerance", tolerance)
-    if iterations < 1:
-        raise ValueError(f"`{owner}` got iterations = {iterations}, expected at least 1.")
+    count(owner, "iterations", iterations, wanted="at least 1")

@@ -23,7 +23,7 @@ _JUMP = 1e-3  # relative, of a cost from one end of a circle to the other
 _LOOK = 8
 
 
-def bound(domain: AbstractDomain, initial: Any, dynamics: Any, costs: dict[str, Any]) -> dict:
+def on_domain(domain: AbstractDomain, initial: Any, dynamics: Any, costs: dict[str, Any]) -> dict:
     """The initial density and the costs of a game, on its domain.
 
     Raises:
@@ -82,7 +82,7 @@ def check_seams(game: Any, dim: int) -> None:
         f"a lagrangian `{type(game.lagrangian).__name__}` that": lambda x: game.lagrangian(t, x, v),
     }
     for place, cost in (("terminal", game.terminal), ("interaction", game.interaction)):
-        for function, name in users(cost):
+        for function, name in own_functions(cost):
             parts[f"a {place} cost `{name}` that"] = function
         if isinstance(cost.goal, AbstractEvaluable):
             name = f"a {place} cost whose target `{type(cost.goal).__name__}`"
@@ -142,13 +142,13 @@ def _check_walls(domain: AbstractDomain, dynamics, dim: int) -> None:
                 )
 
 
-def users(cost: AbstractFunctional) -> Iterator[tuple[Callable, str]]:
+def own_functions(cost: AbstractFunctional) -> Iterator[tuple[Callable, str]]:
     """The functions of a point in a cost that are the user's own."""
     if isinstance(cost, Sum):
         for term in cost.terms:
-            yield from users(term)
+            yield from own_functions(term)
     elif isinstance(cost, Scaled):
-        yield from users(cost.functional)
+        yield from own_functions(cost.functional)
     elif isinstance(cost, Linear):
         yield cost.function, f"Linear({getattr(cost.function, '__name__', 'function')})"
     elif not type(cost).__module__.startswith("mfgen."):

@@ -42,7 +42,7 @@ from mfgen.densities._base import AbstractDensity
 from mfgen.densities._labels import LabelledPoints
 from mfgen.dynamics._dynamics import AbstractDynamics, check_dynamics, plain
 from mfgen.functionals._functional import AbstractFunctional, Zero
-from mfgen.games._domain import bound, check_seams, users
+from mfgen.games._domain import check_seams, on_domain, own_functions
 from mfgen.math._axes import Euclidean
 from mfgen.math._linear_map import source_size
 from mfgen.math._space import AbstractDomain
@@ -96,7 +96,7 @@ class MFG(eqx.Module):
         fits = all(isinstance(cost, AbstractFunctional) for cost in costs.values())
         fits = fits and isinstance(self.initial, AbstractDensity | None)
         if self.domain.bounded and fits and isinstance(self.dynamics, AbstractDynamics):
-            for name, part in bound(self.domain, self.initial, self.dynamics, costs).items():
+            for name, part in on_domain(self.domain, self.initial, self.dynamics, costs).items():
                 setattr(self, name, part)
 
     def __check_init__(self):
@@ -155,5 +155,5 @@ def _check_costs(game: MFG, dim: int) -> None:
     lagrangian, name = game.lagrangian, type(game.lagrangian).__name__
     _check.scalar_valued("MFG", f"a lagrangian `{name}`", lagrangian, t, x, v)
     for place, cost in (("terminal", game.terminal), ("interaction", game.interaction)):
-        for function, name in users(cost):
+        for function, name in own_functions(cost):
             _check.scalar_valued("MFG", f"a {place} cost `{name}`", function, x)

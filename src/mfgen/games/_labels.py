@@ -140,7 +140,7 @@ def with_labels(game: MFG) -> MFG:
     labels = data.labels.shape[1]
     terminal = game.terminal
     if game.data_at == "start":
-        terminal = _regoaled(terminal, data.labels)
+        terminal = _with_labelled_target(terminal, data.labels)
     return dataclasses.replace(
         game,
         dynamics=WithLabels(game.dynamics, data.dim - labels, labels),
@@ -192,7 +192,7 @@ def point_dim(data: AbstractDensity) -> int:
     return data.dim - data.labels.shape[1] if isinstance(data, LabelledPoints) else data.dim
 
 
-def _regoaled(terminal: AbstractFunctional, labels: Rows) -> AbstractFunctional:
+def _with_labelled_target(terminal: AbstractFunctional, labels: Rows) -> AbstractFunctional:
     goal = terminal.goal
     if goal is None:
         raise TypeError(

@@ -30,7 +30,7 @@ Diffusivity = Time | Float[Array, "dim dim"]
 
 
 class Jet(NamedTuple):
-    """What a Hamilton-Jacobi-Bellman equation needs of u at one point.
+    """The derivatives of u in a Hamilton-Jacobi-Bellman equation, at one point.
 
     Attributes:
         value: u.

@@ -55,7 +55,7 @@ class Torus(AbstractDomain):
         self.high = tuple(math.inf if p is None else a + p for a, p in pairs)
 
     def arguments(self) -> dict[str, Any]:
-        """What it is made with."""
+        """The arguments of its constructor."""
         ends = list(zip(self.low, self.high, strict=True))
         periods = tuple(None if math.isinf(b) else b - a for a, b in ends)
         return {"periods": periods, "low": tuple(0.0 if math.isinf(a) else a for a, _ in ends)}

@@ -1,4 +1,4 @@
-"""The door for counts: whole numbers of steps, samples, folds, cells.
+"""Validation of counts: whole numbers of steps, samples, folds, cells.
 
 A whole number is one in Python, NumPy or JAX; True is none, and neither is 10.0, which may have
 been a width.

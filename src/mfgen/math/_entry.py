@@ -1,8 +1,9 @@
-"""The door for arrays: what a user hands in, as floats that mean what the container said.
+"""Validation of arrays: any container of numbers as floats of the same value.
 
     `real`      any container -> floats on the host, or one line that says what is wrong with it
     `floating`  the same for parameters, as JAX arrays of one floating type
     `point`     one point of a space of known dimension
+    `rows`      a non-empty matrix of finite numbers, one row for each point
     `single`    points in the working precision, if it can tell them apart
 
 Half precision, integers, booleans, foreign byte orders, lists, and frames (anything with
@@ -103,6 +104,36 @@ def point(owner: str, x: Any, dim: int) -> Array:
             f"{dim} coordinates, and use `jax.vmap` for many."
         )
     return place
+
+
+def rows(owner: str, name: str, values: Any, fix: str = "") -> Array:
+    """Points, or what stands beside them, as a non-empty matrix of finite floats.
+
+    Arguments:
+        owner: the public name that was given them.
+        name: of the argument.
+        values: numbers in any container.
+        fix: what else to do where they are no matrix.
+
+    Raises:
+        ValueError: in the name of `owner`, for another shape, or numbers that are not finite.
+    """
+    said = f"`{owner}` got {name}"
+    array = given(values, f"{said} with")
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(
+            f"{said} of shape {array.shape}, expected [n, {'labels' if fix else 'dim'}]: pass a "
+            f"non-empty matrix with one row for each point{fix}."
+        )
+    array = single(array, f"{said} with")
+    if not isinstance(array, Tracer):
+        bad = ~np.isfinite(np.asarray(array)).all(axis=1)
+        if bad.any():
+            raise ValueError(
+                f"{said} with NaN or infinite entries in {int(bad.sum())} of {bad.size} rows, "
+                f"expected finite numbers: drop row {int(np.argmax(bad))}."
+            )
+    return array
 
 
 def single(array: Any, said: str) -> Array:

@@ -1,4 +1,4 @@
-"""How far a smooth interpolation may leave the straight line between two nodes.
+"""A limiter for interpolation: the bound on its distance from the line between two nodes.
 
 Between nodes i and i + 1, with u in [0, 1], a smooth function leaves the line by about
 u (1 - u) / 2 times its second difference d, which differs little from node to node. At a jump d is
@@ -27,7 +27,7 @@ _LEAST, _SHORT, _STEEPEST = 0.05, 0.5, 4.0
 _SLACK = 0.01  # at a node, where rounding must not decide
 
 
-def near(
+def limited(
     smooth: Float[Array, "..."], line: Float[Array, "..."], room: Float[Array, "..."]
 ) -> Float[Array, "..."]:
     """`smooth` where it lies in the room around the line, with its derivatives; else the bound."""

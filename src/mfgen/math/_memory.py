@@ -1,4 +1,4 @@
-"""The memory that something will take, asked for before it is begun.
+"""Refusal of sizes that do not fit into memory, before anything is computed.
 
 A size that does not fit ends a process in the allocator of some library, minutes later and without
 a name; compared with what is free it is refused at once, with the number.

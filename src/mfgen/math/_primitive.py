@@ -1,4 +1,4 @@
-"""What JAX's operations are to a second-order series, by the name JAX gives each of them.
+"""The kinds of JAX's operations for second-order series, by the name JAX gives each of them.
 
 Names, because not every operation can be imported. One that stands in no list is still right: it
 passes by nested forward mode.

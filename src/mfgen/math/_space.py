@@ -1,4 +1,4 @@
-"""Where particles live: Euclidean space, circles, and intervals between reflecting walls.
+"""Domains: Euclidean space, circles, intervals between reflecting walls, and their products.
 
 Each axis is a line, a circle of period p or an interval with walls, and a domain is their product.
 On R^d a particle is followed as if there were no domain, by the extended field

@@ -1,4 +1,4 @@
-"""What is trained: potentials, control fields, critics, and estimates by kernels."""
+"""Trainable models: potentials, control fields, critics, and estimates by kernels."""
 
 from mfgen.models._base import AbstractModel as AbstractModel
 from mfgen.models._base import AbstractPotential as AbstractPotential

@@ -1,4 +1,4 @@
-"""What every model gives: the costate p = grad U of a game, in game time.
+"""The interfaces of models, which give the costate p = grad U of a game, in game time.
 
 A model represents the value function U(t, x) of a game (a scalar potential), or only its gradient
 p(t, x) (a vector field). Everything else is derived from p and the game:

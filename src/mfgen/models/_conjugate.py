@@ -22,7 +22,6 @@ noisy end, where A vanishes, is no Gaussian's of these games. The correction is 
 Reference: R. T. Rockafellar, "Convex analysis" (1970), section 26 (conjugate slopes).
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +32,7 @@ from mfgen.costs._lagrangian import AbstractLagrangian
 from mfgen.models._base import AbstractPotential
 from mfgen.models._mlp import MLP
 from mfgen.models._precondition import AbstractScaling
+from mfgen.models._reference import untrainable
 from mfgen.models._score import silent
 
 _FAR = 4.0  # deviations out to which the start has to be finite
@@ -65,11 +65,7 @@ class ConjugatePotential(AbstractPotential):
 
     def _height(self, s: Time, v: State) -> Scalar:
         """L(t, m, v) - L(t, m, 0)."""
-        lagrangian = jax.tree.map(
-            lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf,
-            self.lagrangian,
-        )
-        return _rise(lagrangian, self.precondition, s, v)
+        return _rise(untrainable(self.lagrangian), self.precondition, s, v)
 
 
 def conjugate_potential(

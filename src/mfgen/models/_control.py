@@ -20,7 +20,7 @@ from mfgen import _check
 from mfgen._types import Control, Costate, Key, State, Time
 from mfgen.games._game import MFG
 from mfgen.models._base import AbstractModel
-from mfgen.models._domain import FieldOnDomain, feature_count
+from mfgen.models._domain import FieldOnDomain, feature_count, initial_of
 from mfgen.models._mlp import MLP
 
 
@@ -82,13 +82,7 @@ def control_field(game: MFG, *, key: Key, frequencies: int = 0, **network: Any) 
         ValueError: for a game without an initial density.
     """
     _check.options("control_field", MLP, network)
-    _check.of_kind("control_field", "game", game, MFG, "pass MFG(..., initial=density)")
-    if game.initial is None:
-        raise ValueError(
-            "`control_field` got a game without an initial density, expected one to take the "
-            "dimension from: declare `MFG(..., initial=density)`."
-        )
-    dim, labels = game.initial.dim, game.dynamics.fixed
+    dim, labels = initial_of("control_field", game).dim, game.dynamics.fixed
     inputs = feature_count(game.domain, dim)
     trunk = MLP(inputs, dim - labels, frequencies=frequencies, key=key, **network)
     field = Timed(trunk, game.dynamics.horizon)

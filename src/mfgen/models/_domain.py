@@ -11,7 +11,10 @@ from collections.abc import Callable
 
 import equinox as eqx
 
+from mfgen import _check
 from mfgen._types import Control, Scalar, State, Time
+from mfgen.densities._base import AbstractDensity
+from mfgen.games._game import MFG
 from mfgen.math._space import AbstractDomain
 from mfgen.models._base import AbstractPotential
 
@@ -45,6 +48,21 @@ class FieldOnDomain(eqx.Module):
     def __call__(self, t: Time, x: State) -> Control:
         found = self.function(t, self.domain.features(x))
         return self.domain.tangent(x)[: found.size] * found
+
+
+def initial_of(owner: str, game: MFG) -> AbstractDensity:
+    """The initial density of a game, from which a network takes its dimension.
+
+    Raises:
+        TypeError, ValueError: in the name of `owner`, if there is none.
+    """
+    _check.of_kind(owner, "game", game, MFG, "pass MFG(..., initial=density)")
+    if game.initial is None:
+        raise ValueError(
+            f"`{owner}` got a game without an initial density, expected one to take the dimension "
+            "from: declare `MFG(..., initial=density)`."
+        )
+    return game.initial
 
 
 def feature_count(domain: AbstractDomain, dim: int) -> int:

@@ -23,15 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfgen._types import Count, Given, Key
-from mfgen.data._validate import check_samples
-from mfgen.dynamics._noising import AbstractNoising
 from mfgen.games._game import MFG
 from mfgen.math._count import count, whole
 from mfgen.models import _heldout, _mixing
 from mfgen.models._bandwidth import BANDWIDTHS, Bandwidths, best_bandwidth, correlated, isotropic
-from mfgen.models._heldout import Points
 from mfgen.models._kernel import KernelPotential
-from mfgen.models._precondition import precondition
 from mfgen.models._smoothed import SmoothedPotential
 
 _JUDGED, _SUBSET = 5000, 1000  # points judged by: all up to the first, else so many
@@ -65,7 +61,7 @@ def kernel_estimate(
         ValueError: for data that are none or do not fit the game, bad folds or bandwidths.
         TypeError: if the game is not score-based.
     """
-    noising, points = _given("kernel_estimate", game, data, folds)
+    noising, points = _heldout.data_of("kernel_estimate", game, data, folds)
     widths = np.asarray(bandwidths, float).reshape(-1)
     if widths.size == 0 or not np.all(np.isfinite(widths) & (widths > 0)):
         raise ValueError(
@@ -113,7 +109,7 @@ def mixture_estimate(
             components than samples to fit them to.
         TypeError: if the game is not score-based.
     """
-    noising, points = _given("mixture_estimate", game, data, folds)
+    noising, points = _heldout.data_of("mixture_estimate", game, data, folds)
     starts = count("mixture_estimate", "starts", starts, advice="pass starts=4")
     rng = _heldout.generator(key)
     # EM starts from clusters and adds one ridge to all axes: both want coordinates of one size.
@@ -149,19 +145,6 @@ def mixture_estimate(
         _floats(np.log(np.diagonal(factors, axis1=1, axis2=2))),
         _floats(np.tril(factors, -1)) if full else None,
     )
-
-
-def _given(owner: str, game: MFG, data: Given, folds: int) -> tuple[AbstractNoising, Points]:
-    """The noising of the game and the checked data."""
-    scaling = precondition(game)
-    points = check_samples(data, name="data").astype(np.float64)
-    if points.shape[1] != len(scaling.mean):
-        raise ValueError(
-            f"`{owner}` got data of {points.shape[1]} features for a game in {len(scaling.mean)} "
-            "dimensions, expected as many: declare the game with these data."
-        )
-    _heldout.check_folds(owner, points, folds)
-    return scaling.noising, points
 
 
 def _counts(components: Count | None, shape: tuple[int, ...], train: int) -> tuple[int, ...]:

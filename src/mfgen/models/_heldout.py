@@ -14,8 +14,12 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from mfgen._types import Key
+from mfgen._types import Given, Key
 from mfgen.data._repeats import distinct
+from mfgen.data._validate import check_samples
+from mfgen.dynamics._noising import AbstractNoising
+from mfgen.games._game import MFG
+from mfgen.models._precondition import precondition
 
 Points = Float[np.ndarray, "_ dim"]
 
@@ -27,7 +31,20 @@ class Split(NamedTuple):
     held_out: Points
 
 
-def check_folds(owner: str, points: Points, count: int) -> None:
+def data_of(owner: str, game: MFG, data: Given, folds: int) -> tuple[AbstractNoising, Points]:
+    """The noising of a score-based game and its data, refused where they do not fit it."""
+    scaling = precondition(game)
+    points = check_samples(data, name="data").astype(np.float64)
+    if points.shape[1] != len(scaling.mean):
+        raise ValueError(
+            f"`{owner}` got data of {points.shape[1]} features for a game in {len(scaling.mean)} "
+            "dimensions, expected as many: declare the game with these data."
+        )
+    _check_folds(owner, points, folds)
+    return scaling.noising, points
+
+
+def _check_folds(owner: str, points: Points, count: int) -> None:
     """Raises in the name of `owner` unless each part leaves two points to estimate from."""
     number = int(distinct(points).max()) + 1
     if not 2 <= count <= number - 1:

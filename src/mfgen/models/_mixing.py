@@ -34,8 +34,8 @@ _SEARCH_STEPS, _START_STEPS, _STEPS = 40, 30, 300
 _STARTED = 5000  # points that starts are compared on
 
 
-class Candidate(NamedTuple):
-    """What a mixture can be: its number of components, their covariances, and the ridge."""
+class MixtureShape(NamedTuple):
+    """The shape of a mixture: its number of components, their covariances, and the ridge."""
 
     components: int
     covariance: Literal["full", "diag"]
@@ -43,7 +43,7 @@ class Candidate(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """A mixture that was fitted.
+    """A fitted mixture.
 
     Attributes:
         weights, means: `[K]` and `[K, dim]`.
@@ -59,26 +59,26 @@ class Mixture(NamedTuple):
 
 def search(
     splits: list[Split], counts: tuple[int, ...], ridges: tuple[float, ...], seed: int
-) -> Candidate:
+) -> MixtureShape:
     """The candidate of the largest held-out likelihood.
 
     Both kinds of covariances are tried with growing numbers of components and the first ridge, the
     other ridges with the numbers about the best of each kind. Of the best the ridge is lowered
     while that helps, and then the number grows anew.
     """
-    scores: dict[Candidate, float] = {}
+    scores: dict[MixtureShape, float] = {}
 
-    def score(candidate: Candidate) -> float:
+    def score(candidate: MixtureShape) -> float:
         if candidate not in scores:
             scores[candidate] = _held_out(candidate, splits, seed)
         return scores[candidate]
 
     for kind in ("full", "diag"):
-        best = _grown([Candidate(count, kind, ridges[0]) for count in counts], score)
+        best = _grown([MixtureShape(count, kind, ridges[0]) for count in counts], score)
         place = counts.index(best.components)
         for ridge in ridges[1:]:
             for count in counts[max(place - 1, 0) : place + 2]:
-                score(Candidate(count, kind, ridge))
+                score(MixtureShape(count, kind, ridge))
     best, tried = max(scores, key=lambda candidate: scores[candidate]), min(ridges)
     while best.ridge <= tried:
         lower = best._replace(ridge=0.1 * best.ridge)
@@ -92,7 +92,7 @@ def search(
     return best
 
 
-def fitted(points: Points, candidate: Candidate, starts: int, seed: int) -> Mixture:
+def fitted(points: Points, candidate: MixtureShape, starts: int, seed: int) -> Mixture:
     """The mixture fitted to points `[n, dim]`: the best of several starts, continued."""
     few = points[:_STARTED]
     models = [_em(few, candidate, seed + start, _START_STEPS) for start in range(starts)]
@@ -107,7 +107,7 @@ def fitted(points: Points, candidate: Candidate, starts: int, seed: int) -> Mixt
     return Mixture(best.weights_, best.means_, factors, bool(best.converged_))
 
 
-def _grown(candidates: list[Candidate], score: Any) -> Candidate:
+def _grown(candidates: list[MixtureShape], score: Any) -> MixtureShape:
     """The best of candidates of growing size, looked through until they get worse."""
     best, worse = candidates[0], 0
     for candidate in candidates:
@@ -118,13 +118,13 @@ def _grown(candidates: list[Candidate], score: Any) -> Candidate:
     return best
 
 
-def _held_out(candidate: Candidate, splits: list[Split], seed: int) -> float:
+def _held_out(candidate: MixtureShape, splits: list[Split], seed: int) -> float:
     models = [(_em(split.train, candidate, seed, _SEARCH_STEPS), split) for split in splits]
     values = [model.score_samples(split.held_out) for model, split in models]
     return float(np.concatenate(values).mean())
 
 
-def _em(points: Points, candidate: Candidate, seed: int, steps: int) -> Any:
+def _em(points: Points, candidate: MixtureShape, seed: int, steps: int) -> Any:
     from sklearn.mixture import GaussianMixture
 
     model = GaussianMixture(

@@ -31,7 +31,7 @@ from mfgen.math import _entry, _memory
 from mfgen.math._autodiff import Jet
 from mfgen.math._count import count
 from mfgen.models._base import AbstractPotential
-from mfgen.models._domain import OnDomain, feature_count
+from mfgen.models._domain import OnDomain, feature_count, initial_of
 
 
 class OTFlowPotential(AbstractPotential):
@@ -132,14 +132,9 @@ def ot_flow_potential(
     Raises:
         ValueError: for a game without an initial density, or a size that is no positive integer.
     """
-    _check.of_kind("ot_flow_potential", "game", game, MFG, "pass MFG(..., initial=density)")
+    initial = initial_of("ot_flow_potential", game)
     _check.a_key("ot_flow_potential", key)
-    if game.initial is None:
-        raise ValueError(
-            "`ot_flow_potential` got a game without an initial density, expected one to take the "
-            "dimension from: declare `MFG(..., initial=density)`."
-        )
-    inputs = feature_count(game.domain, game.initial.dim) + 1
+    inputs = feature_count(game.domain, initial.dim) + 1
     rank = min(10, inputs) if rank is None else rank
     width, depth, rank = (
         count("ot_flow_potential", name, size)

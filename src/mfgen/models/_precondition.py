@@ -78,7 +78,7 @@ class AbstractScaling(eqx.Module):
         return (y[: self.dim] - self.centre(s).astype(y.dtype)) / self.width(s)
 
     def inputs(self, s: Time, y: State) -> State:
-        """What a network is given of a row: z, and its label as it is, `[dim + labels]`."""
+        """The inputs of a network: z, and the label as it is, `[dim + labels]`."""
         z = self.point(s, y)
         return jnp.concatenate([z, y[z.size :].astype(z.dtype)]) if self.labels else z
 

@@ -30,12 +30,11 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
 from mfgen._types import Given, Key
-from mfgen.data._validate import check_samples
+from mfgen.dynamics._dynamics import positive
 from mfgen.games._game import MFG
 from mfgen.models import _heldout
 from mfgen.models._heldout import Points, Split
 from mfgen.models._kernel import KernelPotential
-from mfgen.models._precondition import precondition
 
 # In deviations of the coordinates: from finer than most structure to a good part of all data.
 _REACHES = tuple(float(b) for b in np.geomspace(0.03, 1.0, 12))
@@ -84,9 +83,15 @@ def proximal_kernel(
 
     Reference: B. J. Zhang et al. (2024), arXiv 2402.06162.
     """
-    scaling = precondition(game)
-    points = check_samples(data, name="data").astype(np.float64)
-    _check(points, len(scaling.mean), folds, {"reach": reach, "width": width})
+    noising, points = _heldout.data_of("proximal_kernel", game, data, folds)
+    if len(points) > _MOST:
+        raise ValueError(
+            f"`proximal_kernel` got {len(points)} samples, expected at most {_MOST}: pass fewer, "
+            "or use `mixture_estimate`."
+        )
+    for name, value in (("reach", reach), ("width", width)):
+        if value is not None:
+            positive("proximal_kernel", name, value)
     mean, deviations = points.mean(axis=0), points.std(axis=0)
     standard = (points - mean) / deviations
     if reach is None or width is None:
@@ -99,7 +104,7 @@ def proximal_kernel(
     roots = deviations[None, :, None] * local.axes * spectrum[:, None, :]
     factors = np.linalg.cholesky(roots @ roots.transpose(0, 2, 1))
     return KernelPotential(
-        scaling.noising,
+        noising,
         jnp.zeros(len(points)),
         jnp.asarray(mean + deviations * local.means, float),
         jnp.asarray(np.log(np.diagonal(factors, axis1=1, axis2=2)), float),
@@ -174,28 +179,3 @@ def _scores(
                 exponents = np.sum(squares / variances + np.log(variances), axis=2)
                 scores[row, column] += logsumexp(-0.5 * exponents, axis=1).sum()
     return scores / sum(len(split.held_out) for split in splits)
-
-
-def _check(
-    points: Points,
-    dim: int,
-    folds: int,
-    settings: dict[str, float | None],
-) -> None:
-    if points.shape[1] != dim:
-        raise ValueError(
-            f"`proximal_kernel` got data of {points.shape[1]} features for a game in {dim} "
-            "dimensions, expected as many: declare the game with these data."
-        )
-    if len(points) > _MOST:
-        raise ValueError(
-            f"`proximal_kernel` got {len(points)} samples, expected at most {_MOST}: pass fewer, "
-            "or use `mixture_estimate`."
-        )
-    _heldout.check_folds("proximal_kernel", points, folds)
-    for name, value in settings.items():
-        if value is not None and not 0 < value < np.inf:
-            raise ValueError(
-                f"`proximal_kernel` got {name} = {value}, expected a positive number: pass one, or "
-                "leave it out."
-            )

@@ -1,4 +1,4 @@
-"""What a network of a score-based game corrects: a density whose noised laws are known exactly.
+"""Reference densities of a score-based game, whose noised laws a network corrects.
 
     log eta(s, y) = log reference(s, y) + correction of the network
 
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from mfgen._types import Scalar, State, Time
+from mfgen.densities._base import Part
 from mfgen.math._linear_map import square
 from mfgen.models._base import AbstractNormalised
 from mfgen.models._precondition import AbstractScaling
@@ -85,14 +86,15 @@ class Fixed(AbstractReference):
     labels: int = eqx.field(static=True, default=0)
 
     def log_density(self, s: Time, y: State) -> Scalar:
-        return -_untrained(self.potential)(self.horizon - s, y[: y.size - self.labels])
+        return -untrainable(self.potential)(self.horizon - s, y[: y.size - self.labels])
 
     def score(self, s: Time, y: State) -> Array:
         point = y[: y.size - self.labels]
-        return -_untrained(self.potential).costate(self.horizon - s, point)
+        return -untrainable(self.potential).costate(self.horizon - s, point)
 
 
-def _untrained(potential: AbstractNormalised) -> AbstractNormalised:
+def untrainable(part: Part) -> Part:
+    """The same part of a model, through which no gradient goes."""
     return jax.tree.map(
-        lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, potential
+        lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, part
     )

@@ -24,7 +24,7 @@ _SMALL = 0.01  # r times a span below which its exponentials cancel
 
 
 class Tied(AbstractPotential):
-    """U + c(t), see above.
+    """The value function U + c(t).
 
     Arguments:
         potential: U.

@@ -53,7 +53,7 @@ _KINDS = {
 
 
 def kind(atom: Any) -> str:
-    """What an operand is: "truth", "integer", "real", "unsigned", "complex" or "other"."""
+    """The kind of an operand: "truth", "integer", "real", "unsigned", "complex" or "other"."""
     dtype = atom.aval.dtype
     return next((name for name, of in _KINDS.items() if jnp.issubdtype(dtype, of)), "other")
 

@@ -29,7 +29,7 @@ from mfgen.math._space import AbstractDomain
 
 
 class Parts(NamedTuple):
-    """What the equations are put together from: H, v* where it is known, g and sigma."""
+    """The parts of the equations: H, v* where it is known, g and sigma."""
 
     hamiltonian: Expression
     control: tuple[Expression, ...] | None

@@ -40,7 +40,7 @@ class _TooLongError(Exception):
 
 
 class Formula(NamedTuple):
-    """What a function computes.
+    """The formula of a function.
 
     Attributes:
         value: an object array of SymPy expressions in the shape of the function's output.

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from mfgen.costs._cost import Kinetic, WithPotential
 from mfgen.densities._gaussian import Gaussian
 from mfgen.derive._residual import fokker_planck, hjb, terminal
-from mfgen.derive._verdict import Item, answer
+from mfgen.derive._verdict import Item, verdict
 from mfgen.dynamics._dynamics import Integrator
 from mfgen.functionals._functional import Entropy, Linear
 from mfgen.games._game import MFG
@@ -27,7 +27,7 @@ SIGNS = "the signs are those of the theory"
 _GAMMA, _B, _NU, _HORIZON = 0.4, 0.9, 0.3, 2.0
 
 
-def signs() -> Item:
+def conventions() -> Item:
     """The residuals of an exact solution and of its mirror images, in the installed code."""
     alpha = (-_GAMMA + math.sqrt(_GAMMA**2 + 4 * _NU**2 * _B)) / (2 * _NU)
     kappa = _NU * alpha + _GAMMA * (0.5 * math.log(alpha / (2 * math.pi * _NU)) + 1)
@@ -53,4 +53,4 @@ def signs() -> Item:
         f"at least {seen:.2g}"
     )
     repair = "one of the residuals has a sign turned: run the tests in tests/laws"
-    return answer(SIGNS, max(right) < 1e-6 and seen > 1e-2, evidence, "MATH, section 7", repair)
+    return verdict(SIGNS, max(right) < 1e-6 and seen > 1e-2, evidence, "MATH, section 7", repair)
