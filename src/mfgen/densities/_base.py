@@ -16,7 +16,7 @@ where a good one exists, a sample drawn with a fixed key otherwise.
 import functools
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import equinox as eqx
 import jax
@@ -44,9 +44,7 @@ class AbstractDensity(eqx.Module):
     """
 
     if TYPE_CHECKING:  # for which a field would be an argument of every constructor
-
-        @property
-        def dim(self) -> int: ...
+        dim: ClassVar[int]
     else:
         dim: eqx.AbstractVar[int]
 

@@ -54,7 +54,7 @@ class Prescribed(AbstractFunctional):
         )
 
     def lack(self, u: Float[Array, "*points"], rho: GridDensity) -> Float[Array, "*points"]:
-        """The terminal mismatch log rho - log pi on rho's lattice: the price rises where rho > pi."""
+        """The terminal mismatch log rho - log pi on rho's lattice: prices rise where rho > pi."""
         nodes = jnp.asarray(rho.lattice.nodes(), rho.mass.dtype).reshape(-1, rho.dim)
         target = evaluable("Prescribed", "target", self.target)
         there = jax.vmap(lambda x: rho.log_density(x) - target.log_density(x))(nodes)

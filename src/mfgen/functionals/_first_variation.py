@@ -166,7 +166,7 @@ class _Mixed(_AbstractMixed):
 class _MixedDensity(_AbstractMixed, AbstractEvaluable):
     """The mixture with log rho at its particles, x being one of a small weight."""
 
-    law: AbstractEvaluable
+    law: AbstractDensity
     place: State
     share: Scalar
 
@@ -175,6 +175,7 @@ class _MixedDensity(_AbstractMixed, AbstractEvaluable):
         return float(jnp.finfo(self.place.dtype).eps) ** 0.9
 
     def log_density(self, x: State) -> Scalar:
+        assert isinstance(self.law, AbstractEvaluable)
         points, weights = self.law.particles()
         # Particles that lie at the place as well share what is added there.
         here = self.atom + weights @ jnp.all(points == self.place[None], axis=1)

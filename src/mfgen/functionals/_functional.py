@@ -129,7 +129,7 @@ class AbstractFunctional(eqx.Module):
         return found.reshape(rho.lattice.points)
 
     def lack(self, u: Float[Array, "*points"], rho: GridDensity) -> Float[Array, "*points"]:
-        """The terminal mismatch dF/drho - u on rho's lattice, for U(T, .) = u, F the terminal cost."""
+        """The mismatch dF/drho - u on rho's lattice, for U(T, .) = u and F the terminal cost."""
         return self.on_lattice(rho) - u
 
     def __add__(self, other: "AbstractFunctional") -> "AbstractFunctional":

@@ -102,12 +102,12 @@ def read(functional: AbstractFunctional, place: Place) -> Reading:
     laws, name = densities(functional), type(functional).__name__
     logs = sp.symbols(f"log:{len(laws) + 1}", real=True)
 
-    def variation(x, log_rho, *log_laws):
+    def local_variation(x, log_rho, *log_laws):
         left = iter(log_laws)
         local = with_densities(functional, lambda _: LocalLaw(x, next(left)))
         return local.variation(LocalLaw(x, log_rho), x)
 
-    found = formula(place.name, variation, place.x, *logs)
+    found = formula(place.name, local_variation, place.x, *logs)
     if found.note is None:
         pis = [sp.Function(place.target(law), positive=True)(*place.x) for law in laws]
         at = dict(zip(logs, map(sp.log, [place.rho, *pis]), strict=True))
