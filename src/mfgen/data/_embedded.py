@@ -47,8 +47,7 @@ def iris(*, seed: int = 0) -> Dataset:
     """
     from sklearn.datasets import load_iris
 
-    bunch: Any = load_iris()
-    return _table("iris", bunch, bunch.target, seed)
+    return _table("iris", load_iris(), seed)
 
 
 def wine(*, seed: int = 0) -> Dataset:
@@ -59,8 +58,7 @@ def wine(*, seed: int = 0) -> Dataset:
     """
     from sklearn.datasets import load_wine
 
-    bunch: Any = load_wine()
-    return _table("wine", bunch, bunch.target, seed)
+    return _table("wine", load_wine(), seed)
 
 
 def diabetes(*, seed: int = 0) -> Dataset:
@@ -71,7 +69,7 @@ def diabetes(*, seed: int = 0) -> Dataset:
     """
     from sklearn.datasets import load_diabetes
 
-    return _table("diabetes", load_diabetes(scaled=False), None, seed)
+    return _table("diabetes", load_diabetes(scaled=False), seed, labelled=False)
 
 
 def breast_cancer(*, seed: int = 0) -> Dataset:
@@ -82,12 +80,12 @@ def breast_cancer(*, seed: int = 0) -> Dataset:
     """
     from sklearn.datasets import load_breast_cancer
 
-    bunch: Any = load_breast_cancer()
-    return _table("breast_cancer", bunch, bunch.target, seed)
+    return _table("breast_cancer", load_breast_cancer(), seed)
 
 
-def _table(name: str, bunch: Any, labels: np.ndarray | None, seed: int) -> Dataset:
+def _table(name: str, bunch: Any, seed: int, *, labelled: bool = True) -> Dataset:
     samples = check_samples(bunch.data, name=name, standardised_later=True)
+    labels = bunch.target if labelled else None
     return _dataset(name, bunch, samples, resolution(samples), labels, seed)
 
 

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key
 from mfgen.densities._base import AbstractDensity, Part, densities
+from mfgen.densities._gaussian import Gaussian
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import source_size
 
@@ -79,6 +80,14 @@ def doubled(part: Part) -> Part:
     """The part with its arrays in double precision, if that is enabled, so that none is mixed."""
     is_real = lambda leaf: eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if is_real(leaf) else leaf, part)
+
+
+def normal_like(law: AbstractDensity) -> Gaussian:
+    """The normal law of the same mean and covariance, with a ridge where a law is flat."""
+    mean, covariance = law.moments()
+    size = jnp.trace(covariance) / law.dim
+    ridge = jnp.where(size > 0, 1e-6 * size, 1e-12)
+    return Gaussian(mean, covariance + ridge * jnp.eye(law.dim))
 
 
 def laws(game: MFG, rho: AbstractDensity | None) -> list[AbstractDensity]:

@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mfgen.densities._gaussian import Gaussian
-from mfgen.derive._probe import Probe
+from mfgen.densities._empirical import Empirical
+from mfgen.derive._probe import Probe, normal_like
 from mfgen.derive._verdict import Item, reason, verdict
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import LinearMap, matrix
@@ -84,7 +84,7 @@ def reach(game: MFG, probe: Probe) -> Item:
     if not missed.shape[1]:
         evidence = f"gain and drift together reach all {dim} directions"
         return verdict(REACH, True, evidence, _CONTROL)
-    law = Gaussian(jnp.mean(probe.x, axis=0), jnp.diag(jnp.var(probe.x, axis=0) + 1e-12))
+    law = normal_like(Empirical(probe.x))
     said = f"gain and drift reach {dim - missed.shape[1]} of {dim} directions"
     try:
         slopes = jax.vmap(jax.grad(lambda x: game.terminal.variation(law, x)))(probe.x)

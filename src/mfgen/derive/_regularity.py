@@ -188,11 +188,8 @@ def smoothness(game: MFG, probe: Probe) -> Item:
                 np.asarray(moved(t, x, centre - size * along, centre + size * along))
                 for size in sizes
             )
-        except (
-            Exception
-        ) as error:  # the cost is the user's, and says in its own words what is wrong
-            said = reason(error)
-            return verdict(SMOOTH, None, f"v* could not be computed: {said}", _BOOK)
+        except Exception as error:  # the cost is the user's
+            return verdict(SMOOTH, None, f"v* could not be computed: {reason(error)}", _BOOK)
         if not (np.isfinite(coarse).all() and np.isfinite(fine).all()):
             return verdict(SMOOTH, None, f"v* is not a number near {name}", _BOOK)
         share = np.where(fine > 1e-9 * probe.speed, fine / np.maximum(coarse, 1e-300), 0.0)

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mfgen.densities._gaussian import Gaussian
+from mfgen.densities._empirical import Empirical
 from mfgen.derive._hamiltonian import drift
-from mfgen.derive._probe import Probe
+from mfgen.derive._probe import Probe, normal_like
 from mfgen.derive._verdict import Item, reason, verdict
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import matrix, square
@@ -62,10 +62,7 @@ def resolution(game: MFG, probe: Probe, spacing: float, step: float | None) -> l
 
 
 def _speed(game: MFG, probe: Probe) -> float:
-    mean, dim = jnp.mean(probe.x, axis=0), probe.x.shape[1]
-    covariance = jnp.cov(probe.x.T, bias=True).reshape(dim, dim)
-    ridge = 1e-6 * jnp.trace(covariance) / dim + 1e-300
-    law = Gaussian(mean, covariance + ridge * jnp.eye(dim))
+    law = normal_like(Empirical(probe.x))
     slope = jax.vmap(jax.grad(lambda x: game.terminal.variation(law, x)))
     try:
         p = slope(probe.x)

@@ -34,7 +34,7 @@ from mfgen.densities._base import (
 from mfgen.densities._empirical import Empirical
 from mfgen.densities._energy import Unnormalised
 from mfgen.densities._gaussian import Gaussian
-from mfgen.derive._probe import doubled
+from mfgen.derive._probe import doubled, normal_like
 from mfgen.derive._verdict import Item, reason, verdict
 from mfgen.functionals._functional import AbstractFunctional
 from mfgen.games._game import MFG
@@ -105,16 +105,17 @@ def terminal(game: MFG, rho: AbstractDensity | None, key: Key) -> Item:
     # A target known by its energy has no samples; where the population is will do for it.
     targets = [target for target in every if not isinstance(target, Unnormalised)]
     dim = rho.dim if rho is not None else every[0].dim if every else 2
-    law = Gaussian(jnp.zeros(dim, float)) if rho is None else _normal(doubled(rho))
+    law = Gaussian(jnp.zeros(dim, float)) if rho is None else normal_like(doubled(rho))
     points = [jnp.asarray(part.sample(200, key=target_key), float) for part in (law, *targets)]
     there = jnp.concatenate(points)
     thinned = with_densities(functional, _few)
+    smooth = lambda law: law if isinstance(law, AbstractEvaluable) else normal_like(law)
     try:
         values = np.asarray(eqx.filter_jit(jax.vmap(lambda x: thinned.variation(law, x)))(there))
     except Exception as error:
         for target in targets:
             if not isinstance(target, AbstractEvaluable) and _works(
-                with_densities(functional, _smooth), law, there[0]
+                with_densities(functional, smooth), law, there[0]
             ):
                 return _without_density(target, target_key)
         said = reason(error)
@@ -174,16 +175,6 @@ def _sampled(target: AbstractDensity) -> AbstractDensity:
     if isinstance(target, Unnormalised):
         return target
     return Empirical(target.sample(_FEW, key=jax.random.key(0)))
-
-
-def _smooth(target: AbstractDensity) -> AbstractDensity:
-    return target if isinstance(target, AbstractEvaluable) else _normal(target)
-
-
-def _normal(rho: AbstractDensity) -> Gaussian:
-    mean, covariance = rho.moments()
-    ridge = 1e-6 * (jnp.trace(covariance) / rho.dim + 1e-6)
-    return Gaussian(mean, covariance + ridge * jnp.eye(rho.dim))
 
 
 def _neighbours(points: np.ndarray) -> float:

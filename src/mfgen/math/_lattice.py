@@ -46,8 +46,7 @@ class Lattice(eqx.Module):
         points: int | Sequence[int],
         boundary: Boundary | Sequence[Boundary] = "no-flux",
     ):
-        sides = _sides(box)
-        self.box = tuple((float(low), float(high)) for low, high in _intervals(sides))
+        self.box = tuple((float(low), float(high)) for low, high in _sides(box))
         counts = np.ravel(points).tolist() * (len(self.box) if np.ndim(points) == 0 else 1)
         self.points = tuple(count("Lattice", "points", n) for n in counts)
         one = isinstance(boundary, str)
@@ -153,10 +152,7 @@ def _sides(box: Interval | Sequence[Interval]) -> np.ndarray:
             f"`Lattice` got box = {box!r}, expected an interval (low, high) for each axis: pass "
             "box=(-4, 4), or box=((-4, 4), (-4, 4))."
         ) from None
-    return sides[None] if sides.ndim == 1 else sides
-
-
-def _intervals(sides: np.ndarray) -> np.ndarray:
+    sides = sides[None] if sides.ndim == 1 else sides
     if sides.ndim != 2 or sides.shape[1] != 2:
         raise ValueError(
             f"`Lattice` got a box of shape {sides.shape}, expected (low, high) for each axis: "

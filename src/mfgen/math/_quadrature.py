@@ -21,6 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from mfgen.math._count import count
+
 _FOLDINGS = 200.0  # e^{-200} is nothing, even times the powers of t that a rule integrates
 _PANEL = 4.0  # length of a panel in units of 1 / rate
 _PANEL_NODES = 16
@@ -39,7 +41,7 @@ def gauss_legendre(n: int, low: float = 0.0, high: float = 1.0) -> Rule:
     Raises:
         ValueError: n < 1, or an interval that is empty or not finite.
     """
-    _check_count("gauss_legendre", n)
+    count("gauss_legendre", "n", n, wanted="at least one node")
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(
             f"`gauss_legendre` got the interval [{low}, {high}], expected finite low < high."
@@ -97,7 +99,7 @@ def gauss_hermite(n: int) -> Rule:
     Raises:
         ValueError: n < 1.
     """
-    _check_count("gauss_hermite", n)
+    count("gauss_hermite", "n", n, wanted="at least one node")
     nodes, weights = np.polynomial.hermite_e.hermegauss(n)
     return Rule(nodes, weights / weights.sum())
 
@@ -139,10 +141,5 @@ def box_rule(box: Sequence[tuple[float, float]], cells: int, n: int = 4) -> Rule
         cells: panels along each axis.
         n: nodes in each panel.
     """
-    _check_count("box_rule", cells)
+    count("box_rule", "cells", cells)
     return tensor([joined(panels(np.linspace(*side, cells + 1).tolist(), n)) for side in box])
-
-
-def _check_count(owner: str, n: int) -> None:
-    if n < 1:
-        raise ValueError(f"`{owner}` got n = {n}, expected at least one node.")
