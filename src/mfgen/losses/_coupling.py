@@ -44,6 +44,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from mfgen._types import Batch, Key
 from mfgen.dynamics._dynamics import positive
 from mfgen.games._game import MFG
+from mfgen.math._count import count
 from mfgen.math._pairs import centred
 from mfgen.math._sinkhorn import Scaled, arrived, plan_of, sinkhorn
 from mfgen.simulate._ends import reference
@@ -88,7 +89,9 @@ class OptimalTransport(AbstractCoupling):
     passes: int = eqx.field(static=True, default=4)
 
     def __check_init__(self):
-        _at_least_one("OptimalTransport", "passes", self.passes)
+        count(
+            "OptimalTransport", "passes", self.passes, wanted="at least 1", advice="pass passes=4"
+        )
 
     def __call__(
         self, data: Batch, goal: Batch, *, key: Key, groups: Groups | None = None
@@ -134,7 +137,7 @@ class EntropicTransport(AbstractCoupling):
     def __check_init__(self):
         positive("EntropicTransport", "variance", self.variance)
         positive("EntropicTransport", "tolerance", self.tolerance)
-        _at_least_one("EntropicTransport", "iterations", self.iterations)
+        count("EntropicTransport", "iterations", self.iterations, advice="pass iterations=500")
 
     def __call__(
         self, data: Batch, goal: Batch, *, key: Key, groups: Groups | None = None
@@ -274,8 +277,3 @@ def _assigned(x: ArrayLike, z: ArrayLike, groups: ArrayLike) -> np.ndarray:
         # The squares of x and z alone do not depend on the permutation.
         partner[rows] = rows[linear_sum_assignment(left @ right.T, maximize=True)[1]]
     return partner
-
-
-def _at_least_one(owner: str, name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"`{owner}` got {name} = {value}, expected at least 1: pass {name}=4.")

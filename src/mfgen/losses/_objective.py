@@ -43,10 +43,7 @@ class AbstractObjective(eqx.Module):
     """
 
     regularises: ClassVar[bool] = False
-
-    @property
-    def euclidean(self) -> bool:
-        return False
+    euclidean: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
@@ -116,7 +113,13 @@ class Weighted(NamedTuple):
 
 
 class AbstractBundle(eqx.Module):
-    """Any number of objectives of one kind that are computed in one pass."""
+    """Any number of objectives of one kind that are computed in one pass.
+
+    Attributes:
+        euclidean: as of `AbstractObjective`, for all of them.
+    """
+
+    euclidean: ClassVar[bool] = False
 
     @abstractmethod
     def evaluate(

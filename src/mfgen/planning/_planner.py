@@ -17,7 +17,7 @@ from mfgen.densities._base import AbstractEvaluable
 from mfgen.games._game import MFG
 from mfgen.losses._payment import name_of
 from mfgen.planning._ways import WAYS, Way
-from mfgen.trainers._trainer import Problem
+from mfgen.trainers._trainer import Problem, check_dimension
 
 
 class Entry(NamedTuple):
@@ -130,11 +130,7 @@ def _checked(game: MFG, data: Given | None) -> Batch | None:
     """The samples of a game, as `plan` takes them."""
     _check.of_kind("plan", "game", game, MFG, "pass the game, MFG(dynamics, lagrangian, terminal)")
     samples = _samples(game, data)
-    if samples is not None and game.initial is not None and samples.shape[1] != game.initial.dim:
-        raise ValueError(
-            f"`plan` got data of {samples.shape[1]} features for a game in {game.initial.dim} "
-            "dimensions, expected as many: declare the game with these data."
-        )
+    check_dimension("plan", game, "data", samples)
     return samples
 
 

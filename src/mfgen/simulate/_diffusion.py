@@ -25,7 +25,7 @@ from jaxtyping import Array
 
 from mfgen._types import Key, Scalar, State
 from mfgen.games._game import MFG
-from mfgen.math._count import plain
+from mfgen.math._count import count, plain
 from mfgen.math._linear_map import LinearMap, image, source_size
 from mfgen.models._base import AbstractModel, velocity
 from mfgen.simulate._base import AbstractSampler, Arrival
@@ -38,7 +38,7 @@ from mfgen.simulate._frame import (
     scaled_field,
     to_frame,
 )
-from mfgen.simulate._integrator import AbstractStep, Slope, Value, along, positive_count
+from mfgen.simulate._integrator import AbstractStep, Slope, Value, along
 
 Advance = Callable[[State, Scalar, Scalar, Key], State]
 
@@ -54,7 +54,7 @@ class EulerMaruyama(AbstractSampler, AbstractStep):
     steps: int = eqx.field(static=True, default=200, converter=plain)
 
     def __check_init__(self):
-        positive_count("EulerMaruyama", "steps", self.steps)
+        count("EulerMaruyama", "steps", self.steps)
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
         frame = random_frame(game)
@@ -82,7 +82,7 @@ class StochasticHeun(AbstractSampler, AbstractStep):
     steps: int = eqx.field(static=True, default=100, converter=plain)
 
     def __check_init__(self):
-        positive_count("StochasticHeun", "steps", self.steps)
+        count("StochasticHeun", "steps", self.steps)
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
         frame = random_frame(game)

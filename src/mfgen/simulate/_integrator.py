@@ -23,6 +23,7 @@ from mfgen.math._count import count, plain
 
 Value = PyTree[Float[Array, "..."]]
 Slope = Callable[[Time, Value], Value]
+positive_count = count
 
 
 # Nodes and weights of the stages.
@@ -96,7 +97,7 @@ class RungeKutta4(AbstractIntegrator):
     unroll: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        positive_count("RungeKutta4", "steps", self.steps)
+        count("RungeKutta4", "steps", self.steps)
 
     def __call__(self, slope: Slope, value: Value, span: Scalar) -> Reached:
         def advance(y: Value, index: Array) -> tuple[Value, None]:
@@ -151,7 +152,7 @@ class Adaptive(AbstractIntegrator):
     adjoint: diffrax.AbstractAdjoint = diffrax.RecursiveCheckpointAdjoint()
 
     def __check_init__(self):
-        positive_count("Adaptive", "max_steps", self.max_steps)
+        count("Adaptive", "max_steps", self.max_steps)
         _check.numbers(self, "tolerance")
         if not 0 < self.tolerance < 1:
             raise ValueError(
@@ -194,11 +195,6 @@ class Adaptive(AbstractIntegrator):
 
     def count(self, nodes: int | None) -> int:
         return nodes or 16
-
-
-def positive_count(owner: str, name: str, value: Any) -> int:
-    """The value, or a `ValueError` in the name of `owner` unless it is a positive integer."""
-    return count(owner, name, value)
 
 
 def along(y: Value, step: Scalar | float, slope: Value) -> Value:

@@ -145,7 +145,8 @@ class Grid(AbstractSolver):
         if result.status is Status.DIVERGED:
             raise FloatingPointError(f"`Grid`: {result.message}")
         if float(state.mass.min()) < -_ROUNDING * float(state.mass.max()):
-            theta = _positive_theta(problem, state)
+            # At least for drifts like those found.
+            theta = _fp_sweep.positive_theta(game, lattice, problem.clock, 1.2 * state.played.drift)
             again(eqx.tree_at(lambda c: c.theta, problem.clock, theta))
         stats = counts | _stats(problem, state) | cuts
         steps = len(problem.clock.theta)
@@ -189,13 +190,6 @@ def _check_costs(problem: Problem) -> None:
                 "target of a KL is zero there, take a smaller box or a target that is positive "
                 "everywhere, such as `target.noised(1.0, 0.1)`."
             )
-
-
-def _positive_theta(problem: Problem, state) -> jax.Array:
-    """How implicit steps keep densities nonnegative, at least for drifts like those found."""
-    return _fp_sweep.positive_theta(
-        problem.game, problem.lattice, problem.clock, 1.2 * state.played.drift
-    )
 
 
 def _stats(problem: Problem, state) -> dict[str, float]:

@@ -93,7 +93,8 @@ class HopfCole(AbstractSolver):
         times = np.linspace(0.0, game.dynamics.horizon, self.steps + 1)
         form = linear_form(game, times, lattice.dim)
         _check_width(form, lattice, self.steps)
-        if bool(jnp.any(_charge("interaction", _variation(game), lattice, mass) != 0)):
+        asked = lambda _, rho: game.interaction.on_lattice(rho)
+        if bool(jnp.any(_charge("interaction", asked, lattice, mass) != 0)):
             raise ValueError(
                 "`HopfCole` got an interaction, expected none: solve the game by `Grid`."
             )
@@ -197,10 +198,6 @@ def _charge(role: str, function, lattice: Lattice, mass: jax.Array) -> jax.Array
             "linear form: solve it by `Grid`."
         )
     return here
-
-
-def _variation(game: MFG):
-    return lambda _, rho: game.interaction.on_lattice(rho)
 
 
 def _shifted(lattice: Lattice) -> tuple[jax.Array, jax.Array]:

@@ -16,11 +16,12 @@ References:
     Phys. 193 (2004).
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from mfgen.solvers import _equilibrium
@@ -141,54 +142,35 @@ def _improved(problem: Problem, here: _Iterate, z: Charges) -> _Iterate:
 
 
 def _sum(z: Charges, by: Charges, part: float) -> Charges:
-    return Charges(z.f + part * by.f, z.g + part * by.g)
+    return jax.tree.map(lambda at, move: at + part * move, z, by)
 
 
 def _direction(problem: Problem, z: Charges, state: State) -> tuple[Charges, int]:
     """The direction in which the lack vanishes to first order, and products used."""
     mass = np.asarray(state.mass)
-    weights = [_weights(0.5 * (mass[1:] + mass[:-1])), _weights(mass[-1])]
-    cut, shapes = weights[0].size, [part.shape for part in weights]
+    weights = Charges(_weights(0.5 * (mass[1:] + mass[:-1])), _weights(mass[-1]))
 
     # Vectors are charges times the weights, so that their dot product is that of L2(rho).
-    def flat(z: Charges) -> np.ndarray:
-        return np.concatenate(
-            [(w * np.asarray(part)).ravel() for w, part in zip(weights, z, strict=True)]
-        )
-
-    def whole(vector: np.ndarray) -> Charges:
-        f, g = vector[:cut], vector[cut:]
-        return Charges(
-            jnp.asarray(f.reshape(shapes[0]) / weights[0]),
-            jnp.asarray(g.reshape(shapes[1]) / weights[1]),
-        )
-
+    _, unravelled = ravel_pytree(z)
+    flat = lambda z: np.asarray(ravel_pytree(jax.tree.map(jnp.multiply, weights, z))[0])
+    whole = lambda vector: jax.tree.map(jnp.divide, unravelled(jnp.asarray(vector)), weights)
     used = 0
 
     def product(vector: np.ndarray) -> np.ndarray:
         nonlocal used
         used += 1
-        return flat(_equilibrium.linearised(problem, z, state, whole(np.asarray(vector))))
+        return flat(_equilibrium.linearised(problem, z, state, whole(vector)))
 
     right = -flat(state.lack)
-    solved, _ = gmres(_Products(product, right.size), right, rtol=1e-3, restart=_KRYLOV, maxiter=1)
+    operator: Any = LinearOperator  # a factory, of which its stub knows nothing
+    matrix = operator(2 * (right.size,), matvec=product, dtype=right.dtype)
+    solved, _ = gmres(matrix, right, rtol=1e-3, restart=_KRYLOV, maxiter=1)
     return whole(solved), used
 
 
-def _weights(mass: np.ndarray) -> np.ndarray:
+def _weights(mass: np.ndarray) -> jax.Array:
     """The square root of the mass, never zero."""
-    return np.sqrt(np.maximum(mass, _SPARSE * mass.max()))
-
-
-class _Products(LinearOperator):
-    """A matrix known by its products."""
-
-    def __init__(self, product: Callable[[np.ndarray], np.ndarray], size: int):
-        super().__init__(np.dtype(float), (size, size))
-        self._product = product
-
-    def _matvec(self, x: np.ndarray) -> np.ndarray:
-        return self._product(x)
+    return jnp.sqrt(jnp.maximum(mass, _SPARSE * mass.max()))
 
 
 def _converged(here: _Iterate, counts: dict[str, float]) -> Result:

@@ -31,7 +31,6 @@ from mfgen.data._validate import check_points
 from mfgen.dynamics._dynamics import positive
 from mfgen.math import _memory
 from mfgen.math._count import count
-from mfgen.simulate._integrator import positive_count
 from mfgen.trainers._history import History, Progress
 from mfgen.trainers._run import run
 from mfgen.trainers._state import Checkpoints
@@ -247,7 +246,7 @@ def descend(
         found = descend(LangevinFlow(target), start, steps=500, step=0.01, key=key)
         found.points, found.energies
     """
-    positive_count("descend", "steps", steps)
+    count("descend", "steps", steps)
     settings = {"key": key, "every": every, "checkpoints": checkpoints, "resume": resume}
     return descent(Particles(flow, start, step), steps=steps, callback=callback, **settings)
 

@@ -56,10 +56,8 @@ def aimed(divergence: AbstractFunctional, goal: AbstractDensity) -> AbstractFunc
 
 def unbiased(divergence: AbstractFunctional, x: Batch, y: Batch) -> Scalar:
     """The divergence of two samples of one size, less the bias of both."""
-    half = len(x) // 2
     value = lambda part: aimed(divergence, Empirical(y[part])).value(Empirical(x[part]))
-    apart = 0.5 * (value(slice(half)) + value(slice(half, 2 * half)))
-    return 2 * value(slice(2 * half)) - apart
+    return _crowd.unbiased(value, len(x))
 
 
 def check_sampled(divergence: AbstractFunctional, goal: AbstractDensity) -> None:

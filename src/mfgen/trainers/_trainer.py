@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, PyTree
 from mfgen import _check
 from mfgen._types import Batch, Key, Scalar
 from mfgen.games._game import MFG
+from mfgen.simulate._ends import initial_density
 from mfgen.trainers._failure import NonFiniteError
 
 Terms = dict[str, Scalar]
@@ -57,12 +58,18 @@ class Problem(eqx.Module):
             TypeError, ValueError: in the name of `owner`, if there is none, or no game.
         """
         game = self.declared(owner)
-        if game.initial is None:
-            raise ValueError(
-                f"`{owner}` got a game without an initial density, expected one where particles "
-                "start: declare `MFG(..., initial=density)`."
-            )
+        initial_density(owner, game)
         return game
+
+
+def check_dimension(owner: str, game: MFG, name: str, samples: Batch | None) -> None:
+    """Refuses, in the name of `owner`, samples of another dimension than the game's."""
+    if samples is None or game.initial is None or samples.shape[1] == game.initial.dim:
+        return
+    raise ValueError(
+        f"`{owner}` got {name} of {samples.shape[1]} features for a game in {game.initial.dim} "
+        "dimensions, expected as many: declare the game with these data."
+    )
 
 
 class Measures(NamedTuple):
@@ -88,15 +95,12 @@ class AbstractTrainer(eqx.Module):
     Attributes:
         watched: names among the terms of a step that must be finite but are not recorded.
         measures_start: whether there is a record before the first step.
+        owner: the public name that errors speak of.
     """
 
     watched: ClassVar[tuple[str, ...]] = ()
     measures_start: ClassVar[bool] = False
-
-    @property
-    def owner(self) -> str:
-        """The public name that errors speak of."""
-        return "run"
+    owner: ClassVar[str] = "run"
 
     @abstractmethod
     def init(self, problem: Problem, *, key: Key) -> PyTree:
