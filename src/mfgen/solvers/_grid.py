@@ -168,8 +168,8 @@ class Grid(AbstractSolver):
 
 
 @eqx.filter_jit
-def _first_charges(problem: Problem) -> dict[str, jax.Array]:
-    """What the initial density is charged, by the name of the cost."""
+def _first_couplings(problem: Problem) -> dict[str, jax.Array]:
+    """The couplings at the initial density, by the name of the cost."""
     rho = grid_density.nodal(problem.lattice, problem.initial)
     zero = jnp.zeros_like(problem.initial)
     return {
@@ -179,9 +179,9 @@ def _first_charges(problem: Problem) -> dict[str, jax.Array]:
 
 
 def _check_costs(problem: Problem) -> None:
-    """Charges that are not finite come from costs the user wrote."""
-    for name, charge in _first_charges(problem).items():
-        bad = ~np.isfinite(np.asarray(charge))
+    """Couplings that are not finite come from costs the user wrote."""
+    for name, coupling in _first_couplings(problem).items():
+        bad = ~np.isfinite(np.asarray(coupling))
         if bad.any():
             where = problem.lattice.nodes()[bad][0]
             raise ValueError(

@@ -116,8 +116,8 @@ def check_hamiltonian(game: MFG, dim: int, *, owner: str) -> None:
     if not whole <= 1:
         raise ValueError(
             f"`{owner}` got the Lagrangian `{name_of(game.lagrangian)}`, which is not quadratic in "
-            "x and v (its Hamiltonian is not quadratic in x and p): take `Kinetic` with a quadratic "
-            "`WithPotential`, or solve the game by `Grid` or `Neural`."
+            "x and v (its Hamiltonian is not quadratic in x and p): take `Kinetic` with a "
+            "quadratic `WithPotential`, or solve the game by `Grid` or `Neural`."
         )
 
 

@@ -149,15 +149,10 @@ class Augmented(AbstractTrainer):
         tolerance = self.tolerance
         if tolerance is None:
             tolerance = _PART * self._by_chance(goal, key)
-        return AugmentedState(
-            self.flow.init(self._priced(problem, weight, goal), key=key),
-            weight,
-            jnp.asarray(tolerance, weight.dtype),
-            jnp.zeros_like(weight),
-            jnp.zeros_like(weight),
-            jnp.asarray(0, jnp.int32),
-            jnp.asarray(0, jnp.int32),
-        )
+        flow = self.flow.init(self._priced(problem, weight, goal), key=key)
+        tolerance, zero = jnp.asarray(tolerance, weight.dtype), jnp.zeros_like(weight)
+        none = jnp.asarray(0, jnp.int32)
+        return AugmentedState(flow, weight, tolerance, zero, zero, none, none)
 
     def step(
         self, problem: Problem, state: AugmentedState, *, key: Key
