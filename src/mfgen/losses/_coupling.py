@@ -57,7 +57,7 @@ _FIX = "pass a larger variance, more iterations or a larger tolerance"
 
 
 class AbstractCoupling(eqx.Module):
-    """How points of two samples are paired; to add one, give `__call__`.
+    """A rule that pairs points of two samples; to add one, give `__call__`.
 
     Rows with equal numbers in `groups` belong together, those of both samples by their place: a
     coupling with groups pairs within each as it pairs without them.
@@ -167,7 +167,7 @@ class EntropicTransport(AbstractCoupling):
 
 
 def not_from_data(owner: str, game: MFG) -> TypeError:
-    """What is said, in the name of `owner`, of a game whose data are not at its start."""
+    """The refusal, in the name of `owner`, of a game whose data are not at its start."""
     return TypeError(
         f'`{owner}` got a game with data_at = "{game.data_at}", expected a flow from data to '
         'a reference: declare `MFG(..., data_at="start")`.'

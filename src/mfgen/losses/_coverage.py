@@ -163,7 +163,7 @@ def _described(part: str, game: MFG) -> str:
 
 
 def _payer(part: str, game: MFG) -> str:
-    """What would pay for a part."""
+    """Advice for a part of the cost that no loss contains."""
     solvers = "train by `GameCost()`, or solve the game by `Neural()` or `Grid(box)`"
     if not game.dynamics.deterministic:
         return solvers

@@ -1,4 +1,4 @@
-"""What a batch of particles knows of the population that it is drawn from.
+"""Laws of a population, estimated from a batch of particles.
 
     Empirical     the particles alone: kernels, pairs, transport costs, means and linear costs
     `Followed`    the particles with log rho at each, known where paths are deterministic

@@ -32,7 +32,7 @@ _INSPECTED = 1024  # points of the initial density where V is evaluated beforeha
 
 
 class WeightedDissipation(AbstractObjective):
-    """What a discounted game pays ahead of where its particles are, in units of cost per time.
+    """The discounted cost ahead of particles along their paths, per unit of time.
 
     Arguments:
         windows: how they are drawn and followed.

@@ -152,7 +152,7 @@ class ReverseKL(AbstractPathTerm):
 
 
 class TransportCost(AbstractPathTerm):
-    """What the control costs: E int L(t, x, v) dt, discounted as the game says.
+    """The running cost of the control, E int e^{-r t} L(t, x, v) dt.
 
     Arguments:
         paths: how paths are followed.

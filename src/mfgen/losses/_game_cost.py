@@ -181,7 +181,7 @@ def _logarithms(game: MFG, batch: Batch) -> Float[Array, "n"]:
 
 
 def default_method(game: MFG, given: AbstractStep | None = None) -> AbstractStep:
-    """How paths are followed in training: as is said, and by a method of the game's kind else."""
+    """The method for paths in training: the given one, or the default of the game's kind."""
     if given is not None:
         return given
     return RungeKutta4(16) if game.dynamics.deterministic else StochasticHeun(32)
@@ -190,7 +190,7 @@ def default_method(game: MFG, given: AbstractStep | None = None) -> AbstractStep
 def known_of(
     owner: str, game: MFG, part: int, density: str, *, varied: bool, here: bool = False
 ) -> Crowd:
-    """What a cost of a game has to be told of the population.
+    """The law of a batch by which a cost of a game can be evaluated.
 
     Arguments:
         owner: in whose name a cost is refused.

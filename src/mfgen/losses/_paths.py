@@ -75,7 +75,7 @@ class Path(NamedTuple):
 
 
 class Paths(AbstractPlaces):
-    """How paths are followed; terms with equal ones share a pass.
+    """Paths of particles without noise; terms with equal ones share a pass.
 
     Arguments:
         integrator: `RungeKutta4(steps)`, or `Adaptive(tolerance)`.
@@ -201,7 +201,7 @@ class AbstractPathTerm(AbstractObjective):
         return self.paths.needs_data()
 
     def needs(self, game: MFG, x: State) -> frozenset[str]:
-        """What it uses in a game, x being any point of its: as a rule the same."""
+        """The quantities that its rate uses in a game with points such as x."""
         return self.uses
 
     def admits(self, game: MFG, model: AbstractModel) -> None:
@@ -212,11 +212,11 @@ class AbstractPathTerm(AbstractObjective):
         return self.paths.advice()
 
     def rate(self, game: MFG, here: Here) -> Scalar:
-        """What is added per unit of time."""
+        """The integrand of its integral over time."""
         return jnp.zeros((), here.x.dtype)
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
-        """What is added at the end."""
+        """The value of the ends of a path."""
         return jnp.zeros((), path.end.dtype)
 
 
@@ -239,7 +239,7 @@ def here_at(
     x: State,
     directions: Float[Array, "m dim"],
 ) -> Here:
-    """What is to be known of a particle at (t, x); `uses` as in `AbstractPathTerm`."""
+    """Control, velocity, divergence and value of a particle at (t, x), as far as `uses` asks."""
     zero = jnp.zeros((), x.dtype)
     mobility = game.lagrangian.mobility(t)
     gain = game.dynamics.uniform_gain(t)

@@ -1,4 +1,4 @@
-"""Where the equations of a game are asked for, and what is known of the population there.
+"""Points at which a game's equations are evaluated, and the law of the population there.
 
     NoisedData, UniformTime, ...    noised data, uniform times, a box     nothing is known of rho
     Paths                           flows, as one integral along paths    log rho is followed
@@ -62,7 +62,7 @@ class AbstractPlaces(AbstractBundle):
         """Raises in the name of `owner` for a game that has no such places."""
 
     def advice(self) -> str:
-        """What to do where it is not finite."""
+        """Advice for values that are not finite."""
         return ""
 
 

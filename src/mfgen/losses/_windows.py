@@ -99,7 +99,7 @@ def check_affine(functional: AbstractFunctional, x: State) -> None:
 
 
 class Windows(AbstractPlaces):
-    """How windows are drawn and followed; terms with equal ones share them.
+    """Time windows of particles' paths; terms with equal ones share them.
 
     Arguments:
         stages: at which a window may begin; the given paths take that many midpoint steps.

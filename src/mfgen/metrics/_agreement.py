@@ -55,7 +55,7 @@ _ASSIGNED = 256  # points of an exact assignment; on a line sorting takes them a
 
 
 class Agreement(eqx.Module):
-    """How far two solutions of one game are from each other.
+    """Differences of two solutions of one game.
 
     Attributes:
         first, second: the solutions; the second is the reference.

@@ -55,7 +55,7 @@ _NO_VALUE = "No particle gains by another control than this one, and the density
 
 
 class Certificate(eqx.Module):
-    """How well a candidate solves its game.
+    """The certificate of a candidate: residuals, bounds and a verdict.
 
     Attributes:
         solution: the candidate.
@@ -135,7 +135,7 @@ class Certificate(eqx.Module):
         return -math.inf if fraction is None else float(fraction.value)
 
     def _undecided(self) -> dict[str, str]:
-        """What nothing is known of, and why: equations, the end, and what drowns in its error.
+        """Checks that are missing or too uncertain, with the reason.
 
         A control has no HJB equation of its own.
         """

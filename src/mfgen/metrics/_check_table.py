@@ -66,7 +66,7 @@ class Check(NamedTuple):
 
 
 class CheckTable:
-    """What has been measured so far: each check adds itself, or the reason it cannot be made."""
+    """Checks so far: each adds its number, or the reason why there is none."""
 
     def __init__(self, key: Key | None = None):
         self.key = jax.random.key(0) if key is None else key

@@ -37,7 +37,7 @@ _COMPLETE = 1e-2  # of the mass may be outside the box
 
 
 class Overlap(NamedTuple):
-    """How far two densities are from each other.
+    """Distances of two densities.
 
     Attributes:
         total_variation: 0 for equal laws, 1 for laws that do not meet.

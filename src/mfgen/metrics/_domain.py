@@ -1,4 +1,4 @@
-"""Where a candidate is examined: at its particles, or in a box that is given.
+"""Points at which a candidate is examined: its particles, or those of a given box.
 
 In one and two dimensions a box is covered by the nodes of a composite Gauss-Legendre rule, which
 also integrates densities; in more, by random points.

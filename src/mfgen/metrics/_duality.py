@@ -65,7 +65,7 @@ Row = Float[np.ndarray, "k"]
 
 
 class Gains(NamedTuple):
-    """How the exploitability is found: by paths, or from the exact best response.
+    """The method for the exploitability: by paths, or from the exact best response.
 
     Attributes:
         points: paths from each time.
@@ -246,7 +246,7 @@ def _highest(solution: Solution, domain: Rule, rule: Rule, times: int) -> float:
 
 
 def _unbounded(solution: Solution) -> str | None:
-    """Why the dual value is no lower bound, if it is none: I or M is not known to be convex."""
+    """The reason why the dual value is no lower bound, or `None`: I and M must be convex."""
     game, law = solution.game, _action.path("certify", solution)(0.0)
     point = law.moments()[0]
     costs = {"I": game.interaction, "M": game.terminal}

@@ -1,4 +1,4 @@
-"""How well a potential satisfies its Hamilton-Jacobi-Bellman equation, along the noising.
+"""The residual of a potential in its Hamilton-Jacobi-Bellman equation, along the noising.
 
 The residual of a score-based game has the units of a rate and grows like g^2 / sigma^2 towards the
 data. Divided by d(log kappa)/ds = g^2 / (2 sigma^2) it is measured per unit of log noise ratio,

@@ -72,7 +72,7 @@ class AbstractMoved(AbstractEvaluable):
 
     @abstractmethod
     def moved(self, points: Batch) -> Batch:
-        """Where particles of the first law are."""
+        """The places of particles of the first law after they moved."""
 
     @property
     def dim(self) -> int:

@@ -157,6 +157,6 @@ def _lack(way: Way, game: MFG, data: Batch | None) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """What an error says that it got; what it expects is the business of who writes the loss."""
+    """The first part of an error: what it got, without what is expected."""
     told = _check.reason(error).split(", expected")[0]
     return told.removesuffix(".")

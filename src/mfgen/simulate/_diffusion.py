@@ -7,7 +7,7 @@ standard normal vector xi
     `EulerMaruyama`     w' = w + h B(tau, w) + D(tau) sqrt(h) xi                        weak order 1
     `StochasticHeun`    w~ = w + h B(tau, w) + Dm sqrt(h) xi
                         w' = w + (h/2) [B(tau, w) + B(tau + h, w~)] + Dm sqrt(h) xi     weak order 2
-                        Dm = (D(tau) + D(tau + h)) / 2
+                        Dm Dm^T = (D D^T(tau) + D D^T(tau + h)) / 2
 
 Both are of their order for deterministic games too, where sigma = 0.
 
@@ -26,7 +26,7 @@ from jaxtyping import Array
 from mfgen._types import Key, Scalar, State
 from mfgen.games._game import MFG
 from mfgen.math._count import count, plain
-from mfgen.math._linear_map import image, source_size
+from mfgen.math._linear_map import LinearMap, image, source_size
 from mfgen.models._base import AbstractModel, velocity
 from mfgen.simulate._base import AbstractSampler, Arrival
 from mfgen.simulate._frame import (
@@ -41,6 +41,7 @@ from mfgen.simulate._frame import (
 from mfgen.simulate._integrator import AbstractStep, Slope, Value, along
 
 Advance = Callable[[State, Scalar, Scalar, Key], State]
+Kick = Callable[[MFG, AbstractFrame, State, Scalar, Scalar, Key], State]
 
 
 class EulerMaruyama(AbstractSampler, AbstractStep):
@@ -57,7 +58,7 @@ class EulerMaruyama(AbstractSampler, AbstractStep):
         count("EulerMaruyama", "steps", self.steps)
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
-        return stepped(self, game, model, x, key)
+        return stepped(self, _first_kick, game, model, x, key)
 
     def advance(
         self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
@@ -79,7 +80,7 @@ class StochasticHeun(AbstractSampler, AbstractStep):
         count("StochasticHeun", "steps", self.steps)
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
-        return stepped(self, game, model, x, key)
+        return stepped(self, _mean_kick, game, model, x, key)
 
     def advance(
         self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
@@ -95,13 +96,16 @@ def steered_field(frame: AbstractFrame, game: MFG, model: AbstractModel) -> Fiel
     return scaled_field(frame, lambda t, x: velocity(game, model, t, x))
 
 
-def stepped(method: AbstractStep, game: MFG, model: AbstractModel, x: State, key: Key) -> Arrival:
+def stepped(
+    method: AbstractStep, kick: Kick, game: MFG, model: AbstractModel, x: State, key: Key
+) -> Arrival:
     """A point carried to the horizon by the equal steps of a method on the frame's clock."""
     frame = random_frame(game)
     field = steered_field(frame, game, model)
 
     def advance(w: State, tau: Scalar, after: Scalar, key: Key) -> State:
-        return method.advance(field, w, tau, after, _kicks(game, frame, w, tau, after, key))
+        noise = kick(game, frame, w, tau, after, key)
+        return method.advance(field, w, tau, after, (noise, noise))
 
     return Arrival(walk(game, frame, advance, method.count(None), x, key), end_time(game))
 
@@ -110,19 +114,34 @@ def euler(
     game: MFG, frame: AbstractFrame, field: Field, w: State, tau: Scalar, after: Scalar, key: Key
 ) -> State:
     """One Euler-Maruyama step from tau to `after`."""
-    return w + (after - tau) * field(tau, w) + _kicks(game, frame, w, tau, after, key)[0]
+    return w + (after - tau) * field(tau, w) + _first_kick(game, frame, w, tau, after, key)
 
 
-def _kicks(
+def _first_kick(
     game: MFG, frame: AbstractFrame, w: State, tau: Scalar, after: Scalar, key: Key
-) -> tuple[State, State]:
-    """The noise of a step by the diffusion at its two ends; zero in a deterministic game."""
+) -> State:
+    """Noise of a step by the diffusion at its beginning."""
+    return _gaussian(game, noise_level(frame, game, tau) * jnp.sqrt(after - tau), w, key)
+
+
+def _mean_kick(
+    game: MFG, frame: AbstractFrame, w: State, tau: Scalar, after: Scalar, key: Key
+) -> State:
+    """Noise of a step whose covariance is the mean of those at its two ends."""
+    first, last = noise_level(frame, game, tau), noise_level(frame, game, after)
+    half = jnp.sqrt(0.5 * (after - tau))
+    if first.ndim == 0:
+        return _gaussian(game, jnp.hypot(first, last) * half, w, key)
+    keys = jax.random.split(key)
+    return _gaussian(game, first * half, w, keys[0]) + _gaussian(game, last * half, w, keys[1])
+
+
+def _gaussian(game: MFG, deviation: LinearMap, w: State, key: Key) -> State:
+    """A linear image of a standard normal vector, zero in a deterministic game."""
     if game.dynamics.deterministic:
-        return jnp.zeros_like(w), jnp.zeros_like(w)
-    first, last = (noise_level(frame, game, t).astype(w.dtype) for t in (tau, after))
-    xi = jax.random.normal(key, (source_size(first, w.size),), w.dtype)
-    kick = jnp.sqrt(after - tau) * xi
-    return image(first, kick), image(last, kick)
+        return jnp.zeros_like(w)
+    size = source_size(deviation, w.size)
+    return image(deviation.astype(w.dtype), jax.random.normal(key, (size,), w.dtype))
 
 
 def walk(

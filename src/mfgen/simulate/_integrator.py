@@ -31,7 +31,7 @@ _RULE = ((0.0, 1 / 6), (0.5, 1 / 3), (0.5, 1 / 3), (1.0, 1 / 6))
 
 
 class Reached(NamedTuple):
-    """Where an integration ended.
+    """The end of an integration.
 
     Attributes:
         value: y there.
@@ -58,7 +58,7 @@ class AbstractStep(eqx.Module):
         """y at `after` from `value` at t, with the noise by sigma at t and by that at `after`."""
 
     def count(self, nodes: int | None) -> int:
-        """How many steps are taken where so many nodes are asked for."""
+        """The number of steps where so many nodes are asked for."""
         return vars(self)["steps"]
 
 
@@ -78,7 +78,7 @@ class AbstractIntegrator(AbstractStep):
         """Integrates from tau = 0 to tau = span > 0."""
 
     def advice(self) -> str:
-        """What may have kept it from arriving and what to do, for errors; empty if nothing can."""
+        """Advice for paths that did not arrive; empty if all do."""
         return ""
 
 

@@ -55,7 +55,7 @@ class AbstractParticlePath(eqx.Module):
     @property
     @abc.abstractmethod
     def number(self) -> int:
-        """How many particles there are."""
+        """The number of particles."""
 
     def blocks(self, count: int) -> "list[AbstractParticlePath]":
         """Independent blocks of the particles, of equal size, in a random order."""
@@ -160,7 +160,7 @@ class FlowLaw(AbstractEvaluable):
         return Empirical(self.points).particles()
 
     def _carried(self, x: State, *, back: bool) -> tuple[State, Scalar]:
-        """Where x comes from, or goes to, and log |det| of that map."""
+        """The start of x, or its end, and log |det| of that map."""
         method = ExactDivergence() if back else NoDivergence()
         directions = moving_directions(self.game, method, x, key=None)
 

@@ -122,7 +122,7 @@ def trajectories(
 
 
 class Node(NamedTuple):
-    """Where all particles are after a step.
+    """All particles after a step.
 
     Attributes:
         number: of the node, from 1.

@@ -103,7 +103,7 @@ def _check_cut(
 
 
 def cut_remarks(stats: dict[str, float]) -> list[str]:
-    """What there is to say about mass that the box cuts off."""
+    """Remarks on mass that the box cuts off."""
     names = {"initial_cut": "initial density", "target_cut": "target of the terminal cost"}
     return [
         f"The box cuts off {stats[key]:.1e} of the mass of the {name}: take a wider one if that "

@@ -224,7 +224,7 @@ def _stats(problem: Problem, state) -> dict[str, float]:
 def _remarked(
     result: Result, stats: dict[str, float], lattice: Lattice, game: MFG, steps: int
 ) -> Result:
-    """What the figures say against the box and the cells, with the fix."""
+    """The result with remarks on the box and the cells, and the fix."""
     said = [result.message, *cut_remarks(stats)]
     if stats["edge_mass"] > _EDGE:
         said.append(

@@ -181,7 +181,7 @@ class Neural(AbstractSolver):
 
 
 class _State(eqx.Module):
-    """What is learned of the network, the optimiser's state, and where particles are."""
+    """Parameters of the network, the optimiser's state, and the paths of particles."""
 
     parameters: PyTree
     optimiser: optax.OptState

@@ -59,7 +59,7 @@ class _Iterate(NamedTuple):
 def iterate(
     problem: Problem, tolerance: float, most: int
 ) -> tuple[State, Result, dict[str, float]]:
-    """Where the iteration ended, how, and the numbers of iterations."""
+    """The last state, the result in words, and the numbers of iterations."""
     counts = {"iterations": 1.0, "newton": 0.0, "products": 0.0}
     here = _marched(problem, _equilibrium.free(problem))
     if not np.isfinite(here.missing):

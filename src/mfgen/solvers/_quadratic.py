@@ -1,4 +1,4 @@
-"""What makes a game linear-quadratic, read off by automatic differentiation and checked.
+"""The coefficients of a linear-quadratic game, read off by automatic differentiation and checked.
 
 A game is linear-quadratic if its Hamiltonian is quadratic in place and costate together,
 
@@ -131,7 +131,7 @@ def _joined(game: MFG, t: Time) -> Callable[[Array], Scalar]:
 
 @eqx.filter_jit
 def _misfits(game: MFG, times: Array, dim: int) -> tuple[Scalar, Scalar]:
-    """How far the free drift is from affine and H from quadratic, in units of the tolerance."""
+    """Misfits of an affine free drift and of a quadratic H, in units of the tolerance."""
 
     def drift(t: Scalar, x: State) -> Scalar:
         free, origin = (lambda x: game.dynamics.free(t, x)), jnp.zeros(dim)
@@ -176,7 +176,7 @@ def _check_functional(role: str, functional: AbstractFunctional, dim: int) -> No
 
 @eqx.filter_jit
 def _faults(functional: AbstractFunctional, dim: int) -> Float[Array, "3"]:
-    """How far the variation is from what it should be: in x, in the mean, in the variance."""
+    """Misfits of a first variation: in x, in the mean, in the variance."""
     gradient, found = _gradient(functional), slope(functional, dim)
 
     def misfit(x: State, mean: State, covariance: Matrix) -> Scalar:

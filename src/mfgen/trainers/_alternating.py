@@ -46,7 +46,7 @@ from mfgen.trainers._trainer import AbstractTrainer, Measures, Problem, Terms
 
 
 class Ascent(eqx.Module):
-    """How critics are trained: steps of ascent before each step of the flow.
+    """Training of critics: steps of ascent before each step of the flow.
 
     Arguments:
         steps: of ascent.

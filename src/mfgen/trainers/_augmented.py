@@ -197,7 +197,7 @@ class Augmented(AbstractTrainer):
         return dataclasses.replace(state, flow=flow), found
 
     def ended(self, problem: Problem, state: AugmentedState) -> Ended:
-        """How near the particles come to the end: mismatch with its error, tolerance, weight."""
+        """The mismatch of the particles at the end, with its error, tolerance and weight."""
         divergence = self._divergence(self._goal(problem))
         game, model = problem.started("Augmented"), self.solution(problem, state)
         found = _mismatches(self, game, divergence, model, jax.random.key(0))
@@ -232,7 +232,7 @@ class Augmented(AbstractTrainer):
         return unbiased(divergence, paths.points[-1], goal.sample(self.particles, key=goal_key))
 
     def _by_chance(self, goal: AbstractDensity, key: Key) -> Scalar:
-        """What two samples of the end differ by, the bias left in."""
+        """The mean divergence of two samples of the end, the bias left in."""
         divergence = self._divergence(goal)
 
         def one(key: Key) -> Scalar:

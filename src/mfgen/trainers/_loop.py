@@ -144,7 +144,7 @@ def _check_kinds(game, model, objective, optimiser, checkpoints, key) -> None:
 def _checked_choice(
     problem: Problem, objective: Combination, select: Mapping[str, Sequence[float]] | None
 ) -> _selection.Choice | None:
-    """What `select` asks for, once every objective that is trained on is known to be the game's."""
+    """The choice that `select` asks for, every objective of it checked against the game."""
     if select is not None and problem.held_out is None:
         raise ValueError(
             "`fit` got select without validation, expected held-out samples to choose by: pass "

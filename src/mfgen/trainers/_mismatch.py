@@ -1,4 +1,4 @@
-"""What samples of two laws differ by: a divergence less its bias, and how it is told.
+"""The mismatch of samples of two laws: a divergence less its bias.
 
     D_n  ->  2 D_n - ( D_{n/2} + D'_{n/2} ) / 2
 
@@ -21,7 +21,7 @@ from mfgen.losses._payment import name_of
 
 
 class Ended(NamedTuple):
-    """How near particles come to a prescribed end.
+    """The mismatch of particles at a prescribed end.
 
     Attributes:
         mismatch, error: the divergence, freed of the bias of a sample, and its standard error.

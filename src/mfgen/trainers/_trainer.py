@@ -1,4 +1,4 @@
-"""What learns or moves: a trainer, and what it is put to.
+"""The interface of trainers, and the problem that they are given.
 
     state_0 = init(problem; key),      state_{k+1}, terms_k = step(problem, state_k; key_k)
 
@@ -25,7 +25,7 @@ Terms = dict[str, Scalar]
 
 
 class Problem(eqx.Module):
-    """What is trained on: a game, samples where they are needed, and others to validate by.
+    """A training problem: a game, samples where they are needed, and others to validate by.
 
     Arguments:
         game: the game; absent for what brings its own goal, as particles that go down a functional.
@@ -73,7 +73,7 @@ def check_dimension(owner: str, game: MFG, name: str, samples: Batch | None) -> 
 
 
 class Measures(NamedTuple):
-    """What is measured at a record, beside the means of the steps' terms.
+    """Measurements of a record, beside the means of the steps' terms.
 
     Attributes:
         terms, errors: values by name, and the standard errors of those that are estimates.
@@ -112,7 +112,7 @@ class AbstractTrainer(eqx.Module):
 
     @abstractmethod
     def solution(self, problem: Problem, state: PyTree) -> Any:
-        """What was trained: a model, particles, a chain of models."""
+        """The result of a state: a model, particles, a chain of models."""
 
     def game(self, problem: Problem, state: PyTree) -> MFG | None:
         """The game that was played: that of the problem, with what was trained in its costs."""
@@ -127,7 +127,7 @@ class AbstractTrainer(eqx.Module):
         return self
 
     def settings(self) -> dict[str, Any]:
-        """What a run that is resumed must share with the one that was begun, by name."""
+        """Settings by name that a resumed run must share with the one that was begun."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def restarted(self, state: PyTree) -> PyTree:
@@ -135,7 +135,7 @@ class AbstractTrainer(eqx.Module):
         return state
 
     def measured(self, problem: Problem, state: PyTree) -> tuple[PyTree, Measures]:
-        """What is measured at a record; the state may keep of it what it likes."""
+        """Measurements of a record, and the state, which may keep some of them."""
         return state, Measures()
 
     @property

@@ -118,7 +118,7 @@ def _energies(
     stages: int,
     key: Key,
 ) -> tuple[Batch, Float[Array, "times n"]]:
-    """Where particles arrive, and a log rho + V - a at all stages, the mean of which is F."""
+    """The ends of particles, and a log rho + V - a at all stages, the mean of which is F."""
     points = start.sample(particles, key=key)
     method, exact = RungeKutta4(2 * stages), ExactDivergence()
     found = trajectories(game, model, points, key=key, method=method, divergence=exact)

@@ -100,7 +100,7 @@ def jko_chain(
 
 @eqx.filter_jit
 def carried(game: MFG, model: AbstractModel, points: Batch) -> tuple[Batch, Float[Array, "n"]]:
-    """Where particles of a step end, and log |det| of the way."""
+    """The ends of particles after a step, and log |det| of their paths."""
     nothing = lambda total, node: (total, None)
     exact = ExactDivergence()
     found = follow(

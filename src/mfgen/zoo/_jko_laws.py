@@ -99,7 +99,7 @@ def jko_game(
 
 
 class Settings(NamedTuple):
-    """How a chain is run; as in `jko_chain`, which explains them."""
+    """Settings of a chain, as in `jko_chain`, which explains them."""
 
     step: float
     steps: int

@@ -35,7 +35,7 @@ from mfgen.zoo._jko import carried
 
 
 class MovementState(eqx.Module):
-    """Where a chain is: the block in training, what was trained, and the particles.
+    """The state of a chain: the block in training, those trained before, and the particles.
 
     Attributes:
         flow: of the block in training.
