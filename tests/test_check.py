@@ -7,7 +7,7 @@ import pytest
 from jaxtyping import config
 
 import mfgen as mg
-from mfgen.metrics._ledger import Ledger
+from mfgen.metrics._check_table import CheckTable
 from mfgen.solvers._base import Result, Status
 
 KEY = jax.random.key(0)
@@ -229,6 +229,6 @@ def test_what_a_cost_raises_is_listed_in_a_certificate_as_missing(error, said):
     def raising(key):
         raise error
 
-    ledger = Ledger(KEY)
+    ledger = CheckTable(KEY)
     assert ledger.tried("cost", raising) is None
     assert said in ledger.missing["cost"]

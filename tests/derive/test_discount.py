@@ -24,7 +24,7 @@ from mfgen.losses._noised import noising_of
 from mfgen.losses._paths import Here
 from mfgen.math._autodiff import Jet
 from mfgen.math._quadrature import gauss_exponential, gauss_legendre
-from mfgen.metrics import _kinship, exploitability
+from mfgen.metrics import _same_game, exploitability
 from mfgen.models import Potential
 from mfgen.oracles._descent import Discounted
 from mfgen.solvers._base import Result, Solution, Status
@@ -194,4 +194,4 @@ def test_a_score_based_game_has_none():
 def test_games_with_other_discounts_are_other_games(candidates):
     mine, theirs = candidates
     with pytest.raises(ValueError, match="different discounts"):
-        _kinship.check(mine, theirs, law)
+        _same_game.check(mine, theirs, law)

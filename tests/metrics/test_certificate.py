@@ -17,8 +17,8 @@ from mfgen.dynamics import Integrator
 from mfgen.functionals import Entropy, Linear, Prescribed, Zero
 from mfgen.games import MFG
 from mfgen.metrics import Certificate, Estimate, certify
+from mfgen.metrics._check_table import Check
 from mfgen.metrics._domain import places
-from mfgen.metrics._ledger import Check
 from mfgen.metrics._strong import terminal_mismatch
 from mfgen.metrics._weak import law_mismatch, weak_residual
 from mfgen.models import Potential

@@ -14,10 +14,10 @@ from mfgen.dynamics import Integrator
 from mfgen.functionals import AbstractFunctional, Linear, Zero
 from mfgen.games import MFG
 from mfgen.metrics import certify
+from mfgen.metrics._check_table import Check
 from mfgen.metrics._crowds import BLOCKS, crowds, mean_square, of_sample
 from mfgen.metrics._estimate import Estimate
 from mfgen.metrics._exploitability import exploitability
-from mfgen.metrics._ledger import Check
 from mfgen.models import Potential
 from mfgen.simulate import solution
 

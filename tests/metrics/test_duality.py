@@ -15,7 +15,7 @@ from mfgen.functionals import Entropy, Linear
 from mfgen.games import MFG
 from mfgen.math._quadrature import gauss_legendre
 from mfgen.metrics import _duality, certify
-from mfgen.metrics._ledger import QUADRATURE, Ledger
+from mfgen.metrics._check_table import QUADRATURE, CheckTable
 from mfgen.models import Potential
 from mfgen.solvers._base import Result, Solution, Status
 
@@ -78,7 +78,7 @@ def cost_of(factor):
 
 def sheet(solution, best=None, box=None, times=8):
     """The rows on costs alone."""
-    ledger = Ledger(jax.random.key(0))
+    ledger = CheckTable(jax.random.key(0))
     rule = gauss_legendre(times, 0.0, T)
     gains = _duality.Gains(64, 8, best)
     _duality.costs(ledger, solution, rule, box, gains)

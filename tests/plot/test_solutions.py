@@ -11,8 +11,8 @@ from mfgen.dynamics import Integrator
 from mfgen.functionals import Linear
 from mfgen.games import MFG
 from mfgen.metrics import Certificate, Estimate
+from mfgen.metrics._check_table import Check
 from mfgen.metrics._estimate import Profile
-from mfgen.metrics._ledger import Check
 from mfgen.models import Potential
 from mfgen.plot import plot_agreement, plot_certificate
 from mfgen.solvers._base import Result, Solution, Status

@@ -123,7 +123,7 @@ def test_bad_calls_are_refused(solved, translation, mixture, key):
     with pytest.raises(ValueError, match=r"`sample` got chunk = 0"):
         sample(game, model, 4, key=key, chunk=0)
     homeless = eqx.tree_at(lambda game: game.initial, game, None)
-    with pytest.raises(ValueError, match=r"`sample` got a game without a first density"):
+    with pytest.raises(ValueError, match=r"`sample` got a game without an initial density"):
         sample(homeless, model, 4, key=key)
     other, field, _ = translation(0.5)
     with pytest.raises(TypeError, match=r"`ProbabilityFlow` got a game of `Integrator`"):

@@ -236,19 +236,19 @@ def test_newton_where_the_fixed_point_expands():
     assert abs(float(covariance[0, 0]) ** 0.5 - s1) < 0.05
 
 
-def test_the_linearised_lack_is_its_derivative():
+def test_the_linearised_residual_is_its_derivative():
     game = coupled()
     grid = Grid((-6.0, 6.0), 160, steps=10)  # cells that resolve the drift everywhere
     lattice = Lattice(grid.box, grid.points)
     mass = jnp.exp(-0.5 * jnp.asarray(lattice.nodes()[:, 0]) ** 2 * ALPHA / NU)
     problem = _equilibrium.Problem(game, lattice, _hjb_sweep.clock(game, 10), mass / mass.sum())
-    z = _equilibrium.Charges(*map(jnp.zeros_like, _equilibrium.free(problem)))
+    z = _equilibrium.Couplings(*map(jnp.zeros_like, _equilibrium.free(problem)))
     state = _equilibrium.marched(problem, z)
     wave = jnp.sin(0.7 * jnp.asarray(lattice.nodes()[:, 0]))
-    dz = _equilibrium.Charges(jnp.broadcast_to(wave, z.f.shape), wave**2)
+    dz = _equilibrium.Couplings(jnp.broadcast_to(wave, z.f.shape), wave**2)
     h = 1e-5
     there = [
-        _equilibrium.marched(problem, _equilibrium.Charges(*(s * h * d for d in dz))).lack
+        _equilibrium.marched(problem, _equilibrium.Couplings(*(s * h * d for d in dz))).residual
         for s in (1, -1)
     ]
     found = _equilibrium.linearised(problem, z, state, dz)

@@ -330,7 +330,10 @@ class Bent(AbstractDynamics):
 
 
 REFUSED = {
-    "no initial density": (lambda: MFG(Integrator(), Kinetic(), HALF), "without initial density"),
+    "no initial density": (
+        lambda: MFG(Integrator(), Kinetic(), HALF),
+        "without an initial density",
+    ),
     "drift": (lambda: MFG(Bent(), Kinetic(), HALF, **NORMAL), "`Bent`, whose free drift"),
     "speed": (lambda: MFG(Integrator(), Relativistic(100.0), HALF, **NORMAL), "`Relativistic`"),
     "place": (

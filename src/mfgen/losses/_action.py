@@ -26,6 +26,8 @@ References: K. Neklyudov, R. Brekelmans, D. Severo, A. Makhzani, "Action matchin
 arXiv 2210.06662; K. Neklyudov et al., "Wasserstein Lagrangian flows" (2023), arXiv 2310.10649.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -61,13 +63,10 @@ class ActionMatching(AbstractObjective):
         ValueError: for a cost without a Hamiltonian, such as L = 0.
     """
 
+    euclidean: ClassVar[bool] = True
     coupling: AbstractCoupling = Independent()
     interpolant: AbstractInterpolant = Straight()
     paired: bool = eqx.field(static=True, default=False)
-
-    @property
-    def euclidean(self) -> bool:
-        return True
 
     def pays(self, game: MFG) -> Pays:
         check_prescribed("ActionMatching", game)

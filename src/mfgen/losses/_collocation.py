@@ -1,4 +1,4 @@
-"""Where a residual is measured, and in which clock.
+"""Collocation points of a residual, and the factor of its units.
 
 A residual penalty needs points (t, x). For a score-based game they are noised data; each residual
 is multiplied by ds / d(log kappa) = 2 sigma^2 / g^2, so that it is a residual per unit of log kappa

@@ -44,6 +44,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from mfgen._types import Batch, Key
 from mfgen.dynamics._dynamics import positive
 from mfgen.games._game import MFG
+from mfgen.math._count import count
 from mfgen.math._pairs import centred
 from mfgen.math._sinkhorn import Scaled, arrived, plan_of, sinkhorn
 from mfgen.simulate._ends import reference
@@ -56,7 +57,7 @@ _FIX = "pass a larger variance, more iterations or a larger tolerance"
 
 
 class AbstractCoupling(eqx.Module):
-    """How points of two samples are paired; to add one, give `__call__`.
+    """A rule that pairs points of two samples; to add one, give `__call__`.
 
     Rows with equal numbers in `groups` belong together, those of both samples by their place: a
     coupling with groups pairs within each as it pairs without them.
@@ -88,7 +89,9 @@ class OptimalTransport(AbstractCoupling):
     passes: int = eqx.field(static=True, default=4)
 
     def __check_init__(self):
-        _at_least_one("OptimalTransport", "passes", self.passes)
+        count(
+            "OptimalTransport", "passes", self.passes, wanted="at least 1", advice="pass passes=4"
+        )
 
     def __call__(
         self, data: Batch, goal: Batch, *, key: Key, groups: Groups | None = None
@@ -134,7 +137,7 @@ class EntropicTransport(AbstractCoupling):
     def __check_init__(self):
         positive("EntropicTransport", "variance", self.variance)
         positive("EntropicTransport", "tolerance", self.tolerance)
-        _at_least_one("EntropicTransport", "iterations", self.iterations)
+        count("EntropicTransport", "iterations", self.iterations, advice="pass iterations=500")
 
     def __call__(
         self, data: Batch, goal: Batch, *, key: Key, groups: Groups | None = None
@@ -164,7 +167,7 @@ class EntropicTransport(AbstractCoupling):
 
 
 def not_from_data(owner: str, game: MFG) -> TypeError:
-    """What is said, in the name of `owner`, of a game whose data are not at its start."""
+    """The refusal, in the name of `owner`, of a game whose data are not at its start."""
     return TypeError(
         f'`{owner}` got a game with data_at = "{game.data_at}", expected a flow from data to '
         'a reference: declare `MFG(..., data_at="start")`.'
@@ -274,8 +277,3 @@ def _assigned(x: ArrayLike, z: ArrayLike, groups: ArrayLike) -> np.ndarray:
         # The squares of x and z alone do not depend on the permutation.
         partner[rows] = rows[linear_sum_assignment(left @ right.T, maximize=True)[1]]
     return partner
-
-
-def _at_least_one(owner: str, name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"`{owner}` got {name} = {value}, expected at least 1: pass {name}=4.")

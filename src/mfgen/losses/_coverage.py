@@ -20,7 +20,7 @@ from mfgen.functionals._functional import AbstractFunctional
 from mfgen.functionals._lipschitz import duals
 from mfgen.games._game import MFG
 from mfgen.losses._objective import AbstractObjective, Combination
-from mfgen.losses._payment import Pays, kinetic_weight, name_of, remedy
+from mfgen.losses._payment import kinetic_weight, name_of, remedy
 
 _CLOSE = 1e-3  # relative; weights are written in few digits
 
@@ -52,7 +52,9 @@ def check_coverage(game: MFG, objective: AbstractObjective, dim: int) -> None:
         return
     whole = [name for name, (_, pays) in stated.items() if pays.whole]
     costs = {
-        name: _scaled(*found) for name, found in stated.items() if any(found[1].shares.values())
+        name: {part: weight * share for part, share in pays.shares.items()}
+        for name, (weight, pays) in stated.items()
+        if any(pays.shares.values())
     }
     if whole and costs:
         raise ValueError(
@@ -73,10 +75,6 @@ def check_coverage(game: MFG, objective: AbstractObjective, dim: int) -> None:
         f"`fit` got {_listed(stated)}, expected an objective that pays for the game: nothing in it "
         f"asks for {_described(part, game)}; {_payer(part, game)}."
     )
-
-
-def _scaled(weight: float, pays: Pays) -> dict[str, float]:
-    return {part: weight * share for part, share in pays.shares.items()}
 
 
 def _parts(game: MFG, dim: int) -> frozenset[str]:
@@ -119,7 +117,8 @@ def _check_shares(
 
 def _check_domain(game: MFG, combined: Combination) -> None:
     for name, (_, part) in zip(combined.names, combined.parts, strict=True):
-        if game.domain.bounded and part.euclidean:
+        shared = part.bundle()
+        if game.domain.bounded and (part.euclidean or (shared is not None and shared.euclidean)):
             raise TypeError(
                 f"`fit` got `{name}` for a game on {game.domain}, expected a loss whose paths stay "
                 "there: this one goes straight from point to point; train by `GameCost()`, with "
@@ -164,7 +163,7 @@ def _described(part: str, game: MFG) -> str:
 
 
 def _payer(part: str, game: MFG) -> str:
-    """What would pay for a part."""
+    """Advice for a part of the cost that no loss contains."""
     solvers = "train by `GameCost()`, or solve the game by `Neural()` or `Grid(box)`"
     if not game.dynamics.deterministic:
         return solvers

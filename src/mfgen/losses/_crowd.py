@@ -1,4 +1,4 @@
-"""What a batch of particles knows of the population that it is drawn from.
+"""Laws of a population, estimated from a batch of particles.
 
     Empirical     the particles alone: kernels, pairs, transport costs, means and linear costs
     `Followed`    the particles with log rho at each, known where paths are deterministic
@@ -65,7 +65,8 @@ class Followed(AbstractEvaluable):
         return weighted_moments(*self.particles())
 
     def particles(self) -> tuple[Batch, Weights]:
-        return _equally(self.points)
+        n = len(self.points)
+        return self.points, jnp.full(n, 1.0 / n, self.points.dtype)
 
 
 Crowd = Callable[[Batch, Float[Array, "n"]], AbstractDensity]
@@ -125,9 +126,12 @@ def moving(
 ) -> Scalar:
     """F of the population, less the bias of a finite crowd; its derivative moves all particles."""
     value = lambda part: functional.value(crowd(points[part], logarithms[part]))
-    half = len(points) // 2
-    if not half:
-        return value(slice(1))
+    return value(slice(1)) if len(points) < 2 else unbiased(value, len(points))
+
+
+def unbiased(value: Callable[[slice], Scalar], n: int) -> Scalar:
+    """2 F_n - (F_{n/2} + F'_{n/2}) / 2, F being known of any part of n points."""
+    half = n // 2
     apart = 0.5 * (value(slice(half)) + value(slice(half, 2 * half)))
     return 2 * value(slice(2 * half)) - apart
 
@@ -161,7 +165,3 @@ def by_halves(f: Callable, points: Batch, logarithms: Float[Array, "n"]) -> PyTr
         return found(first, first)
     apart = found(first, second), found(second, first)
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *apart)
-
-
-def _equally(points: Batch) -> tuple[Batch, Weights]:
-    return points, jnp.full(len(points), 1.0 / len(points), points.dtype)

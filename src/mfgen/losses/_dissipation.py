@@ -26,12 +26,13 @@ from mfgen.losses._objective import AbstractBundle, AbstractObjective
 from mfgen.losses._payment import WHOLE, Pays
 from mfgen.losses._windows import Ahead, Windows, affine, check_affine
 from mfgen.models._base import AbstractModel
+from mfgen.simulate._ends import initial_density
 
 _INSPECTED = 1024  # points of the initial density where V is evaluated beforehand
 
 
 class WeightedDissipation(AbstractObjective):
-    """What a discounted game pays ahead of where its particles are, in units of cost per time.
+    """The discounted cost ahead of particles along their paths, per unit of time.
 
     Arguments:
         windows: how they are drawn and followed.
@@ -48,10 +49,6 @@ class WeightedDissipation(AbstractObjective):
     needs_density: ClassVar[bool] = False
     windows: Windows = Windows()
 
-    @property
-    def euclidean(self) -> bool:
-        return True
-
     def bundle(self) -> AbstractBundle:
         return self.windows
 
@@ -63,8 +60,8 @@ class WeightedDissipation(AbstractObjective):
 
     def check(self, game: MFG) -> None:
         self.windows.admits("WeightedDissipation", game)
-        assert game.initial is not None
-        points = game.initial.sample(_INSPECTED, key=jax.random.key(0))
+        start = initial_density("WeightedDissipation", game)
+        points = start.sample(_INSPECTED, key=jax.random.key(0))
         for cost in (game.interaction, game.terminal):
             check_affine(cost, points[0])
             check_energy(

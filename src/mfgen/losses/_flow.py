@@ -28,7 +28,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mfgen._types import Scalar, State
+from mfgen._types import Scalar
 from mfgen.densities._base import AbstractEvaluable
 from mfgen.densities._energy import check_energy
 from mfgen.functionals._functional import evaluable
@@ -138,7 +138,7 @@ class ReverseKL(AbstractPathTerm):
         start = evaluable("ReverseKL", "initial density", game.initial)
         goal = evaluable("ReverseKL", "goal of the terminal cost", game.terminal.goal)
         points = start.sample(_INSPECTED, key=jax.random.key(0))
-        check_energy("ReverseKL", _Energy(goal), points)
+        check_energy("ReverseKL", lambda x: -goal.log_density(x), points)
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
         start, goal = game.initial, game.terminal.goal
@@ -152,7 +152,7 @@ class ReverseKL(AbstractPathTerm):
 
 
 class TransportCost(AbstractPathTerm):
-    """What the control costs: E int L(t, x, v) dt, discounted as the game says.
+    """The running cost of the control, E int e^{-r t} L(t, x, v) dt.
 
     Arguments:
         paths: how paths are followed.
@@ -160,9 +160,6 @@ class TransportCost(AbstractPathTerm):
 
     regularises: ClassVar[bool] = True
     paths: Paths = _DEFAULT
-
-    def admits(self, game: MFG, model: AbstractModel) -> None:
-        deterministic("TransportCost", game)
 
     def pays(self, game: MFG) -> Pays:
         return Pays(lagrangian=1.0)
@@ -189,9 +186,6 @@ class JacobianPenalty(AbstractPathTerm):
     uses: ClassVar[frozenset[str]] = frozenset({"jacobian"})
     paths: Paths = _DEFAULT
 
-    def admits(self, game: MFG, model: AbstractModel) -> None:
-        deterministic("JacobianPenalty", game)
-
     def rate(self, game: MFG, here: Here) -> Scalar:
         assert here.pushed is not None
         total = jnp.sum(jnp.square(here.pushed))
@@ -207,21 +201,9 @@ class PathCost(AbstractPathTerm):
 
     paths: Paths = Paths(starts="initial")
 
-    def admits(self, game: MFG, model: AbstractModel) -> None:
-        deterministic("PathCost", game)
-
     def pays(self, game: MFG) -> Pays:
         # M is paid at T as it stands, and counts e^{-r T} in the game.
         return Pays(terminal=undiscounted(game))
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
         return game.terminal.variation(None, path.end)
-
-
-class _Energy(eqx.Module):
-    """V = -log pi of a density pi."""
-
-    density: AbstractEvaluable
-
-    def __call__(self, x: State) -> Scalar:
-        return -self.density.log_density(x)

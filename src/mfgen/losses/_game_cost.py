@@ -34,6 +34,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mfgen import _check
 from mfgen._types import Batch, Key, Scalar
 from mfgen.densities._base import AbstractEvaluable
 from mfgen.functionals._functional import AbstractFunctional, evaluable
@@ -43,12 +44,14 @@ from mfgen.losses._crowd import Crowd
 from mfgen.losses._later import later
 from mfgen.losses._objective import AbstractObjective
 from mfgen.losses._payment import Pays, name_of
-from mfgen.math._count import plain
+from mfgen.math._count import count, plain
 from mfgen.models._base import AbstractModel
+from mfgen.simulate._clock import time_grid
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._divergence import ExactDivergence
-from mfgen.simulate._integrator import AbstractStep, RungeKutta4, positive_count
-from mfgen.simulate._trajectory import Node, check_method, follow, node_times
+from mfgen.simulate._ends import fresh_starts, initial_density
+from mfgen.simulate._integrator import AbstractStep, RungeKutta4
+from mfgen.simulate._trajectory import Node, check_method, follow
 
 _PARTS = (("interaction", "interaction"), ("terminal", "terminal cost"))
 
@@ -85,18 +88,13 @@ class GameCost(AbstractObjective):
     anytime: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        positive_count("GameCost", "nodes", self.nodes)
-        choices = {
-            "crowd": ("moving", "frozen"),
-            "starts": ("initial", "batch"),
-            "density": ("followed", "kernel"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"`GameCost` got {name} = {getattr(self, name)!r}, expected one of {allowed}: "
-                    f'pass "{allowed[0]}".'
-                )
+        count("GameCost", "nodes", self.nodes)
+        _check.one_of(
+            self,
+            crowd=("moving", "frozen"),
+            starts=("initial", "batch"),
+            density=("followed", "kernel"),
+        )
 
     def needs_data(self, game: MFG) -> bool:
         return self.starts == "batch"
@@ -106,12 +104,8 @@ class GameCost(AbstractObjective):
         return Pays(lagrangian=1.0, interaction=1.0, terminal=1.0)
 
     def check(self, game: MFG) -> None:
-        if game.initial is None:
-            raise ValueError(
-                "`GameCost` got a game without an initial density, expected one where particles "
-                "start: declare `MFG(..., initial=density)`."
-            )
-        check_method("GameCost", game, self._method(game), False)
+        initial_density("GameCost", game)
+        check_method("GameCost", game, default_method(game, self.method), False)
         if game.terminal.constrains:
             raise ValueError(
                 f"`GameCost` got the terminal cost `{name_of(game.terminal)}`, which is zero or "
@@ -124,16 +118,15 @@ class GameCost(AbstractObjective):
         start_key, path_key, node_key = jax.random.split(key, 3)
         first_key = jax.random.fold_in(node_key, 1)
         if self.starts == "initial":
-            assert game.initial is not None
-            batch = game.initial.sample(len(batch), key=start_key).astype(batch.dtype)
+            batch = fresh_starts("GameCost", game, batch, key=start_key)
         known = self._known(game)
         follows = crowds.followed in known
-        method = self._method(game)
+        method = default_method(game, self.method)
         first = jnp.zeros(len(batch), batch.dtype)
         if follows:
             first = _logarithms(game, batch)
         # int e^{-r t} I dt by the trapezoidal rule, at every stride-th of its nodes.
-        times = node_times(game, method.count(None)).astype(batch.dtype)
+        times = time_grid(game.dynamics, method.count(None)).astype(batch.dtype)
         steps, begins = jnp.diff(times), jnp.asarray(0)
         if self.anytime:
             begins = jax.random.randint(first_key, (), 0, len(steps))
@@ -178,9 +171,6 @@ class GameCost(AbstractObjective):
         varied = self.crowd == "frozen"
         return [known_of("GameCost", game, part, self.density, varied=varied) for part in range(2)]
 
-    def _method(self, game: MFG) -> AbstractStep:
-        return default_method(game) if self.method is None else self.method
-
 
 def _logarithms(game: MFG, batch: Batch) -> Float[Array, "n"]:
     """log rho(0) where paths begin; 0 at samples, whose costs ask for it up to a constant."""
@@ -190,15 +180,17 @@ def _logarithms(game: MFG, batch: Batch) -> Float[Array, "n"]:
     return jnp.zeros(len(batch), batch.dtype)
 
 
-def default_method(game: MFG) -> AbstractStep:
-    """How paths are followed in training where nothing is said."""
+def default_method(game: MFG, given: AbstractStep | None = None) -> AbstractStep:
+    """The method for paths in training: the given one, or the default of the game's kind."""
+    if given is not None:
+        return given
     return RungeKutta4(16) if game.dynamics.deterministic else StochasticHeun(32)
 
 
 def known_of(
     owner: str, game: MFG, part: int, density: str, *, varied: bool, here: bool = False
 ) -> Crowd:
-    """What a cost of a game has to be told of the population.
+    """The law of a batch by which a cost of a game can be evaluated.
 
     Arguments:
         owner: in whose name a cost is refused.
@@ -211,9 +203,9 @@ def known_of(
     Raises:
         TypeError: if the cost asks for more than is known.
     """
-    assert game.initial is not None
+    initial = initial_density(owner, game)
     attribute, said = _PARTS[part]
-    functional, dim = getattr(game, attribute), game.initial.dim
+    functional, dim = getattr(game, attribute), initial.dim
     if crowds.suits(functional, crowds.empirical, dim, varied=varied):
         return crowds.empirical
     name = f"`{owner}` got the {said} `{name_of(functional)}`"
@@ -239,5 +231,5 @@ def known_of(
             f'place is not known, expected "moving", or {kernel}.'
         )
     if not (varied or crowds.shifts(functional, dim)):
-        evaluable(owner, "initial density", game.initial)
+        evaluable(owner, "initial density", initial)
     return crowds.followed

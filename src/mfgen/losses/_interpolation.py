@@ -23,6 +23,7 @@ interpolants" (2023), arXiv 2303.08797.
 
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -71,7 +72,41 @@ class Trigonometric(AbstractInterpolant):
         return jnp.cos(0.5 * jnp.pi * s), jnp.sin(0.5 * jnp.pi * s)
 
 
-class FlowMatching(AbstractObjective):
+class AbstractRegression(AbstractObjective):
+    """E | b(t, x_t) - dx_t/dt |^2 along a path that is prescribed between pairs.
+
+    To add one, give `path`.
+    """
+
+    euclidean: ClassVar[bool] = True
+    coupling: eqx.AbstractVar[AbstractCoupling]
+
+    @abstractmethod
+    def path(
+        self, s: Fractions, data: Batch, goal: Batch, *, key: Key
+    ) -> tuple[Fractions, Batch, Batch]:
+        """The fractions that are taken, x_t there, and its derivative by the fraction."""
+
+    def pays(self, game: MFG) -> Pays:
+        check_prescribed(self.name, game)
+        _check_straight(self.name, game)
+        return WHOLE
+
+    def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
+        pair_key, time_key, noise_key = jax.random.split(key, 3)
+        goal = partners(self.name, game, self.coupling, batch, key=pair_key)
+        s = stratified(batch.shape[0], key=time_key, dtype=batch.dtype)
+        s, x, move = self.path(s, batch, goal, key=noise_key)
+        x, move = with_label(game, x, move, batch)
+        horizon = game.dynamics.horizon
+
+        def loss(s: Scalar, x: Array, move: Array) -> Scalar:
+            return jnp.sum(jnp.square(velocity(game, model, horizon * s, x) - move / horizon))
+
+        return jnp.mean(jax.vmap(loss)(s, x, move))
+
+
+class FlowMatching(AbstractRegression):
     """E | b(t, x_t) - (z - x) / T |^2, x_t = (1 - t / T) x + (t / T) z, summed over coordinates.
 
     With `OptimalTransport()` it is OT-FM, whose paths are nearly straight.
@@ -84,30 +119,20 @@ class FlowMatching(AbstractObjective):
     coupling: AbstractCoupling = Independent()
     width: float = eqx.field(static=True, default=0.0)
 
-    @property
-    def euclidean(self) -> bool:
-        return True
-
     def __check_init__(self):
         _check_noise("FlowMatching", "width", self.width)
 
-    def pays(self, game: MFG) -> Pays:
-        check_prescribed("FlowMatching", game)
-        _check_straight("FlowMatching", game)
-        return WHOLE
-
-    def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
-        pair_key, time_key, noise_key = jax.random.split(key, 3)
-        goal = partners("FlowMatching", game, self.coupling, batch, key=pair_key)
-        s = stratified(batch.shape[0], key=time_key, dtype=batch.dtype)
-        move = goal - batch
-        x = batch + s[:, None] * move
+    def path(
+        self, s: Fractions, data: Batch, goal: Batch, *, key: Key
+    ) -> tuple[Fractions, Batch, Batch]:
+        move = goal - data
+        x = data + s[:, None] * move
         if self.width:
-            x = x + self.width * jax.random.normal(noise_key, x.shape, x.dtype)
-        return _regression(game, model, s, *with_label(game, x, move, batch))
+            x = x + self.width * jax.random.normal(key, x.shape, x.dtype)
+        return s, x, move
 
 
-class StochasticInterpolant(AbstractObjective):
+class StochasticInterpolant(AbstractRegression):
     """E | b(t, x_t) - (alpha' x + beta' z + gamma' eps) |^2 with gamma = latent sqrt(2 s (1 - s)).
 
     gamma' grows like s^(-1/2) at the ends, its square is not integrable: with latent noise times
@@ -125,10 +150,6 @@ class StochasticInterpolant(AbstractObjective):
     coupling: AbstractCoupling = Independent()
     margin: float = eqx.field(static=True, default=1e-3)
 
-    @property
-    def euclidean(self) -> bool:
-        return True
-
     def __check_init__(self):
         _check_noise("StochasticInterpolant", "latent", self.latent)
         if not 0 < self.margin < 0.5:
@@ -137,26 +158,16 @@ class StochasticInterpolant(AbstractObjective):
                 "and 0.5: pass margin=1e-3."
             )
 
-    def pays(self, game: MFG) -> Pays:
-        check_prescribed("StochasticInterpolant", game)
-        _check_straight("StochasticInterpolant", game)
-        return WHOLE
-
-    def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
-        pair_key, time_key, noise_key = jax.random.split(key, 3)
-        goal = partners("StochasticInterpolant", game, self.coupling, batch, key=pair_key)
-        s = stratified(batch.shape[0], key=time_key, dtype=batch.dtype)
-        if self.latent:
-            s = self.margin + (1 - 2 * self.margin) * s
-        x, move = between(self.interpolant, s, batch, goal)
-        if self.latent:
-            noise = jax.random.normal(noise_key, x.shape, x.dtype)
-            width, speed = _with_slopes(self._width, s)
-            x, move = x + width[:, None] * noise, move + speed[:, None] * noise
-        return _regression(game, model, s, *with_label(game, x, move, batch))
-
-    def _width(self, s: Fractions) -> Fractions:
-        return self.latent * jnp.sqrt(2 * s * (1 - s))
+    def path(
+        self, s: Fractions, data: Batch, goal: Batch, *, key: Key
+    ) -> tuple[Fractions, Batch, Batch]:
+        if not self.latent:
+            return s, *between(self.interpolant, s, data, goal)
+        s = self.margin + (1 - 2 * self.margin) * s
+        x, move = between(self.interpolant, s, data, goal)
+        noise = jax.random.normal(key, x.shape, x.dtype)
+        width, speed = _with_slopes(lambda s: self.latent * jnp.sqrt(2 * s * (1 - s)), s)
+        return s, x + width[:, None] * noise, move + speed[:, None] * noise
 
 
 def between(
@@ -180,16 +191,6 @@ def with_label(game: MFG, x: Batch, move: Batch, data: Batch) -> tuple[Batch, Ba
 
 def _with_slopes(f, s: Fractions):
     return jax.jvp(f, (s,), (jnp.ones_like(s),))
-
-
-def _regression(game: MFG, model: AbstractModel, s: Fractions, x: Batch, move: Batch) -> Scalar:
-    """E | b - move / T |^2 at the times T s."""
-    horizon = game.dynamics.horizon
-
-    def loss(s: Scalar, x: Array, move: Array) -> Scalar:
-        return jnp.sum(jnp.square(velocity(game, model, horizon * s, x) - move / horizon))
-
-    return jnp.mean(jax.vmap(loss)(s, x, move))
 
 
 def check_prescribed(owner: str, game: MFG) -> None:

@@ -39,7 +39,7 @@ class Residuals(NamedTuple):
 
 
 class AbstractLaplacian(eqx.Module):
-    """How a residual's Laplacian is computed: once exactly, or as independent estimates."""
+    """The method for a residual's Laplacian: exact, or by independent estimates."""
 
     @abstractmethod
     def residuals(

@@ -46,9 +46,6 @@ class _Faded(AbstractLagrangian):
     def __call__(self, t: Time, x: State, v: Control) -> Scalar:
         return jnp.exp(-self.discount * jnp.maximum(t - self.start, 0)) * self.lagrangian(t, x, v)
 
-    def argmax(self, t: Time, x: State, q: Control) -> Control:
-        return self.lagrangian.argmax(t, x, q)
-
 
 class _Later(AbstractModel):
     """A model in its own game, held still up to a time."""

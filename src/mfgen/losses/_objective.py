@@ -43,10 +43,7 @@ class AbstractObjective(eqx.Module):
     """
 
     regularises: ClassVar[bool] = False
-
-    @property
-    def euclidean(self) -> bool:
-        return False
+    euclidean: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
@@ -54,11 +51,11 @@ class AbstractObjective(eqx.Module):
 
     @property
     def name(self) -> str:
-        """What it is called in records."""
+        """Its name in records."""
         return type(self).__name__
 
     def pays(self, game: MFG) -> Pays | None:
-        """What it pays for of the game's cost, `Pays(lagrangian=1.0)` for E int L; see `Pays`.
+        """The parts of the game's cost in it, `Pays(lagrangian=1.0)` for E int L; see `Pays`.
 
         A loss that does not say is taken to pay for the whole game: `None`. A regulariser pays for
         nothing.
@@ -80,11 +77,11 @@ class AbstractObjective(eqx.Module):
         return self
 
     def advice(self, game: MFG) -> str:
-        """What may make it infinite or nan and what to do, for errors; empty if nothing special."""
+        """Advice for errors on values that are infinite or nan; empty if nothing special."""
         return ""
 
     def bundle(self) -> "AbstractBundle | None":
-        """What evaluates it together with all terms whose bundle is equal, if that saves work."""
+        """The pass that evaluates it with all terms whose pass is equal, if that saves work."""
         return None
 
     def __add__(self, other: "AbstractObjective") -> "Combination":
@@ -116,7 +113,13 @@ class Weighted(NamedTuple):
 
 
 class AbstractBundle(eqx.Module):
-    """Any number of objectives of one kind that are computed in one pass."""
+    """Any number of objectives of one kind that are computed in one pass.
+
+    Attributes:
+        euclidean: as of `AbstractObjective`, for all of them.
+    """
+
+    euclidean: ClassVar[bool] = False
 
     @abstractmethod
     def evaluate(

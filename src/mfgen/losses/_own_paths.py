@@ -1,7 +1,7 @@
 """The equations of a game along the paths of its own particles, with noise or without.
 
     strong        E int w |R_hjb(t, X)|^q dt,      E |U(T, X_T) - dM/drho|^q,     or their gradients
-    martingale    E R^2 or var R                                        (`trainers.martingale`)
+    martingale    E R^2 or var R                                (`mfgen.losses._martingale`)
 
 The particles play the model's control and are then held still: unlike those of `Paths`, which carry
 the derivative along, they only say where the equations are asked for. So the crowd is the batch:
@@ -37,11 +37,12 @@ from mfgen.losses._martingale import missed
 from mfgen.losses._objective import Terms, Weighted
 from mfgen.losses._places import AbstractPlaces, Place, Tangent
 from mfgen.math._chunk import chunked_mean
-from mfgen.math._count import plain
+from mfgen.math._count import count, plain
 from mfgen.models._base import AbstractModel
 from mfgen.simulate._diffusion import EulerMaruyama
 from mfgen.simulate._divergence import ExactDivergence
-from mfgen.simulate._integrator import RungeKutta4, positive_count
+from mfgen.simulate._ends import fresh_starts, initial_density
+from mfgen.simulate._integrator import RungeKutta4
 from mfgen.simulate._trajectory import Method, Trajectories, check_method, trajectories
 
 _PARTS = ("interaction", "terminal")
@@ -70,7 +71,7 @@ class OwnPaths(AbstractPlaces):
     play: tuple[float, float] = eqx.field(static=True, default=(1.0, 1.0))
 
     def __check_init__(self):
-        positive_count("OwnPaths", "nodes", self.nodes)
+        count("OwnPaths", "nodes", self.nodes)
         _check.one_of(self, starts=("initial", "batch"), density=("followed", "kernel"))
         if not self.play[0] <= self.play[1]:
             raise ValueError(
@@ -87,11 +88,7 @@ class OwnPaths(AbstractPlaces):
                 f"`{owner}` got a game without noise, expected sigma > 0: without it the control "
                 'drops out of R; pass Residual(of=("hjb", "terminal")).'
             )
-        if game.initial is None:
-            raise ValueError(
-                f"`{owner}` got a game without an initial density, expected one where particles "
-                "start: declare `MFG(..., initial=density)`."
-            )
+        initial_density(owner, game)
         check_method(owner, game, self._method(game), False)
         for part, crowd in enumerate(self._crowds(owner, game)):
             if crowd is crowds.followed and f"{('hjb', 'terminal')[part]}_gradient" in of:
@@ -108,8 +105,7 @@ class OwnPaths(AbstractPlaces):
             term.admits(game, model)
         start_key, path_key = jax.random.split(key)
         if self.starts == "initial":
-            assert game.initial is not None
-            batch = game.initial.sample(len(batch), key=start_key).astype(batch.dtype)
+            batch = fresh_starts("OwnPaths", game, batch, key=start_key)
         seen = self._crowds("OwnPaths", game)
         paths = self._followed(game, model, batch, path_key, crowds.followed in seen)
         values = [w * _value(term, game, model, self, paths, seen, key) for w, term in terms]
@@ -217,12 +213,11 @@ def _value(term, game: MFG, model, at: OwnPaths, paths: _Paths, seen, key: Key) 
         weights = (nodes - 1) * jnp.diff(found.times)[index]
         flat = lambda leaf: leaf[:, rows].reshape(-1, *leaf.shape[2:])
         spread = lambda leaf: jnp.repeat(leaf, len(rows))
-        count = len(index) * len(rows)
         samples = (
             spread(found.times[index]),
             flat(found.points[index]),
             spread(weights),
-            probe_keys(key, count),
+            probe_keys(key, len(index) * len(rows)),
             jax.tree.map(flat, prices),
         )
 

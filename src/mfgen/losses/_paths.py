@@ -14,7 +14,6 @@ References: D. Onken et al., "OT-Flow" (2021), arXiv 2006.00104 (all terms as ch
 equation); W. Grathwohl et al., "FFJORD" (2019), arXiv 1810.01367 (probes frozen within a path).
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple
 
@@ -34,6 +33,7 @@ from mfgen.math._autodiff import Jet, divergence
 from mfgen.math._chunk import chunked_mean
 from mfgen.models._base import AbstractModel, AbstractPotential, velocity
 from mfgen.simulate._divergence import AbstractDivergence, ExactDivergence, moving_directions
+from mfgen.simulate._ends import fresh_starts
 from mfgen.simulate._integrator import AbstractIntegrator, RungeKutta4
 
 _TOGETHER = 1024  # particles whose steps are chosen together
@@ -75,7 +75,7 @@ class Path(NamedTuple):
 
 
 class Paths(AbstractPlaces):
-    """How paths are followed; terms with equal ones share a pass.
+    """Paths of particles without noise; terms with equal ones share a pass.
 
     Arguments:
         integrator: `RungeKutta4(steps)`, or `Adaptive(tolerance)`.
@@ -111,7 +111,7 @@ class Paths(AbstractPlaces):
     ) -> Weighted:
         start_key, probe_key = jax.random.split(key)
         if self.starts == "initial":
-            batch = _fresh(game, batch.shape[0], start_key).astype(batch.dtype)
+            batch = fresh_starts("Paths", game, batch, key=start_key)
         weights, parts = zip(*terms, strict=True)
         for part in parts:
             part.admits(game, model)
@@ -201,22 +201,22 @@ class AbstractPathTerm(AbstractObjective):
         return self.paths.needs_data()
 
     def needs(self, game: MFG, x: State) -> frozenset[str]:
-        """What it uses in a game, x being any point of its: as a rule the same."""
+        """The quantities that its rate uses in a game with points such as x."""
         return self.uses
 
-    @abstractmethod
     def admits(self, game: MFG, model: AbstractModel) -> None:
         """Raises a `TypeError` for a game or a model that the term has no meaning for."""
+        deterministic(self.name, game)
 
     def advice(self, game: MFG) -> str:
         return self.paths.advice()
 
     def rate(self, game: MFG, here: Here) -> Scalar:
-        """What is added per unit of time."""
+        """The integrand of its integral over time."""
         return jnp.zeros((), here.x.dtype)
 
     def final(self, game: MFG, model: AbstractModel, path: Path) -> Scalar:
-        """What is added at the end."""
+        """The value of the ends of a path."""
         return jnp.zeros((), path.end.dtype)
 
 
@@ -239,7 +239,7 @@ def here_at(
     x: State,
     directions: Float[Array, "m dim"],
 ) -> Here:
-    """What is to be known of a particle at (t, x); `uses` as in `AbstractPathTerm`."""
+    """Control, velocity, divergence and value of a particle at (t, x), as far as `uses` asks."""
     zero = jnp.zeros((), x.dtype)
     mobility = game.lagrangian.mobility(t)
     gain = game.dynamics.uniform_gain(t)
@@ -296,12 +296,3 @@ def _first_density(game: MFG, uses: frozenset[str]) -> Callable[[State], Scalar]
 def _divisor(count: int) -> int:
     """The largest group of equal size that is not too large."""
     return max(size for size in range(1, min(count, _TOGETHER) + 1) if count % size == 0)
-
-
-def _fresh(game: MFG, count: int, key: Key) -> Batch:
-    if game.initial is None:
-        raise ValueError(
-            '`Paths` got starts = "initial" for a game without an initial density, expected one: '
-            "declare `MFG(..., initial=density)`."
-        )
-    return game.initial.sample(count, key=key)

@@ -1,4 +1,4 @@
-"""What a loss pays for of a game, in units of the game's cost.
+"""The parts of a game's cost that a loss is made of, with their multiples.
 
     J = int_0^T e^{-r t} ( E L + I ) dt + e^{-r T} M
 
@@ -33,7 +33,7 @@ _CLOSE = 1e-3  # relative; costs are evaluated in single precision
 
 
 class Pays(NamedTuple):
-    """What a loss states that it pays for.
+    """The parts of a game's cost in a loss.
 
     Attributes:
         lagrangian, interaction, terminal: multiples of E int L, int I and M in it, as they stand
@@ -58,7 +58,7 @@ NOTHING, WHOLE = Pays(), Pays(whole=True)
 
 
 def pays_divergence(owner: str, game: MFG, goal: AbstractEvaluable) -> Pays:
-    """What a loss that is KL(rho(T) || goal), up to a constant, pays for.
+    """The parts in a loss that is KL(rho(T) || goal) up to a constant.
 
     Raises:
         ValueError: in the name of `owner`, if the terminal cost is no multiple of it.
@@ -114,7 +114,7 @@ def kinetic_weight(game: MFG, dim: int) -> float | None:
 
 
 def remedy(terminal: AbstractFunctional) -> str:
-    """What trains a game with a terminal cost that a loss does not pay for."""
+    """Advice for a terminal cost that a loss does not contain."""
     if terminal.constrains:
         return (
             "a prescribed end is trained by `Augmented(Gradient(model, GameCost()))`, or paid for "

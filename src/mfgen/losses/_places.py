@@ -1,9 +1,9 @@
-"""Where the equations of a game are asked for, and what is known of the population there.
+"""Points at which a game's equations are evaluated, and the law of the population there.
 
-    trainers.collocation    noised data, uniform times, a box             nothing is known of rho
-    trainers.paths          flows along their paths, as one integral      log rho is followed
-    trainers.windows        discounted games from any time on             log rho is followed
-    trainers.own_paths      particles of any game, with noise or without  the batch is the crowd
+    NoisedData, UniformTime, ...    noised data, uniform times, a box     nothing is known of rho
+    Paths                           flows, as one integral along paths    log rho is followed
+    Windows                         discounted games from any time on     log rho is followed
+    OwnPaths                        particles, with noise or without      the batch is the crowd
 
 All terms at equal places share a pass (`AbstractBundle`).
 """
@@ -48,7 +48,6 @@ class AbstractPlaces(AbstractBundle):
     """
 
     asks: ClassVar[frozenset[str]]
-    euclidean: ClassVar[bool] = False
     prefix: ClassVar[str] = ""
     counts: ClassVar[bool] = False
 
@@ -63,7 +62,7 @@ class AbstractPlaces(AbstractBundle):
         """Raises in the name of `owner` for a game that has no such places."""
 
     def advice(self) -> str:
-        """What to do where it is not finite."""
+        """Advice for values that are not finite."""
         return ""
 
 

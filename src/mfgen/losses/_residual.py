@@ -158,10 +158,6 @@ class Residual(AbstractObjective):
                 raise ValueError(f"`{self.name}` got {said}.")
 
     @property
-    def euclidean(self) -> bool:
-        return self.at.euclidean
-
-    @property
     def name(self) -> str:
         return self.at.prefix + _NAMES[self.of[0]]
 

@@ -28,10 +28,11 @@ from mfgen.losses._objective import Terms, Weighted
 from mfgen.losses._paths import Here, deterministic, here_at
 from mfgen.losses._places import AbstractPlaces
 from mfgen.math._chunk import chunked_mean
-from mfgen.math._count import plain
+from mfgen.math._count import count, plain
 from mfgen.models._base import AbstractModel
 from mfgen.simulate._divergence import AbstractDivergence, ExactDivergence, moving_directions
-from mfgen.simulate._integrator import RungeKutta4, positive_count
+from mfgen.simulate._ends import fresh_starts
+from mfgen.simulate._integrator import RungeKutta4
 
 _MOVES, _DENSITY = frozenset[str](), frozenset({"divergence"})
 _LATE = 1e-5  # part of the horizon that rounding may leave
@@ -98,7 +99,7 @@ def check_affine(functional: AbstractFunctional, x: State) -> None:
 
 
 class Windows(AbstractPlaces):
-    """How windows are drawn and followed; terms with equal ones share them.
+    """Time windows of particles' paths; terms with equal ones share them.
 
     Arguments:
         stages: at which a window may begin; the given paths take that many midpoint steps.
@@ -117,8 +118,8 @@ class Windows(AbstractPlaces):
     divergence: AbstractDivergence = ExactDivergence()
 
     def __check_init__(self):
-        positive_count("Windows", "stages", self.stages)
-        positive_count("Windows", "steps", self.steps)
+        count("Windows", "stages", self.stages)
+        count("Windows", "steps", self.steps)
         positive("Windows", "reach", self.reach)
 
     def needs_data(self) -> bool:
@@ -138,10 +139,9 @@ class Windows(AbstractPlaces):
     ) -> Weighted:
         for _, term in terms:
             term.admits(game, model)
-        assert game.initial is not None
         known = any(term.needs_density for _, term in terms)
         start_key, key = jax.random.split(key)
-        starts = game.initial.sample(batch.shape[0], key=start_key).astype(batch.dtype)
+        starts = fresh_starts("Windows", game, batch, key=start_key)
 
         def one(model: AbstractModel, sample) -> tuple[Scalar, tuple[Scalar, ...]]:
             ahead = self._ahead(game, model, *sample, known=known)

@@ -30,18 +30,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mfgen import _check
 from mfgen._types import Key, Time
 from mfgen.densities._base import AbstractDensity, AbstractEvaluable
 from mfgen.derive import _action
 from mfgen.math._quadrature import gauss_legendre
 from mfgen.math._space import AbstractDomain
-from mfgen.metrics import _blocks, _gaps, _kinship
+from mfgen.metrics import _blocks, _gaps, _same_game
+from mfgen.metrics._check_table import Check, CheckTable, found, percent, plain_profiles, text
 from mfgen.metrics._divergence import line_distance, moment_distance, overlap
-from mfgen.metrics._domain import places
+from mfgen.metrics._domain import check_solutions, places
 from mfgen.metrics._estimate import Estimate, Profile, mean_number
-from mfgen.metrics._gaps import Gap, field_gap
-from mfgen.metrics._ledger import Check, Ledger, percent, plain_profiles, shown, table
+from mfgen.metrics._gaps import field_gap
 from mfgen.metrics._transport import wasserstein2
 from mfgen.simulate._solution import Solution
 
@@ -56,7 +55,7 @@ _ASSIGNED = 256  # points of an exact assignment; on a line sorting takes them a
 
 
 class Agreement(eqx.Module):
-    """How far two solutions of one game are from each other.
+    """Differences of two solutions of one game.
 
     Attributes:
         first, second: the solutions; the second is the reference.
@@ -73,10 +72,7 @@ class Agreement(eqx.Module):
 
     def __getitem__(self, name: str) -> Estimate:
         """A difference; a `KeyError` with the reason if it is not available."""
-        if name in self.rows:
-            return self.rows[name].estimate
-        known = f"it has {', '.join(self.rows)}"
-        raise KeyError(f"`Agreement` has no {name!r}: {self.missing.get(name, known)}.")
+        return found("Agreement", name, self.rows, self.missing)
 
     def relative(self, name: str) -> float:
         """A difference over the size of what it compares; a `KeyError` where that is zero."""
@@ -110,13 +106,7 @@ class Agreement(eqx.Module):
         }
 
     def __str__(self) -> str:
-        cells = [("", "difference", "relative", "unit", "what it is")]
-        for name, row in self.rows.items():
-            part = "" if row.fraction is None else percent(float(row.fraction.value))
-            cells.append((name, shown(row.estimate), part, row.unit, row.basis))
-        lines = table(cells)
-        lines += [f"{name}: not available, {reason}" for name, reason in self.missing.items()]
-        return "\n".join([*lines, self.verdict])
+        return text("difference", "relative", self.rows, self.missing, self.verdict)
 
 
 def compare(
@@ -140,11 +130,7 @@ def compare(
         game = MFG(Integrator(0.5), Kinetic(), parabola, initial=Gaussian([1.0], 0.2))
         print(compare(solve(game, Grid(box=(-4, 4))), solve(game, Riccati()), points=64))
     """
-    fix = "pass what `solve(game, solver)` returns, or Solution(game, model, density, result)"
-    for name, solution in (("a", a), ("b", b)):
-        _check.of_kind("compare", name, solution, Solution, fix)
-    if key is not None:
-        _check.a_key("compare", key)
+    check_solutions("compare", key, a=a, b=b)
     if times < 2 or points < 8:
         raise ValueError(
             f"`compare` got times = {times}, points = {points}, expected at least 2 and 8."
@@ -155,27 +141,24 @@ def compare(
             "`compare` got two solutions without density, expected one with a path t -> rho(t): "
             "differences are weighted by the particles of the game."
         )
-    _kinship.check(a, b, reference)
-    ledger = Ledger(jax.random.key(0) if key is None else key)
+    _same_game.check(a, b, reference)
+    table = CheckTable(key)
     rule = gauss_legendre(times, 0.0, b.game.dynamics.horizon)
     drawn = places(reference, None, points)
     for name, (field, unit) in _FIELDS.items():
-        found = ledger.tried(name, lambda key: field_gap(field, a, b, rule, drawn, key=key))  # noqa: B023
-        if found is not None:
-            _keep(ledger, name, found[0], unit)
+        both = table.tried(name, lambda key: field_gap(field, a, b, rule, drawn, key=key))  # noqa: B023
+        if both is not None:
+            gap, offset = both
+            table.add(name, gap.overall, unit, gap.scale or None)
+            table.profiles[name] = gap.profile
             if field is _gaps.value:
-                ledger.add("constant", found[1], "cost")
-    _densities(ledger, a, b, times, points)
-    _costs(ledger, a, b, times)
-    return Agreement(a, b, ledger.checks, ledger.missing, ledger.profiles)
+                table.add("constant", offset, "cost")
+    _densities(table, a, b, times, points)
+    _costs(table, a, b, times)
+    return Agreement(a, b, table.checks, table.missing, table.profiles)
 
 
-def _keep(ledger: Ledger, name: str, gap: Gap, unit: str) -> None:
-    ledger.add(name, gap.overall, unit, gap.scale or None)
-    ledger.profiles[name] = gap.profile
-
-
-def _densities(ledger: Ledger, a: Solution, b: Solution, times: int, points: int) -> None:
+def _densities(table: CheckTable, a: Solution, b: Solution, times: int, points: int) -> None:
     moments = np.linspace(0.0, b.game.dynamics.horizon, times)
     first = lambda t: _action.path("compare", a)(t)
     second = lambda t: _action.path("compare", b)(t)
@@ -193,21 +176,21 @@ def _densities(ledger: Ledger, a: Solution, b: Solution, times: int, points: int
     def moved(_: Key) -> list[Estimate]:
         return [Estimate(moment_distance(first(t), second(t)), 0.0) for t in moments.tolist()]
 
-    found = ledger.tried("total variation", overlaps)
-    if found is not None:
-        variations = [each.total_variation for each in found]
-        _largest(ledger, "total variation", moments, variations, "probability", 1.0)
-        if all(each.relative is not None for each in found):
-            norms = [Estimate(each.relative, 0.0) for each in found]
-            _largest(ledger, "density, L2", moments, norms, "of the norm", 1.0)
+    overlapping = table.tried("total variation", overlaps)
+    if overlapping is not None:
+        variations = [each.total_variation for each in overlapping]
+        _largest(table, "total variation", moments, variations, "probability", 1.0)
+        if all(each.relative is not None for each in overlapping):
+            norms = [Estimate(each.relative, 0.0) for each in overlapping]
+            _largest(table, "density, L2", moments, norms, "of the norm", 1.0)
     for name, compute in (("W2", transported), ("moments", moved)):
-        distances = ledger.tried(name, compute)
+        distances = table.tried(name, compute)
         if distances is not None:
             scale = max(map(spread, moments.tolist()))
             sampled = name == "W2" and any(float(each.standard_error) for each in distances)
             clouds = name == "moments" and not _evaluable(first(0.0), second(0.0))
             basis = _MATCHED if sampled else _CLOUDS if clouds else ""
-            _largest(ledger, name, moments, distances, "length", scale or None, basis)
+            _largest(table, name, moments, distances, "length", scale or None, basis)
 
 
 def _evaluable(*laws: AbstractDensity) -> bool:
@@ -231,7 +214,7 @@ def _w2(
 
 
 def _largest(
-    ledger: Ledger,
+    table: CheckTable,
     name: str,
     times: np.ndarray,
     estimates: list[Estimate],
@@ -239,26 +222,26 @@ def _largest(
     scale: float | None,
     basis: str = "",
 ) -> None:
-    ledger.add(name, max(estimates, key=lambda each: float(each.value)), unit, scale, basis)
+    table.add(name, max(estimates, key=lambda each: float(each.value)), unit, scale, basis)
     values, errors = (np.asarray(column, float) for column in zip(*estimates, strict=True))
-    ledger.profiles[name] = Profile(*map(jnp.asarray, (times, values, errors)))
+    table.profiles[name] = Profile(*map(jnp.asarray, (times, values, errors)))
 
 
-def _costs(ledger: Ledger, a: Solution, b: Solution, times: int) -> None:
+def _costs(table: CheckTable, a: Solution, b: Solution, times: int) -> None:
     paid = lambda part: [float(_action.cost(part, times=times).total)]
-    found = ledger.tried(
+    both = table.tried(
         "cost", lambda _: [(*paid(each), _blocks.of_blocks(each, paid)) for each in (a, b)]
     )
-    if found is None:
+    if both is None:
         return
-    (first, first_rows), (second, second_rows) = found
+    (first, first_rows), (second, second_rows) = both
     errors = [0.0 if rows is None else _error(rows) for rows in (first_rows, second_rows)]
     apart = math.hypot(*errors)
     if first_rows is not None and np.shape(first_rows) == np.shape(second_rows):
         apart = _error(first_rows - second_rows)  # particles may be common to both
-    ledger.add("cost", Estimate(first - second, apart), "cost", abs(second) or None)
-    ledger.add("cost of the first", Estimate(first, errors[0]), "cost")
-    ledger.add("cost of the second", Estimate(second, errors[1]), "cost")
+    table.add("cost", Estimate(first - second, apart), "cost", abs(second) or None)
+    table.add("cost of the first", Estimate(first, errors[0]), "cost")
+    table.add("cost of the second", Estimate(second, errors[1]), "cost")
 
 
 def _error(rows: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """The checks of a certificate, one group after the other.
 
-Each writes its numbers into the ledger with their units and the scale that makes them fractions,
+Each writes its numbers into the table with their units and the scale that makes them fractions,
 or the reason why there is none. The theory is in `mfgen.metrics._certificate`.
 """
 
@@ -10,9 +10,9 @@ from mfgen.derive import _action
 from mfgen.functionals._constraint import Prescribed
 from mfgen.functionals._functional import needs_log_density
 from mfgen.math._quadrature import Rule
+from mfgen.metrics._check_table import QUADRATURE, CheckTable
 from mfgen.metrics._domain import mass
 from mfgen.metrics._estimate import Estimate
-from mfgen.metrics._ledger import QUADRATURE, Ledger
 from mfgen.metrics._strong import (
     Places,
     fokker_planck_residual,
@@ -35,7 +35,7 @@ _NO_LAW = (
 )
 
 
-def equations(ledger: Ledger, solution: Solution, places: Places, rule: Rule) -> None:
+def equations(table: CheckTable, solution: Solution, places: Places, rule: Rule) -> None:
     """HJB and Fokker-Planck equation, point by point and in the mean."""
     density = lambda: _action.path("certify", solution)
     found = {
@@ -47,31 +47,31 @@ def equations(ledger: Ledger, solution: Solution, places: Places, rule: Rule) ->
     }
     units = ("cost per time", "per time", "probability")
     for (name, compute), unit in zip(found.items(), units, strict=True):
-        residual = ledger.tried(name, compute)
+        residual = table.tried(name, compute)
         if residual is not None:
-            ledger.add(name, residual.overall, unit, residual.scale)
-            ledger.profiles[name] = residual.profile
+            table.add(name, residual.overall, unit, residual.scale)
+            table.profiles[name] = residual.profile
             if name == "HJB" and residual.around is not None:
-                ledger.add(UP_TO_TIME, residual.around, unit, residual.scale)
+                table.add(UP_TO_TIME, residual.around, unit, residual.scale)
 
 
-def ends(ledger: Ledger, solution: Solution, places: Places) -> None:
+def ends(table: CheckTable, solution: Solution, places: Places) -> None:
     """The density at the start, and what holds at the end."""
     game = solution.game
     if game.initial is None:
-        ledger.missing["initial"] = "the game declares no initial density"
+        table.missing["initial"] = "the game declares no initial density"
     else:
-        _law(ledger, solution, "initial", 0.0, game.initial)
+        _law(table, solution, "initial", 0.0, game.initial)
     if isinstance(game.terminal, Prescribed):
-        _law(ledger, solution, "terminal", game.dynamics.horizon, game.terminal.target)
+        _law(table, solution, "terminal", game.dynamics.horizon, game.terminal.target)
         return
-    found = ledger.tried("terminal", lambda key: terminal_mismatch(solution, places, key=key))
+    found = table.tried("terminal", lambda key: terminal_mismatch(solution, places, key=key))
     if found is not None:
         scale, basis = found.scale, ""
         if end_by_kernels(solution):
-            scale, basis, ledger.missing[END] = None, KERNELS, _NO_LAW
-        ledger.add("terminal", found.overall, "cost", basis=basis)
-        ledger.add("terminal, up to a constant", found.spread, "cost", scale, basis)
+            scale, basis, table.missing[END] = None, KERNELS, _NO_LAW
+        table.add("terminal", found.overall, "cost", basis=basis)
+        table.add("terminal, up to a constant", found.spread, "cost", scale, basis)
 
 
 def end_by_kernels(solution: Solution) -> bool:
@@ -87,18 +87,18 @@ def end_by_kernels(solution: Solution) -> bool:
 
 
 def _law(
-    ledger: Ledger, solution: Solution, name: str, t: float, prescribed: AbstractDensity
+    table: CheckTable, solution: Solution, name: str, t: float, prescribed: AbstractDensity
 ) -> None:
     def missed(key: Key) -> Estimate:
         law = _action.path("certify", solution)(t)
         return law_mismatch(law, prescribed, solution.game.domain, key=key)
 
-    found = ledger.tried(name, missed)
+    found = table.tried(name, missed)
     if found is not None:
-        ledger.add(name, found, "probability", 1.0)
+        table.add(name, found, "probability", 1.0)
 
 
-def masses(ledger: Ledger, solution: Solution, rule: Rule, domain: Rule | None) -> None:
+def masses(table: CheckTable, solution: Solution, rule: Rule, domain: Rule | None) -> None:
     """The mass furthest from one over the game."""
 
     def defect(_: Key) -> Estimate:
@@ -106,6 +106,6 @@ def masses(ledger: Ledger, solution: Solution, rule: Rule, domain: Rule | None) 
         found = [mass(density(t), domain) - 1 for t in rule.nodes.tolist()]
         return Estimate(max(found, key=abs), 0.0)
 
-    found = ledger.tried("mass - 1", defect)
+    found = table.tried("mass - 1", defect)
     if found is not None:
-        ledger.add("mass - 1", found, "probability", 1.0, QUADRATURE)
+        table.add("mass - 1", found, "probability", 1.0, QUADRATURE)

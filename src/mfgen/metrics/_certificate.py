@@ -37,15 +37,13 @@ import math
 from typing import Any
 
 import equinox as eqx
-import jax
 
-from mfgen import _check
 from mfgen._types import Key
 from mfgen.math._quadrature import gauss_legendre
 from mfgen.metrics import _audit, _duality
-from mfgen.metrics._domain import Box, cover, places
+from mfgen.metrics._check_table import Check, CheckTable, found, percent, plain_profiles, text
+from mfgen.metrics._domain import Box, check_solutions, cover, places
 from mfgen.metrics._estimate import Estimate, Profile
-from mfgen.metrics._ledger import Check, Ledger, percent, plain_profiles, shown, table
 from mfgen.models._base import AbstractPotential
 from mfgen.simulate._solution import Solution
 
@@ -57,7 +55,7 @@ _NO_VALUE = "No particle gains by another control than this one, and the density
 
 
 class Certificate(eqx.Module):
-    """How well a candidate solves its game.
+    """The certificate of a candidate: residuals, bounds and a verdict.
 
     Attributes:
         solution: the candidate.
@@ -79,11 +77,9 @@ class Certificate(eqx.Module):
         Raises:
             KeyError: with the reason if it was not made.
         """
-        for found in (name, f"{name}, estimated"):
-            if found in self.checks:
-                return self.checks[found].estimate
-        known = f"it has {', '.join(self.checks)}"
-        raise KeyError(f"`Certificate` has no {name!r}: {self.missing.get(name, known)}.")
+        estimated = f"{name}, estimated"
+        known = estimated if name not in self.checks and estimated in self.checks else name
+        return found("Certificate", known, self.checks, self.missing)
 
     @property
     def failures(self) -> list[str]:
@@ -127,13 +123,7 @@ class Certificate(eqx.Module):
         }
 
     def __str__(self) -> str:
-        rows = [("", "value", "part", "unit", "what it is")]
-        for name, check in self.checks.items():
-            part = "" if check.fraction is None else percent(float(check.fraction.value))
-            rows.append((name, shown(check.estimate), part, check.unit, check.basis))
-        lines = table(rows)
-        lines += [f"{name}: not available, {reason}" for name, reason in self.missing.items()]
-        return "\n".join([*lines, self.verdict])
+        return text("value", "part", self.checks, self.missing, self.verdict)
 
     def _left(self, name: str) -> str:
         """The fraction in words: a Newton step tells nothing of a gain beyond the cost itself."""
@@ -145,7 +135,7 @@ class Certificate(eqx.Module):
         return -math.inf if fraction is None else float(fraction.value)
 
     def _undecided(self) -> dict[str, str]:
-        """What nothing is known of, and why: equations, the end, and what drowns in its error.
+        """Checks that are missing or too uncertain, with the reason.
 
         A control has no HJB equation of its own.
         """
@@ -202,27 +192,20 @@ def certify(
         print(found)
         found.holds
     """
-    fix = "pass what `solve(game, solver)` returns, or Solution(game, model, density, result)"
-    _check.of_kind("certify", "solution", solution, Solution, fix)
-    if key is not None:
-        _check.a_key("certify", key)
-    _check_counts(times, points, steps)
-    ledger = Ledger(jax.random.key(0) if key is None else key)
-    box = solution.game.domain.sides if box is None else box
-    domain = None if box is None else cover(solution, box)
-    rule = gauss_legendre(times, 0.0, solution.game.dynamics.horizon)
-    drawn = places(solution.density, domain, points)
-    _audit.equations(ledger, solution, drawn, rule)
-    _audit.ends(ledger, solution, drawn)
-    _audit.masses(ledger, solution, rule, domain)
-    gains = _duality.Gains(max(2, points // 4), steps, best)
-    _duality.costs(ledger, solution, rule, domain, gains)
-    return Certificate(solution, ledger.checks, ledger.missing, ledger.profiles, tolerance)
-
-
-def _check_counts(times: int, points: int, steps: int) -> None:
+    check_solutions("certify", key, solution=solution)
     if times < 2 or points < 8 or steps < 1:
         raise ValueError(
             f"`certify` got times = {times}, points = {points}, steps = {steps}, expected at least "
             "2, 8 and 1: leave them out for the defaults."
         )
+    table = CheckTable(key)
+    box = solution.game.domain.sides if box is None else box
+    domain = None if box is None else cover(solution, box)
+    rule = gauss_legendre(times, 0.0, solution.game.dynamics.horizon)
+    drawn = places(solution.density, domain, points)
+    _audit.equations(table, solution, drawn, rule)
+    _audit.ends(table, solution, drawn)
+    _audit.masses(table, solution, rule, domain)
+    gains = _duality.Gains(max(2, points // 4), steps, best)
+    _duality.costs(table, solution, rule, domain, gains)
+    return Certificate(solution, table.checks, table.missing, table.profiles, tolerance)

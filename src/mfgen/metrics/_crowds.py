@@ -26,33 +26,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from mfgen._types import Batch, Key, Scalar, State
-from mfgen.densities._base import AbstractDensity, AbstractEvaluable, Matrix, Weights
+from mfgen._types import Scalar
+from mfgen.densities._base import AbstractDensity
 from mfgen.functionals._functional import AbstractFunctional, needs_population, refusal
+from mfgen.losses._known import KnownDensity
 from mfgen.metrics import _blocks
 from mfgen.metrics._estimate import Estimate, mean_of_rows
 
 BLOCKS = 8
 PAIRS = np.array(list(combinations(range(BLOCKS), 2)))
 _LEAST = 16  # particles of a block
-
-
-class _Silent(AbstractEvaluable):
-    """A law of which log rho is told, and nothing else."""
-
-    dim: int
-
-    def log_density(self, x: State) -> Scalar:
-        return jnp.zeros((), x.dtype)
-
-    def sample(self, n: int, *, key: Key) -> Batch:
-        raise TypeError("no particles")
-
-    def moments(self) -> tuple[State, Matrix]:
-        raise TypeError("no particles")
-
-    def particles(self) -> tuple[Batch, Weights]:
-        raise TypeError("no particles")
 
 
 def of_sample(cost: AbstractFunctional, law: AbstractDensity | None) -> bool:
@@ -65,7 +48,8 @@ def of_sample(cost: AbstractFunctional, law: AbstractDensity | None) -> bool:
     if law is None or len(law.particles()[0]) < _LEAST * BLOCKS or not _blocks.is_sampled(law):
         return False
     x = jnp.zeros(law.dim)
-    return needs_population(cost, x) and refusal(cost, _Silent(law.dim), x) is not None
+    told = KnownDensity(law.dim, "certify", jnp.zeros(()))
+    return needs_population(cost, x) and refusal(cost, told, x) is not None
 
 
 def crowds(cost: AbstractFunctional, law: AbstractDensity | None) -> list[AbstractDensity | None]:

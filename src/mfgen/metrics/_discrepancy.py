@@ -136,8 +136,8 @@ def _discrepancy(owner: str, kernel: Kernel, x: Given, y: Given) -> Estimate:
     x, y = _door.samples(owner, 4, x=x, y=y)
     centre = np.concatenate([x, y]).mean(axis=0)
     x, y = jnp.asarray(x - centre), jnp.asarray(y - centre)
-    within = [_within(kernel, points) for points in (x, y)]
-    across = [_across(kernel, x, y), _across(kernel, y, x)]
+    within = [_rows(kernel, points, points, alone=True) for points in (x, y)]
+    across = [_rows(kernel, x, y), _rows(kernel, y, x)]
     value = within[0].mean.mean() + within[1].mean.mean() - 2 * across[0].mean.mean()
     own = float(kernel(jnp.zeros(1))[0])
     kept = value + sum((own - rows.mean.mean()) / len(rows.mean) for rows in within)
@@ -178,15 +178,12 @@ def _centred_across(rows: _Rows, columns: _Rows) -> float:
     return (spread - rows.mean.var() - columns.mean.var()) * n * m / ((n - 1) * (m - 1))
 
 
-def _within(kernel: Kernel, x: Float[Array, "n dim"]) -> _Rows:
-    return _host(_row_moments(kernel, x, x, jnp.arange(len(x)), len(x) - 1))
-
-
-def _across(kernel: Kernel, x: Float[Array, "n dim"], y: Float[Array, "m dim"]) -> _Rows:
-    return _host(_row_moments(kernel, x, y, jnp.full(len(x), -1), len(y)))
-
-
-def _host(moments: tuple[Float[Array, "n"], Float[Array, "n"]]) -> _Rows:
+def _rows(
+    kernel: Kernel, x: Float[Array, "n dim"], y: Float[Array, "m dim"], *, alone: bool = False
+) -> _Rows:
+    """Row means of two clouds, or of one without the pairs of a point with itself."""
+    left_out = jnp.arange(len(x)) if alone else jnp.full(len(x), -1)
+    moments = _row_moments(kernel, x, y, left_out, len(y) - alone)
     return _Rows(*(np.asarray(moment, dtype=np.float64) for moment in moments))
 
 

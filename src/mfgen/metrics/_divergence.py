@@ -19,26 +19,25 @@ and Hilbert spaces" (1990).
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from mfgen._types import Batch, Key
 from mfgen.densities._base import AbstractDensity, AbstractEvaluable
 from mfgen.math._quadrature import Rule, box_rule
 from mfgen.metrics._estimate import Estimate, mean_estimate
+from mfgen.metrics._likelihood import evaluate
 
 _CELLS = {1: 128, 2: 32}
-_CHUNK = 1024
 _FINE = 4001  # nodes of a distribution function
 _LIGHT = 1e-12  # of the largest weight: particles below it do not stretch the box
 _COMPLETE = 1e-2  # of the mass may be outside the box
 
 
 class Overlap(NamedTuple):
-    """How far two densities are from each other.
+    """Distances of two densities.
 
     Attributes:
         total_variation: 0 for equal laws, 1 for laws that do not meet.
@@ -129,17 +128,12 @@ def _around(first: AbstractEvaluable, second: AbstractEvaluable) -> Rule:
 
 
 def _one_sided(here: AbstractEvaluable, there: AbstractEvaluable, points: Batch) -> Estimate:
-    difference = _log_density(there, points) - _log_density(here, points)
+    difference = evaluate(there.log_density, points) - evaluate(here.log_density, points)
     return mean_estimate(jnp.maximum(-jnp.expm1(difference), 0.0))
 
 
 def _density(law: AbstractEvaluable, points: Batch) -> Float[np.ndarray, "n"]:
-    return np.exp(np.asarray(_log_density(law, points), np.float64))
-
-
-@eqx.filter_jit
-def _log_density(law: AbstractEvaluable, points: Batch) -> Float[Array, "n"]:
-    return jax.lax.map(law.log_density, points, batch_size=min(_CHUNK, points.shape[0]))
+    return np.exp(np.asarray(evaluate(law.log_density, points), np.float64))
 
 
 def _type():

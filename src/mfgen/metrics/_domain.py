@@ -1,4 +1,4 @@
-"""Where a candidate is examined: at its particles, or in a box that is given.
+"""Points at which a candidate is examined: its particles, or those of a given box.
 
 In one and two dimensions a box is covered by the nodes of a composite Gauss-Legendre rule, which
 also integrates densities; in more, by random points.
@@ -10,15 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mfgen import _check
 from mfgen._types import Batch, Key, Time
 from mfgen.densities._base import AbstractDensity, AbstractEvaluable
 from mfgen.math._quadrature import Rule, box_rule
+from mfgen.metrics._likelihood import evaluate
 from mfgen.metrics._strong import Places
 from mfgen.simulate._solution import Solution
 
 Box = Sequence[tuple[float, float]]
 
 _CELLS = {1: 128, 2: 24}
+
+
+def check_solutions(owner: str, key: Key | None, **solutions: Solution) -> None:
+    """Refuses, in the name of `owner`, what is no solution, and a key that is none."""
+    fix = "pass what `solve(game, solver)` returns, or Solution(game, model, density, result)"
+    for name, solution in solutions.items():
+        _check.of_kind(owner, name, solution, Solution, fix)
+    if key is not None:
+        _check.a_key(owner, key)
 
 
 def places(density: Callable | None, domain: Rule | None, points: int) -> Places:
@@ -53,7 +64,7 @@ def mass(law: AbstractDensity, domain: Rule | None) -> float:
     if domain is None or not isinstance(law, AbstractEvaluable) or law.dim > 2:
         return float(jnp.sum(law.particles()[1]))
     nodes = jnp.asarray(domain.nodes, jnp.result_type(float))
-    values = np.exp(np.asarray(jax.lax.map(law.log_density, nodes, batch_size=1024)))
+    values = np.exp(np.asarray(evaluate(law.log_density, nodes)))
     return float(domain.weights @ values)
 
 

@@ -48,9 +48,9 @@ from mfgen.functionals._functional import Zero, needs_population
 from mfgen.math._quadrature import Rule
 from mfgen.metrics import _blocks
 from mfgen.metrics._audit import KERNELS, end_by_kernels
+from mfgen.metrics._check_table import QUADRATURE, CheckTable
 from mfgen.metrics._estimate import Estimate
 from mfgen.metrics._exploitability import exploitability
-from mfgen.metrics._ledger import QUADRATURE, Ledger
 from mfgen.models._base import AbstractPotential
 from mfgen.simulate._solution import Solution
 
@@ -65,7 +65,7 @@ Row = Float[np.ndarray, "k"]
 
 
 class Gains(NamedTuple):
-    """How the exploitability is found: by paths, or from the exact best response.
+    """The method for the exploitability: by paths, or from the exact best response.
 
     Attributes:
         points: paths from each time.
@@ -133,19 +133,19 @@ class _Way(NamedTuple):
 
 
 def costs(
-    ledger: Ledger, solution: Solution, rule: Rule, domain: Rule | None, gains: Gains
+    table: CheckTable, solution: Solution, rule: Rule, domain: Rule | None, gains: Gains
 ) -> None:
     """Exploitability, primal cost, dual value and their gap: estimates and bounds."""
     times = len(rule.nodes)
-    primal = ledger.tried("primal cost", lambda _: _action.cost(solution, times=times))
+    primal = table.tried("primal cost", lambda _: _action.cost(solution, times=times))
     each = lambda part: _figures(part, times, gains.best, primal is not None)
-    sheet = ledger.tried("exploitability", lambda _: _sheet(solution, each))
+    sheet = table.tried("exploitability", lambda _: _sheet(solution, each))
     if sheet is None:
         return
     valued = isinstance(solution.model, AbstractPotential)
     ways, limit = [], np.inf
     if domain is not None:
-        highest = ledger.tried(
+        highest = table.tried(
             "exploitability, at most", lambda _: _highest(solution, domain, rule, times)
         )
         if highest is not None:
@@ -154,7 +154,7 @@ def costs(
     if gains.best is not None:
         ways.append(_Way("", "", _GIVEN, _POLICY if valued else _SPENT))
     else:
-        gain = _newton(ledger, solution, times, gains, limit)
+        gain = _newton(table, solution, times, gains, limit)
         if gain is not None:
             value, error = float(gain.value), float(gain.standard_error)
             ways.append(_Way(_NAMED, _NAMED, _NEWTON, 0 * _POLICY, value, error))
@@ -164,27 +164,27 @@ def costs(
         gain = sheet.total(way.factors, way.more, way.wide)
         scale = None if way.basis == _BOUND or estimated else size
         basis = f"{way.basis}; {KERNELS}" if estimated else way.basis
-        ledger.add("exploitability" + way.above, gain, "cost", scale, basis=basis)
+        table.add("exploitability" + way.above, gain, "cost", scale, basis=basis)
     if valued:
-        ledger.add("defect", sheet.total(_DEFECT), "cost", basis=sheet.basis)
+        table.add("defect", sheet.total(_DEFECT), "cost", basis=sheet.basis)
     if primal is not None:
-        ledger.add("primal cost", sheet.total(_PRIMAL), "cost", basis=sheet.basis)
-        _enclose(ledger, solution, sheet, ways, _APART if valued else 0 * _APART)
+        table.add("primal cost", sheet.total(_PRIMAL), "cost", basis=sheet.basis)
+        _enclose(table, solution, sheet, ways, _APART if valued else 0 * _APART)
 
 
 def _enclose(
-    ledger: Ledger, solution: Solution, sheet: _Sheet, ways: list[_Way], apart: Row
+    table: CheckTable, solution: Solution, sheet: _Sheet, ways: list[_Way], apart: Row
 ) -> None:
     """Dual values and gaps, or why there are none."""
     unbounded = _unbounded(solution) if ways else None
     for way in ways:
         gap, names = apart + way.factors, ("dual value" + way.below, "gap" + way.above)
         if unbounded is not None:
-            ledger.missing.update(dict.fromkeys(names, unbounded))
+            table.missing.update(dict.fromkeys(names, unbounded))
             continue
         dual = sheet.total(_PRIMAL - gap, -way.more, way.wide)
         for name, found in zip(names, (dual, sheet.total(gap, way.more, way.wide)), strict=True):
-            ledger.add(name, found, "cost", basis=way.basis)
+            table.add(name, found, "cost", basis=way.basis)
 
 
 def _sheet(solution: Solution, each: Callable[[Solution], _Figures]) -> _Sheet:
@@ -201,14 +201,14 @@ def _figures(
         found = _action.frozen(solution, times=times)
     else:
         found = (_action.frozen_cost(solution, times=times), *[np.nan] * 3, 0.0)
-    start = 0.0 if best is None else _mean_start(_action.path("certify", solution)(0.0), best)
+    start = 0.0 if best is None else _start(_action.path("certify", solution)(0.0), best)[0]
     return _Figures(*map(float, (primal, *found, start)))
 
 
 def _newton(
-    ledger: Ledger, solution: Solution, times: int, gains: Gains, limit: float
+    table: CheckTable, solution: Solution, times: int, gains: Gains, limit: float
 ) -> Estimate | None:
-    found = ledger.tried(
+    found = table.tried(
         "exploitability",
         lambda key: exploitability(
             solution, times=times, points=gains.points, steps=gains.steps, key=key
@@ -216,7 +216,7 @@ def _newton(
     )
     if found is None:
         return None
-    gain, ledger.profiles["exploitability"] = found
+    gain, table.profiles["exploitability"] = found
     value = float(gain.value)
     # Not a number stays so; what is cut lies in the same interval as the truth.
     return Estimate(value if np.isnan(value) else float(np.clip(value, 0.0, limit)), gain[1])
@@ -246,7 +246,7 @@ def _highest(solution: Solution, domain: Rule, rule: Rule, times: int) -> float:
 
 
 def _unbounded(solution: Solution) -> str | None:
-    """Why the dual value is no lower bound, if it is none: I or M is not known to be convex."""
+    """The reason why the dual value is no lower bound, or `None`: I and M must be convex."""
     game, law = solution.game, _action.path("certify", solution)(0.0)
     point = law.moments()[0]
     costs = {"I": game.interaction, "M": game.terminal}
@@ -266,17 +266,13 @@ def _unbounded(solution: Solution) -> str | None:
     return None
 
 
-@eqx.filter_jit
-def _mean_start(law: AbstractDensity, u: AbstractPotential) -> Scalar:
-    return expectation(law, lambda x: u(0.0, x))
-
-
 def _spread(solution: Solution) -> float:
     """The standard deviation of U(0): a size of cost that adding a constant does not change."""
-    return float(_start_deviation(_action.path("certify", solution)(0.0), solution.value))
+    return float(_start(_action.path("certify", solution)(0.0), solution.value)[1])
 
 
 @eqx.filter_jit
-def _start_deviation(law: AbstractDensity, u: AbstractPotential) -> Scalar:
+def _start(law: AbstractDensity, u: AbstractPotential) -> tuple[Scalar, Scalar]:
+    """Mean and standard deviation of U(0)."""
     mean = expectation(law, lambda x: u(0.0, x))
-    return jnp.sqrt(expectation(law, lambda x: jnp.square(u(0.0, x) - mean)))
+    return mean, jnp.sqrt(expectation(law, lambda x: jnp.square(u(0.0, x) - mean)))

@@ -1,4 +1,4 @@
-"""How well a potential satisfies its Hamilton-Jacobi-Bellman equation, along the noising.
+"""The residual of a potential in its Hamilton-Jacobi-Bellman equation, along the noising.
 
 The residual of a score-based game has the units of a rate and grows like g^2 / sigma^2 towards the
 data. Divided by d(log kappa)/ds = g^2 / (2 sigma^2) it is measured per unit of log noise ratio,
@@ -14,17 +14,16 @@ Reference: B. J. Zhang, M. A. Katsoulakis (2023), arXiv 2304.13534, section 4.2.
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Given, Key, Scalar, State, Time
+from mfgen._types import Given, Key, Scalar, State, Time
+from mfgen.densities._empirical import Empirical
 from mfgen.derive._residual import hjb
 from mfgen.dynamics._noising import AbstractNoising, log_ratio_speed
 from mfgen.games._game import MFG
 from mfgen.losses._noised import noising_of
 from mfgen.metrics import _door, _stratified
-from mfgen.metrics._estimate import Estimate, Profile, mean_estimate, root
+from mfgen.metrics._estimate import Estimate, Profile, root
 from mfgen.models._base import AbstractPotential
 
 # Points at once: exact Laplacians hold dim derivatives of every layer.
@@ -49,7 +48,8 @@ def hjb_error(
     _stratified.check_even("hjb_error", n)
     noising = noising_of(game, "hjb_error")
     points = _door.held("hjb_error", "data", data)
-    return _error(game, noising, potential, points, n, key)
+    square = _Square(game, noising, potential)
+    return root(_stratified.mean_square(noising, Empirical(points), square, n, _CHUNK, key))
 
 
 def hjb_profile(
@@ -70,56 +70,18 @@ def hjb_profile(
     noising = noising_of(game, "hjb_profile")
     points = _door.held("hjb_profile", "data", data)
     checked = _stratified.check_times("hjb_profile", noising, times)
-    return _profile(game, noising, potential, points, checked, key)
+    square, law = _Square(game, noising, potential), Empirical(points)
+    found = _stratified.mean_squares(noising, law, square, checked, None, _CHUNK, key)
+    return Profile(checked, *map(jnp.asarray, root(Estimate(*found[1:]))))
 
 
-@eqx.filter_jit
-def _error(
-    game: MFG,
-    noising: AbstractNoising,
-    potential: AbstractPotential,
-    data: Batch,
-    n: int,
-    key: Key,
-) -> Estimate:
-    time_key, row_key, noise_key = jax.random.split(key, 3)
-    times = _stratified.stratified_times(noising, n, key=time_key)
-    rows = data[jax.random.randint(row_key, (n,), 0, data.shape[0])]
-    squares = _squares(game, noising, potential, times, rows, noise_key)
-    return root(_stratified.stratified_estimate(squares))
+class _Square(eqx.Module):
+    """The squared residual per unit of log kappa."""
 
+    game: MFG
+    noising: AbstractNoising
+    potential: AbstractPotential
 
-@eqx.filter_jit
-def _profile(
-    game: MFG,
-    noising: AbstractNoising,
-    potential: AbstractPotential,
-    data: Batch,
-    times: Float[Array, "m"],
-    key: Key,
-) -> Profile:
-    def at(row: tuple[Scalar, Key]) -> Estimate:
-        t, key = row
-        repeated = jnp.full(data.shape[0], t)
-        return root(mean_estimate(_squares(game, noising, potential, repeated, data, key)))
-
-    value, error = jax.lax.map(at, (times, jax.random.split(key, times.shape[0])))
-    return Profile(times, value, error)
-
-
-def _squares(
-    game: MFG,
-    noising: AbstractNoising,
-    potential: AbstractPotential,
-    times: Float[Array, "n"],
-    data: Batch,
-    key: Key,
-) -> Float[Array, "n"]:
-    noised = _stratified.noised_points(noising, times, data, key=key)
-
-    def square(row: tuple[Time, State]) -> Scalar:
-        t, x = row
-        residual = hjb(game, potential, None, t, x)
-        return jnp.square(residual / log_ratio_speed(noising, noising.horizon - t))
-
-    return jax.lax.map(square, (times, noised), batch_size=min(_CHUNK, times.shape[0]))
+    def __call__(self, t: Time, x: State) -> Scalar:
+        residual = hjb(self.game, self.potential, None, t, x)
+        return jnp.square(residual / log_ratio_speed(self.noising, self.noising.horizon - t))

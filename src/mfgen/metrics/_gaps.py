@@ -61,8 +61,11 @@ def field_gap(
     if field is value:
         offset = mean_of_rows(share, gaps[..., 0])
         gaps, sizes = gaps - offset.value, sizes - mean_of_rows(share, sizes[..., 0]).value
-    squares = [jnp.sum(jnp.square(part), axis=-1) for part in (gaps, sizes)]
-    return _gap(rule, share, *squares), offset
+    squares, sizes = (jnp.sum(jnp.square(part), axis=-1) for part in (gaps, sizes))
+    roots = map(jnp.asarray, root(Estimate(*jax.vmap(mean_estimate)(squares))))
+    profile = Profile(jnp.asarray(rule.nodes, squares.dtype), *roots)
+    scale = float(jnp.sqrt(share @ jnp.mean(sizes, axis=1)))
+    return Gap(root(mean_of_rows(share, squares)), profile, scale), offset
 
 
 def value(game: MFG, model: AbstractModel, t: Time, x: State) -> Float[Array, "1"]:
@@ -78,13 +81,6 @@ def gradient(game: MFG, model: AbstractModel, t: Time, x: State) -> Costate:
 def control(game: MFG, model: AbstractModel, t: Time, x: State) -> Control:
     """The control that is played."""
     return model.control(game, t, x)
-
-
-def _gap(rule: Rule, share: Array, squares: Float[Array, "m n"], sizes: Float[Array, "m n"]) -> Gap:
-    overall = root(mean_of_rows(share, squares))
-    roots = map(jnp.asarray, root(Estimate(*jax.vmap(mean_estimate)(squares))))
-    profile = Profile(jnp.asarray(rule.nodes, squares.dtype), *roots)
-    return Gap(overall, profile, float(jnp.sqrt(share @ jnp.mean(sizes, axis=1))))
 
 
 @eqx.filter_jit

@@ -23,7 +23,6 @@ from jaxtyping import Float
 
 from mfgen._types import Given
 from mfgen.metrics import _door
-from mfgen.metrics._door import Points
 from mfgen.metrics._estimate import Estimate
 from mfgen.metrics._pairwise import nearest_distance
 
@@ -86,13 +85,9 @@ def _distances(
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "m"]]:
     clouds = _door.samples(owner, 2, generated=generated, train=train, held_out=held_out)
     centre = clouds[1].mean(axis=0)
-    near, points, fresh = (cloud - centre for cloud in clouds)
-    return _nearest(near, points), _nearest(fresh, points)
-
-
-def _nearest(cloud: Points, points: Float[np.ndarray, "k dim"]) -> Distances:
-    distances = nearest_distance(jnp.asarray(cloud), jnp.asarray(points))
-    return np.asarray(distances, dtype=np.float64)
+    near, points, fresh = (jnp.asarray(cloud - centre) for cloud in clouds)
+    distances = (np.asarray(nearest_distance(cloud, points), float) for cloud in (near, fresh))
+    return next(distances), next(distances)
 
 
 def _rank(distances: Distances, others: Float[np.ndarray, "m"]) -> Distances:

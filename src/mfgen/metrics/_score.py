@@ -19,9 +19,6 @@ diffusion models" (2021), arXiv 2101.09258, theorem 1.
 """
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.densities import _base as density
@@ -30,7 +27,7 @@ from mfgen.dynamics._noising import AbstractNoising
 from mfgen.games._game import MFG
 from mfgen.losses._noised import noising_of
 from mfgen.metrics import _door, _stratified
-from mfgen.metrics._estimate import Estimate, Profile, mean_estimate
+from mfgen.metrics._estimate import Estimate, Profile
 from mfgen.models._base import AbstractModel, score
 
 # Points at once: bounds the memory of truths with many components.
@@ -52,8 +49,7 @@ def score_error(
         TypeError: the game is not score-based.
         ValueError: n is odd or less than 2.
     """
-    _stratified.check_even("score_error", n)
-    return _score_error(noising_of(game, "score_error"), model, truth, n, key)
+    return _error("score_error", game, model, truth, n, key)
 
 
 def girsanov_bound(
@@ -71,10 +67,8 @@ def girsanov_bound(
         TypeError: the game is not score-based.
         ValueError: n is odd or less than 2.
     """
-    _stratified.check_even("girsanov_bound", n)
-    noising = noising_of(game, "girsanov_bound")
-    first, last = _stratified.log_ratio_range(noising)
-    error = _score_error(noising, model, truth, n, key)
+    error = _error("girsanov_bound", game, model, truth, n, key)
+    first, last = _stratified.log_ratio_range(noising_of(game, "girsanov_bound"))
     return Estimate((last - first) * error.value, (last - first) * error.standard_error)
 
 
@@ -104,52 +98,28 @@ def score_profile(
     if n < 2:
         raise ValueError(f"`score_profile` got n = {n}, expected at least 2: draw more points.")
     checked = _stratified.check_times("score_profile", noising, times)
-    return _profile(noising, model, truth, checked, n, key)
+    square = _Square(noising, model, truth)
+    return _stratified.mean_squares(noising, truth, square, checked, n, _CHUNK, key)
 
 
-@eqx.filter_jit
-def _score_error(
-    noising: AbstractNoising, model: AbstractModel, truth: AbstractNoisable, n: int, key: Key
-) -> Estimate:
-    time_key, sample_key = jax.random.split(key)
-    times = _stratified.stratified_times(noising, n, key=time_key)
-    errors = _errors(noising, model, truth, times, sample_key)
-    return _stratified.stratified_estimate(errors)
+class _Square(eqx.Module):
+    """sigma^2 |s_theta - grad log eta|^2."""
 
+    noising: AbstractNoising
+    model: AbstractModel
+    truth: AbstractNoisable
 
-@eqx.filter_jit
-def _profile(
-    noising: AbstractNoising,
-    model: AbstractModel,
-    truth: AbstractNoisable,
-    times: Float[Array, "m"],
-    n: int,
-    key: Key,
-) -> Profile:
-    def at(row: tuple[Scalar, Key]) -> Estimate:
-        t, key = row
-        return mean_estimate(_errors(noising, model, truth, jnp.full(n, t), key))
-
-    value, error = jax.lax.map(at, (times, jax.random.split(key, times.shape[0])))
-    return Profile(times, value, error)
-
-
-def _errors(
-    noising: AbstractNoising,
-    model: AbstractModel,
-    truth: AbstractNoisable,
-    times: Float[Array, "n"],
-    key: Key,
-) -> Float[Array, "n"]:
-    data_key, noise_key = jax.random.split(key)
-    points = truth.sample(times.shape[0], key=data_key)
-    noised = _stratified.noised_points(noising, times, points, key=noise_key)
-
-    def error(row: tuple[Time, State]) -> Scalar:
-        t, x = row
-        s = noising.horizon - t
-        exact = density.score(truth.noised(noising.signal(s), noising.noise(s)))(x)
-        gap = noising.noise(s) * (score(model, t, x) - exact)
+    def __call__(self, t: Time, x: State) -> Scalar:
+        s = self.noising.horizon - t
+        signal, noise = self.noising.signal(s), self.noising.noise(s)
+        gap = noise * (score(self.model, t, x) - density.score(self.truth.noised(signal, noise))(x))
         return gap @ gap
 
-    return jax.lax.map(error, (times, noised), batch_size=min(_CHUNK, times.shape[0]))
+
+def _error(
+    owner: str, game: MFG, model: AbstractModel, truth: AbstractNoisable, n: int, key: Key
+) -> Estimate:
+    _stratified.check_even(owner, n)
+    noising = noising_of(game, owner)
+    square = _Square(noising, model, truth)
+    return _stratified.mean_square(noising, truth, square, n, _CHUNK, key)

@@ -13,14 +13,62 @@ difference gives an unbiased estimate of the variance that is left,
 while the spread of all values would count the variation over time, which stratification removes.
 """
 
+from collections.abc import Callable
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State, Time
+from mfgen.densities._base import AbstractDensity
 from mfgen.dynamics._noising import AbstractNoising
 from mfgen.metrics import _door
-from mfgen.metrics._estimate import Estimate
+from mfgen.metrics._estimate import Estimate, Profile, mean_estimate
+
+Square = Callable[[Time, State], Scalar]  # a squared error at a game time and a noised point
+
+
+@eqx.filter_jit
+def mean_square(
+    noising: AbstractNoising, law: AbstractDensity, square: Square, n: int, chunk: int, key: Key
+) -> Estimate:
+    """The mean of a squared error over uniform log kappa and the noised law, by n points."""
+    time_key, data_key, noise_key = jax.random.split(key, 3)
+    times = stratified_times(noising, n, key=time_key)
+    points = noised_points(noising, times, law.sample(n, key=data_key), key=noise_key)
+    return stratified_estimate(_mapped(square, times, points, chunk))
+
+
+@eqx.filter_jit
+def mean_squares(
+    noising: AbstractNoising,
+    law: AbstractDensity,
+    square: Square,
+    times: Float[Array, "m"],
+    n: int | None,
+    chunk: int,
+    key: Key,
+) -> Profile:
+    """The same at given times, by n points at each, or by all particles of the law."""
+
+    def at(row: tuple[Scalar, Key]) -> Estimate:
+        t, key = row
+        data_key, noise_key = jax.random.split(key)
+        drawn = law.particles()[0] if n is None else law.sample(n, key=data_key)
+        repeated = jnp.full(len(drawn), t)
+        points = noised_points(noising, repeated, drawn, key=noise_key)
+        return mean_estimate(_mapped(square, repeated, points, chunk))
+
+    value, error = jax.lax.map(at, (times, jax.random.split(key, times.shape[0])))
+    return Profile(times, value, error)
+
+
+def _mapped(
+    square: Square, times: Float[Array, "n"], points: Batch, chunk: int
+) -> Float[Array, "n"]:
+    size = min(chunk, times.shape[0])
+    return jax.lax.map(lambda row: square(*row), (times, points), batch_size=size)
 
 
 def log_ratio_range(noising: AbstractNoising) -> tuple[Scalar, Scalar]:

@@ -13,11 +13,11 @@ from mfgen.oracles._gradient_flow import entropic_flow as entropic_flow
 from mfgen.oracles._gradient_flow import quadratic_flow as quadratic_flow
 from mfgen.oracles._hopf_lax import hopf_lax as hopf_lax
 from mfgen.oracles._hopf_lax import hopf_lax_computed as hopf_lax_computed
-from mfgen.oracles._parting import kink as kink
 from mfgen.oracles._porous import barenblatt as barenblatt
 from mfgen.oracles._porous import barenblatt_on as barenblatt_on
 from mfgen.oracles._proximal import wasserstein_proximal_kernel as wasserstein_proximal_kernel
 from mfgen.oracles._score import cost_identity as cost_identity
 from mfgen.oracles._score import hopf_cole as hopf_cole
+from mfgen.oracles._splitting import kink as kink
 from mfgen.oracles._translation import translation as translation
 from mfgen.oracles._underdamped import underdamped_bridge as underdamped_bridge

@@ -5,17 +5,25 @@
 If M is linear in rho and I = 0, a game is a control problem and J = E_rho_0 U(0, X).
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from mfgen._types import Scalar, State, Time
+from mfgen._types import Batch, Key, Scalar, State, Time
 from mfgen.costs._lagrangian import AbstractLagrangian
-from mfgen.densities._base import AbstractDensity, AbstractEvaluable
+from mfgen.densities._base import (
+    AbstractDensity,
+    AbstractEvaluable,
+    Matrix,
+    Weights,
+    weighted_moments,
+)
 from mfgen.derive._hamiltonian import hamiltonian
 from mfgen.games._game import MFG
 from mfgen.math._count import count
@@ -24,7 +32,8 @@ from mfgen.models._base import Potential
 from mfgen.solvers._base import Result, Solution, Status
 
 Vector = Float[np.ndarray, "dim"]
-_DEVIATIONS = 6.0
+_DEVIATIONS = 6.0  # within which the mass lies that is seen
+_REACH = 9.0  # the same of integrals
 _CELLS = {1: 96, 2: 24}
 
 
@@ -53,6 +62,33 @@ class Oracle(NamedTuple):
     target: AbstractEvaluable | None = None
 
 
+class AbstractMoved(AbstractEvaluable):
+    """The law of particles of a known law that moved.
+
+    To add one, give `log_density` and `moved(points)`.
+    """
+
+    start: eqx.AbstractVar[AbstractEvaluable]
+
+    @abstractmethod
+    def moved(self, points: Batch) -> Batch:
+        """The places of particles of the first law after they moved."""
+
+    @property
+    def dim(self) -> int:
+        return self.start.dim
+
+    def sample(self, n: int, *, key: Key) -> Batch:
+        return self.moved(self.start.sample(n, key=key))
+
+    def moments(self) -> tuple[State, Matrix]:
+        return weighted_moments(*self.particles())
+
+    def particles(self) -> tuple[Batch, Weights]:
+        points, weights = self.start.particles()
+        return self.moved(points), weights
+
+
 def exact(
     game: MFG,
     value: Callable[[Time, State], Scalar],
@@ -70,9 +106,11 @@ def box(density: Callable[[Time], AbstractDensity], horizon: float) -> float:
     return float(jnp.max(jnp.abs(means) + _DEVIATIONS * jnp.sqrt(variances)))
 
 
-def integral(law: AbstractEvaluable, f: Callable[[State], Scalar], low: Vector, high: Vector):
-    """E_law f by a composite Gauss-Legendre rule on a box in one or two dimensions."""
-    sides = list(zip(low.tolist(), high.tolist(), strict=True))
+def integral(law: AbstractEvaluable, f: Callable[[State], Scalar]) -> float:
+    """E_law f by a composite Gauss-Legendre rule around the law, in one or two dimensions."""
+    mean, covariance = map(np.asarray, law.moments())
+    reach = _REACH * np.sqrt(np.diag(covariance))
+    sides = list(zip((mean - reach).tolist(), (mean + reach).tolist(), strict=True))
     rule = box_rule(sides, _CELLS[len(sides)], n=6)
     nodes = jnp.asarray(rule.nodes, float)
     values = jax.jit(jax.vmap(lambda x: jnp.exp(law.log_density(x)) * f(x)))(nodes)

@@ -8,7 +8,7 @@ The control is constant along the line X_t = X_0 + t v*(0, X_0), hence the densi
     rho(t, x) = rho_0(x - t v*(t, x)) |det(I - t grad v*(t, x))|.
 
 Two cases: U_T = (c/2) |x - z|^2 with L = (k/2) |v|^2, in closed form, and the same U_T with any
-radial L, whose infimum is computed. A third, with a kink, is in `mfgen.oracles._parting`.
+radial L, whose infimum is computed. A third, with a kink, is in `mfgen.oracles._splitting`.
 
 Reference: L. C. Evans, "Partial differential equations" (2010), section 3.3.
 """
@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import chi
 
-from mfgen._types import Batch, Control, Key, Scalar, State, Time
+from mfgen._types import Batch, Control, Scalar, State, Time
 from mfgen.costs._cost import Kinetic, Power
 from mfgen.costs._lagrangian import AbstractLagrangian
-from mfgen.densities._base import AbstractEvaluable, Matrix, Weights, weighted_moments
+from mfgen.densities._base import AbstractEvaluable, Matrix
 from mfgen.densities._gaussian import Gaussian
 from mfgen.dynamics._dynamics import Integrator
 from mfgen.functionals._functional import Linear
@@ -32,6 +32,7 @@ from mfgen.games._game import MFG
 from mfgen.math._legendre import maximiser
 from mfgen.math._quadrature import joined, panels, tensor
 from mfgen.oracles._base import (
+    AbstractMoved,
     Oracle,
     Vector,
     box,
@@ -45,7 +46,7 @@ _DEVIATION = 0.6
 _REFERENCE = "L. C. Evans, Partial differential equations (2010), section 3.3"
 
 
-class Pushed(AbstractEvaluable):
+class Pushed(AbstractMoved):
     """The law of X_0 + t v(0, X_0) if particles keep their velocity v(t, x) along straight lines.
 
     Attributes:
@@ -70,27 +71,13 @@ class Pushed(AbstractEvaluable):
         self.start, self.velocity, self.gradient = start, velocity, gradient
         self.time = jnp.asarray(time, float)
 
-    @property
-    def dim(self) -> int:
-        return self.start.dim
-
     def log_density(self, x: State) -> Scalar:
         v = self.velocity(self.time, x)
         stretch = jnp.eye(self.dim, dtype=x.dtype) - self.time * self.gradient(self.time, v)
         _, log_determinant = jnp.linalg.slogdet(stretch)
         return self.start.log_density(x - self.time * v) + log_determinant
 
-    def sample(self, n: int, *, key: Key) -> Batch:
-        return self._push(self.start.sample(n, key=key))
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
-
-    def particles(self) -> tuple[Batch, Weights]:
-        points, weights = self.start.particles()
-        return self._push(points), weights
-
-    def _push(self, points: Batch) -> Batch:
+    def moved(self, points: Batch) -> Batch:
         return points + self.time * jax.vmap(lambda x: self.velocity(0.0, x))(points)
 
 

@@ -41,7 +41,7 @@ ORACLES: dict[str, OracleInfo] = {
     ),
     "oracle-kink": OracleInfo(
         "the terminal cost -|x| without noise: the value has a kink, the population parts",
-        "mfgen.oracles._parting",
+        "mfgen.oracles._splitting",
         "kink",
     ),
     "oracle-hopf-cole": OracleInfo(

@@ -18,8 +18,8 @@ import numpy as np
 from mfgen.densities._grid import GridDensity, nodal
 from mfgen.densities._line import LineLaw
 from mfgen.dynamics._dynamics import positive
+from mfgen.math._count import count
 from mfgen.math._lattice import Lattice
-from mfgen.simulate._integrator import positive_count
 
 _NODES = 200_001
 _FINE = 8  # points along each side of a cell
@@ -33,7 +33,7 @@ def barenblatt(time: float, cells: int) -> LineLaw:
         cells: the number of cells.
     """
     positive("barenblatt", "time", time)
-    positive_count("barenblatt", "cells", cells)
+    count("barenblatt", "cells", cells)
     height = (3 / (4 * 12**0.5)) ** (2 / 3)
     front = (12 * height) ** 0.5
     axis = np.linspace(-front, front, _NODES)

@@ -57,9 +57,7 @@ def hopf_cole(dim: int = 1, noising: AbstractNoising | None = None) -> Oracle:
     )
     plane = min(dim, 2)
     first = _noised(noising, _mixture(plane))(noising.horizon)
-    mean, covariance = map(np.asarray, first.moments())
-    reach = 9 * np.sqrt(np.diag(covariance))
-    entropy = integral(first, lambda x: -first.log_density(x), mean - reach, mean + reach)
+    entropy = integral(first, lambda x: -first.log_density(x))
     signal, noise = float(noising.signal(noising.horizon)), float(noising.noise(noising.horizon))
     rest = math.log(2 * math.pi * math.e * (signal**2 * _REST + noise**2))
     return Oracle(

@@ -1,4 +1,4 @@
-"""What ways of training need of a game: a line of code each, and a sentence where it is lacked.
+"""The needs of ways of training: a condition on the game each, and a sentence if it is not met.
 
 A way of training is right for the games in which its loss has the game's optimum as its minimiser.
 Which parts of a game that takes is known from the formulas (`mfgen.losses._payment`, by which sums
@@ -52,7 +52,7 @@ def _solved_by_value(game: MFG, data: Batch | None) -> bool:
 
 
 def _unknown(game: MFG) -> str | None:
-    """Why a cost of a game cannot be had even of a population with a log-density."""
+    """The reason why a cost cannot be evaluated even at a population with a log-density."""
     assert game.initial is not None
     point = jnp.zeros(game.initial.dim)
     law = Gaussian(point, 1.0)

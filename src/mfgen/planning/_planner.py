@@ -17,7 +17,7 @@ from mfgen.densities._base import AbstractEvaluable
 from mfgen.games._game import MFG
 from mfgen.losses._payment import name_of
 from mfgen.planning._ways import WAYS, Way
-from mfgen.trainers._trainer import Problem
+from mfgen.trainers._trainer import Problem, check_dimension
 
 
 class Entry(NamedTuple):
@@ -130,11 +130,7 @@ def _checked(game: MFG, data: Given | None) -> Batch | None:
     """The samples of a game, as `plan` takes them."""
     _check.of_kind("plan", "game", game, MFG, "pass the game, MFG(dynamics, lagrangian, terminal)")
     samples = _samples(game, data)
-    if samples is not None and game.initial is not None and samples.shape[1] != game.initial.dim:
-        raise ValueError(
-            f"`plan` got data of {samples.shape[1]} features for a game in {game.initial.dim} "
-            "dimensions, expected as many: declare the game with these data."
-        )
+    check_dimension("plan", game, "data", samples)
     return samples
 
 
@@ -161,6 +157,6 @@ def _lack(way: Way, game: MFG, data: Batch | None) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """What an error says that it got; what it expects is the business of who writes the loss."""
+    """The first part of an error: what it got, without what is expected."""
     told = _check.reason(error).split(", expected")[0]
     return told.removesuffix(".")

@@ -77,7 +77,7 @@ class Way(NamedTuple):
     around: Callable[[Gradient], AbstractTrainer] = lambda descent: descent
 
     def met(self, game: MFG, data: Batch | None) -> tuple[int, int]:
-        """How many of its needs a game meets before the first that it does not, and of how many."""
+        """The number of its needs that a game meets before the first it does not, and of all."""
         met = list(itertools.takewhile(lambda need: need.met(game, data), self.needs))
         return len(met), len(self.needs)
 

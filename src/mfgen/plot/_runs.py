@@ -4,7 +4,7 @@ Each function takes plain arrays of one or several runs and returns a figure; wh
 shown, axes and colour scales are shared, so that what looks different is different.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,13 +50,7 @@ def losses(panels: Mapping[str, Sequence[Curve]]) -> Figure:
         figure = _style.figure(3.6 * len(panels), 2.6)
         for axes, (name, curves) in zip(_row(figure, len(panels)), panels.items(), strict=True):
             for curve in curves:
-                axes.plot(
-                    curve.x,
-                    curve.y,
-                    curve.look.line,
-                    color=curve.look.colour,
-                    label=curve.look.label,
-                )
+                _drawn(axes.plot, curve)
             axes.set(title=name, xlabel="steps")
             _hide_the_start(axes, curves)
             axes.legend()
@@ -69,18 +63,8 @@ def profile(curves: Sequence[Curve], ylabel: str) -> Figure:
         figure = _style.figure(5.2, 3.0)
         (axes,) = _row(figure, 1)
         for curve in curves:
-            x, y = np.asarray(curve.x), np.asarray(curve.y)
-            axes.loglog(x, y, curve.look.line, color=curve.look.colour, label=curve.look.label)
-            if curve.error is not None:
-                band = 2 * np.asarray(curve.error)
-                axes.fill_between(
-                    x,
-                    np.maximum(y - band, 0.1 * y),
-                    y + band,
-                    color=curve.look.colour,
-                    alpha=0.2,
-                    linewidth=0,
-                )
+            _drawn(axes.loglog, curve)
+            _banded(axes, curve, least=0.1)
         top = max(max(curve.y) for curve in curves)
         low = min(min(curve.y) for curve in curves)
         axes.set_ylim(bottom=max(0.5 * low, 1e-6 * top))
@@ -93,16 +77,11 @@ def descents(panels: Mapping[str, Sequence[Curve]]) -> Figure:
     """Energies against time with bands of two standard errors, a panel for each functional."""
     with _style.settings():
         figure = _style.figure(4.2 * len(panels), 2.8)
-        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        row = _row(figure, len(panels))
         for axes, (functional, curves) in zip(row, panels.items(), strict=True):
             for curve in curves:
-                look, x, y = curve.look, np.asarray(curve.x), np.asarray(curve.y)
-                axes.plot(x, y, look.line, color=look.colour, label=look.label)
-                if curve.error is not None:
-                    band = 2 * np.asarray(curve.error)
-                    axes.fill_between(
-                        x, y - band, y + band, color=look.colour, alpha=0.2, linewidth=0
-                    )
+                _drawn(axes.plot, curve)
+                _banded(axes, curve)
             axes.set(title=functional, xlabel="time of the flow")
             axes.legend()
         return figure
@@ -184,6 +163,19 @@ def pairs(data: Points, models: Sequence[Cloud], names: Sequence[str], *, count:
 
 def _row(figure: Figure, count: int) -> Any:
     return figure.subplots(1, count, squeeze=False)[0]
+
+
+def _drawn(plot: Callable, curve: Curve) -> None:
+    plot(curve.x, curve.y, curve.look.line, color=curve.look.colour, label=curve.look.label)
+
+
+def _banded(axes, curve: Curve, *, least: float | None = None) -> None:
+    """A band of two standard errors, no lower than a fraction of the curve if one is given."""
+    if curve.error is None:
+        return
+    y, band = np.asarray(curve.y), 2 * np.asarray(curve.error)
+    low = y - band if least is None else np.maximum(y - band, least * y)
+    axes.fill_between(curve.x, low, y + band, color=curve.look.colour, alpha=0.2, linewidth=0)
 
 
 def _limits(data: Points) -> tuple[np.ndarray, np.ndarray]:

@@ -3,37 +3,28 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mfgen.densities._base import AbstractDensity, AbstractEvaluable
+from mfgen.metrics._likelihood import evaluate
 from mfgen.simulate._solution import Solution
 
 _MOMENTS = 4  # times at which a solution is shown
 _LIGHT = 1e-4  # of the largest weight: lighter particles are not shown
 
 
-@eqx.filter_jit
-def _mapped(f: Any, points: jax.Array) -> jax.Array:
-    return jax.lax.map(f, points, batch_size=min(256, points.shape[0]))
-
-
-@eqx.filter_jit
-def _values(u: Any, t: jax.Array, points: jax.Array) -> jax.Array:
-    return jax.lax.map(lambda x: u(t, x), points, batch_size=min(256, points.shape[0]))
-
-
 def value(solution: Solution, t: float, points: np.ndarray) -> np.ndarray:
     """U(t, x) at points `[n, dim]`."""
     places = jnp.asarray(points, jnp.result_type(float))
-    return np.asarray(_values(solution.value, jnp.asarray(t, places.dtype), places))
+    u = eqx.Partial(solution.value, jnp.asarray(t, places.dtype))
+    return np.asarray(evaluate(u, places))
 
 
 def on_nodes(f: Any, nodes: np.ndarray) -> np.ndarray:
     """A function of a point at the nodes `[..., dim]` of a grid."""
     places = jnp.asarray(nodes.reshape(-1, nodes.shape[-1]), jnp.result_type(float))
-    return np.asarray(_mapped(f, places)).reshape(nodes.shape[:-1])
+    return np.asarray(evaluate(f, places)).reshape(nodes.shape[:-1])
 
 
 def density(law: AbstractDensity, x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How figures look: colours, sizes, and two ways of keeping them.
+"""The style of figures: colours, sizes, and two file formats.
 
 Colours stand for one thing throughout: a model without the HJB regulariser is blue, with it
 orange-red, a plain score network green, a kernel model purple, data and truth are grey. They

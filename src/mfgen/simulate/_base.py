@@ -1,4 +1,4 @@
-"""What every sampler gives, and how methods for one point are run on many.
+"""The interface of samplers, and methods for one point run on many.
 
 A sampler carries one point X(0) of the first density of a game to X(T) at its horizon, in a
 normalizing flow X(T) to X(0). It says how far it came, so that an unfinished integration is told
@@ -30,7 +30,7 @@ _STILL = 1e-3  # acceptance of a chain that does not move
 
 
 class Arrival(NamedTuple):
-    """Where a path ended.
+    """The end of a path.
 
     Attributes:
         point: its end, shape `[dim]`.

@@ -25,7 +25,7 @@ from jaxtyping import Array
 
 from mfgen._types import Key, Scalar, State
 from mfgen.games._game import MFG
-from mfgen.math._count import plain
+from mfgen.math._count import count, plain
 from mfgen.math._linear_map import LinearMap, image, source_size
 from mfgen.models._base import AbstractModel, velocity
 from mfgen.simulate._base import AbstractSampler, Arrival
@@ -38,9 +38,10 @@ from mfgen.simulate._frame import (
     scaled_field,
     to_frame,
 )
-from mfgen.simulate._integrator import AbstractStep, Slope, Value, along, positive_count
+from mfgen.simulate._integrator import AbstractStep, Slope, Value, along
 
 Advance = Callable[[State, Scalar, Scalar, Key], State]
+Kick = Callable[[MFG, AbstractFrame, State, Scalar, Scalar, Key], State]
 
 
 class EulerMaruyama(AbstractSampler, AbstractStep):
@@ -54,16 +55,10 @@ class EulerMaruyama(AbstractSampler, AbstractStep):
     steps: int = eqx.field(static=True, default=200, converter=plain)
 
     def __check_init__(self):
-        positive_count("EulerMaruyama", "steps", self.steps)
+        count("EulerMaruyama", "steps", self.steps)
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
-        frame = random_frame(game)
-        field = steered_field(frame, game, model)
-
-        def advance(w: State, tau: Scalar, after: Scalar, key: Key) -> State:
-            return euler(game, frame, field, w, tau, after, key)
-
-        return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
+        return stepped(self, _first_kick, game, model, x, key)
 
     def advance(
         self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
@@ -82,20 +77,10 @@ class StochasticHeun(AbstractSampler, AbstractStep):
     steps: int = eqx.field(static=True, default=100, converter=plain)
 
     def __check_init__(self):
-        positive_count("StochasticHeun", "steps", self.steps)
+        count("StochasticHeun", "steps", self.steps)
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
-        frame = random_frame(game)
-        field = steered_field(frame, game, model)
-
-        def advance(w: State, tau: Scalar, after: Scalar, key: Key) -> State:
-            step = after - tau
-            kick = _mean_kick(game, frame, w, tau, after, key)
-            first = field(tau, w)
-            second = field(after, w + step * first + kick)
-            return w + 0.5 * step * (first + second) + kick
-
-        return Arrival(walk(game, frame, advance, self.steps, x, key), end_time(game))
+        return stepped(self, _mean_kick, game, model, x, key)
 
     def advance(
         self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]
@@ -111,27 +96,32 @@ def steered_field(frame: AbstractFrame, game: MFG, model: AbstractModel) -> Fiel
     return scaled_field(frame, lambda t, x: velocity(game, model, t, x))
 
 
+def stepped(
+    method: AbstractStep, kick: Kick, game: MFG, model: AbstractModel, x: State, key: Key
+) -> Arrival:
+    """A point carried to the horizon by the equal steps of a method on the frame's clock."""
+    frame = random_frame(game)
+    field = steered_field(frame, game, model)
+
+    def advance(w: State, tau: Scalar, after: Scalar, key: Key) -> State:
+        noise = kick(game, frame, w, tau, after, key)
+        return method.advance(field, w, tau, after, (noise, noise))
+
+    return Arrival(walk(game, frame, advance, method.count(None), x, key), end_time(game))
+
+
 def euler(
-    game: MFG,
-    frame: AbstractFrame,
-    field: Field,
-    w: State,
-    tau: Scalar,
-    after: Scalar,
-    key: Key,
+    game: MFG, frame: AbstractFrame, field: Field, w: State, tau: Scalar, after: Scalar, key: Key
 ) -> State:
     """One Euler-Maruyama step from tau to `after`."""
-    step = after - tau
-    kick = gaussian(game, noise_level(frame, game, tau) * jnp.sqrt(step), w, key)
-    return w + step * field(tau, w) + kick
+    return w + (after - tau) * field(tau, w) + _first_kick(game, frame, w, tau, after, key)
 
 
-def gaussian(game: MFG, deviation: LinearMap, w: State, key: Key) -> State:
-    """A linear image of a standard normal vector, zero in a deterministic game."""
-    if game.dynamics.deterministic:
-        return jnp.zeros_like(w)
-    size = source_size(deviation, w.size)
-    return image(deviation.astype(w.dtype), jax.random.normal(key, (size,), w.dtype))
+def _first_kick(
+    game: MFG, frame: AbstractFrame, w: State, tau: Scalar, after: Scalar, key: Key
+) -> State:
+    """Noise of a step by the diffusion at its beginning."""
+    return _gaussian(game, noise_level(frame, game, tau) * jnp.sqrt(after - tau), w, key)
 
 
 def _mean_kick(
@@ -141,9 +131,17 @@ def _mean_kick(
     first, last = noise_level(frame, game, tau), noise_level(frame, game, after)
     half = jnp.sqrt(0.5 * (after - tau))
     if first.ndim == 0:
-        return gaussian(game, jnp.hypot(first, last) * half, w, key)
+        return _gaussian(game, jnp.hypot(first, last) * half, w, key)
     keys = jax.random.split(key)
-    return gaussian(game, first * half, w, keys[0]) + gaussian(game, last * half, w, keys[1])
+    return _gaussian(game, first * half, w, keys[0]) + _gaussian(game, last * half, w, keys[1])
+
+
+def _gaussian(game: MFG, deviation: LinearMap, w: State, key: Key) -> State:
+    """A linear image of a standard normal vector, zero in a deterministic game."""
+    if game.dynamics.deterministic:
+        return jnp.zeros_like(w)
+    size = source_size(deviation, w.size)
+    return image(deviation.astype(w.dtype), jax.random.normal(key, (size,), w.dtype))
 
 
 def walk(

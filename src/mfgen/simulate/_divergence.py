@@ -34,10 +34,9 @@ from mfgen.derive._hamiltonian import drift
 from mfgen.derive._score_based import is_score_based, score_dynamics
 from mfgen.games._game import MFG
 from mfgen.math._autodiff import divergence
-from mfgen.math._count import plain
+from mfgen.math._count import count, plain
 from mfgen.math._linear_map import image, square
 from mfgen.models._base import AbstractModel, AbstractPotential, probability_flow, velocity
-from mfgen.simulate._integrator import positive_count
 
 Directions = Float[Array, "k dim"]
 
@@ -142,7 +141,7 @@ class Hutchinson(AbstractDivergence):
     probes: int = eqx.field(static=True, default=8, converter=plain)
 
     def __check_init__(self):
-        positive_count("Hutchinson", "probes", self.probes)
+        count("Hutchinson", "probes", self.probes)
 
     @property
     def count(self) -> int:

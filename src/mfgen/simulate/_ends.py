@@ -31,11 +31,35 @@ _LOOK = 4096  # draws by which moments are told
 _EFFECTIVE = 0.05  # least effective number of draws, of their number
 
 
+def initial_density(owner: str, game: MFG) -> AbstractDensity:
+    """The density that particles start from.
+
+    Raises:
+        ValueError: in the name of `owner`, for a game without one.
+    """
+    if game.initial is None:
+        raise ValueError(
+            f"`{owner}` got a game without an initial density, expected one that particles start "
+            "from: declare `MFG(..., initial=density)`."
+        )
+    return game.initial
+
+
+def fresh_starts(owner: str, game: MFG, batch: Batch, *, key: Key) -> Batch:
+    """As many draws of the initial density as a batch has rows, in the place of these.
+
+    Raises:
+        ValueError: in the name of `owner`, for a game without an initial density.
+    """
+    drawn = initial_density(owner, game).sample(len(batch), key=key)
+    return drawn.astype(batch.dtype)
+
+
 def reference(owner: str, game: MFG) -> AbstractDensity:
     """The density at the end where the data are not.
 
     Raises:
-        ValueError: in the name of `owner`, for a game without a first density.
+        ValueError: in the name of `owner`, for a game without an initial density.
         TypeError: for a normalizing flow whose terminal cost has no goal, or a game with labels
             whose reference has none.
     """
@@ -68,12 +92,7 @@ def evaluable_reference(owner: str, game: MFG) -> AbstractEvaluable:
 
 def _other_end(owner: str, game: MFG) -> AbstractDensity:
     if game.data_at == "end":
-        if game.initial is None:
-            raise ValueError(
-                f"`{owner}` got a game without a first density, expected one to start from: pass "
-                "initial=... to `MFG`."
-            )
-        return game.initial
+        return initial_density(owner, game)
     goal = game.terminal.goal or _least(owner, game.terminal)
     if goal is None:
         raise _without_goal(owner, game)

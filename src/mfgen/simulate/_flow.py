@@ -141,7 +141,7 @@ def inverse_error(
     integrator: AbstractIntegrator = _DEFAULT,
     chunk: int = 1024,
 ) -> Float[Array, "n"]:
-    """How far points of the data end from where they began, carried to the reference and back.
+    """Distances of points of the data from their images, carried to the reference and back.
 
     The exact flow is inverted exactly, so the distances measure the error of the integrator.
 

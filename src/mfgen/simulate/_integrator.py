@@ -23,6 +23,7 @@ from mfgen.math._count import count, plain
 
 Value = PyTree[Float[Array, "..."]]
 Slope = Callable[[Time, Value], Value]
+positive_count = count
 
 
 # Nodes and weights of the stages.
@@ -30,7 +31,7 @@ _RULE = ((0.0, 1 / 6), (0.5, 1 / 3), (0.5, 1 / 3), (1.0, 1 / 6))
 
 
 class Reached(NamedTuple):
-    """Where an integration ended.
+    """The end of an integration.
 
     Attributes:
         value: y there.
@@ -57,7 +58,7 @@ class AbstractStep(eqx.Module):
         """y at `after` from `value` at t, with the noise by sigma at t and by that at `after`."""
 
     def count(self, nodes: int | None) -> int:
-        """How many steps are taken where so many nodes are asked for."""
+        """The number of steps where so many nodes are asked for."""
         return vars(self)["steps"]
 
 
@@ -77,7 +78,7 @@ class AbstractIntegrator(AbstractStep):
         """Integrates from tau = 0 to tau = span > 0."""
 
     def advice(self) -> str:
-        """What may have kept it from arriving and what to do, for errors; empty if nothing can."""
+        """Advice for paths that did not arrive; empty if all do."""
         return ""
 
 
@@ -96,7 +97,7 @@ class RungeKutta4(AbstractIntegrator):
     unroll: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        positive_count("RungeKutta4", "steps", self.steps)
+        count("RungeKutta4", "steps", self.steps)
 
     def __call__(self, slope: Slope, value: Value, span: Scalar) -> Reached:
         def advance(y: Value, index: Array) -> tuple[Value, None]:
@@ -151,7 +152,7 @@ class Adaptive(AbstractIntegrator):
     adjoint: diffrax.AbstractAdjoint = diffrax.RecursiveCheckpointAdjoint()
 
     def __check_init__(self):
-        positive_count("Adaptive", "max_steps", self.max_steps)
+        count("Adaptive", "max_steps", self.max_steps)
         _check.numbers(self, "tolerance")
         if not 0 < self.tolerance < 1:
             raise ValueError(
@@ -194,11 +195,6 @@ class Adaptive(AbstractIntegrator):
 
     def count(self, nodes: int | None) -> int:
         return nodes or 16
-
-
-def positive_count(owner: str, name: str, value: Any) -> int:
-    """The value, or a `ValueError` in the name of `owner` unless it is a positive integer."""
-    return count(owner, name, value)
 
 
 def along(y: Value, step: Scalar | float, slope: Value) -> Value:

@@ -27,12 +27,11 @@ from mfgen._types import Key, Scalar, State, Time
 from mfgen.derive._score_based import score_dynamics
 from mfgen.dynamics._dynamics import positive
 from mfgen.games._game import MFG
-from mfgen.math._count import plain
+from mfgen.math._count import count, plain
 from mfgen.models._base import AbstractModel, score
 from mfgen.simulate._base import AbstractSampler, Arrival
 from mfgen.simulate._diffusion import end_time, euler, steered_field, walk
 from mfgen.simulate._frame import from_frame, random_frame, to_frame
-from mfgen.simulate._integrator import positive_count
 
 
 class PredictorCorrector(AbstractSampler):
@@ -52,8 +51,8 @@ class PredictorCorrector(AbstractSampler):
     signal_to_noise: float = eqx.field(static=True, default=0.16)
 
     def __check_init__(self):
-        positive_count("PredictorCorrector", "steps", self.steps)
-        positive_count("PredictorCorrector", "corrections", self.corrections)
+        count("PredictorCorrector", "steps", self.steps)
+        count("PredictorCorrector", "corrections", self.corrections)
         positive("PredictorCorrector", "signal_to_noise", self.signal_to_noise)
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
@@ -98,7 +97,7 @@ class Langevin(AbstractSampler):
     step: float = eqx.field(static=True)
 
     def __check_init__(self):
-        positive_count("Langevin", "steps", self.steps)
+        count("Langevin", "steps", self.steps)
         positive("Langevin", "step", self.step)
 
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:

@@ -31,6 +31,7 @@ from mfgen._types import Batch, Count, Given, Key, Scalar, State
 from mfgen.densities._base import Number
 from mfgen.derive._score_based import score_dynamics
 from mfgen.games._game import MFG
+from mfgen.math._count import count
 from mfgen.models._base import AbstractModel, AbstractPotential
 from mfgen.simulate._base import (
     at_points,
@@ -42,7 +43,7 @@ from mfgen.simulate._base import (
 from mfgen.simulate._divergence import AbstractDivergence, ExactDivergence, check_flow
 from mfgen.simulate._ends import evaluable_reference
 from mfgen.simulate._flow import transport
-from mfgen.simulate._integrator import AbstractIntegrator, RungeKutta4, positive_count
+from mfgen.simulate._integrator import AbstractIntegrator, RungeKutta4
 from mfgen.simulate._solved import of_solutions
 
 
@@ -227,7 +228,7 @@ def _evaluate(
         method = _named(owner, method)
     _check.of_kind(owner, "method", method, AbstractLikelihood, "pass `FlowLikelihood()`")
     points = check_points(owner, game, x)
-    chunk = positive_count(owner, "chunk", chunk)
+    chunk = count(owner, "chunk", chunk)
     method.check(game, model)
     with at_points(owner, game, model, points.shape[1]):
         result = _log_densities(game, model, points, key, method, chunk)

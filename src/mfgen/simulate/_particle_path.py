@@ -28,6 +28,7 @@ from mfgen.densities._base import (
 )
 from mfgen.densities._empirical import Empirical
 from mfgen.densities._smoothed import by_kernels
+from mfgen.functionals._functional import evaluable
 from mfgen.games._game import MFG
 from mfgen.math._axes import Euclidean
 from mfgen.math._domain import in_time
@@ -35,6 +36,7 @@ from mfgen.math._linear_map import matrix, square
 from mfgen.math._space import AbstractDomain
 from mfgen.models._base import AbstractModel
 from mfgen.simulate._divergence import ExactDivergence, NoDivergence, moving_directions
+from mfgen.simulate._ends import initial_density
 from mfgen.simulate._integrator import RungeKutta4
 from mfgen.simulate._trajectory import Trajectories
 
@@ -53,7 +55,7 @@ class AbstractParticlePath(eqx.Module):
     @property
     @abc.abstractmethod
     def number(self) -> int:
-        """How many particles there are."""
+        """The number of particles."""
 
     def blocks(self, count: int) -> "list[AbstractParticlePath]":
         """Independent blocks of the particles, of equal size, in a random order."""
@@ -144,13 +146,11 @@ class FlowLaw(AbstractEvaluable):
 
     def log_density(self, x: State) -> Scalar:
         start, spread = self._carried(x, back=True)
-        initial = self.game.initial
-        assert isinstance(initial, AbstractEvaluable)
+        initial = evaluable("Solution.density", "initial density", self.game.initial)
         return initial.log_density(start) + spread
 
     def sample(self, n: int, *, key: Key) -> Batch:
-        assert self.game.initial is not None
-        starts = self.game.initial.sample(n, key=key)
+        starts = initial_density("Solution.density", self.game).sample(n, key=key)
         return _carried_all(self, starts.astype(self.points.dtype))
 
     def moments(self) -> tuple[State, Matrix]:
@@ -160,7 +160,7 @@ class FlowLaw(AbstractEvaluable):
         return Empirical(self.points).particles()
 
     def _carried(self, x: State, *, back: bool) -> tuple[State, Scalar]:
-        """Where x comes from, or goes to, and log |det| of that map."""
+        """The start of x, or its end, and log |det| of that map."""
         method = ExactDivergence() if back else NoDivergence()
         directions = moving_directions(self.game, method, x, key=None)
 

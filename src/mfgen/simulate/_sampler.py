@@ -37,7 +37,6 @@ from mfgen.simulate._base import (
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._ends import reference
 from mfgen.simulate._flow import ProbabilityFlow
-from mfgen.simulate._integrator import positive_count
 from mfgen.simulate._solved import of_solutions
 
 
@@ -84,7 +83,7 @@ def sample(
     check_played("sample", game, model)
     _check.a_key("sample", key)
     n = count("sample", "n", n)
-    chunk = positive_count("sample", "chunk", chunk)
+    chunk = count("sample", "chunk", chunk)
     if method is None:
         method = ProbabilityFlow() if game.dynamics.deterministic else StochasticHeun()
     _check.of_kind("sample", "method", method, AbstractSampler, "pass `StochasticHeun()`")

@@ -38,6 +38,7 @@ from mfgen.simulate._base import (
     check_points,
     map_chunks,
 )
+from mfgen.simulate._ends import initial_density
 from mfgen.simulate._labels import sample_given
 from mfgen.simulate._likelihood import log_prob
 from mfgen.simulate._particle_path import FlowPath, ParticlePath, particle_path
@@ -233,12 +234,7 @@ def solution(
 
 
 def _check_model(game: MFG, model: AbstractModel) -> None:
-    if game.initial is None:
-        raise ValueError(
-            "`solution` got a game without an initial density, expected one that particles start "
-            "from: declare `MFG(..., initial=density)`, or build Solution(game, model, None, ...)."
-        )
-    dim = game.initial.dim
+    dim = initial_density("solution", game).dim
     x, t = (jax.ShapeDtypeStruct(shape, jnp.result_type(float)) for shape in ((dim,), ()))
     with at_points("solution", game, model, dim):
         control = jax.eval_shape(lambda t, x: model.control(game, t, x), t, x)
@@ -253,16 +249,17 @@ def _check_model(game: MFG, model: AbstractModel) -> None:
 def _path(
     game: MFG, model: AbstractModel, number: int, method: Method | None, kind: str, key: Key
 ) -> ParticlePath | FlowPath:
-    assert game.initial is not None
-    asked = any(needs_log_density(cost, game.initial.dim) for cost in _costs(game))
-    flows = game.dynamics.deterministic and isinstance(game.initial, AbstractEvaluable)
+    initial = initial_density("solution", game)
+    costs = [cost for cost in (game.interaction, game.terminal) if not cost.constrains]
+    asked = any(needs_log_density(cost, initial.dim) for cost in costs)
+    flows = game.dynamics.deterministic and isinstance(initial, AbstractEvaluable)
     if kind == "flow" and not flows:
         raise TypeError(
             '`solution` got density="flow" for a game with noise, or from an initial density '
             'without a logarithm, expected a flow from a known density: pass density="kernel".'
         )
     start_key, path_key = jax.random.split(key)
-    starts = game.initial.sample(number, key=start_key)
+    starts = initial.sample(number, key=start_key)
     found = _followed(game, model, starts, method, path_key)
     last = game.dynamics.horizon
     check_finished("solution", found.points[-1], jnp.full(number, last), last)
@@ -277,15 +274,10 @@ def _followed(game: MFG, model: AbstractModel, starts: Batch, method: Method | N
     return trajectories(game, model, starts, key=key, method=method)
 
 
-def _costs(game: MFG):
-    return [cost for cost in (game.interaction, game.terminal) if not cost.constrains]
-
-
 def _ties(game: MFG, model: AbstractModel) -> bool:
     """Whether a function of time is worth adding unasked: a density by construction has none."""
-    assert game.initial is not None
     kind = isinstance(model, AbstractPotential) and not isinstance(model, AbstractNormalised)
-    return kind and game.initial.dim <= _CHEAP
+    return kind and initial_density("solution", game).dim <= _CHEAP
 
 
 def _tied(game: MFG, model: Any, path: ParticlePath | FlowPath, *, strict: bool) -> AbstractModel:
@@ -311,14 +303,12 @@ def _means(
     game: MFG, u: AbstractPotential, path: ParticlePath | FlowPath, times: Float[Array, "k"]
 ) -> tuple[Float[Array, "k"], Scalar]:
     """Means over particles of the HJB residual at times, and of what U lacks at the end."""
-    law = lambda t: path(t)
-    places = lambda t: law(t).particles()[0][:_ROWS]
+    places = lambda rho: rho.particles()[0][:_ROWS]
 
     def at(t: Scalar) -> Scalar:
-        rho = law(t)
-        return jnp.mean(jax.vmap(lambda x: hjb(game, u, lambda _: rho, t, x))(places(t)))
+        rho = path(t)
+        return jnp.mean(jax.vmap(lambda x: hjb(game, u, lambda _: rho, t, x))(places(rho)))
 
-    last = times[-1]
-    rho = law(last)
-    missed = jax.vmap(lambda x: final_mismatch(game, u, rho, x))(places(last))
+    rho = path(times[-1])
+    missed = jax.vmap(lambda x: final_mismatch(game, u, rho, x))(places(rho))
     return jax.lax.map(at, times), jnp.mean(missed)

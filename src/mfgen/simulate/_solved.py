@@ -1,4 +1,4 @@
-"""What functions of a game and a model ask of a solution that stands in the place of both.
+"""Functions of a game and a model, called with a solution in the place of both.
 
     sample(game, model, n, key=key)        sample(solution, n, key=key)
 

@@ -37,10 +37,10 @@ from mfgen.derive._hamiltonian import steered
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import image, source_size
 from mfgen.models._base import AbstractModel
-from mfgen.simulate._base import check_points
+from mfgen.simulate._base import check_played, check_points
+from mfgen.simulate._clock import time_grid
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._divergence import AbstractDivergence, moving_directions
-from mfgen.simulate._frame import random_frame, smooth_frame
 from mfgen.simulate._integrator import AbstractStep, RungeKutta4
 from mfgen.simulate._solved import of_solutions
 
@@ -107,9 +107,7 @@ def trajectories(
         found = trajectories(game, solution.value, game.initial.sample(1000, key=key), key=key)
         jnp.mean(found.paid[-1])        # the running cost
     """
-    fix = "pass a model such as `control_field(game, key=key)`, or the `value` of a solution"
-    _check.of_kind("trajectories", "game", game, MFG, "pass the game first, then what plays it")
-    _check.of_kind("trajectories", "model", model, AbstractModel, fix)
+    check_played("trajectories", game, model)
     _check.a_key("trajectories", key)
     x = check_points("trajectories", game, x)
     noisy = not game.dynamics.deterministic
@@ -124,7 +122,7 @@ def trajectories(
 
 
 class Node(NamedTuple):
-    """Where all particles are after a step.
+    """All particles after a step.
 
     Attributes:
         number: of the node, from 1.
@@ -169,7 +167,7 @@ def follow(
         total: at the beginning.
     """
     noisy, steps = not game.dynamics.deterministic, method.count(nodes)
-    times = node_times(game, steps).astype(x.dtype)
+    times = time_grid(game.dynamics, steps).astype(x.dtype)
     kick_key, probe_key = jax.random.split(key)
     size = source_size(game.dynamics.diffusion(times[0]), x.shape[1]) if noisy else 0
     directions = jnp.zeros((len(x), 0, x.shape[1]), x.dtype)
@@ -211,12 +209,6 @@ def follow(
     begin = Particles(x, zero, zero)
     (end, total), kept = block_scan(step, (begin, total), steps)
     return Followed(times, begin, end, total, kept)
-
-
-def node_times(game: MFG, steps: int) -> Float[Array, "nodes"]:
-    """The nodes of a path of so many steps, equal on the game's clock."""
-    frame = smooth_frame(game) if game.dynamics.deterministic else random_frame(game)
-    return jax.vmap(frame.clock.time)(frame.clock.span * jnp.arange(steps + 1) / steps)
 
 
 def block_scan(step: Callable, carry: Any, steps: int) -> tuple[Any, Any]:

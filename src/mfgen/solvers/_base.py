@@ -1,4 +1,4 @@
-"""What a solver takes and what it returns: one type of solution for grids, networks and formulas.
+"""The interface of solvers: one type of solution for grids, networks and formulas.
 
     solve(game, solver, key=...)  ->  Solution(game, value, density, result, stats)
 

@@ -11,6 +11,7 @@ from mfgen.densities._base import AbstractDensity
 from mfgen.functionals._constraint import Prescribed
 from mfgen.games._game import MFG
 from mfgen.math._lattice import Boundary, Interval, Lattice
+from mfgen.simulate._ends import initial_density
 
 _CUT = 1e-3  # part of the mass that a box may cut off
 _SEEN = 1e-5  # part that is told of
@@ -58,19 +59,15 @@ def initial_masses(owner: str, game: MFG, lattice: Lattice) -> tuple[jax.Array, 
         ValueError: no initial density, another dimension than the box's, or an end that it cuts
             off: the initial density, or the one that is prescribed at the end.
     """
-    if game.initial is None:
-        raise ValueError(
-            f"`{owner}` got a game without an initial density, expected one: declare "
-            "`MFG(..., initial=density)`."
-        )
-    if game.initial.dim != lattice.dim:
+    initial = initial_density(owner, game)
+    if initial.dim != lattice.dim:
         raise ValueError(
             f"`{owner}` got a box with {lattice.dim} axes for a game in dimension "
-            f"{game.initial.dim}: give one interval for each axis, and above two dimensions "
+            f"{initial.dim}: give one interval for each axis, and above two dimensions "
             "solve by a network, `Neural()`."
         )
-    mass, cut = grid_density.cell_masses(lattice, game.initial)
-    _check_cut(owner, "initial", game.initial, lattice, cut)
+    mass, cut = grid_density.cell_masses(lattice, initial)
+    _check_cut(owner, "initial", initial, lattice, cut)
     cuts = {"initial_cut": max(cut, 0.0)}
     goal = game.terminal.goal
     if goal is not None and goal.dim == lattice.dim and _is_normalised(goal):
@@ -106,7 +103,7 @@ def _check_cut(
 
 
 def cut_remarks(stats: dict[str, float]) -> list[str]:
-    """What there is to say about mass that the box cuts off."""
+    """Remarks on mass that the box cuts off."""
     names = {"initial_cut": "initial density", "target_cut": "target of the terminal cost"}
     return [
         f"The box cuts off {stats[key]:.1e} of the mass of the {name}: take a wider one if that "

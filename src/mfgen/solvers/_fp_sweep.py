@@ -71,7 +71,7 @@ def positive_theta(
 def added_viscosity(
     game: MFG, lattice: Lattice, clock: Clock, drift: Drifts, mass
 ) -> Float[Array, ""]:
-    """What upwinding adds to the diffusivity, mean over particles, relative to its own mean.
+    """The numerical diffusivity of upwinding, mean over particles, relative to the game's.
 
     Zero where the lattice resolves the drift: |b| h <= sigma^2.
     """

@@ -145,7 +145,8 @@ class Grid(AbstractSolver):
         if result.status is Status.DIVERGED:
             raise FloatingPointError(f"`Grid`: {result.message}")
         if float(state.mass.min()) < -_ROUNDING * float(state.mass.max()):
-            theta = _positive_theta(problem, state)
+            # At least for drifts like those found.
+            theta = _fp_sweep.positive_theta(game, lattice, problem.clock, 1.2 * state.played.drift)
             again(eqx.tree_at(lambda c: c.theta, problem.clock, theta))
         stats = counts | _stats(problem, state) | cuts
         steps = len(problem.clock.theta)
@@ -167,8 +168,8 @@ class Grid(AbstractSolver):
 
 
 @eqx.filter_jit
-def _first_charges(problem: Problem) -> dict[str, jax.Array]:
-    """What the initial density is charged, by the name of the cost."""
+def _first_couplings(problem: Problem) -> dict[str, jax.Array]:
+    """The couplings at the initial density, by the name of the cost."""
     rho = grid_density.nodal(problem.lattice, problem.initial)
     zero = jnp.zeros_like(problem.initial)
     return {
@@ -178,9 +179,9 @@ def _first_charges(problem: Problem) -> dict[str, jax.Array]:
 
 
 def _check_costs(problem: Problem) -> None:
-    """Charges that are not finite come from costs the user wrote."""
-    for name, charge in _first_charges(problem).items():
-        bad = ~np.isfinite(np.asarray(charge))
+    """Couplings that are not finite come from costs the user wrote."""
+    for name, coupling in _first_couplings(problem).items():
+        bad = ~np.isfinite(np.asarray(coupling))
         if bad.any():
             where = problem.lattice.nodes()[bad][0]
             raise ValueError(
@@ -189,13 +190,6 @@ def _check_costs(problem: Problem) -> None:
                 "target of a KL is zero there, take a smaller box or a target that is positive "
                 "everywhere, such as `target.noised(1.0, 0.1)`."
             )
-
-
-def _positive_theta(problem: Problem, state) -> jax.Array:
-    """How implicit steps keep densities nonnegative, at least for drifts like those found."""
-    return _fp_sweep.positive_theta(
-        problem.game, problem.lattice, problem.clock, 1.2 * state.played.drift
-    )
 
 
 def _stats(problem: Problem, state) -> dict[str, float]:
@@ -230,7 +224,7 @@ def _stats(problem: Problem, state) -> dict[str, float]:
 def _remarked(
     result: Result, stats: dict[str, float], lattice: Lattice, game: MFG, steps: int
 ) -> Result:
-    """What the figures say against the box and the cells, with the fix."""
+    """The result with remarks on the box and the cells, and the fix."""
     said = [result.message, *cut_remarks(stats)]
     if stats["edge_mass"] > _EDGE:
         said.append(

@@ -59,7 +59,7 @@ class Clock(eqx.Module):
 
 
 class Policy(NamedTuple):
-    """What the particle does in a step: its drift `[..., *points, dim]` and what it costs it."""
+    """The control of a step: drift `[..., *points, dim]` and running cost."""
 
     drift: Drift
     cost: Field

@@ -48,7 +48,7 @@ from mfgen.solvers._box import cut_remarks, initial_masses
 from mfgen.solvers._grid import GridPotential
 from mfgen.solvers._linear_form import LinearForm, linear_form
 
-_SAME = 1e-6  # relative, of charges that should be equal
+_SAME = 1e-6  # relative, of couplings that should be equal
 _LOST = 1e-3  # mass that a box may lose
 _SEEN = 1e-5  # mass of which it is told
 
@@ -93,7 +93,8 @@ class HopfCole(AbstractSolver):
         times = np.linspace(0.0, game.dynamics.horizon, self.steps + 1)
         form = linear_form(game, times, lattice.dim)
         _check_width(form, lattice, self.steps)
-        if bool(jnp.any(_charge("interaction", _variation(game), lattice, mass) != 0)):
+        asked = lambda _, rho: game.interaction.on_lattice(rho)
+        if bool(jnp.any(_coupling("interaction", asked, lattice, mass) != 0)):
             raise ValueError(
                 "`HopfCole` got an interaction, expected none: solve the game by `Grid`."
             )
@@ -126,7 +127,7 @@ class HopfCole(AbstractSolver):
             # U(T) is free up to a constant: its mean at the end is made zero.
             mean = jnp.sum(jnp.exp(end) * found.phi) * lattice.volume
             return found._replace(phi=found.phi - mean)
-        price = _charge("terminal", game.terminal.lack, lattice, mass)
+        price = _coupling("terminal", game.terminal.lack, lattice, mass)
         _check_finite("terminal cost", price)
         return _bridge.Ends(-price / form.temperature, 0.0, 0)
 
@@ -186,7 +187,7 @@ def _check_finite(what: str, logarithm: jax.Array) -> None:
         )
 
 
-def _charge(role: str, function, lattice: Lattice, mass: jax.Array) -> jax.Array:
+def _coupling(role: str, function, lattice: Lattice, mass: jax.Array) -> jax.Array:
     """A first variation that does not depend on the population, at the centres."""
     zero = jnp.zeros(lattice.points)
     other = jnp.asarray(grid_density.cell_masses(lattice, Gaussian(*_shifted(lattice)))[0])
@@ -197,10 +198,6 @@ def _charge(role: str, function, lattice: Lattice, mass: jax.Array) -> jax.Array
             "linear form: solve it by `Grid`."
         )
     return here
-
-
-def _variation(game: MFG):
-    return lambda _, rho: game.interaction.on_lattice(rho)
 
 
 def _shifted(lattice: Lattice) -> tuple[jax.Array, jax.Array]:

@@ -25,7 +25,7 @@ from mfgen._types import Scalar
 from mfgen.densities._line import Edges, LineLaw, squared_distance
 from mfgen.dynamics._dynamics import positive
 from mfgen.functionals._functional import AbstractFunctional
-from mfgen.simulate._integrator import positive_count
+from mfgen.math._count import count
 
 _ITERATIONS, _HALVINGS, _ROUNDING = 60, 30, 1e-15
 
@@ -76,7 +76,7 @@ def jko(
     """
     positive("jko", "step", step)
     positive("jko", "tolerance", tolerance)
-    positive_count("jko", "steps", steps)
+    count("jko", "steps", steps)
     wanted = start.edges.dtype
     with jax.enable_x64(True):
         edges = jnp.asarray(start.edges, jnp.float64)

@@ -33,8 +33,8 @@ from jaxtyping import Array, Bool, Float, Int
 from mfgen.densities._grid import GridDensity, nodal
 from mfgen.dynamics._dynamics import positive
 from mfgen.functionals._functional import AbstractFunctional
+from mfgen.math._count import count
 from mfgen.math._lattice import Lattice
-from mfgen.simulate._integrator import positive_count
 from mfgen.solvers._pointwise import Field, slopes
 from mfgen.solvers._scaling import Step, begun, proximal
 
@@ -97,8 +97,8 @@ def jko_grid(
     lattice, wanted = start.lattice, start.mass.dtype
     for name, number in (("step", step), ("tolerance", tolerance), ("entropy", entropy)):
         positive("jko_grid", name, number)
-    for name, count in (("steps", steps), ("iterations", iterations)):
-        positive_count("jko_grid", name, count)
+    for name, size in (("steps", steps), ("iterations", iterations)):
+        count("jko_grid", name, size)
     _check(lattice, entropy)
     with jax.enable_x64(True):
         scale, variance, least = (

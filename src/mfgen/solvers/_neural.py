@@ -25,6 +25,7 @@ References:
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -36,7 +37,7 @@ from mfgen import _check
 from mfgen._types import Key, Scalar, State, Time
 from mfgen.derive._residual import hjb
 from mfgen.dynamics._dynamics import positive
-from mfgen.functionals._functional import AbstractFunctional, needs_log_density, needs_population
+from mfgen.functionals._functional import needs_log_density, needs_population
 from mfgen.games._game import MFG
 from mfgen.math._axes import Euclidean
 from mfgen.math._chunk import chunked_mean
@@ -47,6 +48,7 @@ from mfgen.math._space import AbstractDomain
 from mfgen.models._base import AbstractPotential
 from mfgen.models._mlp import MLP
 from mfgen.simulate._diffusion import EulerMaruyama
+from mfgen.simulate._ends import initial_density
 from mfgen.simulate._particle_path import ParticlePath, particle_path
 from mfgen.simulate._trajectory import trajectories
 from mfgen.solvers._base import AbstractSolver, Result, Solution, Status
@@ -160,7 +162,7 @@ class Neural(AbstractSolver):
             centre, scale = jnp.mean(features, axis=0), jnp.std(features, axis=0) + 1e-6
         network = MLP(scale.size, 1, width=self.width, depth=self.depth, frequencies=0, key=key)
         free = not needs_population(game.terminal, starts[0])
-        final = _Final(game.terminal) if free else None
+        final = eqx.Partial(game.terminal.variation, None) if free else None
         horizon, domain = game.dynamics.horizon, game.domain
         return NetworkValue(network, final, horizon, centre, scale, game.discount, domain)
 
@@ -178,17 +180,8 @@ class Neural(AbstractSolver):
         return Result(Status.DIVERGED, said + " Take a smaller learning rate.")
 
 
-class _Final(eqx.Module):
-    """The first variation of a terminal cost that does not depend on the population."""
-
-    terminal: AbstractFunctional
-
-    def __call__(self, x: State) -> Scalar:
-        return self.terminal.variation(None, x)
-
-
 class _State(eqx.Module):
-    """What is learned of the network, the optimiser's state, and where particles are."""
+    """Parameters of the network, the optimiser's state, and the paths of particles."""
 
     parameters: PyTree
     optimiser: optax.OptState
@@ -198,13 +191,11 @@ class _State(eqx.Module):
 class _Rounds(AbstractTrainer):
     """Descent on the residuals at particles that are drawn anew every `refresh` steps."""
 
+    owner: ClassVar[str] = "Neural"
+
     solver: Neural
     value: NetworkValue
     smoothed: bool = eqx.field(static=True)
-
-    @property
-    def owner(self) -> str:
-        return "Neural"
 
     @property
     def period(self) -> int:
@@ -253,9 +244,8 @@ def _paths(
     solver: Neural, game: MFG, value: NetworkValue, smoothed: bool, key: Key
 ) -> ParticlePath:
     """Particles that play the control of the value function."""
-    assert game.initial is not None
     start_key, noise_key = jax.random.split(key)
-    start = game.initial.sample(solver.particles, key=start_key)
+    start = initial_density("Neural", game).sample(solver.particles, key=start_key)
     method = EulerMaruyama(solver.stages)
     found = trajectories(game, value, start, key=noise_key, method=method)
     return particle_path(game, found, smoothed=smoothed)
@@ -279,15 +269,11 @@ def _residual(solver: Neural, game: MFG, value: NetworkValue, path: ParticlePath
     def at(value: NetworkValue, sample):
         t, x = sample
         found, slope = jax.value_and_grad(lambda t: value(t, x))(t)
-        slope = slope - game.discount * found
+        change = (slope - game.discount * found) / unit
         residual = hjb(game, value, path, t, x) / unit
-        return jnp.square(residual), jnp.square(slope / unit)
+        return jnp.square(residual), jax.lax.stop_gradient(jnp.square(change))
 
-    def both(value: NetworkValue, sample):
-        square, size = at(value, sample)
-        return square, jax.lax.stop_gradient(size)
-
-    return chunked_mean(both, value, (times, points), reports=True)
+    return chunked_mean(at, value, (times, points), reports=True)
 
 
 def _ending(solver: Neural, game: MFG, value: NetworkValue, path: ParticlePath, key: Key):

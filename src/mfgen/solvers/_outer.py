@@ -1,12 +1,12 @@
-"""The outer iteration of the grid solver: charges that lack nothing.
+"""The outer iteration of the grid solver: couplings without a residual.
 
 1. Fixed point z <- z + Phi(z), while it contracts: cheap, and enough for a weak interaction.
 2. Newton's method on Phi(z) = 0, its linear systems by GMRES, each product one linear sweep in each
-   direction; steps are halved until the lack falls. It converges where the fixed point does not.
+   direction; steps are halved until the residual falls. It converges where the fixed point fails.
 3. Fictitious play z <- z + w Phi(z) with a falling w, where Newton's method finds no way down.
 
-Norms weigh places by the particles there: what a charge lacks where nobody is does not matter. The
-inner product of GMRES is the same one, L2(rho). In it what charges do to charges is bounded and
+Norms weigh places by the particles there: the residual where nobody is does not matter. The
+inner product of GMRES is the same one, L2(rho). In it the derivative of Phi is bounded and
 smoothing: an entropy's first variation has the derivative 1 / rho, unbounded where particles are
 few, but rho^(1/2) (1 / rho) d rho/df rho^(-1/2) is not; a few products then do for a linear system.
 
@@ -16,16 +16,17 @@ References:
     Phys. 193 (2004).
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from scipy.sparse.linalg import LinearOperator, gmres
 
 from mfgen.solvers import _equilibrium
 from mfgen.solvers._base import Result, Status
-from mfgen.solvers._equilibrium import Charges, Problem, State
+from mfgen.solvers._equilibrium import Couplings, Problem, State
 
 _CONTRACTS = 0.5  # a fixed point slower than that is left for Newton's method
 _HALVINGS = 7
@@ -35,7 +36,7 @@ _SPARSE = 1e-12  # the least mass by which Newton's method weighs a cell, relati
 
 
 class _Iterate(NamedTuple):
-    z: Charges
+    z: Couplings
     state: State
 
     @property
@@ -58,7 +59,7 @@ class _Iterate(NamedTuple):
 def iterate(
     problem: Problem, tolerance: float, most: int
 ) -> tuple[State, Result, dict[str, float]]:
-    """Where the iteration ended, how, and the numbers of iterations."""
+    """The last state, the result in words, and the numbers of iterations."""
     counts = {"iterations": 1.0, "newton": 0.0, "products": 0.0}
     here = _marched(problem, _equilibrium.free(problem))
     if not np.isfinite(here.missing):
@@ -82,13 +83,13 @@ def iterate(
 
 
 def _begun(problem: Problem, free: _Iterate) -> _Iterate:
-    """The part of the charges that free particles call for after which the least is missing.
+    """The part of the couplings of free particles that leaves the least residual.
 
     All of them suit a linear cost; a divergence asks for far too much of particles far away.
     """
     least = free
     for part in (1.0, 0.5, 0.25, 0.125, 0.06, 0.03):
-        found = _marched(problem, _sum(free.z, free.state.lack, part))
+        found = _marched(problem, _sum(free.z, free.state.residual, part))
         if found.missing >= least.missing and least is not free:
             break
         least = min(least, found, key=lambda one: one.missing)
@@ -106,7 +107,7 @@ def _fixed_point(
         if here.relative <= tolerance:
             here = _improved(problem, here, here.z)
             continue
-        found = _improved(problem, here, _sum(here.z, here.state.lack, 1.0))
+        found = _improved(problem, here, _sum(here.z, here.state.residual, 1.0))
         if not found.missing < _CONTRACTS * here.missing:
             return here
         here = found
@@ -115,7 +116,7 @@ def _fixed_point(
 
 def _played(problem: Problem, here: _Iterate, part: float) -> _Iterate | None:
     """A step of fictitious play, if less is missing after it."""
-    found = _marched(problem, _sum(here.z, here.state.lack, part))
+    found = _marched(problem, _sum(here.z, here.state.residual, part))
     return found if found.missing < here.missing else None
 
 
@@ -132,70 +133,51 @@ def _newton(problem: Problem, here: _Iterate, counts: dict[str, float]) -> _Iter
     return None
 
 
-def _marched(problem: Problem, z: Charges) -> _Iterate:
+def _marched(problem: Problem, z: Couplings) -> _Iterate:
     return _Iterate(z, _equilibrium.marched(problem, z))
 
 
-def _improved(problem: Problem, here: _Iterate, z: Charges) -> _Iterate:
+def _improved(problem: Problem, here: _Iterate, z: Couplings) -> _Iterate:
     return _Iterate(z, _equilibrium.improved(problem, z, here.state))
 
 
-def _sum(z: Charges, by: Charges, part: float) -> Charges:
-    return Charges(z.f + part * by.f, z.g + part * by.g)
+def _sum(z: Couplings, by: Couplings, part: float) -> Couplings:
+    return jax.tree.map(lambda at, move: at + part * move, z, by)
 
 
-def _direction(problem: Problem, z: Charges, state: State) -> tuple[Charges, int]:
-    """The direction in which the lack vanishes to first order, and products used."""
+def _direction(problem: Problem, z: Couplings, state: State) -> tuple[Couplings, int]:
+    """The direction in which the residual vanishes to first order, and products used."""
     mass = np.asarray(state.mass)
-    weights = [_weights(0.5 * (mass[1:] + mass[:-1])), _weights(mass[-1])]
-    cut, shapes = weights[0].size, [part.shape for part in weights]
+    weights = Couplings(_weights(0.5 * (mass[1:] + mass[:-1])), _weights(mass[-1]))
 
-    # Vectors are charges times the weights, so that their dot product is that of L2(rho).
-    def flat(z: Charges) -> np.ndarray:
-        return np.concatenate(
-            [(w * np.asarray(part)).ravel() for w, part in zip(weights, z, strict=True)]
-        )
-
-    def whole(vector: np.ndarray) -> Charges:
-        f, g = vector[:cut], vector[cut:]
-        return Charges(
-            jnp.asarray(f.reshape(shapes[0]) / weights[0]),
-            jnp.asarray(g.reshape(shapes[1]) / weights[1]),
-        )
-
+    # Vectors are couplings times the weights, so that their dot product is that of L2(rho).
+    _, unravelled = ravel_pytree(z)
+    flat = lambda z: np.asarray(ravel_pytree(jax.tree.map(jnp.multiply, weights, z))[0])
+    whole = lambda vector: jax.tree.map(jnp.divide, unravelled(jnp.asarray(vector)), weights)
     used = 0
 
     def product(vector: np.ndarray) -> np.ndarray:
         nonlocal used
         used += 1
-        return flat(_equilibrium.linearised(problem, z, state, whole(np.asarray(vector))))
+        return flat(_equilibrium.linearised(problem, z, state, whole(vector)))
 
-    right = -flat(state.lack)
-    solved, _ = gmres(_Products(product, right.size), right, rtol=1e-3, restart=_KRYLOV, maxiter=1)
+    right = -flat(state.residual)
+    operator: Any = LinearOperator  # a factory, of which its stub knows nothing
+    matrix = operator(2 * (right.size,), matvec=product, dtype=right.dtype)
+    solved, _ = gmres(matrix, right, rtol=1e-3, restart=_KRYLOV, maxiter=1)
     return whole(solved), used
 
 
-def _weights(mass: np.ndarray) -> np.ndarray:
+def _weights(mass: np.ndarray) -> jax.Array:
     """The square root of the mass, never zero."""
-    return np.sqrt(np.maximum(mass, _SPARSE * mass.max()))
-
-
-class _Products(LinearOperator):
-    """A matrix known by its products."""
-
-    def __init__(self, product: Callable[[np.ndarray], np.ndarray], size: int):
-        super().__init__(np.dtype(float), (size, size))
-        self._product = product
-
-    def _matvec(self, x: np.ndarray) -> np.ndarray:
-        return self._product(x)
+    return jnp.sqrt(jnp.maximum(mass, _SPARSE * mass.max()))
 
 
 def _converged(here: _Iterate, counts: dict[str, float]) -> Result:
     return Result(
         Status.CONVERGED,
-        f"Converged in {counts['iterations']:.0f} iterations: charges lack {here.relative:.1e} of "
-        f"themselves, values change by {float(here.state.change):.1e}.",
+        f"Converged in {counts['iterations']:.0f} iterations: couplings are off by "
+        f"{here.relative:.1e} of themselves, values change by {float(here.state.change):.1e}.",
     )
 
 
@@ -212,9 +194,9 @@ def _stalled(here: _Iterate, counts: dict[str, float], tolerance: float) -> Resu
         )
     return Result(
         Status.STALLED,
-        f"Stalled after {counts['iterations']:.0f} iterations: charges lack {here.relative:.1e} of "
-        f"themselves, values change by {float(here.state.change):.1e}, expected at most "
-        f"{tolerance:.1e}: {fix}",
+        f"Stalled after {counts['iterations']:.0f} iterations: couplings are off by "
+        f"{here.relative:.1e} of themselves, values change by {float(here.state.change):.1e}, "
+        f"expected at most {tolerance:.1e}: {fix}",
     )
 
 

@@ -31,7 +31,6 @@ from mfgen.data._validate import check_points
 from mfgen.dynamics._dynamics import positive
 from mfgen.math import _memory
 from mfgen.math._count import count
-from mfgen.simulate._integrator import positive_count
 from mfgen.trainers._history import History, Progress
 from mfgen.trainers._run import run
 from mfgen.trainers._state import Checkpoints
@@ -80,11 +79,11 @@ class AbstractParticleFlow(eqx.Module):
         """F at the law of the particles."""
 
     def first_memory(self, points: Batch, *, key: Key) -> PyTree:
-        """What it knows before the first step: arrays, as a rule none."""
+        """Its memory before the first step: arrays, as a rule none."""
         return ()
 
     def learn(self, points: Batch, memory: PyTree, *, key: Key) -> PyTree:
-        """What it knows when it has seen the particles of a step, before they move."""
+        """Its memory after the particles of a step are seen, before they move."""
         return memory
 
     def at(self, memory: PyTree) -> "AbstractParticleFlow":
@@ -247,7 +246,7 @@ def descend(
         found = descend(LangevinFlow(target), start, steps=500, step=0.01, key=key)
         found.points, found.energies
     """
-    positive_count("descend", "steps", steps)
+    count("descend", "steps", steps)
     settings = {"key": key, "every": every, "checkpoints": checkpoints, "resume": resume}
     return descent(Particles(flow, start, step), steps=steps, callback=callback, **settings)
 
@@ -276,7 +275,7 @@ def descent(
 
 
 def descended(points: Batch, history: History, step: float) -> Descent:
-    """What particles went down, from the records of their run."""
+    """The `Descent` of particles from the records of their run."""
     records = history.records
     times = step * np.asarray([record.step for record in records], float)
     energies = np.asarray([record.terms["Energy"] for record in records])

@@ -1,4 +1,4 @@
-"""What makes a game linear-quadratic, read off by automatic differentiation and checked.
+"""The coefficients of a linear-quadratic game, read off by automatic differentiation and checked.
 
 A game is linear-quadratic if its Hamiltonian is quadratic in place and costate together,
 
@@ -28,6 +28,7 @@ from mfgen.densities._cholesky import CholeskyGaussian
 from mfgen.derive._hamiltonian import hamiltonian
 from mfgen.functionals._functional import AbstractFunctional
 from mfgen.games._game import MFG
+from mfgen.losses._payment import name_of
 
 _PROBES = 12
 _SIZES = (0.03, 100.0)  # of probes, a coordinate
@@ -109,14 +110,14 @@ def check_hamiltonian(game: MFG, dim: int, *, owner: str) -> None:
         drift, whole = 0.0, np.inf
     if not drift <= 1:
         raise ValueError(
-            f"`{owner}` got the dynamics `{_name(game.dynamics)}`, whose free drift is not affine "
-            "in x: solve the game by `Grid` or `Neural`."
+            f"`{owner}` got the dynamics `{name_of(game.dynamics)}`, whose free drift is not "
+            "affine in x: solve the game by `Grid` or `Neural`."
         )
     if not whole <= 1:
         raise ValueError(
-            f"`{owner}` got the Lagrangian `{_name(game.lagrangian)}`, which is not quadratic in x "
-            "and v (its Hamiltonian is not quadratic in x and p): take `Kinetic` with a quadratic "
-            "`WithPotential`, or solve the game by `Grid` or `Neural`."
+            f"`{owner}` got the Lagrangian `{name_of(game.lagrangian)}`, which is not quadratic in "
+            "x and v (its Hamiltonian is not quadratic in x and p): take `Kinetic` with a "
+            "quadratic `WithPotential`, or solve the game by `Grid` or `Neural`."
         )
 
 
@@ -130,7 +131,7 @@ def _joined(game: MFG, t: Time) -> Callable[[Array], Scalar]:
 
 @eqx.filter_jit
 def _misfits(game: MFG, times: Array, dim: int) -> tuple[Scalar, Scalar]:
-    """How far the free drift is from affine and H from quadratic, in units of the tolerance."""
+    """Misfits of an affine free drift and of a quadratic H, in units of the tolerance."""
 
     def drift(t: Scalar, x: State) -> Scalar:
         free, origin = (lambda x: game.dynamics.free(t, x)), jnp.zeros(dim)
@@ -156,7 +157,7 @@ def _check_functional(role: str, functional: AbstractFunctional, dim: int) -> No
         found = _faults(functional, dim)
     except TypeError as refusal:
         raise ValueError(
-            f"`Riccati` got the {role} cost `{_name(functional)}`, which has no first variation "
+            f"`Riccati` got the {role} cost `{name_of(functional)}`, which has no first variation "
             f"to work with: {refusal}"
         ) from refusal
     faults = (
@@ -167,7 +168,7 @@ def _check_functional(role: str, functional: AbstractFunctional, dim: int) -> No
     for misfit, fault in zip(found.tolist(), faults, strict=True):
         if not misfit <= 1:
             raise ValueError(
-                f"`Riccati` got the {role} cost `{_name(functional)}`, whose first variation "
+                f"`Riccati` got the {role} cost `{name_of(functional)}`, whose first variation "
                 f"{fault}: use `Linear` of a quadratic function, `MeanAttraction` or `MeanTarget`, "
                 "or solve the game by `Grid` or `Neural`."
             )
@@ -175,7 +176,7 @@ def _check_functional(role: str, functional: AbstractFunctional, dim: int) -> No
 
 @eqx.filter_jit
 def _faults(functional: AbstractFunctional, dim: int) -> Float[Array, "3"]:
-    """How far the variation is from what it should be: in x, in the mean, in the variance."""
+    """Misfits of a first variation: in x, in the mean, in the variance."""
     gradient, found = _gradient(functional), slope(functional, dim)
 
     def misfit(x: State, mean: State, covariance: Matrix) -> Scalar:
@@ -229,7 +230,3 @@ def _misfit(found: Array, model: Array, size: Array) -> Array:
     tolerance = jnp.finfo(model.dtype).eps ** 0.5
     difference = jnp.abs(found - model) / (tolerance * (size + tolerance))
     return jnp.where(jnp.isfinite(difference), difference, jnp.inf)
-
-
-def _name(part: object) -> str:
-    return type(part).__name__

@@ -52,6 +52,7 @@ from mfgen.games._game import MFG
 from mfgen.math._count import count
 from mfgen.math._hermite import Hermite
 from mfgen.models._base import AbstractPotential
+from mfgen.simulate._ends import initial_density
 from mfgen.solvers import _quadratic, _riccati_sweep
 from mfgen.solvers._base import AbstractSolver, Result, Solution, Status
 from mfgen.solvers._quadratic import Slope
@@ -133,7 +134,7 @@ class Riccati(AbstractSolver):
             ValueError: a game that is not linear-quadratic, or that has no initial density; a
             discount for which the steps are too few.
         """
-        initial = _initial(game)
+        initial = initial_density("Riccati", game)
         _quadratic.check(game, initial.dim)
         self._check_steps(game)
         mean, covariance = initial.moments()
@@ -187,15 +188,6 @@ class Riccati(AbstractSolver):
             "costs are not convex enough: raise the cost of control, or shorten the horizon."
         )
         return Result(Status.DIVERGED, said + reduced)
-
-
-def _initial(game: MFG) -> AbstractDensity:
-    if game.initial is None:
-        raise ValueError(
-            "`Riccati` got a game without initial density, expected one with a mean and a "
-            "covariance: declare `MFG(..., initial=Gaussian(mean, covariance))`."
-        )
-    return game.initial
 
 
 def _solved(

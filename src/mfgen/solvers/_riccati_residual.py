@@ -1,4 +1,4 @@
-"""What is left of a game's equations at the answer of `Riccati`.
+"""Residuals of a game's equations at the answer of `Riccati`.
 
 The coefficients that Riccati's equations are made of are read off a game at some points, and are
 trusted elsewhere. Here nothing of them is used: value and density are put into the equations of the
@@ -52,7 +52,7 @@ class Residual(NamedTuple):
 
 
 def residual(game: MFG, value, density) -> Residual:
-    """What is left of the equations.
+    """The residuals of the equations.
 
     Arguments:
         game: the game.
@@ -114,7 +114,7 @@ def _last(game: MFG, value, density, x: State) -> tuple[Scalar, Scalar]:
 
 
 def _moving(game: MFG, value, density, t: Scalar) -> tuple[Scalar, Scalar]:
-    """How far mean and covariance move otherwise than the particles of the game."""
+    """Residuals of the equations of mean and covariance."""
     b = lambda x: drift(game, t, x, value.hessian(t) @ x + value.slope(t))
     one = jnp.ones_like(t)
     (mean, mean_change), (spread, change) = (

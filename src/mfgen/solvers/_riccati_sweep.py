@@ -19,7 +19,7 @@ from mfgen.solvers._quadratic import Energy, Slope
 
 
 class Back(NamedTuple):
-    """What runs backwards: P, Y and y."""
+    """The unknowns that run backwards: P, Y and y."""
 
     hessian: Matrix
     along: Matrix
@@ -27,7 +27,7 @@ class Back(NamedTuple):
 
 
 class Forth(NamedTuple):
-    """What runs forwards: m and C."""
+    """The unknowns that run forwards: m and C."""
 
     mean: State
     covariance: Matrix

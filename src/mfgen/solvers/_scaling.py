@@ -75,7 +75,7 @@ class Scalings(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What is minimised, and how far.
+    """The problem of one proximal step, and when it ends.
 
     Attributes:
         functional: F.

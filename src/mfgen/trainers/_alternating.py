@@ -38,6 +38,7 @@ from mfgen.losses._game_cost import default_method
 from mfgen.losses._payment import name_of
 from mfgen.math._count import count
 from mfgen.models._critic import LipschitzCritic
+from mfgen.simulate._ends import initial_density
 from mfgen.simulate._trajectory import Method, check_method, trajectories
 from mfgen.trainers._adversarial import GradientPenalty, ascended
 from mfgen.trainers._failure import NonFiniteError
@@ -45,7 +46,7 @@ from mfgen.trainers._trainer import AbstractTrainer, Measures, Problem, Terms
 
 
 class Ascent(eqx.Module):
-    """How critics are trained: steps of ascent before each step of the flow.
+    """Training of critics: steps of ascent before each step of the flow.
 
     Arguments:
         steps: of ascent.
@@ -129,23 +130,22 @@ class Alternating(AbstractTrainer):
     """
 
     watched: ClassVar[tuple[str, ...]] = ("gradient",)
+    owner: ClassVar[str] = "Alternating"
 
     critic: Ascent
     flow: AbstractTrainer
     method: Method | None = None
 
-    @property
-    def owner(self) -> str:
-        return "Alternating"
-
     def __check_init__(self):
-        fixes = {"critic": (Ascent, "`Ascent()`"), "flow": (AbstractTrainer, "`Gradient(model)`")}
-        for name, (kind, fix) in fixes.items():
-            _check.of_kind("Alternating", name, getattr(self, name), kind, f"pass {fix}")
+        _check.of_kinds(
+            self,
+            critic=(Ascent, "pass `Ascent()`"),
+            flow=(AbstractTrainer, "pass `Gradient(model)`"),
+        )
 
     def prepared(self, problem: Problem, steps: int, *, key: Key) -> "Alternating":
         game = _game(problem)
-        check_method("Alternating", game, self._method(game), False)
+        check_method("Alternating", game, default_method(game, self.method), False)
         held = self._held(problem, _moving(game), key)
         flow = self.flow.prepared(held, steps, key=key)
         return Alternating(self.critic.prepared(steps), flow, self.method)
@@ -201,9 +201,9 @@ class Alternating(AbstractTrainer):
         """The critics after a step of ascent, and the sum of their values before it."""
         game, size = _game(problem), self.critic.batch_size
         start_key, path_key, goal_key, penalty_key = jax.random.split(key, 4)
-        assert game.initial is not None
-        starts = game.initial.sample(size, key=start_key)
-        ends = trajectories(game, model, starts, key=path_key, method=self._method(game)).points[-1]
+        starts = initial_density("Alternating", game).sample(size, key=start_key)
+        method = default_method(game, self.method)
+        ends = trajectories(game, model, starts, key=path_key, method=method).points[-1]
 
         risen = []
         for index, dual in enumerate(duals(_with_critics(game, critics).terminal)):
@@ -232,9 +232,6 @@ class Alternating(AbstractTrainer):
             still.append(Linear(Held(critic, level)))
         game = eqx.tree_at(lambda game: duals(game.terminal), game, still)
         return dataclasses.replace(problem, game=game)
-
-    def _method(self, game: MFG) -> Method:
-        return default_method(game) if self.method is None else self.method
 
 
 class Held(eqx.Module):

@@ -38,6 +38,7 @@ from mfgen.losses._game_cost import default_method
 from mfgen.losses._payment import name_of
 from mfgen.math._count import count
 from mfgen.models._base import AbstractModel
+from mfgen.simulate._ends import initial_density
 from mfgen.simulate._trajectory import Method, check_method, trajectories
 from mfgen.trainers._failure import NonFiniteError
 from mfgen.trainers._mismatch import Ended, aimed, check_sampled, unbiased
@@ -99,6 +100,7 @@ class Augmented(AbstractTrainer):
 
     watched: ClassVar[tuple[str, ...]] = ("gradient", "mean mismatch")
     by_run: ClassVar[tuple[str, ...]] = ("growth",)
+    owner: ClassVar[str] = "Augmented"
 
     flow: AbstractTrainer
     divergence: AbstractFunctional | None = None
@@ -108,10 +110,6 @@ class Augmented(AbstractTrainer):
     particles: int = eqx.field(static=True, default=1024)
     method: Method | None = None
     growth: Scalar | float = 0.0
-
-    @property
-    def owner(self) -> str:
-        return "Augmented"
 
     def __check_init__(self):
         fix = "pass `Gradient(model, GameCost())`"
@@ -136,7 +134,7 @@ class Augmented(AbstractTrainer):
             check_sampled(self.divergence, goal)
         divergence = self._divergence(goal)
         game = problem.started("Augmented")
-        check_method("Augmented", game, self._method(game), False)
+        check_method("Augmented", game, default_method(game, self.method), False)
         growth = 2 * _LOOK * jnp.log(jnp.asarray(float(self.rise))) / max(steps, 1)
         weight = jnp.asarray(float(self.weight))
         tolerance = None if self.tolerance is None else jnp.asarray(float(self.tolerance))
@@ -151,15 +149,10 @@ class Augmented(AbstractTrainer):
         tolerance = self.tolerance
         if tolerance is None:
             tolerance = _PART * self._by_chance(goal, key)
-        return AugmentedState(
-            self.flow.init(self._priced(problem, weight, goal), key=key),
-            weight,
-            jnp.asarray(tolerance, weight.dtype),
-            jnp.zeros_like(weight),
-            jnp.zeros_like(weight),
-            jnp.asarray(0, jnp.int32),
-            jnp.asarray(0, jnp.int32),
-        )
+        flow = self.flow.init(self._priced(problem, weight, goal), key=key)
+        tolerance, zero = jnp.asarray(tolerance, weight.dtype), jnp.zeros_like(weight)
+        none = jnp.asarray(0, jnp.int32)
+        return AugmentedState(flow, weight, tolerance, zero, zero, none, none)
 
     def step(
         self, problem: Problem, state: AugmentedState, *, key: Key
@@ -204,27 +197,17 @@ class Augmented(AbstractTrainer):
         return dataclasses.replace(state, flow=flow), found
 
     def ended(self, problem: Problem, state: AugmentedState) -> Ended:
-        """How near the particles come to the end: mismatch with its error, tolerance, weight."""
+        """The mismatch of the particles at the end, with its error, tolerance and weight."""
         divergence = self._divergence(self._goal(problem))
-        model = self._model(problem, state)
-        found = _mismatches(
-            self, problem.started("Augmented"), divergence, model, jax.random.key(0)
-        )
+        game, model = problem.started("Augmented"), self.solution(problem, state)
+        found = _mismatches(self, game, divergence, model, jax.random.key(0))
         error = jnp.std(found, ddof=1) / _TRIALS**0.5
-        return Ended(
-            float(jnp.mean(found)),
-            float(error),
-            float(state.tolerance),
-            float(state.weight),
-            name_of(divergence),
-        )
-
-    def _model(self, problem: Problem, state: AugmentedState) -> AbstractModel:
-        return self.flow.solution(problem, state.flow)
+        mismatch, tolerance, weight = map(float, (jnp.mean(found), state.tolerance, state.weight))
+        return Ended(mismatch, float(error), tolerance, weight, name_of(divergence))
 
     def _looked(self, problem: Problem, state: AugmentedState, key: Key) -> AugmentedState:
         divergence = self._divergence(self._goal(problem))
-        model = self._model(problem, state)
+        model = self.solution(problem, state)
         found = self.mismatch(problem.started("Augmented"), divergence, model, key)
         found, looks = found.astype(state.mean.dtype), state.looks + 1
         share = 1 / jnp.minimum(looks, _MEMORY)
@@ -241,15 +224,15 @@ class Augmented(AbstractTrainer):
     ) -> Scalar:
         """The divergence of particles that have arrived and as many points of the end."""
         start_key, path_key, goal_key = jax.random.split(key, 3)
-        assert game.initial is not None
-        starts = game.initial.sample(self.particles, key=start_key)
-        paths = trajectories(game, model, starts, key=path_key, method=self._method(game))
+        starts = initial_density("Augmented", game).sample(self.particles, key=start_key)
+        method = default_method(game, self.method)
+        paths = trajectories(game, model, starts, key=path_key, method=method)
         goal = divergence.goal
         assert goal is not None
         return unbiased(divergence, paths.points[-1], goal.sample(self.particles, key=goal_key))
 
     def _by_chance(self, goal: AbstractDensity, key: Key) -> Scalar:
-        """What two samples of the end differ by, the bias left in."""
+        """The mean divergence of two samples of the end, the bias left in."""
         divergence = self._divergence(goal)
 
         def one(key: Key) -> Scalar:
@@ -297,9 +280,6 @@ class Augmented(AbstractTrainer):
         terminal = price if cost.vanishes else Sum((cost, price))
         priced = eqx.tree_at(lambda game: game.terminal, game, terminal)
         return dataclasses.replace(problem, game=priced)
-
-    def _method(self, game: MFG) -> Method:
-        return default_method(game) if self.method is None else self.method
 
 
 @eqx.filter_jit

@@ -45,7 +45,7 @@ class StoppedError(RuntimeError):
 
 
 def sentence(error: BaseException) -> str | None:
-    """What a part of a compiled program said with `equinox.error_if`; `None` for other errors."""
+    """The message of an `equinox.error_if` in a compiled program; `None` for other errors."""
     said = re.search(
         r"EquinoxRuntimeError: (.*?)(?:\n\s*\n|\n-{5}|\n  File |$)", str(error), re.DOTALL
     )

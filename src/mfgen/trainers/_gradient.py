@@ -13,6 +13,7 @@ References: D. Kingma, J. Ba (2015), arXiv 1412.6980 (Adam); B. Polyak, A. Judit
 L. Prechelt (1998), "Early stopping, but when?".
 """
 
+import dataclasses
 import math
 from typing import Any, ClassVar
 
@@ -29,10 +30,13 @@ from mfgen.losses._objective import AbstractObjective, Combination
 from mfgen.math import _memory
 from mfgen.math._count import count, plain
 from mfgen.models._base import AbstractModel
+from mfgen.simulate._ends import initial_density
 from mfgen.trainers._failure import NonFiniteError
 from mfgen.trainers._state import TrainState
 from mfgen.trainers._trainer import AbstractTrainer, Measures, Problem, Terms
 from mfgen.trainers._validation import Validation
+
+_NUMBERS = ("learning_rate", "average", "clip")  # in which runs of one program may differ
 
 
 class Gradient(AbstractTrainer):
@@ -60,6 +64,7 @@ class Gradient(AbstractTrainer):
 
     watched: ClassVar[tuple[str, ...]] = ("gradient",)
     by_run: ClassVar[tuple[str, ...]] = ("horizon", "judge")
+    owner: ClassVar[str] = "fit"
 
     model: AbstractModel
     objective: AbstractObjective
@@ -71,10 +76,6 @@ class Gradient(AbstractTrainer):
     # Of a run, by `prepared`: its length, and how its records are validated.
     horizon: Scalar | float = 1.0
     judge: Validation | None = None
-
-    @property
-    def owner(self) -> str:
-        return "fit"
 
     def prepared(self, problem: Problem, steps: int, *, key: Key) -> "Gradient":
         """The trainer for so many steps, without parameters, its numbers as arrays.
@@ -89,16 +90,10 @@ class Gradient(AbstractTrainer):
         judge = None
         if problem.held_out is not None:
             judge = Validation(game, weighted, static, problem.held_out, key=key)
-        return Gradient(
-            self.model,
-            weighted,
-            jnp.asarray(self.learning_rate),
-            self.optimiser,
-            self.batch_size,
-            jnp.asarray(self.average),
-            jnp.asarray(self.clip),
-            jnp.asarray(float(max(steps, 1))),
-            judge,
+        numbers = {name: jnp.asarray(getattr(self, name)) for name in _NUMBERS}
+        horizon = jnp.asarray(float(max(steps, 1)))
+        return dataclasses.replace(
+            self, objective=weighted, horizon=horizon, judge=judge, **numbers
         )
 
     def settings(self) -> dict[str, Any]:
@@ -128,13 +123,9 @@ class Gradient(AbstractTrainer):
         optimiser = jax.tree.map(
             lambda part: anew(part) if scheduled(part) else part, state.optimiser, is_leaf=scheduled
         )
-        return TrainState(
-            state.parameters,
-            state.average,
-            state.average,
-            jnp.asarray(jnp.inf),
-            optimiser,
-            jnp.asarray(0, jnp.int32),
+        best, step = jnp.asarray(jnp.inf), jnp.asarray(0, jnp.int32)
+        return dataclasses.replace(
+            state, best=state.average, best_loss=best, optimiser=optimiser, step=step
         )
 
     def step(self, problem: Problem, state: TrainState, *, key: Key) -> tuple[TrainState, Terms]:
@@ -156,10 +147,8 @@ class Gradient(AbstractTrainer):
         decay = jnp.minimum(self.average, (1.0 + state.step) / (10.0 + state.step))
         average = optax.incremental_update(parameters, state.average, 1 - decay)
         terms["gradient"] = optax.tree.norm(gradient)
-        updated = TrainState(
-            parameters, average, state.best, state.best_loss, optimiser, state.step + 1
-        )
-        return updated, terms
+        changed = {"parameters": parameters, "average": average, "optimiser": optimiser}
+        return dataclasses.replace(state, **changed, step=state.step + 1), terms
 
     def measured(self, problem: Problem, state: TrainState) -> tuple[TrainState, Measures]:
         if self.judge is None:
@@ -253,6 +242,4 @@ def dimension(problem: Problem) -> int:
     """Of the data, or of the initial density where there are none."""
     if problem.data is not None:
         return problem.data.shape[1]
-    initial = problem.declared("fit").initial
-    assert initial is not None
-    return initial.dim
+    return initial_density("fit", problem.declared("fit")).dim

@@ -89,7 +89,7 @@ class Candidate:
 
 @dataclass
 class Sums:
-    """What has been added up since the last record.
+    """Sums over the steps since the last record.
 
     Attributes:
         terms: sum of each weighted loss term over the steps.

@@ -23,13 +23,13 @@ from mfgen.data._validate import check_samples
 from mfgen.games._game import MFG
 from mfgen.losses._objective import AbstractObjective, Combination
 from mfgen.models._base import AbstractModel
-from mfgen.simulate._base import at_points
+from mfgen.simulate._base import at_points, check_played
 from mfgen.trainers import _selection
 from mfgen.trainers._gradient import Gradient, check_objective, dimension
 from mfgen.trainers._history import Callback, History
 from mfgen.trainers._run import run
 from mfgen.trainers._state import Checkpoints
-from mfgen.trainers._trainer import Problem
+from mfgen.trainers._trainer import Problem, check_dimension
 
 
 def fit(
@@ -104,7 +104,7 @@ def fit(
         held_out = jnp.asarray(check_samples(validation, name="validation"))
         held_out = game.domain.admit("fit", held_out)
     for name, samples in (("data", data), ("validation", held_out)):
-        _check_dimension(game, name, samples)
+        check_dimension("fit", game, name, samples)
     _check_apart(held_out, data)
     problem, weighted = Problem(game, data, held_out), 1.0 * objective
     choice = _checked_choice(problem, weighted, select)
@@ -131,9 +131,7 @@ def fit(
 
 def _check_kinds(game, model, objective, optimiser, checkpoints, key) -> None:
     of_kind = _check.of_kind
-    of_kind("fit", "game", game, MFG, "pass the game first, such as `score_based(VP(), data)`")
-    fix = "pass a model such as `score_potential(game, key=key)`, or the `value` of a solution"
-    of_kind("fit", "model", model, AbstractModel, fix)
+    check_played("fit", game, model)
     of_kind("fit", "objective", objective, AbstractObjective, "pass `DenoisingScoreMatching()`")
     if optimiser is not None:
         kind = optax.GradientTransformation
@@ -146,7 +144,7 @@ def _check_kinds(game, model, objective, optimiser, checkpoints, key) -> None:
 def _checked_choice(
     problem: Problem, objective: Combination, select: Mapping[str, Sequence[float]] | None
 ) -> _selection.Choice | None:
-    """What `select` asks for, once every objective that is trained on is known to be the game's."""
+    """The choice that `select` asks for, every objective of it checked against the game."""
     if select is not None and problem.held_out is None:
         raise ValueError(
             "`fit` got select without validation, expected held-out samples to choose by: pass "
@@ -168,12 +166,3 @@ def _check_apart(validation: Float[Array, "m dim"] | None, data: Batch | None) -
             "well, expected none: they are known, and judge too well; leave them out of one.",
             stacklevel=3,
         )
-
-
-def _check_dimension(game: MFG, name: str, samples: Batch | None) -> None:
-    if samples is None or game.initial is None or samples.shape[1] == game.initial.dim:
-        return
-    raise ValueError(
-        f"`fit` got {name} of {samples.shape[1]} features for a game in {game.initial.dim} "
-        "dimensions, expected as many: declare the game with these data."
-    )

@@ -1,4 +1,4 @@
-"""What samples of two laws differ by: a divergence less its bias, and how it is told.
+"""The mismatch of samples of two laws: a divergence less its bias.
 
     D_n  ->  2 D_n - ( D_{n/2} + D'_{n/2} ) / 2
 
@@ -21,7 +21,7 @@ from mfgen.losses._payment import name_of
 
 
 class Ended(NamedTuple):
-    """How near particles come to a prescribed end.
+    """The mismatch of particles at a prescribed end.
 
     Attributes:
         mismatch, error: the divergence, freed of the bias of a sample, and its standard error.
@@ -56,10 +56,8 @@ def aimed(divergence: AbstractFunctional, goal: AbstractDensity) -> AbstractFunc
 
 def unbiased(divergence: AbstractFunctional, x: Batch, y: Batch) -> Scalar:
     """The divergence of two samples of one size, less the bias of both."""
-    half = len(x) // 2
     value = lambda part: aimed(divergence, Empirical(y[part])).value(Empirical(x[part]))
-    apart = 0.5 * (value(slice(half)) + value(slice(half, 2 * half)))
-    return 2 * value(slice(2 * half)) - apart
+    return _crowd.unbiased(value, len(x))
 
 
 def check_sampled(divergence: AbstractFunctional, goal: AbstractDensity) -> None:

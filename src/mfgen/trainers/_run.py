@@ -126,7 +126,7 @@ def run(
 
 
 class _Loop(NamedTuple):
-    """What the host does between dispatches."""
+    """The loop of the host between dispatches."""
 
     trainer: AbstractTrainer
     problem: Problem

@@ -48,7 +48,7 @@ def candidates(objective: Combination, choice: Choice | None) -> tuple[Combinati
 
 
 def choice(objective: Combination, select: Mapping[str, Sequence[float]] | None) -> Choice | None:
-    """What `select` asks for, as in `fit`; `None` if it asks for nothing.
+    """The choice that `select` asks for, as in `fit`; `None` if it asks for nothing.
 
     Raises:
         ValueError: unless it names one regulariser among other terms, and weights that are

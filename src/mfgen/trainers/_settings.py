@@ -1,4 +1,4 @@
-"""What a training was begun with, as a flat table that can be kept in a file and compared.
+"""The settings of a training as a flat table that can be kept in a file and compared.
 
     objective.parts[1][0] = 0.1,    batch_size = 256,    data = shape, mean and weighted sum, ...
 

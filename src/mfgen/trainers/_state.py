@@ -1,4 +1,4 @@
-"""What a training run must remember, and how it is kept on disk.
+"""The state of a training run, and its checkpoints on disk.
 
 The state is all that the next step depends on: parameters, their running average, the optimiser's
 moments and the step number. Random numbers are drawn from the run's key and the step, so a run
@@ -227,7 +227,7 @@ def begin(
     settings: Mapping[str, Any],
     owner: str = "fit",
 ) -> tuple[State, History]:
-    """Where a run begins: at the latest checkpoint if it is resumed, else at what is given.
+    """The first state of a run: the latest checkpoint if it is resumed, else what is given.
 
     Arguments:
         checkpoints: of the run.

@@ -1,4 +1,4 @@
-"""What learns or moves: a trainer, and what it is put to.
+"""The interface of trainers, and the problem that they are given.
 
     state_0 = init(problem; key),      state_{k+1}, terms_k = step(problem, state_k; key_k)
 
@@ -18,13 +18,14 @@ from jaxtyping import Array, Float, PyTree
 from mfgen import _check
 from mfgen._types import Batch, Key, Scalar
 from mfgen.games._game import MFG
+from mfgen.simulate._ends import initial_density
 from mfgen.trainers._failure import NonFiniteError
 
 Terms = dict[str, Scalar]
 
 
 class Problem(eqx.Module):
-    """What is trained on: a game, samples where they are needed, and others to validate by.
+    """A training problem: a game, samples where they are needed, and others to validate by.
 
     Arguments:
         game: the game; absent for what brings its own goal, as particles that go down a functional.
@@ -57,16 +58,22 @@ class Problem(eqx.Module):
             TypeError, ValueError: in the name of `owner`, if there is none, or no game.
         """
         game = self.declared(owner)
-        if game.initial is None:
-            raise ValueError(
-                f"`{owner}` got a game without an initial density, expected one where particles "
-                "start: declare `MFG(..., initial=density)`."
-            )
+        initial_density(owner, game)
         return game
 
 
+def check_dimension(owner: str, game: MFG, name: str, samples: Batch | None) -> None:
+    """Refuses, in the name of `owner`, samples of another dimension than the game's."""
+    if samples is None or game.initial is None or samples.shape[1] == game.initial.dim:
+        return
+    raise ValueError(
+        f"`{owner}` got {name} of {samples.shape[1]} features for a game in {game.initial.dim} "
+        "dimensions, expected as many: declare the game with these data."
+    )
+
+
 class Measures(NamedTuple):
-    """What is measured at a record, beside the means of the steps' terms.
+    """Measurements of a record, beside the means of the steps' terms.
 
     Attributes:
         terms, errors: values by name, and the standard errors of those that are estimates.
@@ -88,15 +95,12 @@ class AbstractTrainer(eqx.Module):
     Attributes:
         watched: names among the terms of a step that must be finite but are not recorded.
         measures_start: whether there is a record before the first step.
+        owner: the public name that errors speak of.
     """
 
     watched: ClassVar[tuple[str, ...]] = ()
     measures_start: ClassVar[bool] = False
-
-    @property
-    def owner(self) -> str:
-        """The public name that errors speak of."""
-        return "run"
+    owner: ClassVar[str] = "run"
 
     @abstractmethod
     def init(self, problem: Problem, *, key: Key) -> PyTree:
@@ -108,7 +112,7 @@ class AbstractTrainer(eqx.Module):
 
     @abstractmethod
     def solution(self, problem: Problem, state: PyTree) -> Any:
-        """What was trained: a model, particles, a chain of models."""
+        """The result of a state: a model, particles, a chain of models."""
 
     def game(self, problem: Problem, state: PyTree) -> MFG | None:
         """The game that was played: that of the problem, with what was trained in its costs."""
@@ -123,7 +127,7 @@ class AbstractTrainer(eqx.Module):
         return self
 
     def settings(self) -> dict[str, Any]:
-        """What a run that is resumed must share with the one that was begun, by name."""
+        """Settings by name that a resumed run must share with the one that was begun."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def restarted(self, state: PyTree) -> PyTree:
@@ -131,7 +135,7 @@ class AbstractTrainer(eqx.Module):
         return state
 
     def measured(self, problem: Problem, state: PyTree) -> tuple[PyTree, Measures]:
-        """What is measured at a record; the state may keep of it what it likes."""
+        """Measurements of a record, and the state, which may keep some of them."""
         return state, Measures()
 
     @property

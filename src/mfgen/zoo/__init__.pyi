@@ -22,8 +22,8 @@ from mfgen.zoo._gradient_flow import dissipation as dissipation
 from mfgen.zoo._gradient_flow import gradient_flow_game as gradient_flow_game
 from mfgen.zoo._jko import jko_chain as jko_chain
 from mfgen.zoo._jko_convex import convex_jko_chain as convex_jko_chain
+from mfgen.zoo._jko_laws import jko_game as jko_game
 from mfgen.zoo._landscape import landscape as landscape
-from mfgen.zoo._movement import jko_game as jko_game
 from mfgen.zoo._parts import first_rows as first_rows
 from mfgen.zoo._parts import normal as normal
 from mfgen.zoo._posterior import breast_cancer_posterior as breast_cancer_posterior

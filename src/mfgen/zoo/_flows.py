@@ -112,16 +112,18 @@ def flow_game(
     reference: AbstractEvaluable | None = None,
 ) -> MFG:
     """The game from data to a reference, N(0, I) if absent, with M = weight KL."""
-    goal = isotropic(jnp.zeros(point_dim(data)), 1.0) if reference is None else reference
-    terminal = weight * KL(goal)
+    terminal = weight * KL(_reference(data, reference))
     return with_labels(MFG(Integrator(), lagrangian, terminal, initial=data, data_at="start"))
 
 
 def bridge_game(data: AbstractDensity, reference: AbstractEvaluable | None = None) -> MFG:
     """Optimal transport from data to a reference, N(0, I) if absent, which is prescribed."""
-    goal = isotropic(jnp.zeros(point_dim(data)), 1.0) if reference is None else reference
-    terminal = Prescribed(goal)
+    terminal = Prescribed(_reference(data, reference))
     return with_labels(MFG(Integrator(), Kinetic(), terminal, initial=data, data_at="start"))
+
+
+def _reference(data: AbstractDensity, given: AbstractEvaluable | None) -> AbstractEvaluable:
+    return isotropic(jnp.zeros(point_dim(data)), 1.0) if given is None else given
 
 
 def energy_game(

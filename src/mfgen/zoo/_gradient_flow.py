@@ -23,22 +23,23 @@ References:
 
 import time
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from mfgen import _check
-from mfgen._types import Key, Scalar, State, Time
+from mfgen._types import Batch, Key, Scalar, State
 from mfgen.costs._cost import Kinetic
-from mfgen.densities._base import AbstractDensity
+from mfgen.densities._base import AbstractDensity, AbstractEvaluable
 from mfgen.dynamics._dynamics import Integrator, positive
 from mfgen.functionals._functional import AbstractFunctional, evaluable
 from mfgen.games._game import MFG
 from mfgen.losses._windows import affine
 from mfgen.models._base import AbstractModel
-from mfgen.simulate._divergence import ExactDivergence, moving_directions
+from mfgen.simulate._divergence import ExactDivergence
 from mfgen.simulate._integrator import RungeKutta4
+from mfgen.simulate._trajectory import trajectories
 from mfgen.solvers._particle import Descent, mean_energy
 
 
@@ -98,36 +99,34 @@ def dissipation(
     Raises:
         TypeError: for an initial density without a logarithm, or a functional that needs samples.
     """
-    began, method = time.perf_counter(), ExactDivergence()
+    began = time.perf_counter()
     start = evaluable("dissipation", "initial density", game.initial)
-    points = start.sample(particles, key=key)
-    step = game.dynamics.horizon / stages
     functional = game.interaction if game.discount == 0 else (1 / game.discount) * game.interaction
-
-    @jax.jit
-    def followed(x: State) -> tuple[State, Float[Array, "stages"]]:
-        directions = moving_directions(game, method, x, key=None)
-
-        variation = affine(functional, x)
-
-        def told(x: State, log_density: Scalar) -> Scalar:
-            # dF/drho = a log rho + V of F = E[a log rho + V - a].
-            return variation.slope * (log_density - 1) + variation.potential(x)
-
-        def advance(state: tuple[State, Scalar], begin: Scalar):
-            def slope(t: Time, state: tuple[State, Scalar]):
-                found = method(game, model, begin + t, state[0], directions)
-                return found.velocity, -found.divergence[0]
-
-            state = RungeKutta4(2)(slope, state, jnp.asarray(step, x.dtype)).value
-            return state, told(*state)
-
-        begun = x, start.log_density(x)
-        (end, _), values = jax.lax.scan(advance, begun, step * jnp.arange(stages, dtype=x.dtype))
-        return end, jnp.concatenate([told(*begun)[None], values])
-
-    ends, values = jax.lax.map(followed, points, batch_size=256)
-    energies = [mean_energy(column) for column in values.T]
-    means, errors = np.asarray(energies, float).T
-    times = step * np.arange(stages + 1)
+    ends, values = _energies(game, model, start, functional, particles, stages, key)
+    means, errors = np.asarray([mean_energy(row) for row in values], float).T
+    times = game.dynamics.horizon / stages * np.arange(stages + 1)
     return Descent(ends, times, means, errors, time.perf_counter() - began)
+
+
+@eqx.filter_jit
+def _energies(
+    game: MFG,
+    model: AbstractModel,
+    start: AbstractEvaluable,
+    functional: AbstractFunctional,
+    particles: int,
+    stages: int,
+    key: Key,
+) -> tuple[Batch, Float[Array, "times n"]]:
+    """The ends of particles, and a log rho + V - a at all stages, the mean of which is F."""
+    points = start.sample(particles, key=key)
+    method, exact = RungeKutta4(2 * stages), ExactDivergence()
+    found = trajectories(game, model, points, key=key, method=method, divergence=exact)
+    logarithms = jax.vmap(start.log_density)(points)[None] - found.log_det
+
+    def told(x: State, log_density: Scalar) -> Scalar:
+        variation = affine(functional, x)
+        return variation.slope * (log_density - 1) + variation.potential(x)
+
+    values = jax.vmap(jax.vmap(told))(found.points[::2], logarithms[::2])
+    return found.points[-1], values

@@ -25,9 +25,7 @@ import jax
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key
-from mfgen.costs._cost import Kinetic
 from mfgen.densities._base import AbstractDensity, AbstractEvaluable
-from mfgen.densities._empirical import Empirical
 from mfgen.games._game import MFG
 from mfgen.losses._flow import PathLikelihood, TransportCost
 from mfgen.losses._objective import AbstractObjective
@@ -40,8 +38,7 @@ from mfgen.simulate._trajectory import follow
 from mfgen.trainers._gradient import Gradient
 from mfgen.trainers._history import Progress
 from mfgen.trainers._state import Checkpoints
-from mfgen.zoo._flows import flow_game
-from mfgen.zoo._movement import Chain, Settings, first_law, move
+from mfgen.zoo._jko_laws import Chain, Settings, move
 
 _PATHS = Paths(RungeKutta4(8, unroll=True))
 _FINE = RungeKutta4(20)
@@ -92,22 +89,18 @@ def jko_chain(
     settings = Settings(
         step, steps, particles, iterations, key, callback, record, every, checkpoints, resume
     )
-    settings.check("jko_chain")
-    law = first_law(target, start, particles, key=draw_key)
-    game = flow_game(Empirical(law.points), Kinetic(1 / step), reference=target)
-    first = ot_flow_potential(game, key=model_key, **network)
     term = PathLikelihood(_PATHS) + TransportCost(_PATHS) if objective is None else objective
 
-    def block(model: AbstractModel | None, points: Batch, key: Key) -> tuple[Gradient, Key]:
-        begun = first if model is None else model
+    def block(game: MFG, model: AbstractModel | None, points: Batch, key: Key):
+        begun = ot_flow_potential(game, key=model_key, **network) if model is None else model
         return Gradient(begun, term, learning_rate, batch_size=batch_size, average=0.99), key
 
-    return move(game, target, law, block, carried, settings)
+    return move("jko_chain", target, start, block, carried, settings, key=draw_key)
 
 
 @eqx.filter_jit
 def carried(game: MFG, model: AbstractModel, points: Batch) -> tuple[Batch, Float[Array, "n"]]:
-    """Where particles of a step end, and log |det| of the way."""
+    """The ends of particles after a step, and log |det| of their paths."""
     nothing = lambda total, node: (total, None)
     exact = ExactDivergence()
     found = follow(

@@ -25,7 +25,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mfgen._types import Batch, Key, Scalar, State
-from mfgen.costs._cost import Kinetic
 from mfgen.densities._base import AbstractDensity, AbstractEvaluable
 from mfgen.densities._empirical import Empirical
 from mfgen.games._game import MFG
@@ -35,8 +34,7 @@ from mfgen.models._base import AbstractModel
 from mfgen.models._convex import Transport, input_convex
 from mfgen.trainers._gradient import Gradient
 from mfgen.trainers._state import Checkpoints
-from mfgen.zoo._flows import flow_game
-from mfgen.zoo._movement import Chain, Settings, first_law, move
+from mfgen.zoo._jko_laws import Chain, Settings, move
 
 
 class ConvexStep(AbstractObjective):
@@ -108,17 +106,14 @@ def convex_jko_chain(
     settings = Settings(
         step, steps, particles, iterations, key, callback, None, None, checkpoints, resume
     )
-    settings.check("convex_jko_chain")
-    law = first_law(target, start, particles, key=draw_key)
-    game = flow_game(Empirical(law.points), Kinetic(1 / step), reference=target)
 
-    def block(_: AbstractModel | None, points: Batch, key: Key) -> tuple[Gradient, Key]:
+    def block(game: MFG, _: AbstractModel | None, points: Batch, key: Key):
         model_key, key = jax.random.split(key)
         convex = input_convex(points.shape[1], key=model_key, around=Empirical(points), **network)
         sizes = Transport(convex, step), ConvexStep(target), learning_rate
         return Gradient(*sizes, batch_size=batch_size, average=average), key
 
-    return move(game, target, law, block, _carried, settings)
+    return move("convex_jko_chain", target, start, block, _carried, settings, key=draw_key)
 
 
 @eqx.filter_jit

@@ -33,7 +33,7 @@ from scipy.spatial.distance import cdist
 from mfgen._types import Given, Scalar, State
 from mfgen.data._snapshots import check_snapshots
 from mfgen.dynamics._dynamics import positive
-from mfgen.simulate._integrator import positive_count
+from mfgen.math._count import count
 
 _NEGLIGIBLE = 1e-10  # of the largest eigenvalue of a kernel matrix
 
@@ -99,8 +99,8 @@ def landscape(
     samples, moments = check_snapshots("landscape", snapshots, times)
     for name, values in (("bandwidth", bandwidths), ("ridge", ridges)):
         _candidates(name, values)
-    for name, count in (("centres", centres), ("pieces", pieces), ("folds - 1", folds - 1)):
-        positive_count("landscape", name, count)
+    for name, size in (("centres", centres), ("pieces", pieces), ("folds - 1", folds - 1)):
+        count("landscape", name, size)
     points, velocities = _motion(samples, moments, pieces)
     kept = samples.reshape(-1, samples.shape[2])
     kept = kept[:: -(-len(kept) // centres)]

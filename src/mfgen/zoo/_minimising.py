@@ -23,7 +23,6 @@ from mfgen._types import Batch, Key
 from mfgen.costs._cost import Kinetic
 from mfgen.densities._base import AbstractEvaluable
 from mfgen.densities._empirical import Empirical
-from mfgen.games._game import MFG
 from mfgen.math._count import count, plain
 from mfgen.models._base import AbstractModel
 from mfgen.models._blocks import Blocks
@@ -36,7 +35,7 @@ from mfgen.zoo._jko import carried
 
 
 class MovementState(eqx.Module):
-    """Where a chain is: the block in training, what was trained, and the particles.
+    """The state of a chain: the block in training, those trained before, and the particles.
 
     Attributes:
         flow: of the block in training.
@@ -75,6 +74,7 @@ class MinimisingMovement(AbstractTrainer):
     """
 
     watched: ClassVar[tuple[str, ...]] = ("gradient",)
+    owner: ClassVar[str] = "MinimisingMovement"
 
     flow: Gradient
     blocks: int = eqx.field(static=True, default=6, converter=plain)
@@ -83,10 +83,6 @@ class MinimisingMovement(AbstractTrainer):
     def __check_init__(self):
         _check.of_kind("MinimisingMovement", "flow", self.flow, Gradient, "pass `Gradient(model)`")
         count("MinimisingMovement", "blocks", self.blocks, advice="pass blocks=6")
-
-    @property
-    def owner(self) -> str:
-        return "MinimisingMovement"
 
     @property
     def period(self) -> int | None:
@@ -131,15 +127,14 @@ class MinimisingMovement(AbstractTrainer):
     def turned(self, problem: Problem, state: MovementState, *, key: Key) -> MovementState:
         block = self._block(problem, state.points)
         model, index = self.flow.solution(block, state.flow), state.index
-        points, growth = carried(_game(block), model, state.points)
+        points, growth = carried(block.declared("MinimisingMovement"), model, state.points)
         densities = state.log_densities - growth
         value, error = self._divergence(problem, points, densities)
         parameters = eqx.filter(model, eqx.is_inexact_array)
-        put = lambda all, one: all.at[index].set(one)
         return MovementState(
             dataclasses.replace(self.flow, model=model).init(block, key=key),
             index + 1,
-            jax.tree.map(put, state.blocks, parameters),
+            jax.tree.map(lambda all, one: all.at[index].set(one), state.blocks, parameters),
             points,
             densities,
             state.divergences.at[index + 1].set(value),
@@ -165,7 +160,7 @@ class MinimisingMovement(AbstractTrainer):
         return self.flow.not_finite(problem, step, term, checkpoint)
 
     def _length(self, problem: Problem) -> float:
-        return float(_game(problem).dynamics.horizon) / self.blocks
+        return float(problem.declared("MinimisingMovement").dynamics.horizon) / self.blocks
 
     def _block(self, problem: Problem, points: Batch) -> Problem:
         """The game of a block from particles, on [0, 1]."""
@@ -178,14 +173,8 @@ class MinimisingMovement(AbstractTrainer):
         return mean_energy(densities - jax.vmap(goal.log_density)(points))
 
 
-def _game(problem: Problem) -> MFG:
-    _check.of_kind("MinimisingMovement", "game", problem.game, MFG, "pass `Problem(game, data)`")
-    assert problem.game is not None
-    return problem.game
-
-
 def _data(problem: Problem) -> Batch:
-    game = _game(problem)
+    game = problem.declared("MinimisingMovement")
     if problem.data is None or game.data_at != "start" or not game.dynamics.deterministic:
         raise ValueError(
             "`MinimisingMovement` got a game that does not begin at data without noise, expected "
@@ -195,7 +184,7 @@ def _data(problem: Problem) -> Batch:
 
 
 def _goal(problem: Problem) -> AbstractEvaluable:
-    goal = _game(problem).terminal.goal
+    goal = problem.declared("MinimisingMovement").terminal.goal
     fix = "end the game with `KL(density)`"
     _check.of_kind("MinimisingMovement", "target", goal, AbstractEvaluable, fix)
     assert isinstance(goal, AbstractEvaluable)

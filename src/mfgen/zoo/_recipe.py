@@ -16,7 +16,7 @@ from mfgen.trainers._loop import fit
 
 
 class Recipe(NamedTuple):
-    """What is needed to train a model.
+    """A game, a model of it, and its training.
 
     Attributes:
         game: the declared game.

@@ -64,8 +64,8 @@ class Samples(NamedTuple):
     scaling: Standardise | Whiten
     columns: tuple[str, ...]
     target: AbstractDensity
-    truth: AbstractEvaluable | None
-    noisable: AbstractNoisable | None
+    truth: AbstractEvaluable | None = None
+    noisable: AbstractNoisable | None = None
     energy: AbstractEvaluable | None = None
     is_energy: bool = False
 
@@ -144,37 +144,20 @@ def _energetic(data: Data, key: Key) -> Samples:
         scaling,
         tuple(f"x{index}" for index in range(dim)),
         reference,
-        None,
-        None,
-        whitened,
-        True,
+        energy=whitened,
+        is_energy=True,
     )
 
 
 def _measured(found: Dataset, data: Data) -> Samples:
     train = found.train[: data.samples]
-    return Samples(
-        train,
-        found.validation,
-        found.test,
-        found.scaling,
-        found.columns,
-        Empirical(train),
-        None,
-        None,
-    )
-
-
-def _mixture(data: Data) -> AbstractEvaluable:
-    return mixture20(data.variant or 0, data.dim or 2)
-
-
-def _product(data: Data) -> AbstractEvaluable:
-    return product_of_toys(data.dim or 8)
+    held_out = found.validation, found.test
+    return Samples(train, *held_out, found.scaling, found.columns, Empirical(train))
 
 
 def _from_file(data: Data) -> Dataset:
-    fractions = (_share(data.validation), _share(data.test))
+    share = lambda fraction: 0.1 if fraction is None else fraction
+    fractions = (share(data.validation), share(data.test))
     return _table.table(
         str(data.path),
         columns=data.columns,
@@ -183,10 +166,6 @@ def _from_file(data: Data) -> Dataset:
         fractions=fractions,
         seed=data.split or 0,
     )
-
-
-def _share(fraction: float | None) -> float:
-    return 0.1 if fraction is None else fraction
 
 
 def _by_toy(make: Callable[[], AbstractEvaluable]) -> Callable[[Data], AbstractEvaluable]:
@@ -199,14 +178,14 @@ def _real(make: Callable[..., Dataset]) -> Callable[[Data], Dataset]:
 
 _TOYS: dict[str, Callable[[Data], AbstractEvaluable]] = {
     "gaussians8": _by_toy(_toy.eight_gaussians),
-    "mixture20": _mixture,
+    "mixture20": lambda data: mixture20(data.variant or 0, data.dim or 2),
     "checkerboard": _by_toy(_toy.checkerboard),
     "moons": _by_toy(_toy.moons),
     "rings": _by_toy(_toy.rings),
     "pinwheel": _by_toy(_toy.pinwheel),
     "swissroll": _by_toy(_toy.swissroll),
     "spiral": _by_toy(_toy.spiral),
-    "product": _product,
+    "product": lambda data: product_of_toys(data.dim or 8),
     "double-well": lambda data: double_well(data.dim or 2),
     "many-wells": lambda data: many_wells(data.dim or 4),
 }

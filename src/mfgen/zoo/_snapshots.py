@@ -182,7 +182,7 @@ def _coupled(coupling: EntropicTransport, x: Batch, y: Batch) -> tuple[Float[Arr
 
 @eqx.filter_jit
 def _carried(landscape: Landscape | None, points: Batch, span: Array) -> Batch:
-    """Where free ways from the points are after a time."""
+    """The points after a time on their free ways."""
     if landscape is None:
         return points
     slope = lambda tau, x: landscape.drift(x)

@@ -1,4 +1,4 @@
-"""Whether two solutions are of one game, told by what the games say rather than how they are built.
+"""The test whether two solutions are of one game, by the values of its functions.
 
 Horizon, discount and dimension, and at some points the free drift, gain, diffusion, cost rate,
 interaction and terminal cost. Games declared twice with equal functions are one game.

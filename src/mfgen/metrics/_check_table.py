@@ -1,11 +1,11 @@
-"""The ledger of a certificate: numbers with errors, and reasons where there is no number.
+"""The table of checks of a certificate or a comparison: numbers with errors, or why there is none.
 
 A number that is not finite is no number: it is kept as a reason. A number may be stated as a
 fraction of a scale, the size of terms that should cancel; 0 of 0 is 0.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -65,11 +65,11 @@ class Check(NamedTuple):
         }
 
 
-class Ledger:
-    """What has been measured so far: each check adds itself, or the reason it cannot be made."""
+class CheckTable:
+    """Checks so far: each adds its number, or the reason why there is none."""
 
-    def __init__(self, key: Key):
-        self.key = key
+    def __init__(self, key: Key | None = None):
+        self.key = jax.random.key(0) if key is None else key
         self.checks: dict[str, Check] = {}
         self.missing: dict[str, str] = {}
         self.profiles: dict[str, Profile] = {}
@@ -106,23 +106,37 @@ class Ledger:
         )
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines with aligned columns, the first row a heading."""
+def found(
+    owner: str, name: str, checks: Mapping[str, Check], missing: Mapping[str, str]
+) -> Estimate:
+    """The number of that name; a `KeyError` in the name of `owner`, with the reason, if none is."""
+    if name in checks:
+        return checks[name].estimate
+    known = f"it has {', '.join(checks)}"
+    raise KeyError(f"`{owner}` has no {name!r}: {missing.get(name, known)}.")
+
+
+def text(
+    number: str, part: str, checks: Mapping[str, Check], missing: Mapping[str, str], verdict: str
+) -> str:
+    """Lines with aligned columns under a heading, then what is missing, and the verdict."""
+    rows = [("", number, part, "unit", "what it is")]
+    for name, check in checks.items():
+        share = "" if check.fraction is None else percent(float(check.fraction.value))
+        rows.append((name, shown(check.estimate), share, check.unit, check.basis))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
+    lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+    lines += [f"{name}: not available, {reason}" for name, reason in missing.items()]
+    return "\n".join([*lines, verdict])
 
 
 def plain_profiles(profiles: Mapping[str, Profile]) -> dict[str, dict[str, list[float]]]:
     """Profiles as lists of numbers, for JSON."""
-    return {
-        name: {
-            field: np.asarray(column, float).tolist() for field, column in profile._asdict().items()
-        }
-        for name, profile in profiles.items()
-    }
+    plain = lambda profile: {k: np.asarray(v, float).tolist() for k, v in profile._asdict().items()}
+    return {name: plain(profile) for name, profile in profiles.items()}
 
 
 def percent(fraction: float) -> str:

@@ -99,7 +99,7 @@ def jko_game(
 
 
 class Settings(NamedTuple):
-    """How a chain is run; as in `jko_chain`, which explains them."""
+    """Settings of a chain, as in `jko_chain`, which explains them."""
 
     step: float
     steps: int
@@ -112,40 +112,42 @@ class Settings(NamedTuple):
     checkpoints: Checkpoints | None = None
     resume: bool = False
 
-    def check(self, owner: str) -> None:
-        """Refuses sizes below one and a step that is not positive."""
-        positive(owner, "step", self.step)
-        for name in ("steps", "particles", "iterations"):
-            count(owner, name, getattr(self, name))
-
 
 def move(
-    game: MFG,
+    owner: str,
     target: AbstractEvaluable,
-    law: Law,
-    block: Callable[[AbstractModel | None, Batch, Key], tuple[Gradient, Key]],
+    start: AbstractDensity,
+    block: Callable[[MFG, AbstractModel | None, Batch, Key], tuple[Gradient, Key]],
     carried: Callable[[MFG, Any, Batch], tuple[Batch, Float[Array, "n"]]],
     settings: Settings,
+    *,
+    key: Key,
 ) -> Chain:
     """Trains all steps, each from the particles of the one before.
 
     Arguments:
-        game: of a step; its initial density is replaced by the particles.
+        owner: the public name that errors speak of.
         target: pi.
-        law: the first one.
-        block: (model of the step before or `None`, particles, key) -> the training of a step,
+        start: rho_0.
+        block: (game, model of the step before or `None`, particles, key) -> the training of a step,
             and the key of its run.
         carried: (game, model, particles) -> where the step ends, and log |det| of the way.
         settings: sizes, key, callbacks and checkpoints.
-
+        key: of the first particles.
     """
+    positive(owner, "step", settings.step)
+    for name in ("steps", "particles", "iterations"):
+        count(owner, name, getattr(settings, name))
     models: list[Any] = []
-    laws, model, saved = [law], None, settings.checkpoints
+    laws = [_first_law(target, start, settings.particles, key)]
+    first, cost = Empirical(laws[0].points), Kinetic(1 / settings.step)
+    game = flow_game(first, cost, reference=target)
+    model, saved = None, settings.checkpoints
     for index in range(settings.steps):
         points, key = laws[-1].points, jax.random.fold_in(settings.key, index)
         at = eqx.tree_at(lambda game: game.initial, game, Empirical(points))
         own = None if saved is None else saved.branch(f"block-{index}")
-        trainer, key = block(model, points, key)
+        trainer, key = block(at, model, points, key)
         model = run(
             trainer,
             Problem(at, points),
@@ -167,9 +169,7 @@ def move(
     return Chain(game, settings.step, tuple(models), *last)
 
 
-def first_law(
-    target: AbstractEvaluable, start: AbstractDensity, particles: int, *, key: Key
-) -> Law:
+def _first_law(target: AbstractEvaluable, start: AbstractDensity, particles: int, key: Key) -> Law:
     """So many particles of a law with a log-density, or all there are of a sample."""
     if isinstance(start, AbstractEvaluable):
         points = start.sample(particles, key=key)

@@ -16,19 +16,19 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from mfgen._types import Batch, Key, Scalar, State, Time
+from mfgen._types import Batch, Scalar, State, Time
 from mfgen.costs._cost import Kinetic
-from mfgen.densities._base import AbstractEvaluable, Matrix, Weights, weighted_moments
+from mfgen.densities._base import AbstractEvaluable
 from mfgen.densities._gaussian import Gaussian
 from mfgen.dynamics._dynamics import Integrator
 from mfgen.functionals._functional import Linear
 from mfgen.games._game import MFG
-from mfgen.oracles._base import Oracle, check_dim, exact
+from mfgen.oracles._base import AbstractMoved, Oracle, check_dim, exact
 
 _DEVIATION = 0.6
 
 
-class Parted(AbstractEvaluable):
+class Split(AbstractMoved):
     """The law of X_0 (1 + distance / |X_0|): everyone moved outwards, none within the distance.
 
     Attributes:
@@ -42,10 +42,6 @@ class Parted(AbstractEvaluable):
     def __init__(self, start: AbstractEvaluable, distance: Time):
         self.start, self.distance = start, jnp.asarray(distance, float)
 
-    @property
-    def dim(self) -> int:
-        return self.start.dim
-
     def log_density(self, x: State) -> Scalar:
         """Minus infinity within the distance of the origin, where nobody is."""
         radius = jnp.linalg.norm(x)
@@ -54,17 +50,7 @@ class Parted(AbstractEvaluable):
         moved = self.start.log_density(stretch * x) + (self.dim - 1) * jnp.log(stretch)
         return jnp.where(outside, moved, -jnp.inf)
 
-    def sample(self, n: int, *, key: Key) -> Batch:
-        return self._push(self.start.sample(n, key=key))
-
-    def moments(self) -> tuple[State, Matrix]:
-        return weighted_moments(*self.particles())
-
-    def particles(self) -> tuple[Batch, Weights]:
-        points, weights = self.start.particles()
-        return self._push(points), weights
-
-    def _push(self, points: Batch) -> Batch:
+    def moved(self, points: Batch) -> Batch:
         radii = jnp.linalg.norm(points, axis=1, keepdims=True)
         return points * (1 + self.distance / radii)
 
@@ -89,7 +75,7 @@ def kink(dim: int = 1, weight: float = 1.5, horizon: float = 1.0) -> Oracle:
         initial=first,
     )
     value = lambda t, x: -_norm(x) - (horizon - t) / (2 * weight)
-    path = lambda t: Parted(first, t / weight)
+    path = lambda t: Split(first, t / weight)
     mean_norm = math.sqrt(2) * math.gamma((dim + 1) / 2) / math.gamma(dim / 2) * _DEVIATION
     return Oracle(
         exact(game, value, path),
