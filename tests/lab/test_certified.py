@@ -20,19 +20,16 @@ KEY = jax.random.key(0)
 
 def test_a_report_shows_certificates(write_run, tmp_path):
     folder = write_run(tmp_path / "run", _recipes.experiment("score-vp", "gaussians8"), {})
-    assert _certified.rows(folder.path) == []
     check = {"value": 0.25, "standard_error": 0.01, "unit": "cost", "fraction": 0.034, "basis": "b"}
     document = {"checks": {"HJB": check}, "missing": {"terminal": "the target is unknown"}}
     folder.write_json("certificate.json", document)
-    first, second = _certified.rows(folder.path)
-    assert first == ("HJB", "0.25 ± 0.01 cost", "3.4 %", "b")
-    assert second == ("terminal", "", "", "the target is unknown")
     summary = folder.read_json("summary.json")
     folder.write_json("summary.json", {**summary, "certificate": "Not a solution within 1 %"})
     page = _report.write([folder.path], tmp_path / "report.html").read_text()
     assert "Certificates" in page
     assert "Not a solution within 1 %" in page
-    assert "0.25 ± 0.01 cost" in page
+    for part in ("0.25 ± 0.01 cost", "3.4 %", "the target is unknown"):
+        assert f"<td>{part}</td>" in page
 
 
 def test_what_is_not_certified(write_run, tmp_path):

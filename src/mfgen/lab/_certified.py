@@ -4,7 +4,6 @@ A certificate is made with few points, so that it takes seconds: it tells a per 
 in many dimensions, particles without a control, and games without a first density have none.
 """
 
-from pathlib import Path
 from typing import Any
 
 from mfgen._types import Key
@@ -50,23 +49,3 @@ def keep(folder: RunFolder, case: Case, *, key: Key) -> str | None:
         return f"Not certified: {str(refusal).splitlines()[0]}"
     folder.write_json(_NAME, found.to_dict())
     return found.verdict
-
-
-def rows(folder: Path) -> list[tuple[str, str, str, str]]:
-    """Name, value, part and basis of each check of a run; none without a certificate."""
-    if not (folder / _NAME).is_file():
-        return []
-    document = RunFolder(folder).read_json(_NAME)
-    found = [_row(name, check) for name, check in document["checks"].items()]
-    return found + [(name, "", "", why) for name, why in document["missing"].items()]
-
-
-def _row(name: str, check: dict[str, Any]) -> tuple[str, str, str, str]:
-    value, error, part = (check[k] for k in ("value", "standard_error", "fraction"))
-    number = f"{float(value):.3g} ± {float(error):.2g}" if error else f"{float(value):.3g}"
-    return (
-        name,
-        f"{number} {check['unit']}",
-        "" if part is None else f"{100 * part:.2g} %",
-        check["basis"],
-    )

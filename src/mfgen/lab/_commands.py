@@ -1,11 +1,12 @@
 """The commands that train, draw and judge, as functions that return their answers."""
 
+import contextlib
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console, Group, RenderableType
@@ -22,7 +23,6 @@ from mfgen.lab._measures import measure_of
 from mfgen.lab._spec import Experiment
 from mfgen.lab._store import RunFolder
 from mfgen.metrics._estimate import Estimate
-from mfgen.trainers._state import CheckpointError
 
 
 def run(
@@ -68,10 +68,10 @@ def sample(run: Path, *, n: int, seed: int, out: Path | None, allow_import: bool
 def compare(
     runs: Sequence[Path],
     *,
-    solver: str | None = None,
-    out: Path | None = None,
-    allow_import: bool = False,
-    console: Console | None = None,
+    solver: str | None,
+    out: Path | None,
+    allow_import: bool,
+    console: Console,
     **options: Any,
 ) -> Answer:
     """The measures of finished runs side by side, or one run beside a solver of its game."""
@@ -83,10 +83,9 @@ def compare(
         )
     _keep_compiled()
     imports = Imports([runs[0] / "custom", Path.cwd()], allowed=allow_import)
-    with (console or Console(quiet=True)).status(f"solving the game of {runs[0]}"):
-        return _solving.against(
-            runs[0], _solving.Settings(solver, **options), out=out, imports=imports
-        )
+    settings = _solving.Settings(solver, **options)
+    with console.status(f"solving the game of {runs[0]}"):
+        return _solving.against(runs[0], settings, out=out, imports=imports)
 
 
 def _compared(folders: Sequence[Path]) -> Answer:
@@ -97,7 +96,7 @@ def _compared(folders: Sequence[Path]) -> Answer:
         headings += ["with / without HJB"] * len(group.pairs)
         lines = [
             [f"{row.title}{', ' + row.unit if row.unit else ''}", *row.cells, *row.contrasts]
-            for row in (*_wording.rows(group), *_wording.cost_rows(group))
+            for row in _wording.rows(group)
         ]
         tables.append(_titled(group.label, headings, lines))
         tables += [escape(str(reading)) for reading in _wording.reading(group)]
@@ -113,8 +112,6 @@ def _notices(folders: Sequence[Path]) -> list[str]:
 
 def write_report(runs: Sequence[Path], *, out: Path | None) -> Answer:
     """Writes a report of finished runs."""
-    if not runs:
-        raise ValueError("`report` got no run, expected at least one folder: name some.")
     if out is None:
         out = (runs[0] if len(runs) == 1 else runs[0].absolute().parent) / "report.html"
     path = _report.write(runs, out)
@@ -132,15 +129,10 @@ def _keep_compiled() -> None:
         name = os.path.join(home, "mfgen", "jax")
     # A cache that cannot be written, as on a full disk, is no matter either.
     warnings.filterwarnings("ignore", ".*persistent compilation cache")
-    jax.config.update("jax_compilation_cache_dir", name if name and _is_writable(name) else None)
-
-
-def _is_writable(folder: str) -> bool:
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK | os.X_OK)
+    with contextlib.suppress(OSError):
+        os.makedirs(name, exist_ok=True)
+    writable = name and os.access(name, os.W_OK | os.X_OK)
+    jax.config.update("jax_compilation_cache_dir", name if writable else None)
 
 
 def _run(
@@ -148,11 +140,8 @@ def _run(
 ) -> running.Run:
     _keep_compiled()
     title = f"{experiment.name} on {experiment.data.name}, seed {experiment.seed}"
-    try:
-        with _monitor.shown(title, console) as watcher, imports.blamed():
-            return running.run(experiment, place, resume=resume, imports=imports, watcher=watcher)
-    except CheckpointError as error:
-        raise ValueError(str(error)) from error
+    with _monitor.shown(title, console) as watcher, imports.blamed():
+        return running.run(experiment, place, resume=resume, imports=imports, watcher=watcher)
 
 
 def demo(*, out: Path, console: Console) -> Answer:
@@ -185,10 +174,7 @@ def _finished(run: running.Run) -> Answer:
         f"{measure_of(name).title}: {reason}" for name, reason in summary["skipped"].items()
     )
     parts = [_titled(title, ["measure", "value", "unit"], lines), escape(cost)]
-    if summary["weights"]:
-        parts.append(escape(_wording.weights(summary["weights"])))
-    if summary["descent"]:
-        parts.append(escape(_wording.descent(summary["descent"])))
+    parts += [escape(line) for line in _wording.notes(summary)]
     if summary.get("certificate"):
         parts.append(escape(f"certificate: {summary['certificate']}"))
     if left_out:
@@ -215,27 +201,17 @@ def _training(summary: dict[str, Any]) -> str:
 
 
 def _group(group: _comparison.Group) -> dict[str, Any]:
-    def known(record: Any) -> dict[str, Any] | None:
-        return None if record is None else record._asdict()
+    def metrics(of: Callable[[str], NamedTuple | None]) -> dict[str, Any]:
+        return {name: (found := of(name)) and found._asdict() for name in group.metrics}
 
-    return {
-        "data": group.label,
-        "columns": [
-            {
-                "label": column.label,
-                "seeds": column.seeds,
-                "metrics": {name: known(column.cell(name)) for name in group.metrics},
-                # Absent, not a number, for runs of no steps.
-                "ms_per_step": None if math.isnan(rate := column.mean("ms_per_step")) else rate,
-            }
-            for column in group.columns
-        ],
-        "pairs": [
-            {
-                "with": pair.regularised.label,
-                "without": pair.plain.label,
-                "metrics": {name: known(pair.contrast(name)) for name in group.metrics},
-            }
-            for pair in group.pairs
-        ],
-    }
+    columns = []
+    for column in group.columns:
+        rate = column.mean("ms_per_step")
+        known = {"label": column.label, "seeds": column.seeds, "metrics": metrics(column.cell)}
+        # Absent, not a number, for runs of no steps.
+        columns.append({**known, "ms_per_step": None if math.isnan(rate) else rate})
+    pairs = [
+        {"with": p.regularised.label, "without": p.plain.label, "metrics": metrics(p.contrast)}
+        for p in group.pairs
+    ]
+    return {"data": group.label, "columns": columns, "pairs": pairs}
