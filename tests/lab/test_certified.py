@@ -12,7 +12,7 @@ from mfgen.densities import Gaussian
 from mfgen.dynamics import Integrator
 from mfgen.functionals import Linear
 from mfgen.games import MFG
-from mfgen.lab import _certified, _recipes, _report, _run, assemble
+from mfgen.lab import _judging, _recipes, _report, _run, assemble
 from mfgen.models import ControlField
 
 KEY = jax.random.key(0)
@@ -37,12 +37,12 @@ def test_what_is_not_certified(write_run, tmp_path):
     wide = MFG(Integrator(), Kinetic(), Linear(jnp.sum), initial=Gaussian(jnp.zeros(17), 1.0))
     case = assemble(_recipes.experiment("langevin").changed({"data.samples": 64}))
     case = case._replace(game=wide, model=ControlField(lambda t, x: -x))
-    said = _certified.keep(folder, case, key=KEY)
+    said = _judging.certified(folder, case, key=KEY)
     assert said == "Not certified: the game has 17 axes, more than 16."
     moved = jnp.zeros((4, 17))
-    assert _certified.keep(folder, case._replace(model=moved), key=KEY) is None
+    assert _judging.certified(folder, case._replace(model=moved), key=KEY) is None
     with pytest.raises(ValueError, match="particles, which have no control"):
-        _certified.solved(wide, moved, "", key=KEY)
+        _judging.solved(wide, moved, "", key=KEY, particles=4)
     assert not (folder.path / "certificate.json").exists()
 
 
