@@ -255,7 +255,8 @@ def _answer(command: str, json: bool, **options: Any) -> str:
     terminal = sys.stdout.isatty()
     paper = io.StringIO()
     width = None if terminal else _UNLIMITED
-    console = Console(file=paper, force_terminal=terminal, highlight=False, width=width)
+    plain = {"highlight": False, "markup": False, "emoji": False}
+    console = Console(file=paper, force_terminal=terminal, width=width, **plain)
     console.print(answer.view, crop=False)
     return paper.getvalue()
 

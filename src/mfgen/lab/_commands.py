@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.text import Text
+from rich.console import Console
 
 from mfgen._check import between
 from mfgen.lab import _comparison, _monitor, _recipes, _report, _solving, _wording
@@ -56,12 +54,11 @@ def sample(run: Path, *, n: int, seed: int, out: Path | None, allow_import: bool
             "or --seed."
         )
     _keep_compiled()
-    imports = Imports([run / "custom", Path.cwd()], allowed=allow_import)
-    with imports.blamed():
+    with Imports([run / "custom", Path.cwd()], allowed=allow_import).blamed() as imports:
         samples = running.sample(running.load(run, imports), n, seed=seed)
     RunFolder(path.parent).write_arrays(path.name, {"samples": samples})
     document = {"run": str(run), "n": n, "seed": seed, "out": str(path)}
-    written = escape(f"{n} samples of dimension {samples.shape[1]} in {path}")
+    written = f"{n} samples of dimension {samples.shape[1]} in {path}"
     return Answer(document, stack(written, *_notices([run])))
 
 
@@ -98,8 +95,8 @@ def _compared(folders: Sequence[Path]) -> Answer:
             [f"{row.title}{', ' + row.unit if row.unit else ''}", *row.cells, *row.contrasts]
             for row in _wording.rows(group)
         ]
-        tables.append(_titled(group.label, headings, lines))
-        tables += [escape(str(reading)) for reading in _wording.reading(group)]
+        tables.append(table(group.label, headings, lines))
+        tables += [str(reading) for reading in _wording.reading(group)]
     document = {"groups": [_group(group) for group in groups]}
     return Answer(document, stack(*tables, *_notices(folders)))
 
@@ -107,7 +104,7 @@ def _compared(folders: Sequence[Path]) -> Answer:
 def _notices(folders: Sequence[Path]) -> list[str]:
     """What is to be said of finished runs that have no digests."""
     said = [RunFolder(folder).notice for folder in folders]
-    return [escape(f"notice: {notice}.") for notice in said if notice]
+    return [f"notice: {notice}." for notice in said if notice]
 
 
 def write_report(runs: Sequence[Path], *, out: Path | None) -> Answer:
@@ -115,7 +112,7 @@ def write_report(runs: Sequence[Path], *, out: Path | None) -> Answer:
     if out is None:
         out = (runs[0] if len(runs) == 1 else runs[0].absolute().parent) / "report.html"
     path = _report.write(runs, out)
-    return Answer({"report": str(path)}, escape(f"report in {path}"))
+    return Answer({"report": str(path)}, f"report in {path}")
 
 
 def _keep_compiled() -> None:
@@ -173,20 +170,15 @@ def _finished(run: running.Run) -> Answer:
     left_out = "; ".join(
         f"{measure_of(name).title}: {reason}" for name, reason in summary["skipped"].items()
     )
-    parts = [_titled(title, ["measure", "value", "unit"], lines), escape(cost)]
-    parts += [escape(line) for line in _wording.notes(summary)]
+    parts = [table(title, ["measure", "value", "unit"], lines), cost]
+    parts += _wording.notes(summary)
     if summary.get("certificate"):
-        parts.append(escape(f"certificate: {summary['certificate']}"))
+        parts.append(f"certificate: {summary['certificate']}")
     if left_out:
-        parts.append(escape(f"left out: {left_out}"))
-    parts += [escape(f"warning: {line}.") for line in summary["warnings"]]
-    parts.append(escape(f"run in {folder.path}"))
+        parts.append(f"left out: {left_out}")
+    parts += [f"warning: {line}." for line in summary["warnings"]]
+    parts.append(f"run in {folder.path}")
     return Answer({**summary, "out": str(folder.path)}, stack(*parts))
-
-
-def _titled(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
-    """A table below its title, which may be wider than the table."""
-    return Group(Text(title, style="bold"), table("", columns, rows))
 
 
 def _training(summary: dict[str, Any]) -> str:

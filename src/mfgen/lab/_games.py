@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.markup import escape
 from rich.text import Text
 
 from mfgen.derive._check import check as examine
@@ -25,8 +24,7 @@ _STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.UNKNOWN: "
 @contextmanager
 def game_of(owner: str, source: Source, dim: int = _DIM) -> Iterator[tuple[MFG, Points | None]]:
     """The game of an oracle, a recipe or a file, and the samples that it is trained on."""
-    imports = Imports(folders(source.spec), allowed=source.allow_import)
-    with imports.blamed():
+    with Imports(folders(source.spec), allowed=source.allow_import).blamed() as imports:
         if source.spec in ORACLES:
             refuse(owner, source)
             yield oracles.build(source.spec, dim).solution.game, None
@@ -43,15 +41,14 @@ def check(source: Source, *, spacing: float | None, step: float | None) -> Answe
     counts = {
         verdict.value: sum(i["status"] == verdict.value for i in items) for verdict in Verdict
     }
-    rows = []
-    for item in report:
-        status = f"[{_STYLES[item.status]}]{item.status.value}[/]"
-        rows.append([escape(item.name), status, escape(item.evidence), escape(item.repair)])
+    rows = [
+        (item.name, Text(item.status.value, _STYLES[item.status]), item.evidence, item.repair)
+        for item in report
+    ]
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     view = stack(
-        Text(source.spec, style="bold"),
-        table("", ["condition", "verdict", "evidence", "repair"], rows),
-        ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-        + "; `holds` means that no sample contradicts it",
+        table(source.spec, ["condition", "verdict", "evidence", "repair"], rows),
+        f"{told}; `holds` means that no sample contradicts it",
     )
     return Answer({"name": source.spec, "counts": counts, "items": items}, view)
 
@@ -67,8 +64,8 @@ def plan(source: Source) -> Answer:
     ]
     rows = []
     for way, lack in entries:
-        fits = "[bold green]taken[/]" if way.name == first else "[green]fits[/]"
+        fits = Text("taken", "bold green") if way.name == first else Text("fits", "green")
         said = f"{way.summary} A step: {way.cost}." if lack is None else f"lacks: {lack}"
-        rows.append([escape(way.name), fits if lack is None else "", escape(said)])
+        rows.append([way.name, fits if lack is None else "", said])
     view = stack(table(f"Ways of training {source.spec}", ["way", "", "what it is"], rows))
     return Answer({"name": source.spec, "first": first, "ways": ways}, view)

@@ -8,7 +8,6 @@ import pathlib
 import textwrap
 from typing import Any
 
-from rich.markup import escape
 from rich.syntax import Syntax
 from rich.text import Text
 
@@ -27,15 +26,12 @@ def names() -> Answer:
     """All recipes, oracles and data sets, with a line on each."""
     known = {name: document["summary"] for name, document in _recipes.documents().items()}
     exact = {name: info.summary for name, info in ORACLES.items()}
-    data = {
-        name: {"kind": info.kind, "dim": info.dim, "summary": info.summary}
-        for name, info in DATA.items()
-    }
-    lines = [[name, _size(info.dim), escape(info.summary)] for name, info in DATA.items()]
+    data = {name: _known(info) for name, info in DATA.items()}
+    lines = [[name, _size(info.dim), info.summary] for name, info in DATA.items()]
     columns = ["name", "what it is"]
     view = stack(
-        table("Recipes", columns, [[name, escape(said)] for name, said in known.items()]),
-        table("Oracles", columns, [[name, escape(said)] for name, said in exact.items()]),
+        table("Recipes", columns, known.items()),
+        table("Oracles", columns, exact.items()),
         table("Data", ["name", "dimension", "what it is"], lines),
         "mfgen show NAME says more, mfgen show Kinetic of any class of mfgen; mfgen run RECIPE "
         "--data DATA trains; mfgen check NAME asks whether its game is well posed.",
@@ -86,8 +82,7 @@ def _experiment(experiment: Any, source: Any) -> Answer:
     from mfgen.lab._imports import Imports
 
     experiment = _rules.fill(experiment, _rules.OF_DATA, _rules.Context(experiment))
-    imports = Imports(_find.folders(source.spec), allowed=source.allow_import)
-    with imports.blamed():
+    with Imports(_find.folders(source.spec), allowed=source.allow_import).blamed() as imports:
         size = _dimension(experiment)
         game, points = stand_in(experiment, imports, size, _FEW)
         derived = equations(game)
@@ -139,18 +134,22 @@ def _class(name: str, made: Any) -> Answer:
     fields = []
     for parameter in signature(made).parameters.values():
         default = "" if parameter.default is parameter.empty else f"{parameter.default!r}"
-        fields.append([parameter.name, said(parameter.annotation), escape(default[:60])])
+        fields.append([parameter.name, said(parameter.annotation), default[:60]])
     words = inspect.getdoc(made) or ""
     document = {"name": name, "fields": [row[0] for row in fields], "description": words}
-    view = stack(escape(f"{name}: {words}"), table("", ["field", "kind", "default"], fields))
+    view = stack(f"{name}: {words}", table("", ["field", "kind", "default"], fields))
     return Answer(document, view)
+
+
+def _known(info: Any) -> dict[str, Any]:
+    return {"kind": info.kind, "dim": info.dim, "summary": info.summary}
 
 
 def _data(name: str) -> Answer:
     from mfgen.zoo._named_data import fields_of
 
     info = DATA[name]
-    document = {"name": name, "kind": info.kind, "dim": info.dim, "summary": info.summary}
+    document = {"name": name, **_known(info)}
     lines = [
         f"{name}: {info.summary}",
         f"kind: {info.kind}, dimension: {_size(info.dim)}",
@@ -158,7 +157,7 @@ def _data(name: str) -> Answer:
     ]
     if name in FILES:
         lines.append(f"a specification to start from: mfgen show RECIPE --data {name}")
-    return Answer(document, escape("\n".join(lines)))
+    return Answer(document, "\n".join(lines))
 
 
 def _oracle(name: str) -> Answer:
@@ -183,10 +182,11 @@ def _oracle(name: str) -> Answer:
         told.append(f"optimal cost in dimension {_DIM}: {cost:.6g}")
     told.append(f"reference: {made.reference}")
     view = stack(
-        escape(f"{name}: {info.summary}"),
-        Text("\n".join([derived["title"], *_columns(derived["lines"], 100)])),
-        *[escape(part) for part in (derived["reading"], *derived["notes"])],
-        escape("\n".join(told)),
+        f"{name}: {info.summary}",
+        "\n".join([derived["title"], *_columns(derived["lines"], 100)]),
+        derived["reading"],
+        *derived["notes"],
+        "\n".join(told),
     )
     return Answer(answer, view)
 

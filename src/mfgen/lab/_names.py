@@ -88,14 +88,17 @@ def lookup(name: str, kind: Any, path: str, imports: Imports) -> Any:
     fitting = [thing for thing in found if makes(thing, kind)]
     if fitting:
         return fitting[0]
-    got = f"`{path}` got `{name}`" if found else f"`{path}.type` got {name!r:.80}"
-    raise ValueError(f"{got}, expected {said(kind)}: {_choice(name, members(kind))}")
-
-
-def _choice(name: str, known: list[str]) -> str:
+    known = members(kind)
     names = textwrap.shorten(", ".join(known), _LISTED, placeholder=" ...")
     listed = f"choose one of {names}" if known else "see `mfgen list`"
-    return near(name, known, f"{listed}, or `module:Name` for your own.")
+    advice = near(name, known, f"{listed}, or `module:Name` for your own.")
+    place, got = (path, f"`{name}`") if found else (f"{path}.type", f"{name!r:.80}")
+    raise unfit(place, got, kind, advice)
+
+
+def unfit(path: str, got: str, kind: Any, advice: str) -> ValueError:
+    """The error of something in a place of another kind."""
+    return ValueError(f"`{path}` got {got}, expected {said(kind)}: {advice}")
 
 
 @functools.cache
@@ -211,8 +214,8 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def choices(kind: Any) -> list[str]:
     """The words that an annotation allows."""
-    listed = [get_args(part) for part in alternatives(kind) if get_origin(part) is Literal]
-    return [str(value) for values in listed for value in values]
+    words = (part for part in alternatives(kind) if get_origin(part) is Literal)
+    return [str(value) for part in words for value in get_args(part)]
 
 
 def item(kind: Any) -> Any:
