@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.text import Text
-
 from mfgen.derive._check import check as examine
-from mfgen.derive._verdict import Verdict
 from mfgen.games._game import MFG
-from mfgen.lab._answer import Answer, stack, table
+from mfgen.lab._answer import Answer, stack
 from mfgen.lab._case import declared
 from mfgen.lab._find import Source, folders, found, refuse
 from mfgen.lab._imports import Imports
@@ -18,7 +15,6 @@ from mfgen.planning._planner import plan as planned
 from mfgen.zoo._samples import Points
 
 _DIM = 2  # of an oracle, where none is said
-_STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.UNKNOWN: "yellow"}
 
 
 @contextmanager
@@ -37,35 +33,14 @@ def check(source: Source, *, spacing: float | None, step: float | None) -> Answe
     """Whether a game is well posed, with evidence and repairs."""
     with game_of("check", source) as (game, _):
         report = examine(game, game.initial, spacing=spacing, step=step)
-    items = [{**item._asdict(), "status": item.status.value} for item in report]
-    counts = {
-        verdict.value: sum(i["status"] == verdict.value for i in items) for verdict in Verdict
-    }
-    rows = [
-        (item.name, Text(item.status.value, _STYLES[item.status]), item.evidence, item.repair)
-        for item in report
-    ]
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    view = stack(
-        table(source.spec, ["condition", "verdict", "evidence", "repair"], rows),
-        f"{told}; `holds` means that no sample contradicts it",
-    )
-    return Answer({"name": source.spec, "counts": counts, "items": items}, view)
+    document = report.to_dict()
+    told = ", ".join(f"{count} {verdict}" for verdict, count in document["counts"].items() if count)
+    view = stack(source.spec, str(report), f"{told}; `holds` means that no sample contradicts it")
+    return Answer({"name": source.spec, **document}, view)
 
 
 def plan(source: Source) -> Answer:
     """The ways in which a game can be trained: the first that fits, and what others lack."""
     with game_of("plan", source) as (game, points):
-        entries = planned(game, points).entries
-    first = next((way.name for way, lack in entries if lack is None), None)
-    ways = [
-        {"name": way.name, "fits": lack is None, "summary": way.summary, "lack": lack}
-        for way, lack in entries
-    ]
-    rows = []
-    for way, lack in entries:
-        fits = Text("taken", "bold green") if way.name == first else Text("fits", "green")
-        said = f"{way.summary} A step: {way.cost}." if lack is None else f"lacks: {lack}"
-        rows.append([way.name, fits if lack is None else "", said])
-    view = stack(table(f"Ways of training {source.spec}", ["way", "", "what it is"], rows))
-    return Answer({"name": source.spec, "first": first, "ways": ways}, view)
+        found = planned(game, points)
+    return Answer({"name": source.spec, **found.to_dict()}, str(found))

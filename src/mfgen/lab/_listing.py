@@ -95,7 +95,7 @@ def _experiment(experiment: Any, source: Any) -> Answer:
     summary, reference = head.get("summary", "a game of your own"), head.get("reference")
     told = [f"{experiment.name}: {summary}", *([f"({reference})"] if reference else [])]
     lines = [part for line in told for part in textwrap.wrap(line, _COMMENT)]
-    written = _equations(derived)
+    written = derived.to_dict()
     lines += [
         "",
         f"In {_COUNTS.get(size, size)} dimension{'s' * (size > 1)}:",
@@ -166,7 +166,7 @@ def _oracle(name: str) -> Answer:
     from mfgen.oracles import _named as oracles
 
     info, made = ORACLES[name], oracles.build(name, _DIM)
-    derived = _equations(equations(made.solution.game))
+    derived = equations(made.solution.game).to_dict()
     cost = None if made.cost is None else float(made.cost)
     answer = {
         "name": name,
@@ -189,17 +189,6 @@ def _oracle(name: str) -> Answer:
         "\n".join(told),
     )
     return Answer(answer, view)
-
-
-def _equations(derived: Any) -> dict[str, Any]:
-    """The equations as plain data."""
-    return {
-        "title": derived.title,
-        "lines": dict(derived.lines("ascii")),
-        "latex": derived.latex(),
-        "reading": derived.reading,
-        "notes": list(derived.notes),
-    }
 
 
 def _columns(lines: dict[str, str], width: int) -> list[str]:
