@@ -10,10 +10,9 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module, metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from mfgen._near import near
@@ -52,7 +51,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "spacing": {"type": float, "metavar": "FLOAT", "help": "width of a grid's cells to judge"},
     "step": {"type": float, "metavar": "FLOAT", "help": "the step of that grid in time"},
     "solver": {"metavar": "NAME", "help": "grid, hopf-cole, riccati or neural"},
-    "dim": {"type": int, "metavar": "INT", "help": "the dimension of an oracle", "default": 1},
+    "dim": {"type": int, "metavar": "INT", "help": "the dimension of an oracle"},
     "box": {"type": float, "metavar": "FLOAT", "help": "half the width of the grid's box"},
     "points": {"type": int, "metavar": "INT", "help": "cells of the grid along an axis"},
     "n": {"type": int, "metavar": "INT", "help": "how many samples", "default": 1000},
@@ -68,14 +67,12 @@ class Command(NamedTuple):
         answer: `module:function` in `mfgen.lab`.
         given: the positional argument, if there is one.
         options: names of options.
-        defaults: of options, where they are others than usual.
     """
 
     summary: str
     answer: str
     given: str | None = None
     options: tuple[str, ...] = ()
-    defaults: Mapping[str, Any] = MappingProxyType({})
 
 
 _COMMANDS: dict[str, Command] = {
@@ -109,14 +106,12 @@ _COMMANDS: dict[str, Command] = {
         "solving:solve",
         "spec",
         (*_SOURCE, "solver", "dim", "box", "points", "steps", "seed", "out"),
-        {"solver": "grid", "seed": 0},
     ),
     "sample": Command(
         "Draw samples of a trained model into an npz file.",
         "commands:sample",
         "run",
         ("n", "seed", "out", "allow-import"),
-        {"seed": 0},
     ),
     "compare": Command(
         "Print the measures of finished runs side by side, or hold a run against a solver.",
@@ -134,7 +129,6 @@ _COMMANDS: dict[str, Command] = {
         "Train with and without the HJB regulariser on 8 Gaussians and on digits; write a report.",
         "commands:demo",
         options=("out",),
-        defaults={"out": Path("runs/demo")},
     ),
 }
 _CONSOLE = ("run", "solve", "compare", "demo")  # commands that show how far they are
@@ -229,7 +223,6 @@ def _declare(parser: argparse.ArgumentParser, command: Command) -> None:
     for name in (*command.options, "json"):
         flags = ("-n", "--n") if name == "n" else (f"--{name}",)
         parser.add_argument(*flags, **_OPTIONS[name])
-    parser.set_defaults(**command.defaults)
 
 
 def _answer(command: str, json: bool, **options: Any) -> str:

@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_is_told_from_one_that_cannot_be_written(tmp_
     (tmp_path / "spec.toml").touch()
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "spec.toml"))
-    assert "expected a file that can be read: change its permissions" in _failure.told(error).line
+    assert "expected a file that can be read: change its permissions" in _failure.told(error)[0]
 
 
 def test_a_folder_that_cannot_be_made_is_named(refused, tiny, tmp_path):

@@ -23,13 +23,12 @@ from mfgen.lab._document import Given, build, call
 from mfgen.lab._imports import Imports
 from mfgen.lab._names import lookup
 from mfgen.lab._spec import FORMAT, RUN, Evaluation, Experiment, placed
-from mfgen.losses._coverage import check_coverage
 from mfgen.losses._objective import AbstractObjective, Combination
 from mfgen.models._base import AbstractModel, AbstractNormalised
 from mfgen.planning._planner import plan, preferred
 from mfgen.planning._ways import Way
 from mfgen.trainers import _selection
-from mfgen.trainers._gradient import dimension
+from mfgen.trainers._gradient import check_objective
 from mfgen.trainers._history import Progress
 from mfgen.trainers._trainer import AbstractTrainer, Problem
 from mfgen.zoo._catalogue import ENERGIES
@@ -194,7 +193,7 @@ def _assembled(experiment: Experiment, samples: Samples, game: MFG, given: Given
     trainer(objective).prepared(problem, experiment.training.steps, key=jax.random.key(0))
     if choice is not None and objective is not None:
         for tried in _selection.candidates(objective, choice):
-            check_coverage(game, tried, dimension(problem))
+            check_objective(problem, tried)
     known = _rules.canonical(experiment, given.imports)
     return Case(known, samples, game, model, evaluation, problem, trainer, objective, choice)
 

@@ -15,7 +15,7 @@ from mfgen._check import between
 from mfgen.lab import _comparison, _monitor, _recipes, _report, _solving, _wording
 from mfgen.lab import _run as running
 from mfgen.lab._answer import Answer, stack, table
-from mfgen.lab._find import Source, folders, found
+from mfgen.lab._find import Source, found
 from mfgen.lab._imports import Imports
 from mfgen.lab._measures import measure_of
 from mfgen.lab._spec import Experiment
@@ -39,13 +39,13 @@ def run(
     """
     experiment = found("run", source, seed=seed, steps=steps)
     place = out or Path("runs") / f"{experiment.name}-{experiment.data.name}-{experiment.seed}"
-    places = [*folders(source.spec), RunFolder(place).custom]
-    imports = Imports(places, allowed=source.allow_import)
+    imports = source.imports(RunFolder(place).custom)
     return _finished(_run(experiment, place, resume, imports, console))
 
 
-def sample(run: Path, *, n: int, seed: int, out: Path | None, allow_import: bool) -> Answer:
+def sample(run: Path, *, n: int, seed: int | None, out: Path | None, allow_import: bool) -> Answer:
     """Draws samples of a finished run into an npz file that is not there yet."""
+    seed = seed or 0
     between("sample", 1, math.inf, **{"-n": n})
     path = (out or run / f"samples-{n}-{seed}.npz").absolute()
     if path.exists():
@@ -141,12 +141,12 @@ def _run(
         return running.run(experiment, place, resume=resume, imports=imports, watcher=watcher)
 
 
-def demo(*, out: Path, console: Console) -> Answer:
+def demo(*, out: Path | None, console: Console) -> Answer:
     """Trains with and without the HJB regulariser on known and on real data; writes a report.
 
     What is finished already is kept, what was stopped is continued.
     """
-    folders = []
+    out, folders = out or Path("runs/demo"), []
     for data in ("gaussians8", "digits"):
         for name in ("score-vp", "score-vp-hjb"):
             experiment = _recipes.experiment(name, data)

@@ -171,6 +171,14 @@ class Group(NamedTuple):
     pairs: tuple[Pair, ...]
     metrics: tuple[str, ...]
 
+    @property
+    def entries(self) -> list[Entry]:
+        return [entry for column in self.columns for entry in column.entries]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({entry.experiment.seed for entry in self.entries})
+
 
 def read(paths: Iterable[str | Path]) -> list[Entry]:
     """The finished runs in the given folders.

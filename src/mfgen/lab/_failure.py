@@ -9,7 +9,6 @@ import os
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -32,25 +31,17 @@ _REASONS = {
 _OTHERWISE = ("a place that can be read and written", "choose another path")
 
 
-class Failure(NamedTuple):
-    """A line for the user and the exit code."""
-
-    line: str
-    code: int
-
-
-def told(error: Exception) -> Failure:
-    """What is said of an exception that ended a command."""
+def told(error: Exception) -> tuple[str, int]:
+    """What is said of an exception that ended a command, in one line, and the exit code."""
     if isinstance(error, OSError) and error.errno is not None:
-        return Failure(_of_the_system(error), 2)
+        return _of_the_system(error), 2
     if is_out_of_memory(error):
-        return Failure(_of_memory(error), 2)
+        return _of_memory(error), 2
     if _is_told(error):
-        return Failure(str(error) or type(error).__name__, 2)
+        return str(error) or type(error).__name__, 2
     reason = f"{type(error).__name__}: {error}".strip(" .:\n")
-    return Failure(
-        f"unexpected {reason}; set MFGEN_TRACEBACK=1 to see where, and please report it.", 1
-    )
+    where = "set MFGEN_TRACEBACK=1 to see where, and please report it."
+    return f"unexpected {reason}; {where}", 1
 
 
 def _is_told(error: Exception) -> bool:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mfgen import _file as _files
 from mfgen._near import near
 from mfgen.lab import _recipes, _toml
+from mfgen.lab._imports import Imports
 from mfgen.lab._spec import Experiment
 
 
@@ -30,10 +31,9 @@ class Source(NamedTuple):
     set: tuple[str, ...] = ()
     allow_import: bool = False
 
-
-def folders(name: str) -> list[Path]:
-    """Where code of the user's own is looked for."""
-    return [Path(name).parent, Path.cwd()]
+    def imports(self, *more: Path) -> Imports:
+        """Loads code of the user's own: beside the file, in the current folder, or in others."""
+        return Imports([Path(self.spec).parent, Path.cwd(), *more], allowed=self.allow_import)
 
 
 def found(

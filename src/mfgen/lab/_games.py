@@ -7,8 +7,7 @@ from mfgen.derive._check import check as examine
 from mfgen.games._game import MFG
 from mfgen.lab._answer import Answer, stack
 from mfgen.lab._case import declared
-from mfgen.lab._find import Source, folders, found, refuse
-from mfgen.lab._imports import Imports
+from mfgen.lab._find import Source, found, refuse
 from mfgen.oracles import _named as oracles
 from mfgen.oracles._named import ORACLES
 from mfgen.planning._planner import plan as planned
@@ -20,7 +19,7 @@ _DIM = 2  # of an oracle, where none is said
 @contextmanager
 def game_of(owner: str, source: Source, dim: int = _DIM) -> Iterator[tuple[MFG, Points | None]]:
     """The game of an oracle, a recipe or a file, and the samples that it is trained on."""
-    with Imports(folders(source.spec), allowed=source.allow_import).blamed() as imports:
+    with source.imports().blamed() as imports:
         if source.spec in ORACLES:
             refuse(owner, source)
             yield oracles.build(source.spec, dim).solution.game, None

@@ -65,7 +65,7 @@ def judge(
         "steps": experiment.training.steps,
         "best_step": history.best_step,
         "weights": _choice(history),
-        "wall_seconds": _seconds(history),
+        "wall_seconds": history.seconds,
         "evaluation_seconds": time.perf_counter() - began,
         "ms_per_step": history.milliseconds_per_step,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(weights)),
@@ -117,10 +117,3 @@ def _choice(history: History) -> dict[str, Any] | None:
     names = ("weight", "loss", "step", "seconds")
     tried = [{name: getattr(one, name) for name in names} for one in history.selection]
     return {"term": chosen.term, "chosen": chosen.weight, "candidates": tried}
-
-
-def _seconds(history: History) -> float:
-    """The time of the training; of all of them where a weight was chosen from several."""
-    if history.selection:
-        return sum(candidate.seconds for candidate in history.selection)
-    return history.records[-1].seconds if history.records else 0.0

@@ -77,12 +77,11 @@ def _dimension(experiment: Any) -> int:
 
 def _experiment(experiment: Any, source: Any) -> Answer:
     from mfgen.derive._symbols.equations import equations
-    from mfgen.lab import _find, _rules, _toml
+    from mfgen.lab import _rules, _toml
     from mfgen.lab._case import stand_in
-    from mfgen.lab._imports import Imports
 
     experiment = _rules.fill(experiment, _rules.OF_DATA, _rules.Context(experiment))
-    with Imports(_find.folders(source.spec), allowed=source.allow_import).blamed() as imports:
+    with source.imports().blamed() as imports:
         size = _dimension(experiment)
         game, points = stand_in(experiment, imports, size, _FEW)
         derived = equations(game)

@@ -20,7 +20,6 @@ import numpy as np
 from mfgen._near import near
 from mfgen.lab._imports import Imports
 
-_PROGRAM = ("lab", "web")  # packages that are no namespaces
 _UNIONS = (Union, UnionType)
 _OF_NUMBERS = (
     *("builtins", "typing", "collections.abc", "numpy", "jax", "jaxlib._jax", "mfgen._types"),
@@ -37,7 +36,7 @@ def namespaces() -> tuple[ModuleType, ...]:
     """`mfgen`, and the packages below it."""
     root = import_module("mfgen")
     packages = [m.name for m in pkgutil.iter_modules(root.__path__) if m.ispkg]
-    below = [import_module(f"mfgen.{name}") for name in packages if name not in _PROGRAM]
+    below = [import_module(f"mfgen.{name}") for name in packages if name != "lab"]
     return root, *below
 
 
@@ -122,9 +121,8 @@ def signature(maker: Callable) -> inspect.Signature:
 
 def classes(kind: Any) -> list[type]:
     """The classes among what an annotation allows, except numbers, text and arrays."""
-    flat = [part for arg in get_args(kind) for part in classes(arg)]
     if get_origin(kind) in _UNIONS:
-        return flat
+        return [part for arg in get_args(kind) for part in classes(arg)]
     plain = inspect.isclass(kind) and get_origin(kind) is None and not is_array(kind)
     known = plain and kind.__module__ not in _OF_NUMBERS
     return [kind] if known and kind is not NoneType else []
@@ -246,6 +244,4 @@ def _said(kind: Any) -> str:
         return "numbers" if kind.dim_str else "a number"
     if not classes(kind):
         return "numbers" if inspect.isclass(kind) else "a list" if get_origin(kind) else "a value"
-    if get_origin(kind):
-        return f"a list of `{classes(kind)[0].__name__}`"
     return f"an `{kind.__name__}`" if kind.__name__[0] in "AEIO" else f"a `{kind.__name__}`"

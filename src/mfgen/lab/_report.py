@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mfgen.lab import _comparison, _figures, _toml, _wording
-from mfgen.lab._comparison import Column, Entry, Group
+from mfgen.lab._comparison import Entry, Group
 from mfgen.lab._measures import measure_of
 from mfgen.lab._store import write_whole
 from mfgen.plot import _style
@@ -49,74 +49,23 @@ def render(entries: Sequence[Entry]) -> str:
     template = resources.files("mfgen.lab").joinpath("report.html").read_text("utf-8")
     return environment.from_string(template).render(
         mark=Markup(_MARK),
-        title=_wording.title(groups),
-        sections=[_section(group, index) for index, group in enumerate(groups)],
-        runs=[_origin(entry) for entry in entries],
+        groups=groups,
+        entries=entries,
+        figures=[_drawn(group, index) for index, group in enumerate(groups)],
+        colour=lambda column: _style.COLOURS[_figures.role_of(column.entries[0].experiment)],
+        data=DATA,
+        measure_of=measure_of,
+        specification=_toml.write,
+        wording=_wording,
     )
-
-
-def _section(group: Group, index: int) -> dict[str, Any]:
-    entries = [entry for column in group.columns for entry in column.entries]
-    notes = [
-        f"{column.label}, seed {entry.experiment.seed}: {line}."
-        for column in group.columns
-        for entry in column.entries
-        for line in _wording.notes(entry.summary)
-    ]
-    warnings = [line for entry in entries for line in entry.summary.get("warnings", ())]
-    alone = len(group.pairs) == 1
-    return {
-        "title": group.label,
-        "summary": DATA[group.data.name].summary,
-        "reading": _wording.reading(group),
-        "notes": notes,
-        "columns": [(column.label, _colour(column)) for column in group.columns],
-        "pairs": [
-            "with / without HJB" if alone else f"{pair.regularised.label} / without"
-            for pair in group.pairs
-        ],
-        "rows": _wording.rows(group),
-        "seeds": sorted({seed for column in group.columns for seed in column.seeds}),
-        "skipped": _skipped(group),
-        "warnings": list(dict.fromkeys(warnings)),
-        "figures": _drawn(group, index),
-    }
-
-
-def _colour(column: Column) -> str:
-    return _style.COLOURS[_figures.role_of(column.entries[0].experiment)]
-
-
-def _skipped(group: Group) -> list[tuple[str, str, str]]:
-    """Methods, measures and reasons for what was left out in this group by some method alone."""
-    return [
-        (column.label, measure_of(name).title, reason)
-        for column in group.columns
-        for name, reason in column.entries[0].summary["skipped"].items()
-        if name in group.metrics
-    ]
 
 
 def _drawn(group: Group, index: int) -> list[dict[str, Any]]:
     """The figures of one seed, of every method that has it."""
     shared = [set(column.seeds) for column in group.columns]
     seed = min(set.intersection(*shared) or shared[0])
-    chosen = [entry for column in group.columns for entry in column.entries]
-    folders = [entry.folder for entry in chosen if entry.experiment.seed == seed]
+    folders = [entry.folder for entry in group.entries if entry.experiment.seed == seed]
     return [
         {"svg": Markup(_style.to_svg(figure, f"{name}{index}")), "name": name, "seed": seed}
         for name, figure in _figures.draw(folders).items()
     ]
-
-
-def _origin(entry: Entry) -> dict[str, Any]:
-    experiment, folder = entry.experiment, entry.folder
-    versions = folder.read_json("versions.json")
-    certified = (folder.path / "certificate.json").is_file()
-    return {
-        "title": f"{experiment.name} on {experiment.data.name}, seed {experiment.seed}",
-        "verdict": entry.summary.get("certificate"),
-        "certificate": folder.read_json("certificate.json") if certified else None,
-        "spec": _toml.write(experiment),
-        "versions": ", ".join(f"{name} {value}" for name, value in versions.items()),
-    }

@@ -201,17 +201,11 @@ def _keep_origins(folder: RunFolder, case: Case, imports: Imports) -> None:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "device": jax.devices()[0].device_kind,
-            **{name: _version(name) for name in _LIBRARIES},
+            **dict.fromkeys(_LIBRARIES),
+            **{d.name: d.version for name in _LIBRARIES for d in metadata.distributions(name=name)},
             "data": case.samples.digest,
         }
         folder.write_json("versions.json", origin)
     for file, path in imports.loaded.items():
         if not (folder.custom / inner(path)).is_file():
             folder.write_bytes(str(Path("custom") / inner(path)), file.read_bytes())
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -107,7 +107,8 @@ def solve(source: Source, *, out: Path | None, console: Console, **options: Any)
     Raises:
         ValueError, TypeError: an unknown name or solver, or a game the solver does not cover.
     """
-    settings, name = Settings(**options), source.spec
+    given = {option: value for option, value in options.items() if value is not None}
+    settings, name = Settings(**given), source.spec
     settings.check("solve")
     folder = RunFolder(out or Path("runs") / f"{Path(name).stem}-{settings.solver}")
     check_results("solve", folder.path, _WRITTEN)

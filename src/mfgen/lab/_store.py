@@ -179,7 +179,9 @@ class RunFolder:
         return found
 
     def read_json(self, name: str, kind: type = dict) -> Any:
-        """The content of a JSON file of the folder, of the given kind."""
+        """The content of a JSON file of the folder, of the given kind; empty if there is none."""
+        if not (self.path / name).is_file():
+            return {}
         with self._readable(name, "a file written by `mfgen run`") as path:
             content = json.loads(path.read_text(encoding="utf-8"))
             msgspec.convert(content, kind)
@@ -187,8 +189,6 @@ class RunFolder:
 
     def profiles(self) -> dict[str, Any]:
         """The measures along the noise; empty if none were kept."""
-        if not (self.path / "profiles.json").is_file():
-            return {}
         return self.read_json("profiles.json", _kept.Profiles)
 
     def records(self, name: str = _RECORDS) -> list[dict[str, Any]]:
