@@ -10,46 +10,51 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module, metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
-from mfgen.lab import _failure, _interrupt, _process
+from mfgen._near import near
+from mfgen.lab import _failure, _process
 
 _UNLIMITED = 240
-_RUNS = {"nargs": "+", "type": Path, "metavar": "RUN", "help": "folders of finished runs"}
-_SPEC = "a recipe, or the path of a specification in TOML"
-
-
-class Option(NamedTuple):
-    """An option: what is given with it, what it says, and its value if it is not given."""
-
-    kind: type
-    help: str
-    default: Any = None
-
-
-_SHOWN = {str: "NAME", Path: "PATH", int: "INT", float: "FLOAT", list: "PATH=VALUE"}
+_GIVEN = {
+    "spec": {
+        "metavar": "SPEC",
+        "help": "a recipe, or the path of a specification in TOML; of what is shown, checked, "
+        "planned or solved also an oracle",
+    },
+    "run": {"type": Path, "metavar": "RUN", "help": "the folder of a finished run"},
+    "runs": {"nargs": "+", "type": Path, "metavar": "RUN", "help": "folders of finished runs"},
+}
 # Each option is declared here, once.
-_OPTIONS = {
-    "data": Option(str, "the data set of a recipe (default: gaussians8)"),
-    "path": Option(Path, "the file of the data `table`, or the folder of `mnist`"),
-    "set": Option(list, "replaces a field, such as game.lagrangian.speed=2; may be repeated"),
-    "allow-import": Option(bool, "allow a specification to run its own code"),
-    "json": Option(bool, "print JSON"),
-    "out": Option(Path, "where to write (default: in runs, by name)"),
-    "seed": Option(int, "replaces the seed"),
-    "steps": Option(int, "steps of the training, or of a solver"),
-    "resume": Option(bool, "continue the run in the folder"),
-    "spacing": Option(float, "width of a grid's cells to judge"),
-    "step": Option(float, "the step of that grid in time"),
-    "solver": Option(str, "grid, hopf-cole, riccati or neural"),
-    "dim": Option(int, "the dimension of an oracle", 1),
-    "box": Option(float, "half the width of the grid's box"),
-    "points": Option(int, "cells of the grid along an axis"),
-    "n": Option(int, "how many samples", 1000),
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "data": {"metavar": "NAME", "help": "the data set of a recipe (default: gaussians8)"},
+    "path": {
+        "type": Path,
+        "metavar": "PATH",
+        "help": "the file of the data `table`, or the folder of `mnist`",
+    },
+    "set": {
+        "action": "append",
+        "default": [],
+        "metavar": "PATH=VALUE",
+        "help": "replaces a field, such as game.lagrangian.speed=2; may be repeated",
+    },
+    "allow-import": {"action": "store_true", "help": "allow a specification to run its own code"},
+    "json": {"action": "store_true", "help": "print JSON"},
+    "out": {"type": Path, "metavar": "PATH", "help": "where to write (default: in runs, by name)"},
+    "seed": {"type": int, "metavar": "INT", "help": "replaces the seed"},
+    "steps": {"type": int, "metavar": "INT", "help": "steps of the training, or of a solver"},
+    "resume": {"action": "store_true", "help": "continue the run in the folder"},
+    "spacing": {"type": float, "metavar": "FLOAT", "help": "width of a grid's cells to judge"},
+    "step": {"type": float, "metavar": "FLOAT", "help": "the step of that grid in time"},
+    "solver": {"metavar": "NAME", "help": "grid, hopf-cole, riccati or neural"},
+    "dim": {"type": int, "metavar": "INT", "help": "the dimension of an oracle"},
+    "box": {"type": float, "metavar": "FLOAT", "help": "half the width of the grid's box"},
+    "points": {"type": int, "metavar": "INT", "help": "cells of the grid along an axis"},
+    "n": {"type": int, "metavar": "INT", "help": "how many samples", "default": 1000},
 }
 _SOURCE = ("data", "path", "set", "allow-import")
 
@@ -60,20 +65,14 @@ class Command(NamedTuple):
     Attributes:
         summary: in one line.
         answer: `module:function` in `mfgen.lab`.
-        given: the positional argument, its name and its declaration.
+        given: the positional argument, if there is one.
         options: names of options.
-        defaults: of options, where they are others than usual.
     """
 
     summary: str
     answer: str
-    given: tuple[str, dict[str, Any]] | None = None
+    given: str | None = None
     options: tuple[str, ...] = ()
-    defaults: Mapping[str, Any] = MappingProxyType({})
-
-
-def _spec(more: str = "") -> tuple[str, dict[str, Any]]:
-    return "spec", {"metavar": "SPEC", "help": f"{_SPEC}{more}"}
 
 
 _COMMANDS: dict[str, Command] = {
@@ -81,58 +80,55 @@ _COMMANDS: dict[str, Command] = {
     "show": Command(
         "What a name stands for: a game with its equations and specification, a class, data.",
         "listing:show",
-        _spec("; an oracle, a data set, or a class such as Kinetic"),
+        "spec",
         _SOURCE,
     ),
     "run": Command(
         "Train and judge a model; writes a folder.",
         "commands:run",
-        _spec(),
+        "spec",
         (*_SOURCE, "out", "seed", "steps", "resume"),
     ),
     "check": Command(
         "Whether a game is well posed, with evidence and repairs.",
         "games:check",
-        _spec("; or an oracle"),
+        "spec",
         (*_SOURCE, "spacing", "step"),
     ),
     "plan": Command(
         "The ways in which a game can be trained: the first that fits, and what others lack.",
         "games:plan",
-        _spec("; or an oracle"),
+        "spec",
         _SOURCE,
     ),
     "solve": Command(
         "Solve a game, certify the solution, hold it against the exact one; writes a folder.",
         "solving:solve",
-        _spec("; or an oracle"),
+        "spec",
         (*_SOURCE, "solver", "dim", "box", "points", "steps", "seed", "out"),
-        {"solver": "grid", "seed": 0},
     ),
     "sample": Command(
         "Draw samples of a trained model into an npz file.",
         "commands:sample",
-        ("run", {"type": Path, "metavar": "RUN", "help": "the folder of a finished run"}),
+        "run",
         ("n", "seed", "out", "allow-import"),
-        {"seed": 0},
     ),
     "compare": Command(
         "Print the measures of finished runs side by side, or hold a run against a solver.",
         "commands:compare",
-        ("runs", _RUNS),
+        "runs",
         ("solver", "box", "points", "steps", "out", "allow-import"),
     ),
     "report": Command(
         "Write one page with tables and figures of finished runs.",
         "commands:write_report",
-        ("runs", _RUNS),
+        "runs",
         ("out",),
     ),
     "demo": Command(
         "Train with and without the HJB regulariser on 8 Gaussians and on digits; write a report.",
         "commands:demo",
         options=("out",),
-        defaults={"out": Path("runs/demo")},
     ),
 }
 _CONSOLE = ("run", "solve", "compare", "demo")  # commands that show how far they are
@@ -166,20 +162,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments)
     # Without a home to write to, matplotlib warns and works in a temporary folder.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    with _interrupt.ends_the_program():
+    with _process.ended_by_ctrl_c():
         return _run(sys.argv[1:])
 
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        if list(arguments) == ["--version"]:
-            page = f"mfgen {metadata.version('mfgen')}\n"
-        else:
-            page = _answer(**vars(_parse(list(arguments))))
+        page = _answer(**vars(_parse(list(arguments))))
     except _Page as asked:
         page = str(asked)
     except KeyboardInterrupt:
-        return _complain(_interrupt.MESSAGE, _interrupt.CODE)
+        return _complain(_process.INTERRUPTED, _process.INTERRUPT)
     except Exception as error:
         if os.environ.get("MFGEN_TRACEBACK"):
             raise
@@ -196,14 +189,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     Raises:
         ValueError: one line, with the nearest name.
     """
-    from mfgen._near import near
-
-    known = ", ".join(_COMMANDS)
-    first = arguments[0] if arguments else None
-    if first not in (*_COMMANDS, "-h", "--help"):
-        got = "no command" if first is None else repr(first)
-        advice = near(first or "", _COMMANDS, "see `mfgen --help`.")
-        raise ValueError(f"`mfgen` got {got}, expected one of {known}: {advice}")
     parser = _Parser(
         prog="mfgen",
         description="A mean-field-games laboratory for generative models "
@@ -212,19 +197,21 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, command in _COMMANDS.items():
         _declare(commands.add_parser(name, help=command.summary, allow_abbrev=False), command)
+    first = arguments[0] if arguments else None
+    if first == "--version":
+        raise _Page(f"mfgen {metadata.version('mfgen')}\n")
+    if first not in (*_COMMANDS, "-h", "--help"):
+        got = "no command" if first is None else repr(first)
+        advice = near(first or "", _COMMANDS, "see `mfgen --help`.")
+        raise ValueError(f"`mfgen` got {got}, expected one of {', '.join(_COMMANDS)}: {advice}")
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        command = _COMMANDS[options.command]
-        flags = [f"--{name}" for name in (*command.options, "json")]
-        wrong = next((word for word in unknown if word.startswith("-")), None)
-        if wrong is None:
-            raise ValueError(
-                f"`mfgen {options.command}` got {unknown[0]!r}, expected nothing more: remove it."
-            )
-        name = wrong.split("=")[0]
-        advice = near(name, flags, "remove it.")
+        flags = [f"--{name}" for name in (*_COMMANDS[options.command].options, "json")]
+        flag = next((word.split("=")[0] for word in unknown if word.startswith("-")), "")
+        expected = f"one of {', '.join(flags)}" if flag else "nothing more"
         raise ValueError(
-            f"`mfgen {options.command}` got {name}, expected one of {', '.join(flags)}: {advice}"
+            f"`mfgen {options.command}` got {flag or repr(unknown[0])}, expected {expected}: "
+            f"{near(flag, flags, 'remove it.')}"
         )
     return options
 
@@ -232,17 +219,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _declare(parser: argparse.ArgumentParser, command: Command) -> None:
     parser.description = command.summary
     if command.given is not None:
-        name, declared = command.given
-        parser.add_argument(name, **declared)
+        parser.add_argument(command.given, **_GIVEN[command.given])
     for name in (*command.options, "json"):
-        option, flags = _OPTIONS[name], ("-n", "--n") if name == "n" else (f"--{name}",)
-        declared: dict[str, Any] = {"help": option.help, "action": "store_true"}
-        if option.kind is not bool:
-            declared |= {"metavar": _SHOWN[option.kind], "action": "store", "type": option.kind}
-            declared["default"] = command.defaults.get(name, option.default)
-        if option.kind is list:
-            declared |= {"action": "append", "type": str}
-        parser.add_argument(*flags, **declared)
+        flags = ("-n", "--n") if name == "n" else (f"--{name}",)
+        parser.add_argument(*flags, **_OPTIONS[name])
 
 
 def _answer(command: str, json: bool, **options: Any) -> str:
@@ -253,9 +233,7 @@ def _answer(command: str, json: bool, **options: Any) -> str:
     if "spec" in options:
         from mfgen.lab._find import Source
 
-        options["set"] = tuple(options["set"] or ())
-        taken = {name: options.pop(name) for name in Source._fields}
-        options["source"] = Source(**taken)
+        options["source"] = Source(**{name: options.pop(name) for name in Source._fields})
     if command in _CONSOLE:
         console = options["console"] = Console(stderr=True)
         # Whoever asks for JSON reads it by a program: progress is for people alone.
@@ -270,7 +248,8 @@ def _answer(command: str, json: bool, **options: Any) -> str:
     terminal = sys.stdout.isatty()
     paper = io.StringIO()
     width = None if terminal else _UNLIMITED
-    console = Console(file=paper, force_terminal=terminal, highlight=False, width=width)
+    plain = {"highlight": False, "markup": False, "emoji": False}
+    console = Console(file=paper, force_terminal=terminal, width=width, **plain)
     console.print(answer.view, crop=False)
     return paper.getvalue()
 

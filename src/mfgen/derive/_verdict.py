@@ -7,7 +7,7 @@ with a counterexample, and is certain up to rounding; `UNKNOWN` says why it coul
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Verdict(Enum):
@@ -60,6 +60,12 @@ class Report:
     def failed(self) -> tuple[Item, ...]:
         """The items that fail."""
         return tuple(item for item in self.items if item.status is Verdict.FAILS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data for JSON, with how many items have each verdict."""
+        items = [{**item._asdict(), "status": item.status.value} for item in self.items]
+        found = [item["status"] for item in items]
+        return {"counts": {v.value: found.count(v.value) for v in Verdict}, "items": items}
 
     def __str__(self) -> str:
         lines = []

@@ -4,6 +4,8 @@ samples.npz     samples and data in original units
 profiles.json   HJB residual and score error along the noise ratio
 fields.npz      in the plane: density at the data end and score at a middle noise level,
                 of the model and where known of the truth, in original units
+descent.npz     what a law goes down while it is trained or moved, as estimated on the way: times,
+                energies and their standard errors, the largest rise, the functional
 """
 
 from typing import Any
@@ -13,11 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfgen.densities._base import score as exact_score
+from mfgen.lab._case import Case, keys
 from mfgen.lab._context import Context, NotApplicable
 from mfgen.lab._store import RunFolder
+from mfgen.losses._payment import name_of
 from mfgen.metrics import _equation, _score
 from mfgen.metrics._estimate import Profile
 from mfgen.models._base import score as model_score
+from mfgen.solvers._particle import Cloud, Descent, Particles, descended
+from mfgen.trainers._run import Run
+from mfgen.zoo._gradient_flow import dissipation
+from mfgen.zoo._minimising import MovementState
 
 _LEVELS, _POINTS = 24, 512  # of a profile: levels along the noise, points at each
 _FINE, _COARSE = 120, 16  # points per axis of densities and of scores
@@ -32,6 +40,41 @@ def keep(folder: RunFolder, context: Context) -> None:
         except NotApplicable:
             continue
     folder.write_json("profiles.json", _profiles(context))
+
+
+def keep_descent(folder: RunFolder, case: Case, model: Any, trained: Run | None) -> None:
+    """Writes what went down in a training, for figures and the summary; nothing for others."""
+    match trained:
+        case Run(points, Cloud(), history, Particles(step_size=step)):
+            found = descended(points, history, float(step))
+        case Run(_, MovementState() as state):
+            blocks = len(state.divergences) - 1
+            times = np.linspace(0.0, float(case.game.dynamics.horizon), blocks + 1)
+            energies, errors = np.asarray(state.divergences), np.asarray(state.errors)
+            found = Descent(state.points, times, energies, errors, 0.0)
+        case _ if float(case.game.discount) and not case._replace(model=model).moved:
+            found = dissipation(case.game, model, key=keys(case.experiment.seed)["evaluation"])
+        case _:
+            return
+    arrays = {name: getattr(found, name) for name in ("times", "energies", "standard_errors")}
+    functional = np.array(name_of(case.game.terminal))
+    arrays |= {"rise": np.asarray(found.rise), "functional": functional}
+    folder.write_arrays("descent.npz", arrays)
+
+
+def descent(folder: RunFolder) -> dict[str, Any] | None:
+    """What went down in a run, for its summary; `None` if nothing did."""
+    kept = folder.arrays("descent.npz")
+    if not kept:
+        return None
+    return {
+        "functional": str(kept["functional"]),
+        "first": float(kept["energies"][0]),
+        "last": float(kept["energies"][-1]),
+        "standard_error": float(kept["standard_errors"][-1]),
+        "rise": float(kept["rise"]),
+        "time": float(kept["times"][-1]),
+    }
 
 
 def _samples(context: Context) -> dict[str, np.ndarray]:
@@ -75,10 +118,8 @@ def _scores(context: Context, times: jax.Array) -> Profile:
 
 
 def _listed(profile: Profile) -> dict[str, list[float]]:
-    return {
-        "value": np.asarray(profile.value).tolist(),
-        "standard_error": np.asarray(profile.standard_error).tolist(),
-    }
+    names = ("value", "standard_error")
+    return {name: np.asarray(getattr(profile, name)).tolist() for name in names}
 
 
 def _fields(context: Context) -> dict[str, np.ndarray]:

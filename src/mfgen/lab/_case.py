@@ -22,21 +22,32 @@ from mfgen.lab import _rules
 from mfgen.lab._document import Given, build, call
 from mfgen.lab._imports import Imports
 from mfgen.lab._names import lookup
-from mfgen.lab._places import placed
-from mfgen.lab._spec import FORMAT, RUN, Evaluation, Experiment
-from mfgen.losses._coverage import check_coverage
+from mfgen.lab._spec import FORMAT, RUN, Evaluation, Experiment, placed
 from mfgen.losses._objective import AbstractObjective, Combination
 from mfgen.models._base import AbstractModel, AbstractNormalised
 from mfgen.planning._planner import plan, preferred
 from mfgen.planning._ways import Way
 from mfgen.trainers import _selection
-from mfgen.trainers._gradient import dimension
+from mfgen.trainers._gradient import check_objective
 from mfgen.trainers._history import Progress
 from mfgen.trainers._trainer import AbstractTrainer, Problem
 from mfgen.zoo._catalogue import ENERGIES
 from mfgen.zoo._samples import Samples, prepare
 
 KEYS = ("data", "model", "training", "evaluation")
+# Why names of documents may stand for nothing.
+_UNSAMPLED = (
+    "but the data are an energy, without samples, expected data that can be sampled: take another "
+    "data set, or the recipe boltzmann."
+)
+_UNNAMED = (
+    "but the data `energy` have none of their own, expected one in `dim` dimensions: name a "
+    'density in its place, such as { type = "my_module:bowl" }.'
+)
+_UNKNOWN = (
+    "but the law of these data is not known, expected an energy that can be evaluated: see the "
+    "data of kind toy and energy in `mfgen list`, such as double-well."
+)
 
 
 class Watcher(NamedTuple):
@@ -126,23 +137,13 @@ def _given(samples: Samples, imports: Imports, key: Key) -> Given:
         "data": (samples.target, points),
         "samples": (Empirical(points), points),
         "reference": (isotropic(jnp.zeros(dim), 1.0),),
-        "energy": (samples.energy,),
+        "energy": _UNKNOWN if samples.energy is None else (samples.energy,),
     }
     arguments: dict[str, Any] = {"data": points, "dim": dim}
     if samples.is_energy:
         del arguments["data"]
-        names["data"] = names["samples"] = (
-            "but the data are an energy, without samples, expected data that can be sampled: take "
-            "another data set, or the recipe boltzmann."
-        )
-    if samples.energy is None:
-        names["energy"] = (
-            "but the data `energy` have none of their own, expected one in `dim` dimensions: name "
-            'a density in its place, such as { type = "my_module:bowl" }.'
-            if samples.is_energy
-            else "but the law of these data is not known, expected an energy that can be "
-            "evaluated: see the data of kind toy and energy in `mfgen list`, such as double-well."
-        )
+        names["data"] = names["samples"] = _UNSAMPLED
+        names["energy"] = _UNNAMED if samples.energy is None else (samples.energy,)
     return Given(names, arguments, key, imports)
 
 
@@ -168,18 +169,16 @@ def assemble(experiment: Experiment, imports: Imports | None = None) -> Case:
     Raises:
         ValueError, TypeError, OSError: one line, if anything in it cannot be made.
     """
-    imports = imports or Imports()
-    experiment, samples, game, given = declared(experiment, imports)
+    experiment, samples, game, given = declared(experiment, imports or Imports())
     with placed(experiment, "objective" if experiment.terms else "game"):
         return _assembled(experiment, samples, game, given)
 
 
 def _assembled(experiment: Experiment, samples: Samples, game: MFG, given: Given) -> Case:
-    model, training = None, experiment.filled.get("training", {})
-    if "model" in experiment.filled:
-        model = _model(experiment.filled["model"], given)
+    filled = experiment.filled
+    model = _model(filled["model"], given) if "model" in filled else None
     objective = _objective(experiment, given)
-    moved, around = training.get("type") == "Particles", None
+    moved, around = filled.get("training", {}).get("type") == "Particles", None
     if not moved and (objective is None or model is None):
         points = None if samples.is_energy else given.arguments["data"]
         way = preferred(game, points) or plan(game, points).way(None)  # which says what lacks
@@ -194,26 +193,16 @@ def _assembled(experiment: Experiment, samples: Samples, game: MFG, given: Given
     trainer(objective).prepared(problem, experiment.training.steps, key=jax.random.key(0))
     if choice is not None and objective is not None:
         for tried in _selection.candidates(objective, choice):
-            check_coverage(game, tried, dimension(problem))
-    return Case(
-        _rules.canonical(experiment, given.imports),
-        samples,
-        game,
-        model,
-        evaluation,
-        problem,
-        trainer,
-        objective,
-        choice,
-    )
+            check_objective(problem, tried)
+    known = _rules.canonical(experiment, given.imports)
+    return Case(known, samples, game, model, evaluation, problem, trainer, objective, choice)
 
 
 def _planned(experiment: Experiment, way: Way) -> Experiment:
     """The experiment with the steps and the rate of a way, where it does not say its own."""
-    context = _rules.Context(experiment)
     usual = {"steps": way.steps, "learning_rate": way.rate}
-    planned = [_rules.Rule(f"training.{n}", lambda _, v=v: v) for n, v in usual.items()]
-    return _rules.fill(experiment, tuple(planned), context)
+    rules = [_rules.Rule(f"training.{n}", lambda _, v=v: v) for n, v in usual.items()]
+    return _rules.fill(experiment, rules, _rules.Context(experiment))
 
 
 def _trainer(

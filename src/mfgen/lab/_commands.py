@@ -1,28 +1,26 @@
 """The commands that train, draw and judge, as functions that return their answers."""
 
+import contextlib
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.text import Text
+from rich.console import Console
 
 from mfgen._check import between
 from mfgen.lab import _comparison, _monitor, _recipes, _report, _solving, _wording
 from mfgen.lab import _run as running
 from mfgen.lab._answer import Answer, stack, table
-from mfgen.lab._find import Source, folders, found
+from mfgen.lab._find import Source, found
 from mfgen.lab._imports import Imports
 from mfgen.lab._measures import measure_of
 from mfgen.lab._spec import Experiment
 from mfgen.lab._store import RunFolder
 from mfgen.metrics._estimate import Estimate
-from mfgen.trainers._state import CheckpointError
 
 
 def run(
@@ -41,13 +39,13 @@ def run(
     """
     experiment = found("run", source, seed=seed, steps=steps)
     place = out or Path("runs") / f"{experiment.name}-{experiment.data.name}-{experiment.seed}"
-    places = [*folders(source.spec), RunFolder(place).custom]
-    imports = Imports(places, allowed=source.allow_import)
+    imports = source.imports(RunFolder(place).custom)
     return _finished(_run(experiment, place, resume, imports, console))
 
 
-def sample(run: Path, *, n: int, seed: int, out: Path | None, allow_import: bool) -> Answer:
+def sample(run: Path, *, n: int, seed: int | None, out: Path | None, allow_import: bool) -> Answer:
     """Draws samples of a finished run into an npz file that is not there yet."""
+    seed = seed or 0
     between("sample", 1, math.inf, **{"-n": n})
     path = (out or run / f"samples-{n}-{seed}.npz").absolute()
     if path.exists():
@@ -56,22 +54,21 @@ def sample(run: Path, *, n: int, seed: int, out: Path | None, allow_import: bool
             "or --seed."
         )
     _keep_compiled()
-    imports = Imports([run / "custom", Path.cwd()], allowed=allow_import)
-    with imports.blamed():
+    with Imports([run / "custom", Path.cwd()], allowed=allow_import).blamed() as imports:
         samples = running.sample(running.load(run, imports), n, seed=seed)
     RunFolder(path.parent).write_arrays(path.name, {"samples": samples})
     document = {"run": str(run), "n": n, "seed": seed, "out": str(path)}
-    written = escape(f"{n} samples of dimension {samples.shape[1]} in {path}")
+    written = f"{n} samples of dimension {samples.shape[1]} in {path}"
     return Answer(document, stack(written, *_notices([run])))
 
 
 def compare(
     runs: Sequence[Path],
     *,
-    solver: str | None = None,
-    out: Path | None = None,
-    allow_import: bool = False,
-    console: Console | None = None,
+    solver: str | None,
+    out: Path | None,
+    allow_import: bool,
+    console: Console,
     **options: Any,
 ) -> Answer:
     """The measures of finished runs side by side, or one run beside a solver of its game."""
@@ -83,10 +80,9 @@ def compare(
         )
     _keep_compiled()
     imports = Imports([runs[0] / "custom", Path.cwd()], allowed=allow_import)
-    with (console or Console(quiet=True)).status(f"solving the game of {runs[0]}"):
-        return _solving.against(
-            runs[0], _solving.Settings(solver, **options), out=out, imports=imports
-        )
+    settings = _solving.Settings(solver, **options)
+    with console.status(f"solving the game of {runs[0]}"):
+        return _solving.against(runs[0], settings, out=out, imports=imports)
 
 
 def _compared(folders: Sequence[Path]) -> Answer:
@@ -97,10 +93,10 @@ def _compared(folders: Sequence[Path]) -> Answer:
         headings += ["with / without HJB"] * len(group.pairs)
         lines = [
             [f"{row.title}{', ' + row.unit if row.unit else ''}", *row.cells, *row.contrasts]
-            for row in (*_wording.rows(group), *_wording.cost_rows(group))
+            for row in _wording.rows(group)
         ]
-        tables.append(_titled(group.label, headings, lines))
-        tables += [escape(str(reading)) for reading in _wording.reading(group)]
+        tables.append(table(group.label, headings, lines))
+        tables += [str(reading) for reading in _wording.reading(group)]
     document = {"groups": [_group(group) for group in groups]}
     return Answer(document, stack(*tables, *_notices(folders)))
 
@@ -108,17 +104,15 @@ def _compared(folders: Sequence[Path]) -> Answer:
 def _notices(folders: Sequence[Path]) -> list[str]:
     """What is to be said of finished runs that have no digests."""
     said = [RunFolder(folder).notice for folder in folders]
-    return [escape(f"notice: {notice}.") for notice in said if notice]
+    return [f"notice: {notice}." for notice in said if notice]
 
 
 def write_report(runs: Sequence[Path], *, out: Path | None) -> Answer:
     """Writes a report of finished runs."""
-    if not runs:
-        raise ValueError("`report` got no run, expected at least one folder: name some.")
     if out is None:
         out = (runs[0] if len(runs) == 1 else runs[0].absolute().parent) / "report.html"
     path = _report.write(runs, out)
-    return Answer({"report": str(path)}, escape(f"report in {path}"))
+    return Answer({"report": str(path)}, f"report in {path}")
 
 
 def _keep_compiled() -> None:
@@ -132,15 +126,10 @@ def _keep_compiled() -> None:
         name = os.path.join(home, "mfgen", "jax")
     # A cache that cannot be written, as on a full disk, is no matter either.
     warnings.filterwarnings("ignore", ".*persistent compilation cache")
-    jax.config.update("jax_compilation_cache_dir", name if name and _is_writable(name) else None)
-
-
-def _is_writable(folder: str) -> bool:
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK | os.X_OK)
+    with contextlib.suppress(OSError):
+        os.makedirs(name, exist_ok=True)
+    writable = name and os.access(name, os.W_OK | os.X_OK)
+    jax.config.update("jax_compilation_cache_dir", name if writable else None)
 
 
 def _run(
@@ -148,19 +137,16 @@ def _run(
 ) -> running.Run:
     _keep_compiled()
     title = f"{experiment.name} on {experiment.data.name}, seed {experiment.seed}"
-    try:
-        with _monitor.shown(title, console) as watcher, imports.blamed():
-            return running.run(experiment, place, resume=resume, imports=imports, watcher=watcher)
-    except CheckpointError as error:
-        raise ValueError(str(error)) from error
+    with _monitor.shown(title, console) as watcher, imports.blamed():
+        return running.run(experiment, place, resume=resume, imports=imports, watcher=watcher)
 
 
-def demo(*, out: Path, console: Console) -> Answer:
+def demo(*, out: Path | None, console: Console) -> Answer:
     """Trains with and without the HJB regulariser on known and on real data; writes a report.
 
     What is finished already is kept, what was stopped is continued.
     """
-    folders = []
+    out, folders = out or Path("runs/demo"), []
     for data in ("gaussians8", "digits"):
         for name in ("score-vp", "score-vp-hjb"):
             experiment = _recipes.experiment(name, data)
@@ -184,23 +170,15 @@ def _finished(run: running.Run) -> Answer:
     left_out = "; ".join(
         f"{measure_of(name).title}: {reason}" for name, reason in summary["skipped"].items()
     )
-    parts = [_titled(title, ["measure", "value", "unit"], lines), escape(cost)]
-    if summary["weights"]:
-        parts.append(escape(_wording.weights(summary["weights"])))
-    if summary["descent"]:
-        parts.append(escape(_wording.descent(summary["descent"])))
+    parts = [table(title, ["measure", "value", "unit"], lines), cost]
+    parts += _wording.notes(summary)
     if summary.get("certificate"):
-        parts.append(escape(f"certificate: {summary['certificate']}"))
+        parts.append(f"certificate: {summary['certificate']}")
     if left_out:
-        parts.append(escape(f"left out: {left_out}"))
-    parts += [escape(f"warning: {line}.") for line in summary["warnings"]]
-    parts.append(escape(f"run in {folder.path}"))
+        parts.append(f"left out: {left_out}")
+    parts += [f"warning: {line}." for line in summary["warnings"]]
+    parts.append(f"run in {folder.path}")
     return Answer({**summary, "out": str(folder.path)}, stack(*parts))
-
-
-def _titled(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
-    """A table below its title, which may be wider than the table."""
-    return Group(Text(title, style="bold"), table("", columns, rows))
 
 
 def _training(summary: dict[str, Any]) -> str:
@@ -215,27 +193,17 @@ def _training(summary: dict[str, Any]) -> str:
 
 
 def _group(group: _comparison.Group) -> dict[str, Any]:
-    def known(record: Any) -> dict[str, Any] | None:
-        return None if record is None else record._asdict()
+    def metrics(of: Callable[[str], NamedTuple | None]) -> dict[str, Any]:
+        return {name: (found := of(name)) and found._asdict() for name in group.metrics}
 
-    return {
-        "data": group.label,
-        "columns": [
-            {
-                "label": column.label,
-                "seeds": column.seeds,
-                "metrics": {name: known(column.cell(name)) for name in group.metrics},
-                # Absent, not a number, for runs of no steps.
-                "ms_per_step": None if math.isnan(rate := column.mean("ms_per_step")) else rate,
-            }
-            for column in group.columns
-        ],
-        "pairs": [
-            {
-                "with": pair.regularised.label,
-                "without": pair.plain.label,
-                "metrics": {name: known(pair.contrast(name)) for name in group.metrics},
-            }
-            for pair in group.pairs
-        ],
-    }
+    columns = []
+    for column in group.columns:
+        rate = column.mean("ms_per_step")
+        known = {"label": column.label, "seeds": column.seeds, "metrics": metrics(column.cell)}
+        # Absent, not a number, for runs of no steps.
+        columns.append({**known, "ms_per_step": None if math.isnan(rate) else rate})
+    pairs = [
+        {"with": p.regularised.label, "without": p.plain.label, "metrics": metrics(p.contrast)}
+        for p in group.pairs
+    ]
+    return {"data": group.label, "columns": columns, "pairs": pairs}

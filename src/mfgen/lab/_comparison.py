@@ -58,11 +58,10 @@ class Column(NamedTuple):
 
     def values(self, metric: str) -> dict[int, tuple[float, float]]:
         """Value and standard error of a measure by seed."""
-        kept = {e.experiment.seed: e.summary["metrics"].get(metric) for e in self.entries}
         return {
-            seed: (float(found["value"]), float(found["standard_error"]))
-            for seed, found in kept.items()
-            if found is not None
+            entry.experiment.seed: (float(found["value"]), float(found["standard_error"]))
+            for entry in self.entries
+            if (found := entry.summary["metrics"].get(metric))
         }
 
     def cell(self, metric: str) -> Cell | None:
@@ -70,9 +69,9 @@ class Column(NamedTuple):
         pairs = list(self.values(metric).values())
         if not pairs:
             return None
-        values = np.array([value for value, _ in pairs])
         if len(pairs) == 1:
-            return Cell(float(values[0]), None, pairs[0][1], 1)
+            return Cell(pairs[0][0], None, pairs[0][1], 1)
+        values = np.array([value for value, _ in pairs])
         spread = float(values.std(ddof=1))
         return Cell(float(values.mean()), spread, spread / math.sqrt(len(values)), len(values))
 
@@ -122,6 +121,11 @@ class Pair(NamedTuple):
     regularised: Column
     plain: Column
 
+    def ratio(self, name: str) -> float:
+        """With over without, of a number of the summary; nan where there is none."""
+        plain = self.plain.mean(name)
+        return self.regularised.mean(name) / plain if plain else math.nan
+
     def contrast(self, metric: str) -> Contrast | None:
         """The two compared in a measure; `None` if they have no common seed with it.
 
@@ -167,6 +171,14 @@ class Group(NamedTuple):
     pairs: tuple[Pair, ...]
     metrics: tuple[str, ...]
 
+    @property
+    def entries(self) -> list[Entry]:
+        return [entry for column in self.columns for entry in column.entries]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({entry.experiment.seed for entry in self.entries})
+
 
 def read(paths: Iterable[str | Path]) -> list[Entry]:
     """The finished runs in the given folders.
@@ -196,7 +208,7 @@ def group(entries: Sequence[Entry]) -> list[Group]:
     for data in _unique(entry.experiment.data for entry in entries):
         columns = _columns([entry for entry in entries if entry.experiment.data == data])
         kept = {name: None for entry in entries for name in entry.summary["metrics"]}
-        names = [*METRICS, *(name for name in kept if name not in METRICS)]
+        names = dict.fromkeys([*METRICS, *kept])
         found = [name for name in names if any(column.values(name) for column in columns)]
         groups.append(Group(_data_label(data), data, columns, _pairs(columns), tuple(found)))
     return groups
@@ -239,14 +251,11 @@ def _method(entry: Entry) -> Experiment:
 
 
 def _data_label(data: Data) -> str:
-    details = {
-        "samples": data.samples,
-        "dim": data.dim,
-        "variant": data.variant,
-        "path": data.path and Path(data.path).name,
-        "validation": data.validation,
-    }
-    given = [f"{name} = {value}" for name, value in details.items() if value is not None]
+    names = ("samples", "dim", "variant", "path", "validation")
+    details = {name: value for name in names if (value := getattr(data, name)) is not None}
+    if "path" in details:
+        details["path"] = Path(data.path or "").name
+    given = [f"{name} = {value}" for name, value in details.items()]
     return data.name + (f" ({', '.join(given)})" if given else "")
 
 

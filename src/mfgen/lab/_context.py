@@ -6,6 +6,7 @@ What has no meaning for a model or its data is refused by `NotApplicable`, with 
 import contextlib
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,13 @@ LogDensities = Float[Array, "n"]
 
 class NotApplicable(Exception):
     """A measure that has no meaning for a model or its data; the message says why."""
+
+
+def _given(found: Any, otherwise: str) -> Any:
+    """What there is; where there is none, the measure is not applicable for that reason."""
+    if found is None or found is False:
+        raise NotApplicable(otherwise)
+    return found
 
 
 @contextlib.contextmanager
@@ -66,8 +74,8 @@ class Context:
     @property
     def trained(self) -> AbstractModel:
         """The model."""
-        if self._case.moved:
-            raise NotApplicable("the particles have no control, and so no density along a flow")
+        why = "the particles have no control, and so no density along a flow"
+        _given(not self._case.moved, why)
         return self._case.model
 
     @property
@@ -77,16 +85,20 @@ class Context:
         if not self.samples.is_energy:
             given.add("truth" if self.samples.truth is not None else "held-out")
         if self.game.dynamics.deterministic and not self._case.moved:
-            goal = self.game.terminal.goal
-            known = isinstance(goal, AbstractEvaluable) and self.game.data_at != "start"
-            given |= {"flow", "energy"} if known else {"flow"}
+            given |= {"flow"} if self.energy is None else {"flow", "energy"}
         return given
+
+    @property
+    def energy(self) -> AbstractEvaluable | None:
+        """The density that the game aims at from a reference, if it can be evaluated."""
+        goal = self.game.terminal.goal
+        known = isinstance(goal, AbstractEvaluable) and self.game.data_at != "start"
+        return goal if known else None
 
     @cached_property
     def generated(self) -> Batch:
         """Samples of the model, standard units."""
-        if self.game.initial is None:
-            raise NotApplicable("the game has no first density to start samples from")
+        _given(self.game.initial, "the game has no first density to start samples from")
         with arriving():
             return draw(self._case, key=self._keys["generated"])
 
@@ -156,8 +168,7 @@ class Context:
         """
         self.require_score()
         potential = self.require_potential()
-        if self.is_one_shot:
-            raise NotApplicable("likelihoods are those of one evaluation")
+        _given(not self.is_one_shot, "likelihoods are those of one evaluation")
         method, proposal = self.settings.likelihood, AnnealedProposal()
         few = self.points.shape[1] <= _AXES
         if few and isinstance(method, FlowLikelihood) and method.divergence.exact:
@@ -186,63 +197,51 @@ class Context:
     @property
     def test(self) -> Batch:
         """The test data."""
-        if self.samples.is_energy:
-            raise NotApplicable("the data are an energy, of which there are no samples")
-        if self.samples.test.shape[0] < 2:
-            raise NotApplicable("no test data were held out")
+        why = "the data are an energy, of which there are no samples"
+        _given(not self.samples.is_energy, why)
+        _given(self.samples.test.shape[0] >= 2, "no test data were held out")
         return jnp.asarray(self.samples.test)
 
     def require_truth(self):
         """The exact density of the data, standard units."""
-        if self.samples.truth is None:
-            raise NotApplicable("the density of the data is not known")
-        return self.samples.truth
+        return _given(self.samples.truth, "the density of the data is not known")
 
     def require_noisable(self) -> AbstractNoisable:
         """The exact density of the data, if its noised laws are known too."""
         self.require_truth()
-        if self.samples.noisable is None:
-            raise NotApplicable("the noised density of the data is not known")
-        return self.samples.noisable
+        return _given(self.samples.noisable, "the noised density of the data is not known")
 
     def require_noising(self) -> AbstractNoising:
         """The noising that the game reverses."""
-        noising = reversed_noising(self.game.dynamics)
-        if noising is None or self.game.dynamics.fixed:
-            raise NotApplicable("the game has no noising of points alone")
-        return noising
+        noising = None if self.game.dynamics.fixed else reversed_noising(self.game.dynamics)
+        return _given(noising, "the game has no noising of points alone")
 
     def require_score(self) -> AbstractNoising:
         """The noising of a game whose control is the score's."""
-        if not is_score_based(self.game, named=True):
-            raise NotApplicable("the game is not score-based")
+        _given(is_score_based(self.game, named=True), "the game is not score-based")
         return self.require_noising()
 
     def require_flow(self) -> None:
         """A game without noise, whose particles are followed."""
-        if not self.game.dynamics.deterministic:
-            raise NotApplicable("the game has noise: its particles have no paths of their own")
+        why = "the game has noise: its particles have no paths of their own"
+        _given(bool(self.game.dynamics.deterministic), why)
 
     def require_density(self) -> None:
         """A game whose samples have a density that can be followed along a flow."""
         if not self.game.dynamics.deterministic:
             self.require_score()
-        if self.game.data_at == "end" and self.game.initial is None:
-            raise NotApplicable("the game has no first density to compare samples with")
+        if self.game.data_at == "end":
+            _given(self.game.initial, "the game has no first density to compare samples with")
 
     def require_energy(self) -> AbstractEvaluable:
         """The density that the game aims at from a reference, without data."""
-        goal = self.game.terminal.goal
         self.require_flow()
-        if self.game.data_at == "start" or not isinstance(goal, AbstractEvaluable):
-            raise NotApplicable("the game does not aim at a density that can be evaluated")
-        return goal
+        return _given(self.energy, "the game does not aim at a density that can be evaluated")
 
     def require_potential(self) -> AbstractPotential:
         """The model as a potential."""
-        if not isinstance(self.trained, AbstractPotential):
-            raise NotApplicable("the model has no value function")
-        return self.trained
+        known = isinstance(self.trained, AbstractPotential)
+        return _given(self.trained if known else None, "the model has no value function")
 
 
 def draw(case: Case, n: int | None = None, *, key: Key) -> Batch:

@@ -42,6 +42,7 @@ from mfgen.lab._names import (
     origin,
     said,
     signature,
+    unfit,
 )
 from mfgen.lab._refusals import refuse_field, tried
 
@@ -101,8 +102,7 @@ def build(
     if not fits(made, kind):
         got = "a table" if made is value else f"a `{type(made).__name__}`"
         got = got if type(value) is dict else repr(value)
-        advice = near(str(value), choices(kind), "correct it.")
-        raise ValueError(f"`{path}` got {got[:80]}, expected {said(kind)}: {advice}")
+        raise unfit(path, got[:80], kind, near(str(value), choices(kind), "correct it."))
     if type(made) is int and abs(made) > _LARGEST:
         raise ValueError(
             f"`{path}` got {made}, expected a whole number of at most {_LARGEST}: lower it."
@@ -174,17 +174,15 @@ def _several(values: list[Any], kind: Any, path: str, given: Given) -> Any:
         try:
             return jnp.asarray(values, float)
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"`{path}` got {shortened(values)}, expected {said(kind)}: write numbers, or rows "
-                "of as many numbers each."
-            ) from error
+            advice = "write numbers, or rows of as many numbers each."
+            raise unfit(path, shortened(values), kind, advice) from error
     adds = whole is None and any(hasattr(one, "__add__") for one in classes(kind))
     adds = adds and not accepts_functions(kind)
     inner = kind if adds else Any if whole is None else item(whole)
     members = enumerate(values, start=1)
     parts = [build(v, inner, f"{path}[{i - 1}]", given.inside(i)) for i, v in members]
     if adds and not parts:
-        raise ValueError(f"`{path}` got [], expected {said(kind)}: name one.")
+        raise unfit(path, "[]", kind, "name one.")
     return functools.reduce(operator.add, parts) if adds else tuple(parts)
 
 
@@ -207,13 +205,13 @@ def _text(value: str, kind: Any, path: str, given: Given) -> Any:
             advice = near(value, given.names, "")
             if not advice or ":" in value:
                 raise
-            raise ValueError(f"`{path}` got {value!r}, expected {said(kind)}: {advice}") from error
+            raise unfit(path, repr(value), kind, advice) from error
         if inspect.isclass(found) or not accepts_functions(kind):
             return call(found, {}, path, given)
         return found
     known = [*choices(kind), *(name for name in given.names if name != value)]
     advice = near(value, choices(kind) if is_plain(kind) else known, "correct it.")
-    raise ValueError(f"`{path}` got {value!r:.80}, expected {said(kind)}: {advice}")
+    raise unfit(path, f"{value!r:.80}", kind, advice)
 
 
 def _number(value: Any, kind: Any, given: Given, default: Any) -> Any:

@@ -9,74 +9,55 @@ import os
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 _PACKAGE = Path(__file__).parents[1]
 
-# What the operating system says, what it should be, what to do about it.
+# What is expected where the operating system refuses, and what to do about it.
+_READABLE = ("a file that can be read", "change its permissions")
 _REASONS = {
-    errno.ENOENT: ("does not exist", "a file or folder that does", "correct the path"),
-    errno.ENOTDIR: ("a part of this path is a file", "a folder there", "choose another path"),
-    errno.EISDIR: ("is a folder", "a file", "choose another path"),
-    errno.EEXIST: ("exists and is no folder", "a new name or a folder", "choose another path"),
-    errno.ENAMETOOLONG: ("the name is too long", "at most 255 bytes", "choose a shorter one"),
-    errno.ELOOP: ("its links lead in a circle", "a path that ends", "correct the links"),
-    errno.ENOSPC: ("the disk is full", "room for a file", "free some, then use --resume"),
-    errno.EFBIG: ("the file would be too large", "a smaller one", "raise the limit (`ulimit -f`)"),
-    errno.EROFS: (
-        "the disk is read-only",
-        "a place that can be written",
-        "choose another --out",
-    ),
-    errno.EMFILE: ("too many files are open", "fewer", "raise the limit (`ulimit -n`)"),
-    errno.ENOMEM: ("there is too little memory", "a run that fits", "lower its sizes"),
+    errno.ENOENT: ("a file or folder that exists", "correct the path"),
+    errno.ENOTDIR: ("a folder there", "choose another path"),
+    errno.EISDIR: ("a file", "choose another path"),
+    errno.EEXIST: ("a new name or a folder", "choose another path"),
+    errno.ENAMETOOLONG: ("at most 255 bytes", "choose a shorter one"),
+    errno.ELOOP: ("a path that ends", "correct the links"),
+    errno.ENOSPC: ("room for a file", "free some, then use --resume"),
+    errno.EFBIG: ("a smaller one", "raise the limit (`ulimit -f`)"),
+    errno.EROFS: ("a place that can be written", "choose another --out"),
+    errno.EMFILE: ("fewer", "raise the limit (`ulimit -n`)"),
+    errno.ENOMEM: ("a run that fits", "lower its sizes"),
+    errno.EACCES: ("a place that can be written", "change its permissions or --out"),
 }
-_UNREADABLE = ("permission denied", "a file that can be read", "change its permissions")
-_UNWRITABLE = (
-    "permission denied",
-    "a place that can be written",
-    "choose another --out or change its permissions",
-)
+_OTHERWISE = ("a place that can be read and written", "choose another path")
 
 
-class Failure(NamedTuple):
-    """A line for the user and the exit code."""
-
-    line: str
-    code: int
-
-
-def told(error: Exception) -> Failure:
-    """What is said of an exception that ended a command."""
+def told(error: Exception) -> tuple[str, int]:
+    """What is said of an exception that ended a command, in one line, and the exit code."""
     if isinstance(error, OSError) and error.errno is not None:
-        return Failure(_of_the_system(error), 2)
+        return _of_the_system(error), 2
     if is_out_of_memory(error):
-        return Failure(_of_memory(error), 2)
+        return _of_memory(error), 2
     if _is_told(error):
-        return Failure(str(error) or type(error).__name__, 2)
+        return str(error) or type(error).__name__, 2
     reason = f"{type(error).__name__}: {error}".strip(" .:\n")
-    return Failure(
-        f"unexpected {reason}; set MFGEN_TRACEBACK=1 to see where, and please report it.", 1
-    )
+    where = "set MFGEN_TRACEBACK=1 to see where, and please report it."
+    return f"unexpected {reason}; {where}", 1
 
 
 def _is_told(error: Exception) -> bool:
     if isinstance(error, (ValueError, TypeError, OSError, FloatingPointError)):
         return is_ours(error)
-    # A path that did not arrive; what compiled programs raise has another form.
-    return isinstance(error, RuntimeError) and re.match(r"`[^`\n]+`[^\n]+$", str(error)) is not None
+    # A path that did not arrive, another run's checkpoint; what compiled programs raise is longer.
+    return re.match(r"`[^`\n]+`[^\n]+$", str(error)) is not None
 
 
 def _of_the_system(error: OSError) -> str:
     path = _known(error.filename)
-    if error.errno in (errno.EACCES, errno.EPERM):
-        readable = not os.path.isfile(path) or os.access(path, os.R_OK)
-        got, expected, fix = _UNWRITABLE if readable else _UNREADABLE
-    else:
-        said = (error.strerror or "cannot be used").lower()
-        otherwise = (said, "a place that can be read and written", "choose another path")
-        got, expected, fix = _REASONS.get(error.errno or 0, otherwise)
+    code = errno.EACCES if error.errno == errno.EPERM else error.errno or 0
+    unreadable = code == errno.EACCES and os.path.isfile(path) and not os.access(path, os.R_OK)
+    expected, fix = _READABLE if unreadable else _REASONS.get(code, _OTHERWISE)
     subject = f"`{path}`" if path else "`mfgen` could not write"
+    got = (error.strerror or "cannot be used").lower()
     return f"{subject}: {got}, expected {expected}: {fix}."
 
 
@@ -99,16 +80,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _of_memory(error: Exception) -> str:
     asked = re.search(r"([\d.]+) ?([KMGTP]i?B|bytes)", str(error))
-    amount = f" asking for {_amount(float(asked[1]), asked[2])}" if asked else ""
+    amount = f" asking for {asked[0]}" if asked else ""
+    if asked and asked[2] == "bytes" and float(asked[1]) >= 1e9:
+        amount = f" asking for {float(asked[1]) / 1e9:,.1f} GB"
     return (
         f"`mfgen` ran out of memory{amount}, expected a run that fits: lower `batch_size`, the "
         "width of the model, or `samples` and `points` of [evaluation]."
     )
-
-
-def _amount(number: float, unit: str) -> str:
-    gigabytes = number / 1e9
-    return f"{gigabytes:,.1f} GB" if unit == "bytes" and gigabytes >= 1 else f"{number:g} {unit}"
 
 
 def is_ours(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mfgen import _file as _files
 from mfgen._near import near
 from mfgen.lab import _recipes, _toml
+from mfgen.lab._imports import Imports
 from mfgen.lab._spec import Experiment
 
 
@@ -30,10 +31,9 @@ class Source(NamedTuple):
     set: tuple[str, ...] = ()
     allow_import: bool = False
 
-
-def folders(name: str) -> list[Path]:
-    """Where code of the user's own is looked for."""
-    return [Path(name).parent, Path.cwd()]
+    def imports(self, *more: Path) -> Imports:
+        """Loads code of the user's own: beside the file, in the current folder, or in others."""
+        return Imports([Path(self.spec).parent, Path.cwd(), *more], allowed=self.allow_import)
 
 
 def found(
@@ -56,20 +56,16 @@ def found(
         ValueError, OSError: in the name of the command `owner`.
     """
     name, path = source.spec, source.path and str(Path(os.path.expanduser(source.path)).absolute())
-    if name in _recipes.documents():
-        experiment = _recipes.experiment(name, source.data or "gaussians8", path)
-        path = data = None
-    else:
-        experiment, data = _file(owner, name, others), source.data
-    changes: dict[str, object] = {} if seed is None else {"seed": seed}
-    if steps is not None:
-        changes["training.steps"] = steps
-    if data is not None and data != experiment.data.name:
-        changes["data"] = {"name": data}
-        if path is not None:
-            changes["data"] = {"name": data, "path": path}
-    elif path is not None:
-        changes["data.path"] = path
+    known = name in _recipes.documents()
+    experiment = _recipes.experiment(name) if known else _file(owner, name, others)
+    other = source.data is not None and source.data != experiment.data.name
+    replaced = {
+        "seed": seed,
+        "training.steps": steps,
+        "data": {"name": source.data} if other else None,
+        "data.path": path,
+    }
+    changes = {field: value for field, value in replaced.items() if value is not None}
     return experiment.changed(changes | dict(_setting(owner, text) for text in source.set))
 
 

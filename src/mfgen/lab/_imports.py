@@ -73,7 +73,7 @@ class Imports:
         )
 
     @contextlib.contextmanager
-    def blamed(self) -> Iterator[None]:
+    def blamed(self) -> Iterator["Imports"]:
         """While open, an exception raised in the user's code names the code and the line.
 
         One that a library raised names the code too: what it returns may not fit.
@@ -82,7 +82,7 @@ class Imports:
             ValueError: in the place of such an exception; others pass.
         """
         try:
-            yield
+            yield self
         except (Exception, SystemExit) as error:
             place = self._place(error.__traceback__)
             if place is not None:
@@ -127,8 +127,8 @@ def _load(file: Path):
     if name in sys.modules:
         return sys.modules[name]
     found = importlib.util.spec_from_file_location(name, file)
-    if found is None or found.loader is None:
-        raise ValueError(f"`{file}` is no Python file, expected one: correct the path.")
+    assert found is not None
+    assert found.loader is not None  # it ends in .py
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
     try:

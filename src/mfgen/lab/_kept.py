@@ -89,16 +89,6 @@ def encode(content: Any) -> str:
     return json.dumps(_worded(content), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def check(content: Any, kind: type) -> Any:
-    """The document itself, if it is of the kind.
-
-    Raises:
-        ValueError: with the place and the reason, if it is not.
-    """
-    msgspec.convert(content, kind)
-    return content
-
-
 def _worded(content: Any) -> Any:
     match content:
         case dict():

@@ -8,7 +8,6 @@ import pathlib
 import textwrap
 from typing import Any
 
-from rich.markup import escape
 from rich.syntax import Syntax
 from rich.text import Text
 
@@ -27,15 +26,12 @@ def names() -> Answer:
     """All recipes, oracles and data sets, with a line on each."""
     known = {name: document["summary"] for name, document in _recipes.documents().items()}
     exact = {name: info.summary for name, info in ORACLES.items()}
-    data = {
-        name: {"kind": info.kind, "dim": info.dim, "summary": info.summary}
-        for name, info in DATA.items()
-    }
-    lines = [[name, _size(info.dim), escape(info.summary)] for name, info in DATA.items()]
+    data = {name: _known(info) for name, info in DATA.items()}
+    lines = [[name, _size(info.dim), info.summary] for name, info in DATA.items()]
     columns = ["name", "what it is"]
     view = stack(
-        table("Recipes", columns, [[name, escape(said)] for name, said in known.items()]),
-        table("Oracles", columns, [[name, escape(said)] for name, said in exact.items()]),
+        table("Recipes", columns, known.items()),
+        table("Oracles", columns, exact.items()),
         table("Data", ["name", "dimension", "what it is"], lines),
         "mfgen show NAME says more, mfgen show Kinetic of any class of mfgen; mfgen run RECIPE "
         "--data DATA trains; mfgen check NAME asks whether its game is well posed.",
@@ -81,13 +77,11 @@ def _dimension(experiment: Any) -> int:
 
 def _experiment(experiment: Any, source: Any) -> Answer:
     from mfgen.derive._symbols.equations import equations
-    from mfgen.lab import _find, _rules, _toml
+    from mfgen.lab import _rules, _toml
     from mfgen.lab._case import stand_in
-    from mfgen.lab._imports import Imports
 
     experiment = _rules.fill(experiment, _rules.OF_DATA, _rules.Context(experiment))
-    imports = Imports(_find.folders(source.spec), allowed=source.allow_import)
-    with imports.blamed():
+    with source.imports().blamed() as imports:
         size = _dimension(experiment)
         game, points = stand_in(experiment, imports, size, _FEW)
         derived = equations(game)
@@ -100,7 +94,7 @@ def _experiment(experiment: Any, source: Any) -> Answer:
     summary, reference = head.get("summary", "a game of your own"), head.get("reference")
     told = [f"{experiment.name}: {summary}", *([f"({reference})"] if reference else [])]
     lines = [part for line in told for part in textwrap.wrap(line, _COMMENT)]
-    written = _equations(derived)
+    written = derived.to_dict()
     lines += [
         "",
         f"In {_COUNTS.get(size, size)} dimension{'s' * (size > 1)}:",
@@ -139,18 +133,22 @@ def _class(name: str, made: Any) -> Answer:
     fields = []
     for parameter in signature(made).parameters.values():
         default = "" if parameter.default is parameter.empty else f"{parameter.default!r}"
-        fields.append([parameter.name, said(parameter.annotation), escape(default[:60])])
+        fields.append([parameter.name, said(parameter.annotation), default[:60]])
     words = inspect.getdoc(made) or ""
     document = {"name": name, "fields": [row[0] for row in fields], "description": words}
-    view = stack(escape(f"{name}: {words}"), table("", ["field", "kind", "default"], fields))
+    view = stack(f"{name}: {words}", table("", ["field", "kind", "default"], fields))
     return Answer(document, view)
+
+
+def _known(info: Any) -> dict[str, Any]:
+    return {"kind": info.kind, "dim": info.dim, "summary": info.summary}
 
 
 def _data(name: str) -> Answer:
     from mfgen.zoo._named_data import fields_of
 
     info = DATA[name]
-    document = {"name": name, "kind": info.kind, "dim": info.dim, "summary": info.summary}
+    document = {"name": name, **_known(info)}
     lines = [
         f"{name}: {info.summary}",
         f"kind: {info.kind}, dimension: {_size(info.dim)}",
@@ -158,7 +156,7 @@ def _data(name: str) -> Answer:
     ]
     if name in FILES:
         lines.append(f"a specification to start from: mfgen show RECIPE --data {name}")
-    return Answer(document, escape("\n".join(lines)))
+    return Answer(document, "\n".join(lines))
 
 
 def _oracle(name: str) -> Answer:
@@ -167,7 +165,7 @@ def _oracle(name: str) -> Answer:
     from mfgen.oracles import _named as oracles
 
     info, made = ORACLES[name], oracles.build(name, _DIM)
-    derived = _equations(equations(made.solution.game))
+    derived = equations(made.solution.game).to_dict()
     cost = None if made.cost is None else float(made.cost)
     answer = {
         "name": name,
@@ -183,23 +181,13 @@ def _oracle(name: str) -> Answer:
         told.append(f"optimal cost in dimension {_DIM}: {cost:.6g}")
     told.append(f"reference: {made.reference}")
     view = stack(
-        escape(f"{name}: {info.summary}"),
-        Text("\n".join([derived["title"], *_columns(derived["lines"], 100)])),
-        *[escape(part) for part in (derived["reading"], *derived["notes"])],
-        escape("\n".join(told)),
+        f"{name}: {info.summary}",
+        "\n".join([derived["title"], *_columns(derived["lines"], 100)]),
+        derived["reading"],
+        *derived["notes"],
+        "\n".join(told),
     )
     return Answer(answer, view)
-
-
-def _equations(derived: Any) -> dict[str, Any]:
-    """The equations as plain data."""
-    return {
-        "title": derived.title,
-        "lines": dict(derived.lines("ascii")),
-        "latex": derived.latex(),
-        "reading": derived.reading,
-        "notes": list(derived.notes),
-    }
 
 
 def _columns(lines: dict[str, str], width: int) -> list[str]:

@@ -84,10 +84,12 @@ class Measure(NamedTuple):
 METRICS: dict[str, Measure] = {}
 
 
-def _measure(title: str, unit: str, summary: str, **more: Any) -> Callable:
-    """Makes the function below it a measure of its name."""
+def _measure(unit: str, **more: Any) -> Callable:
+    """Makes the function below it a measure of its name, its title and summary its docstring."""
 
     def known(compute: Callable[[Context], Found]) -> Callable[[Context], Found]:
+        said = " ".join((compute.__doc__ or compute.__name__).split())
+        title, _, summary = said.rstrip(".").partition(": ")
         METRICS[compute.__name__] = Measure(title, unit, summary, compute, **more)
         return compute
 
@@ -151,113 +153,104 @@ def measure(found: Measure, context: Context) -> tuple[Estimate, Float[np.ndarra
     return mean_number(points), points
 
 
-@_measure("KL(truth || model)", "nats", "by the ODE; in one evaluation if exact", needs="truth")
+@_measure("nats", needs="truth")
 def kl(context: Context) -> Found:
+    """KL(truth || model): by the ODE; in one evaluation if exact."""
     return context.exact - context.log_densities
 
 
-@_measure(
-    "test log-likelihood",
-    "nats",
-    "held-out data, original units, by the ODE; in one evaluation if exact",
-    needs="held-out",
-    ideal=math.inf,
-)
+@_measure("nats", needs="held-out", ideal=math.inf)
 def log_likelihood(context: Context) -> Found:
+    """test log-likelihood: held-out data, original units, by the ODE; in one evaluation if
+    exact.
+    """
     return context.log_densities + context.samples.scaling.log_jacobian
 
 
-@_measure(
-    "KL in one evaluation",
-    "nats",
-    "of exp(-U) / Z; with / without: over the KL by the ODE without",
-    needs="truth",
-    rival="kl",
-)
+@_measure("nats", needs="truth", rival="kl")
 def one_evaluation_kl(context: Context) -> Found:
+    """KL in one evaluation: of exp(-U) / Z; with / without: over the KL by the ODE without."""
     return _one_evaluation.one_evaluation_kl(context.truth, context.law, context.points)
 
 
-@_measure(
-    "test log-likelihood in one evaluation",
-    "nats",
-    "of exp(-U) / Z; with / without: against that by the ODE without",
-    needs="held-out",
-    ideal=math.inf,
-    rival="log_likelihood",
-)
+@_measure("nats", needs="held-out", ideal=math.inf, rival="log_likelihood")
 def one_evaluation_likelihood(context: Context) -> Found:
+    """test log-likelihood in one evaluation: of exp(-U) / Z; with / without: against that by the
+    ODE without.
+    """
     jacobian = context.samples.scaling.log_jacobian
     return _one_evaluation.one_evaluation_log_likelihood(context.law, context.points, jacobian)
 
 
-@_measure(
-    "effective part of the weights",
-    "",
-    "of the points by which Z is found; below 1/20 there is no Z",
-    ideal=math.inf,
-)
+@_measure("", ideal=math.inf)
 def effective_part(context: Context) -> Found:
+    """effective part of the weights: of those that Z is found by; below 1/20 there is no Z."""
     fraction = getattr(context.normalised, "effective_fraction", None)
     if fraction is None:
         raise NotApplicable(str(context.normalised).rstrip("."))
     return fraction
 
 
-_SAID = "mean |U-based log-density - exact log-density|"
-
-
-@_measure("one-evaluation error", "nats", _SAID, needs="truth")
+@_measure("nats", needs="truth")
 def one_shot_error(context: Context) -> Found:
+    """one-evaluation error: mean |U-based log-density - exact log-density|."""
     return jnp.abs(context.one_shot - context.exact)
 
 
-@_measure("one-evaluation gap", "nats", "mean |-U - ODE log-density| at the data end")
+@_measure("nats")
 def one_shot_gap(context: Context) -> Found:
+    """one-evaluation gap: mean |-U - ODE log-density| at the data end."""
     if context.is_one_shot:
         raise NotApplicable("likelihoods are those of one evaluation")
     return jnp.abs(context.one_shot - context.log_densities)
 
 
-@_measure("score error", "nats", "Girsanov bound on KL", needs="truth")
+@_measure("nats", needs="truth")
 def score_error(context: Context) -> Found:
+    """score error: Girsanov bound on KL."""
     context.require_score()
     truth = context.require_noisable()
     return _score.girsanov_bound(context.game, context.trained, truth, key=context.key)
 
 
-@_measure("HJB residual", "rms", "per unit of log noise ratio, over all levels")
+@_measure("rms")
 def hjb_residual(context: Context) -> Found:
+    """HJB residual: per unit of log noise ratio, over all levels."""
     potential = context.require_potential()
     context.require_noising()
     return _equation.hjb_error(context.game, potential, context.fresh, key=context.key, n=2048)
 
 
-@_measure("energy distance", _U, "samples to data")
+@_measure(_U)
 def energy_distance(context: Context) -> Found:
+    """energy distance: samples to data."""
     return _discrepancy.energy_distance(context.generated, context.fresh)
 
 
-@_measure("MMD", "", "maximum mean discrepancy, samples to data")
+@_measure("")
 def mmd(context: Context) -> Found:
+    """MMD: maximum mean discrepancy, samples to data."""
     width = _discrepancy.median_distance(np.asarray(context.fresh))
     bandwidths = tuple(width * factor for factor in (0.25, 0.5, 1.0, 2.0))
     return _discrepancy.mmd2(context.generated, context.fresh, bandwidths=bandwidths)
 
 
-@_measure("sliced W2", _U, "samples to data")
+@_measure(_U)
 def sliced_w2(context: Context) -> Found:
+    """sliced W2: samples to data."""
     return sliced_wasserstein2(context.generated, context.fresh, key=context.key)
 
 
-@_measure("W2", _U, "exact assignment, samples to data", needs="truth")
+@_measure(_U, needs="truth")
 def w2(context: Context) -> Found:
+    """W2: exact assignment, samples to data."""
     context.require_truth()
     return wasserstein2(*_as_many(context, _ASSIGNED))
 
 
-@_measure("C2ST accuracy", "", "a classifier; 0.5 is indistinguishable", needs="held-out")
+@_measure("", needs="held-out")
 def c2st(context: Context) -> Found:
+    """C2ST accuracy: a classifier; 0.5 is indistinguishable."""
     return _classifier.c2st(*_as_many(context))
 
 
@@ -267,61 +260,55 @@ def _as_many(context: Context, *most: int) -> tuple[Batch, Batch]:
     return context.generated[:count], context.fresh[:count]
 
 
-_SAID = "distance to the nearest training sample, over that of fresh data: 1 best, copies less"
-
-
-@_measure("memorisation ratio", "", _SAID, ideal=1.0)
+@_measure("", ideal=1.0)
 def memorisation(context: Context) -> Found:
+    """memorisation ratio: distance to the nearest training sample, over that of fresh data: 1 best,
+    copies less.
+    """
     if len(context.samples.train) > _MEMORABLE:
         raise NotApplicable("the training samples are too many to be memorised")
     return _memorisation.memorisation_ratio(context.generated, context.samples.train, context.fresh)
 
 
-@_measure("transport cost", _U, "what the control costs, E int L dt", needs="flow")
+@_measure(_U, needs="flow")
 def transport_cost(context: Context) -> Found:
+    """transport cost: what the control costs, E int L dt."""
     context.require_flow()
     return _along(TransportCost(_FINE), context)
 
 
-@_measure("HJB residual along paths", _U, "E int |R| dt where particles go", needs="flow")
+@_measure(_U, needs="flow")
 def path_residual(context: Context) -> Found:
+    """HJB residual along paths: E int |R| dt where particles go."""
     context.require_flow()
     context.require_potential()
     return _along(PathHJB(paths=_FINE), context)
 
 
-@_measure("inverse error", _U, "points carried to the reference and back", needs="flow")
+@_measure(_U, needs="flow")
 def inverse_error(context: Context) -> Found:
+    """inverse error: points carried to the reference and back."""
     context.require_flow()
     with arriving():
         return _mean(carried_back(context.game, context.trained, context.arrived[:_INVERTED]))
 
 
-@_measure(
-    "effective samples",
-    "",
-    "the part that importance weights leave",
-    needs="energy",
-    ideal=math.inf,
-)
+@_measure("", needs="energy", ideal=math.inf)
 def effective_samples(context: Context) -> Found:
+    """effective samples: the part that importance weights leave."""
     return effective_fraction(context.weights)
 
 
-@_measure(
-    "log Z",
-    "nats",
-    "of the energy, by importance weights; from below on average",
-    needs="energy",
-    ideal=math.inf,
-)
+@_measure("nats", needs="energy", ideal=math.inf)
 def normaliser(context: Context) -> Found:
+    """log Z: of the energy, by importance weights; from below on average."""
     return log_normaliser(context.weights)
 
 
 # The error is that of log Z: of a value within two of them, zero itself cannot be told.
-@_measure("error of log Z", "nats", "by importance weights, exact log Z known", needs="energy")
+@_measure("nats", needs="energy")
 def normaliser_error(context: Context) -> Found:
+    """error of log Z: by importance weights, exact log Z known."""
     context.require_truth()
     found = log_normaliser(context.weights)
     return found._replace(value=abs(float(found.value)))

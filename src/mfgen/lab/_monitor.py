@@ -43,16 +43,14 @@ class Bar:
     """A progress bar below the title."""
 
     def __init__(self, title: str, console: Console):
-        def fixed() -> Column:
-            return Column(no_wrap=True)
-
+        fixed = Column(no_wrap=True)
         self._title = title
         self._bar = Progress(
-            SpinnerColumn(table_column=fixed()),
-            BarColumn(bar_width=10 if console.width < 100 else 24, table_column=fixed()),
-            TextColumn("{task.fields[count]}", table_column=fixed()),
-            TimeElapsedColumn(table_column=fixed()),
-            TextColumn("{task.fields[left]}", table_column=fixed()),
+            SpinnerColumn(table_column=fixed),
+            BarColumn(bar_width=10 if console.width < 100 else 24, table_column=fixed),
+            TextColumn("{task.fields[count]}", table_column=fixed),
+            TimeElapsedColumn(table_column=fixed),
+            TextColumn("{task.fields[left]}", table_column=fixed),
             _Ending(),
             console=console,
             transient=True,

@@ -20,7 +20,6 @@ import numpy as np
 from mfgen._near import near
 from mfgen.lab._imports import Imports
 
-_PROGRAM = ("lab", "web")  # packages that are no namespaces
 _UNIONS = (Union, UnionType)
 _OF_NUMBERS = (
     *("builtins", "typing", "collections.abc", "numpy", "jax", "jaxlib._jax", "mfgen._types"),
@@ -37,7 +36,7 @@ def namespaces() -> tuple[ModuleType, ...]:
     """`mfgen`, and the packages below it."""
     root = import_module("mfgen")
     packages = [m.name for m in pkgutil.iter_modules(root.__path__) if m.ispkg]
-    below = [import_module(f"mfgen.{name}") for name in packages if name not in _PROGRAM]
+    below = [import_module(f"mfgen.{name}") for name in packages if name != "lab"]
     return root, *below
 
 
@@ -88,14 +87,17 @@ def lookup(name: str, kind: Any, path: str, imports: Imports) -> Any:
     fitting = [thing for thing in found if makes(thing, kind)]
     if fitting:
         return fitting[0]
-    got = f"`{path}` got `{name}`" if found else f"`{path}.type` got {name!r:.80}"
-    raise ValueError(f"{got}, expected {said(kind)}: {_choice(name, members(kind))}")
-
-
-def _choice(name: str, known: list[str]) -> str:
+    known = members(kind)
     names = textwrap.shorten(", ".join(known), _LISTED, placeholder=" ...")
     listed = f"choose one of {names}" if known else "see `mfgen list`"
-    return near(name, known, f"{listed}, or `module:Name` for your own.")
+    advice = near(name, known, f"{listed}, or `module:Name` for your own.")
+    place, got = (path, f"`{name}`") if found else (f"{path}.type", f"{name!r:.80}")
+    raise unfit(place, got, kind, advice)
+
+
+def unfit(path: str, got: str, kind: Any, advice: str) -> ValueError:
+    """The error of something in a place of another kind."""
+    return ValueError(f"`{path}` got {got}, expected {said(kind)}: {advice}")
 
 
 @functools.cache
@@ -119,9 +121,8 @@ def signature(maker: Callable) -> inspect.Signature:
 
 def classes(kind: Any) -> list[type]:
     """The classes among what an annotation allows, except numbers, text and arrays."""
-    flat = [part for arg in get_args(kind) for part in classes(arg)]
     if get_origin(kind) in _UNIONS:
-        return flat
+        return [part for arg in get_args(kind) for part in classes(arg)]
     plain = inspect.isclass(kind) and get_origin(kind) is None and not is_array(kind)
     known = plain and kind.__module__ not in _OF_NUMBERS
     return [kind] if known and kind is not NoneType else []
@@ -211,8 +212,8 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def choices(kind: Any) -> list[str]:
     """The words that an annotation allows."""
-    listed = [get_args(part) for part in alternatives(kind) if get_origin(part) is Literal]
-    return [str(value) for values in listed for value in values]
+    words = (part for part in alternatives(kind) if get_origin(part) is Literal)
+    return [str(value) for part in words for value in get_args(part)]
 
 
 def item(kind: Any) -> Any:
@@ -243,6 +244,4 @@ def _said(kind: Any) -> str:
         return "numbers" if kind.dim_str else "a number"
     if not classes(kind):
         return "numbers" if inspect.isclass(kind) else "a list" if get_origin(kind) else "a value"
-    if get_origin(kind):
-        return f"a list of `{classes(kind)[0].__name__}`"
     return f"an `{kind.__name__}`" if kind.__name__[0] in "AEIO" else f"a `{kind.__name__}`"

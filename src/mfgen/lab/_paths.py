@@ -1,9 +1,19 @@
-"""Paths in documents, such as `objective[1].paths.integrator`: what is there, and below it."""
+"""Documents as trees: paths such as `objective[1].paths.integrator`, and what may be in them.
 
+A document holds tables, lists, text, truth values and finite numbers. Whatever it came from, a
+file, a recipe or options of the command line, it is held to this before anything looks into it.
+"""
+
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from mfgen._check import shortened
+
+_DEEPEST = 40  # tables within tables
+_LONGEST = 4096  # characters of text, which may be a path
+_NAME = 100  # characters of a name
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
@@ -71,3 +81,40 @@ def _inside(place: Any, name: str) -> Any:
             typed = (member for member in place if _inside(member, "type") == name)
             return next(typed, None)
     return None
+
+
+def check(document: dict[str, Any]) -> None:
+    """Refuses what no field of any class takes.
+
+    Raises:
+        ValueError: with the path of the first such value.
+    """
+    for path, value in walk(document):
+        fault = _fault(path, value)
+        if fault is not None:
+            raise ValueError(f"`{shortened(path) or 'specification'}` got {fault}")
+
+
+def _fault(path: str, value: Any) -> str | None:
+    """What a value is, and should be, that no field takes."""
+    match value:
+        case _ if steps(path)[-1:] == ["type"] and type(value) is not str:
+            return f"{shortened(value, 80)}, expected a name: write it in quotes."
+        case dict() | list() if len(steps(path)) > _DEEPEST:
+            return f"a part that is nested more than {_DEEPEST} deep, expected less: undo it."
+        case dict():
+            odd = [name for name in value if len(name) > _NAME or not name.isprintable()]
+            fix = f"expected at most {_NAME} characters that can be printed: correct it."
+            return f"the name {shortened(repr(odd[0]))}, {fix}" if odd else None
+        case str() if len(value) > _LONGEST:
+            return f"{len(value)} characters, expected at most {_LONGEST}: shorten it."
+        case str():
+            return None
+        case float() if not math.isfinite(value):
+            return f"{value}, expected a finite number: correct it."
+        case int() if not -(2**63) <= value < 2**63:
+            return f"a number of {len(str(abs(value)))} digits, expected at most 18: correct it."
+        case None | bool() | int() | float() | list():
+            return None
+    expected = "a number, text or a table: write it in quotes, if it is a name."
+    return f"the {type(value).__name__} {value}, expected {expected}"

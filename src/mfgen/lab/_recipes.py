@@ -21,22 +21,18 @@ def documents() -> dict[str, dict[str, Any]]:
     return {f.name.removesuffix(".toml"): tomllib.loads(f.read_text("utf-8")) for f in named}
 
 
-def experiment(name: str, data: str = "gaussians8", path: str | None = None) -> "Experiment":
+def experiment(name: str, data: str = "gaussians8") -> "Experiment":
     """The named recipe on the named data.
 
     Raises:
-        ValueError: for a name that is no recipe or no data set, or data that need a file.
+        ValueError: for a name that is no recipe or no data set, or data that need more than a name.
     """
     from mfgen._near import near
     from mfgen.lab._spec import Experiment
-    from mfgen.zoo._catalogue import DATA
 
     known = documents()
-    for owner, got, names in (("data", data, DATA), ("recipe", name, known)):
-        if got not in names:
-            advice = near(got, names, "see `mfgen list`.")
-            raise ValueError(f"`{owner}` got {got!r}, expected one of {', '.join(names)}: {advice}")
-    table = {"name": data} if path is None else {"name": data, "path": path}
-    head = {"name": name, "seed": 0, "data": table}
+    if name not in known:
+        advice = near(name, known, "see `mfgen list`.")
+        raise ValueError(f"`recipe` got {name!r}, expected one of {', '.join(known)}: {advice}")
     parts = {n: v for n, v in known[name].items() if n not in ("summary", "reference")}
-    return Experiment.of({**head, **parts})
+    return Experiment.of({"name": name, "seed": 0, "data": {"name": data}, **parts})

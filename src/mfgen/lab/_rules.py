@@ -28,7 +28,7 @@ They come from studies in 2, 8 and 20 dimensions and on real data, docs/results/
 docs/results/hjb-tuning.md.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -194,7 +194,7 @@ OF_GAME = (
 )
 
 
-def fill(experiment: Experiment, rules: tuple[Rule, ...], context: Context) -> Experiment:
+def fill(experiment: Experiment, rules: Iterable[Rule], context: Context) -> Experiment:
     """The experiment with what the rules choose, marked as chosen."""
     for rule in rules:
         for path, table in _places(experiment, rule.where):

@@ -14,7 +14,6 @@ checkpoint: the records after it are dropped when the first new one comes.
 
 import contextlib
 import platform
-import time
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -25,11 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mfgen.lab import _arrays, _certified, _descents, _figures, _measures
+from mfgen.lab import _arrays, _measures
 from mfgen.lab import _context as contexts
 from mfgen.lab._case import Case, Watcher, assemble, keys
 from mfgen.lab._claims import claimed
 from mfgen.lab._imports import Imports, inner
+from mfgen.lab._judging import judge
 from mfgen.lab._spec import FORMAT, Experiment
 from mfgen.lab._store import RunFolder, fingerprint
 from mfgen.simulate._base import at_points
@@ -40,7 +40,6 @@ from mfgen.trainers._history import History, Progress, Trial
 from mfgen.trainers._run import Run as Trained
 from mfgen.trainers._run import run as train
 from mfgen.trainers._state import Checkpoints
-from mfgen.zoo import _ranges
 
 _LIBRARIES = ("mfgen", "jax", "jaxlib", "equinox", "diffrax", "optax", "numpy")
 _TRIALS = "trials.jsonl"
@@ -87,7 +86,7 @@ def run(
         watcher.stage("training")
         trained, history = _trained(folder, case, imports, watcher)
         folder.reopen()
-        return _judged(folder, trained, wanted, history, watcher)
+        return Run(folder, trained, judge(folder, trained, wanted, history, watcher))
 
 
 def load(path: str | Path, imports: Imports | None = None) -> Run:
@@ -153,7 +152,7 @@ def _trained(
     if game is not None and game is not case.game:
         folder.write_leaves("game.eqx", game)
         case = case._replace(game=game)
-    _descents.keep(folder, case, model, last[0] if last else None)
+    _arrays.keep_descent(folder, case, model, last[0] if last else None)
     folder.write_leaves("model.eqx", model)
     return case._replace(model=model), history
 
@@ -194,103 +193,19 @@ def _recorder(folder: RunFolder, watcher: Watcher):
     return record
 
 
-def _judged(
-    folder: RunFolder,
-    case: Case,
-    wanted: dict[str, _measures.Measure],
-    history: History,
-    watcher: Watcher,
-) -> Run:
-    began, context = time.perf_counter(), contexts.Context(case)
-    metrics: dict[str, dict[str, float]] = {}
-    skipped: dict[str, str] = {}
-    points: dict[str, np.ndarray] = {}
-    for name, measure in wanted.items():
-        watcher.stage(f"judging, {measure.title}")
-        try:
-            found, values = _measures.measure(measure, context)
-        except contexts.NotApplicable as reason:
-            skipped[name] = str(reason)
-            continue
-        metrics[name] = found._asdict()
-        if values is not None:
-            points[name] = values
-    folder.write_arrays("points.npz", points)
-    verdict, experiment = None, case.experiment
-    if case.evaluation.metrics is None:
-        watcher.stage("certificate")
-        verdict = _certified.keep(folder, case, key=context.key)
-    if case.evaluation.figures:
-        watcher.stage("figures")
-        _arrays.keep(folder, context)
-        _figures.keep(folder)
-    summary = {
-        "spec": experiment.name,
-        "data": experiment.data.name,
-        "seed": experiment.seed,
-        "steps": experiment.training.steps,
-        "best_step": history.best_step,
-        "weights": _weights(history),
-        "wall_seconds": _seconds(history),
-        "evaluation_seconds": time.perf_counter() - began,
-        "ms_per_step": history.milliseconds_per_step,
-        "parameters": _count(case.model),
-        "descent": _descents.told(folder),
-        "metrics": metrics,
-        "skipped": skipped,
-        "certificate": verdict,
-        "warnings": _ranges.warnings(case.samples),
-    }
-    folder.finish(summary)
-    return Run(folder, case, summary)
-
-
-def _weights(history: History) -> dict[str, Any] | None:
-    """The weight that was chosen and all that were tried; `None` if it was given."""
-    if not history.selection:
-        return None
-    chosen = next(candidate for candidate in history.selection if candidate.chosen)
-    names = ("weight", "loss", "step", "seconds")
-    return {
-        "term": chosen.term,
-        "chosen": chosen.weight,
-        "candidates": [{n: getattr(c, n) for n in names} for c in history.selection],
-    }
-
-
-def _seconds(history: History) -> float:
-    """The time of the training; of all of them where a weight was chosen from several."""
-    if history.selection:
-        return sum(candidate.seconds for candidate in history.selection)
-    return history.records[-1].seconds if history.records else 0.0
-
-
 def _keep_origins(folder: RunFolder, case: Case, imports: Imports) -> None:
     """Writes what the run was made with, and copies of the user's own code."""
     if not (folder.path / "versions.json").is_file():
-        versions = {name: _version(name) for name in _LIBRARIES}
-        folder.write_json(
-            "versions.json",
-            {
-                "format": FORMAT,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "device": jax.devices()[0].device_kind,
-                **versions,
-                "data": case.samples.digest,
-            },
-        )
+        origin = {
+            "format": FORMAT,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "device": jax.devices()[0].device_kind,
+            **dict.fromkeys(_LIBRARIES),
+            **{d.name: d.version for name in _LIBRARIES for d in metadata.distributions(name=name)},
+            "data": case.samples.digest,
+        }
+        folder.write_json("versions.json", origin)
     for file, path in imports.loaded.items():
         if not (folder.custom / inner(path)).is_file():
             folder.write_bytes(str(Path("custom") / inner(path)), file.read_bytes())
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _count(model: Any) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array)))

@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from rich.console import Console, RenderableType
-from rich.markup import escape
-from rich.text import Text
+from rich.console import Console
 
 from mfgen._check import between
 from mfgen._near import near
 from mfgen.densities._grid import GridPath
 from mfgen.games._game import MFG
-from mfgen.lab import _certified
+from mfgen.lab import _judging
 from mfgen.lab._answer import Answer, stack
 from mfgen.lab._claims import check_results
 from mfgen.lab._find import Source
@@ -26,12 +24,12 @@ from mfgen.lab._imports import Imports
 from mfgen.lab._names import signature
 from mfgen.lab._run import load
 from mfgen.lab._store import RunFolder
-from mfgen.metrics._agreement import compare
+from mfgen.metrics._agreement import Agreement, compare
 from mfgen.metrics._certificate import certify
 from mfgen.oracles import _named as oracles
 from mfgen.oracles._named import ORACLES
 from mfgen.plot._solutions import plot_agreement, plot_certificate
-from mfgen.solvers._base import AbstractSolver, Solution
+from mfgen.solvers._base import Solution
 from mfgen.solvers._base import solve as solved
 from mfgen.solvers._grid import Grid, GridPotential
 from mfgen.solvers._hopf_cole import HopfCole
@@ -87,25 +85,20 @@ class Settings(NamedTuple):
 
     def solved(self, game: MFG, half: float) -> Solution:
         """The solution of a game, on a grid of that half width if the solver has one."""
-        return solved(game, self._made(game, half), key=jax.random.key(self.seed))
-
-    def _made(self, game: MFG, half: float) -> AbstractSolver:
         maker = SOLVERS[self.solver]
         dim = self.dim if game.initial is None else game.initial.dim
         points = self.points or _CELLS.get(dim, 64)
         wanted = {"box": ((-half, half),) * dim, "points": points, "steps": self.steps}
         known = signature(maker).parameters
         fields = {n: v for n, v in wanted.items() if n in known and v is not None}
-        if "points" in fields:
-            steps = self.steps or known["steps"].default
-            needed = 16.0 * float(points) ** dim * steps
-            if needed > _BYTES:
-                raise ValueError(
-                    f"`solve` got a grid of {points}^{dim} cells and {steps} steps, which takes "
-                    f"{needed / 1e9:,.0f} GB, expected at most {_BYTES / 1e9:.0f}: lower --points "
-                    "or --steps, or take --solver neural."
-                )
-        return maker(**fields)
+        steps = self.steps or known["steps"].default
+        if "points" in fields and (needed := 16.0 * float(points) ** dim * steps) > _BYTES:
+            raise ValueError(
+                f"`solve` got a grid of {points}^{dim} cells and {steps} steps, which takes "
+                f"{needed / 1e9:,.0f} GB, expected at most {_BYTES / 1e9:.0f}: lower --points or "
+                "--steps, or take --solver neural."
+            )
+        return solved(game, maker(**fields), key=jax.random.key(self.seed))
 
 
 def solve(source: Source, *, out: Path | None, console: Console, **options: Any) -> Answer:
@@ -114,7 +107,8 @@ def solve(source: Source, *, out: Path | None, console: Console, **options: Any)
     Raises:
         ValueError, TypeError: an unknown name or solver, or a game the solver does not cover.
     """
-    settings, name = Settings(**options), source.spec
+    given = {option: value for option, value in options.items() if value is not None}
+    settings, name = Settings(**given), source.spec
     settings.check("solve")
     folder = RunFolder(out or Path("runs") / f"{Path(name).stem}-{settings.solver}")
     check_results("solve", folder.path, _WRITTEN)
@@ -126,20 +120,14 @@ def solve(source: Source, *, out: Path | None, console: Console, **options: Any)
     _keep(folder, made)
     folder.write_json("certificate.json", certificate.to_dict())
     plot_certificate(certificate, folder.path / "certificate.png")
-    document = {
-        "name": name,
-        **_result(settings, made, folder),
-        "stats": dict(made.stats),
-        "certificate": certificate.to_dict(),
-        "agreement": None,
-    }
-    parts: list[RenderableType] = [escape(f"{name}: {made.result.message}")]
-    parts.append(Text(f"Certificate\n{certificate}"))
+    parts = [f"{name}: {made.result.message}", f"Certificate\n{certificate}"]
+    agreement = None
     if oracle:
-        labels = settings.solver, "exact"
-        document["agreement"], said = _agreed(folder, made, oracle.solution, labels)
-        parts.append(Text(f"Against the exact solution\n{said}"))
-    parts.append(escape(f"Figures and arrays: {folder.path}"))
+        agreement = _agreed(folder, made, oracle.solution, (settings.solver, "exact"))
+        parts.append(f"Against the exact solution\n{agreement}")
+    parts.append(f"Figures and arrays: {folder.path}")
+    told = {"stats": dict(made.stats), "certificate": certificate.to_dict()}
+    document = {"name": name, **_result(settings, made, folder, agreement), **told}
     return Answer(document, stack(*parts))
 
 
@@ -155,40 +143,47 @@ def against(run: Path, settings: Settings, *, out: Path | None, imports: Imports
         case = load(run, imports).case
         game, key = case.game, jax.random.key(settings.seed)
         said = f"the model of {run}"
-        mine = _certified.solved(game, case.model, said, key=key, particles=2048)
+        mine = _judging.solved(game, case.model, said, key=key, particles=2048)
         assert mine.density is not None
         times = np.linspace(0.0, game.dynamics.horizon, 5).tolist()
         reach = max(float(np.abs(mine.density(t).particles()[0]).max()) for t in times)
         made = settings.solved(game, settings.box or _MARGIN * reach)
-        agreement, told = _agreed(folder, mine, made, ("trained", settings.solver))
+        agreement = _agreed(folder, mine, made, ("trained", settings.solver))
     view = stack(
-        escape(f"{settings.solver}: {made.result.message}"),
-        Text(f"The model against it\n{told}"),
-        escape(f"Table and figure: {folder.path}"),
+        f"{settings.solver}: {made.result.message}",
+        f"The model against it\n{agreement}",
+        f"Table and figure: {folder.path}",
     )
-    document = {"run": str(run), **_result(settings, made, folder), "agreement": agreement}
+    document = {
+        "run": str(run),
+        **_result(settings, made, folder),
+        "agreement": agreement.to_dict(),
+    }
     return Answer(document, view)
 
 
-def _result(settings: Settings, made: Solution, folder: RunFolder) -> dict[str, str]:
+def _result(
+    settings: Settings, made: Solution, folder: RunFolder, agreement: Agreement | None
+) -> dict[str, Any]:
     return {
         "solver": settings.solver,
         "status": made.result.status.value,
         "message": made.result.message,
         "folder": str(folder.path),
+        "agreement": None if agreement is None else agreement.to_dict(),
     }
 
 
 def _agreed(
     folder: RunFolder, first: Solution, second: Solution, labels: tuple[str, str]
-) -> tuple[dict[str, Any], str]:
+) -> Agreement:
     """Keeps how far two solutions agree, with a figure of values if both have them."""
     agreement = compare(first, second)
     folder.write_json("agreement.json", agreement.to_dict())
     if first.value is not None:
         figure = folder.path / "agreement.png"
         plot_agreement(first, second, figure, labels=labels, agreement=agreement)
-    return agreement.to_dict(), str(agreement)
+    return agreement
 
 
 def _reach(game: MFG) -> float:

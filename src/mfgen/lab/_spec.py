@@ -8,17 +8,20 @@ below. [chosen] holds what `mfgen.lab._rules` filled in for the data, by path: i
 its author wrote, and chosen anew where the data are others.
 """
 
+import contextlib
 import copy
 import dataclasses
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from mfgen._check import between, shortened
 from mfgen._near import near
-from mfgen.lab import _plain
+from mfgen.lab import _paths
 from mfgen.lab._document import call
-from mfgen.lab._paths import put, steps
+from mfgen.lab._paths import put, steps, walk
+from mfgen.lab._refusals import field_of
 from mfgen.simulate._base import AbstractSampler
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._likelihood import AbstractLikelihood, FlowLikelihood
@@ -92,7 +95,7 @@ class Experiment:
         Raises:
             ValueError: naming the path of what is wrong.
         """
-        _plain.check(document)
+        _paths.check(document)
         _check_parts(document)
         name, seed = document.get("name", "own"), document.get("seed", 0)
         if not (type(name) is str and _NAME.fullmatch(name)):
@@ -189,6 +192,37 @@ class Experiment:
         for path, value in changes.items():
             put(document, path, value)
         return Experiment.of(document)
+
+
+@contextlib.contextmanager
+def placed(experiment: Experiment, otherwise: str) -> Iterator[None]:
+    """While open, errors begin with a path: that of the table they speak of, or `otherwise`.
+
+    What is made of a document is used together: a loss looks at the game, a trainer at the data.
+    What they refuse then is told in their own names.
+
+    Raises:
+        ValueError: in the place of an error without a path; others pass.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        owner = re.match(r"`(\w+)`", str(error))
+        if owner is None or owner[1] in (*SECTIONS, "objective", "mfgen"):
+            raise
+        path = _place(str(error), owner[1], experiment.filled, otherwise)
+        raise ValueError(f"`{path}`: {error}") from error
+
+
+def _place(said: str, owner: str, document: dict[str, Any], otherwise: str) -> str:
+    """The path of the table, or of its field, that an error of its owner speaks of."""
+    for path, part in walk(document):
+        table = {"type": part} if type(part) is str else part
+        implied = "MFG" if path == "game" else None
+        if type(table) is dict and table.get("type", implied) == owner:
+            return field_of(said, path, table)
+    path = field_of(said, "training", document.get("training", {}))
+    return path if path != "training" else otherwise
 
 
 def _check_parts(document: dict[str, Any]) -> None:

@@ -37,14 +37,16 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import equinox as eqx
+import msgspec
 import numpy as np
 
 from mfgen import _file
 from mfgen.data._arrays import read_arrays
-from mfgen.lab import _digests, _kept, _spec, _toml
+from mfgen.lab import _kept, _spec, _toml
 from mfgen.trainers._history import Progress
 
 _RECORDS = "metrics.jsonl"
+_SUMS = "SHA256SUMS"
 _SEALED = (
     "spec.toml", "versions.json", _RECORDS, "trials.jsonl", "model.eqx", "game.eqx", "descent.npz",
     "points.npz", "samples.npz", "fields.npz", "profiles.json", "certificate.json",
@@ -62,23 +64,10 @@ class RunFolder:
 
     def __init__(self, path: str | Path):
         self.path = Path(path).absolute()
+        self.checkpoints, self.figures, self.custom, self.model = (
+            self.path / name for name in ("checkpoints", "figures", "custom", "model.eqx")
+        )
         self.place: os.stat_result | None = None  # of the folder, while it is claimed
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def figures(self) -> Path:
-        return self.path / "figures"
-
-    @property
-    def custom(self) -> Path:
-        return self.path / "custom"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model.eqx"
 
     @property
     def is_run(self) -> bool:
@@ -92,19 +81,24 @@ class RunFolder:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary of a run, and the digests of all that belongs to it."""
-        text = (_kept.encode(summary) + "\n").encode()
+        text = _kept.encode(summary) + "\n"
         self.check_place()
         self.reopen()
-        _digests.keep(self.path, self._sealed(), {"summary.json": text})
-        self.write_bytes("summary.json", text)
+        sums = {name: _digest((self.path / name).read_bytes()) for name in self._sealed()}
+        sums["summary.json"] = _digest(text.encode())
+        self.write_text(_SUMS, "".join(f"{digest}  {name}\n" for name, digest in sums.items()))
+        self.write_text("summary.json", text)
 
     def reopen(self) -> None:
         """Makes a finished run an unfinished one, before files of it are written again."""
-        for name in ("summary.json", _digests.NAME):
+        for name in ("summary.json", _SUMS):
             (self.path / name).unlink(missing_ok=True)
 
     def check(self, needed: Sequence[str] = ()) -> None:
         """Refuses a finished run with files that are not as they were when it was finished.
+
+        A single measure is the product of specification, model and seed: a file that was altered,
+        or put there from another run, makes a number that nobody computed.
 
         Arguments:
             needed: names of files that are refused where they are missing, if the run had them.
@@ -112,18 +106,40 @@ class RunFolder:
         Raises:
             ValueError: naming the first such file.
         """
-        if self.is_finished:
-            _digests.check(self.path, needed)
+        sums = self._sums() if self.is_finished and self.is_sealed else {}
+        for name, digest in sums.items():
+            file = self.path / name
+            there = file.is_file()
+            if (_digest(file.read_bytes()) != digest) if there else name in needed:
+                raise ValueError(
+                    f"`{file}` cannot be read (it {'was altered' if there else 'is missing'} since "
+                    f"the run was finished), expected the file that {_SUMS} tells of: put it back "
+                    "as it was, or remove it and make it again with `mfgen run ... --resume`."
+                )
+
+    def _sums(self) -> dict[str, str]:
+        """The digest of each file."""
+        file = self.path / _SUMS
+        lines = file.read_bytes().decode(errors="replace").splitlines()
+        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        inside = [name and name[0] != "/" and ".." not in Path(name).parts for name in sums]
+        if "summary.json" not in sums or not all(inside):
+            raise ValueError(
+                f"`{file}` is damaged, expected a line for each file of the run: put it back as it "
+                "was, or remove it, and the files are read without it."
+            )
+        return sums
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether there are digests of the files of the run, as of a finished one."""
+        return (self.path / _SUMS).is_file()
 
     @property
     def notice(self) -> str | None:
         """What is to be said of a finished run that was not sealed; `None` if it was."""
-        if _digests.are_kept(self.path):
-            return None
-        return (
-            f"{self.path} was finished by a version without digests: whether its files are as they "
-            "were is not known"
-        )
+        why = "was finished by a version without digests: whether its files are as they were is"
+        return None if self.is_sealed else f"{self.path} {why} not known"
 
     def experiment(self) -> _spec.Experiment:
         """The specification of the run.
@@ -163,14 +179,16 @@ class RunFolder:
         return found
 
     def read_json(self, name: str, kind: type = dict) -> Any:
-        """The content of a JSON file of the folder, of the given kind."""
+        """The content of a JSON file of the folder, of the given kind; empty if there is none."""
+        if not (self.path / name).is_file():
+            return {}
         with self._readable(name, "a file written by `mfgen run`") as path:
-            return _kept.check(json.loads(path.read_text(encoding="utf-8")), kind)
+            content = json.loads(path.read_text(encoding="utf-8"))
+            msgspec.convert(content, kind)
+            return content
 
     def profiles(self) -> dict[str, Any]:
         """The measures along the noise; empty if none were kept."""
-        if not (self.path / "profiles.json").is_file():
-            return {}
         return self.read_json("profiles.json", _kept.Profiles)
 
     def records(self, name: str = _RECORDS) -> list[dict[str, Any]]:
@@ -182,9 +200,11 @@ class RunFolder:
         records = []
         for line in lines:
             try:
-                records.append(_kept.check(json.loads(line), Progress))
+                record = json.loads(line)
+                msgspec.convert(record, Progress)
             except (ValueError, RecursionError):
                 break
+            records.append(record)
         return records
 
     def rewind(self, step: int, saved: Sequence[Progress] = ()) -> None:
@@ -286,6 +306,10 @@ def write_whole(path: Path, content: bytes) -> None:
     """Writes a file, whole or not at all, into a folder that is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _file.write_whole(path, content)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def fingerprint(experiment: _spec.Experiment, *contents: bytes) -> str:

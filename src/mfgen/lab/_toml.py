@@ -3,11 +3,11 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mfgen import _file
+from mfgen.lab._paths import walk
 from mfgen.lab._spec import Experiment
 
 
@@ -82,7 +82,18 @@ class Difference(NamedTuple):
 
 def differences(first: Experiment, second: Experiment) -> list[Difference]:
     """Where two experiments differ, in order of their paths; who chose a number does not count."""
-    return list(_differences(first.meaning, second.meaning, ""))
+    sides = one, other = _plain_parts(first.meaning), _plain_parts(second.meaning)
+    return [
+        Difference(path, *(written(side[path]) if path in side else "absent" for side in sides))
+        for path in sorted(one | other)
+        if one.get(path) != other.get(path)
+    ]
+
+
+def _plain_parts(document: dict[str, Any]) -> dict[str, Any]:
+    """What is no table and no list, or an empty one, by its path."""
+    plain = lambda part: not part or type(part) not in (dict, list)
+    return {path: part for path, part in walk(document) if plain(part)}
 
 
 def value(text: str) -> Any:
@@ -91,22 +102,6 @@ def value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         return text
-
-
-def _differences(first: Any, second: Any, path: str) -> Iterator[Difference]:
-    match first, second:
-        case (dict(), None) | (None, dict()) if first or second:
-            yield from _differences(first or {}, second or {}, path)
-        case dict(), dict():
-            for name in sorted(first.keys() | second.keys()):
-                inside = f"{path}.{name}".lstrip(".")
-                yield from _differences(first.get(name), second.get(name), inside)
-        case list(), list() if len(first) == len(second):
-            for index, (one, other) in enumerate(zip(first, second, strict=True)):
-                yield from _differences(one, other, f"{path}[{index}]")
-        case _ if first != second:
-            words = ("absent" if v is None else written(v) for v in (first, second))
-            yield Difference(path, *words)
 
 
 def _table(document: dict[str, Any], prefix: str) -> list[str]:

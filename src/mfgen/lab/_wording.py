@@ -11,9 +11,24 @@ from mfgen.lab._comparison import Cell, Column, Contrast, Group, Pair
 from mfgen.lab._measures import Measure, measure_of
 from mfgen.metrics._estimate import Estimate
 
+_COSTS = {
+    "steps": ("training steps", ""),
+    "ms_per_step": ("time of a step", "ms"),
+    "wall_seconds": ("training time", "s"),
+    "parameters": ("parameters", ""),
+}
+# Measures that make a sentence; the others are in the table.
+_TOLD = (
+    *("kl", "log_likelihood", "one_evaluation_kl", "one_evaluation_likelihood", "one_shot_error"),
+    *("one_shot_gap", "hjb_residual", "energy_distance", "c2st"),
+)
+
 
 class Row(NamedTuple):
-    """A line of a table: title, unit, what it says, one text for each method and each pair."""
+    """A line of a table: title, unit, what it says, one text for each method and each pair.
+
+    `best` says of each method whether it is better than all others.
+    """
 
     name: str
     title: str
@@ -35,43 +50,30 @@ class Reading(NamedTuple):
 
 
 def rows(group: Group) -> list[Row]:
-    """The table of a group: one row for each measure."""
-    table = []
-    for name in group.metrics:
-        info = measure_of(name)
-        cells = [column.cell(name) for column in group.columns]
-        table.append(
-            Row(
-                name,
-                info.title,
-                info.unit,
-                info.summary,
-                tuple(cell_text(cell) for cell in cells),
-                tuple(contrast_text(pair.contrast(name)) for pair in group.pairs),
-                _best(cells, info),
-            )
-        )
-    return table
+    """The table of a group: a row for each measure, and for what the training cost."""
+    measures = [_measured(name, group) for name in group.metrics]
+    return measures + [_cost(name, *words, group) for name, words in _COSTS.items()]
 
 
-def cost_rows(group: Group) -> list[Row]:
-    """What the training cost: steps, time, parameters."""
-    lines = []
-    for name, title, unit in (
-        ("steps", "training steps", ""),
-        ("ms_per_step", "time of a step", "ms"),
-        ("wall_seconds", "training time", "s"),
-        ("parameters", "parameters", ""),
-    ):
-        values = [column.mean(name) for column in group.columns]
-        ratios = [
-            p.regularised.mean(name) / p.plain.mean(name) if p.plain.mean(name) else math.nan
-            for p in group.pairs
-        ]
-        cells = tuple(_number(value) for value in values)
-        texts = tuple(f"{ratio:.2f}" if math.isfinite(ratio) else "" for ratio in ratios)
-        lines.append(Row(name, title, unit, "", cells, texts, (False,) * len(cells)))
-    return lines
+def _measured(name: str, group: Group) -> Row:
+    info = measure_of(name)
+    cells = [column.cell(name) for column in group.columns]
+    return Row(
+        name,
+        info.title,
+        info.unit,
+        info.summary,
+        tuple(cell_text(cell) for cell in cells),
+        tuple(contrast_text(pair.contrast(name)) for pair in group.pairs),
+        _best(cells, info),
+    )
+
+
+def _cost(name: str, title: str, unit: str, group: Group) -> Row:
+    cells = [_number(column.mean(name)) for column in group.columns]
+    ratios = [pair.ratio(name) for pair in group.pairs]
+    texts = [f"{ratio:.2f}" if math.isfinite(ratio) else "" for ratio in ratios]
+    return Row(name, title, unit, "", tuple(cells), tuple(texts), (False,) * len(cells))
 
 
 def _number(value: float) -> str:
@@ -117,14 +119,10 @@ def descent(kept: dict[str, Any]) -> str:
     )
 
 
-def told(column: Column) -> list[str]:
-    """What was chosen in the runs of a method, and what their particles went down, by seed."""
-    return [
-        f"{column.label}, seed {entry.experiment.seed}: {words(kept)}."
-        for name, words in (("weights", weights), ("descent", descent))
-        for entry in column.entries
-        if (kept := entry.summary.get(name))
-    ]
+def notes(summary: dict[str, Any]) -> list[str]:
+    """What was chosen in a run, and what its particles went down, a line each."""
+    words = {"weights": weights, "descent": descent}
+    return [said(summary[name]) for name, said in words.items() if summary.get(name)]
 
 
 def title(groups: list[Group]) -> str:
@@ -146,25 +144,10 @@ def reading(group: Group) -> list[Reading]:
     return [_alone(column, group) for column in group.columns]
 
 
-# Measures that make a sentence; the others are in the table.
-_TOLD = (
-    "kl",
-    "log_likelihood",
-    "one_evaluation_kl",
-    "one_evaluation_likelihood",
-    "one_shot_error",
-    "one_shot_gap",
-    "hjb_residual",
-    "energy_distance",
-    "c2st",
-)
-
-
 def _pair(pair: Pair, group: Group) -> Reading:
     told = {name: pair.contrast(name) for name in group.metrics if name in _TOLD}
     lines = [_contrast(name, contrast) for name, contrast in told.items() if contrast is not None]
-    plain = pair.plain.mean("ms_per_step")
-    step = pair.regularised.mean("ms_per_step") / plain if plain else math.nan
+    step = pair.ratio("ms_per_step")
     if math.isfinite(step):
         lines.append(f"A training step took {step:.2f} times as long, at equal numbers of steps.")
     seeds = len(set(pair.regularised.seeds) & set(pair.plain.seeds))
@@ -188,12 +171,12 @@ def _contrast(name: str, contrast: Contrast) -> str:
 
 
 def _alone(column: Column, group: Group) -> Reading:
-    lines = []
-    for name in group.metrics:
-        cell = column.cell(name)
-        if cell is not None and name in _TOLD:
-            unit = f" {measure_of(name).unit}" if measure_of(name).unit else ""
-            lines.append(f"{measure_of(name).title}: {cell_text(cell)}{unit}.")
+    found = {measure_of(n): column.cell(n) for n in group.metrics if n in _TOLD}
+    lines = [
+        f"{info.title}: {cell_text(cell)} {info.unit}".rstrip() + "."
+        for info, cell in found.items()
+        if cell is not None
+    ]
     return Reading(f"{column.label}, {_seeds(len(column.entries))}:", tuple(lines))
 
 

@@ -5,7 +5,7 @@ the game's own: nothing left out, paid twice or contradicted (`mfgen.losses._cov
 trained for it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +83,14 @@ class Plan(NamedTuple):
                 f"expected one of {', '.join(self.fitting)}: see `print(plan(game))`."
             )
         return known[name].way
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain data for JSON: the way that is taken, and all of them."""
+        ways = [
+            {"name": way.name, "fits": lack is None, "summary": way.summary, "lack": lack}
+            for way, lack in self.entries
+        ]
+        return {"first": next(iter(self.fitting), None), "ways": ways}
 
     def __str__(self) -> str:
         game, first = self.game, next(iter(self.fitting), None)

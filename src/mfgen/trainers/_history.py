@@ -155,6 +155,13 @@ class History:
         return History(records, document["best_step"], pending=Sums(**document.get("pending", {})))
 
     @property
+    def seconds(self) -> float:
+        """Wall-clock time of the training; of all of them after a selection."""
+        if self.selection:
+            return sum(candidate.seconds for candidate in self.selection)
+        return self.records[-1].seconds if self.records else 0.0
+
+    @property
     def milliseconds_per_step(self) -> float | None:
         """The median over records; `None` if there are none."""
         rates = [record.milliseconds_per_step for record in self.records]

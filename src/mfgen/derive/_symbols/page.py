@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sympy as sp
 
@@ -184,6 +184,16 @@ class Equations:
         """An `aligned` block, without dollar signs."""
         rows = [rf"\text{{{title}}} &\quad {text}" for title, text in self.lines("latex")]
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The page as plain data for JSON, its formulas in ASCII."""
+        return {
+            "title": self.title,
+            "lines": dict(self.lines("ascii")),
+            "latex": self.latex(),
+            "reading": self.reading,
+            "notes": list(self.notes),
+        }
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
