@@ -22,6 +22,7 @@ from mfgen.simulate import (
     FlowProposal,
     Hutchinson,
     OneShot,
+    SequentialProposal,
     estimate_log_prob,
     log_prob,
 )
@@ -32,7 +33,11 @@ TARGET = GaussianMixture([0.3, 0.7], [[1.0, 0.5], [-0.5, -1.0]], [0.3, 0.2])
 GAME = score_based(NOISING, TARGET)
 LAST = TARGET.noised(NOISING.signal(NOISING.start), NOISING.noise(NOISING.start))
 ANNEALED = AnnealedProposal(40, 1)
-PROPOSALS = {"flow": FlowProposal(), "annealed": ANNEALED}
+PROPOSALS = {
+    "flow": FlowProposal(),
+    "annealed": ANNEALED,
+    "sequential": SequentialProposal(40, 1),
+}
 
 
 def exact(t, x):

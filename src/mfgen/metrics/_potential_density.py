@@ -5,7 +5,8 @@ and an error, so exp(-U) is a density once it is divided by
 
     Z = int exp(-U(T, x)) dx = E[w],
 
-the mean of importance weights of points that the model itself draws (`mfgen.simulate._weighted`).
+the mean of importance weights of points that the model itself draws (`mfgen.simulate._weighted`),
+or that populations carry down its noise levels (`mfgen.simulate._sequential`).
 It is another density than that of the model's flow: the flow adds up what is wrong with grad U at
 all noise levels, exp(-U) / Z shows what is wrong with U at the last one.
 
@@ -36,8 +37,8 @@ from mfgen.math._count import count
 from mfgen.metrics import _door
 from mfgen.metrics._escape import FAR, check_escape, extent
 from mfgen.metrics._estimate import Estimate
-from mfgen.metrics._importance import effective_fraction, log_normaliser
 from mfgen.metrics._likelihood import evaluate
+from mfgen.metrics._populations import told
 from mfgen.models._base import AbstractModel, AbstractPotential
 from mfgen.simulate._base import at_points, check_played
 from mfgen.simulate._integrator import positive_count
@@ -160,7 +161,7 @@ def potential_density(
         game, model: a score-based game, and a potential of it.
         n: points by which Z is found, at least 50.
         key: random key.
-        proposal: how they are drawn: `FlowProposal()`, or `AnnealedProposal()` where that one's
+        proposal: how they are drawn: `FlowProposal()`, or `SequentialProposal()` where that one's
             divergence is dear or its weights degenerate.
         chunk: points at once.
 
@@ -200,14 +201,16 @@ def potential_density(
             f"`{owner}` got a potential that is not finite at {broken} of {n} points that its own "
             "sampler draws, expected finite numbers: train it further."
         )
-    fraction, normaliser = effective_fraction(drawn.log_weights), log_normaliser(drawn.log_weights)
+    n = len(drawn.points)
+    fraction, normaliser = told(drawn)
     if fraction.value < _FRACTION or fraction.value * n < _NUMBER:
         raise DegenerateWeights(
             f"`{owner}` got importance weights that have degenerated: {n} points count as "
             f"{fraction.value * n:.3g} (a fraction {fraction.value:.2g}), expected a fraction of "
             f"at least {_FRACTION} and {_NUMBER} points: below, log Z = {normaliser} is too small "
-            "and so is its error. Draw more points, pass `proposal=AnnealedProposal(levels)` with "
-            "more levels, or train with `HJB()`: exp(-U) is not yet the density of the samples.",
+            "and so is its error. Pass `proposal=SequentialProposal()`, or one of more levels, "
+            "draw more points, or train with `HJB()`: exp(-U) is not yet the density of the "
+            "samples.",
             fraction,
             normaliser,
         )

@@ -25,6 +25,7 @@ from mfgen.simulate._metropolis import MetropolisAdjusted as MetropolisAdjusted
 from mfgen.simulate._metropolis import correct as correct
 from mfgen.simulate._sampler import denoised as denoised
 from mfgen.simulate._sampler import sample as sample
+from mfgen.simulate._sequential import SequentialProposal as SequentialProposal
 from mfgen.simulate._solution import Solution as Solution
 from mfgen.simulate._solution import solution as solution
 from mfgen.simulate._tempered import Tempered as Tempered

@@ -10,6 +10,7 @@ of weights that differ with the proposal:
     `FlowProposal`       w = exp(-U(T, x)) / q(x),   x, q from the probability flow of the model
     `AnnealedProposal`   w = prod_k exp(ell_k(x_k) - ell_(k-1)(x_k)),   x_(k+1) a Metropolis move
                          at level k from x_k, and ell_k = -U(t_k, .)
+    `SequentialProposal` populations that are resampled on the way: `mfgen.simulate._sequential`
 
 The flow needs the divergence of its velocity: dim products with the Hessian of U at each of its
 stages. It is the better one in few dimensions. Annealing needs gradients of U alone, and no
@@ -26,7 +27,6 @@ References: R. M. Neal (2001), "Annealed importance sampling"; F. Noé, S. Olsso
 """
 
 from abc import abstractmethod
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -51,16 +51,19 @@ _PILOTS = 128  # chains by which the steps of the moves are found
 _FIRST, _GAIN = 0.1, 0.5  # the first step in the frame, and what log step gains by a move
 
 
-class Weighted(NamedTuple):
+class Weighted(eqx.Module):
     """Points with the logarithms of their weights.
 
     Attributes:
         points: `[n, dim]`.
         log_weights: log w, whose mean exponential is Z, `[n]`.
+        populations: 1 where points are independent; else the number of independent populations of
+            equally many, one after the other, the points of each of which hang together.
     """
 
     points: Batch
     log_weights: Float[Array, "n"]
+    populations: int = eqx.field(static=True, default=1)
 
 
 class AbstractProposal(eqx.Module):
@@ -103,9 +106,9 @@ class FlowProposal(AbstractProposal):
     def __call__(
         self, game: MFG, model: AbstractModel, n: int, *, key: Key, chunk: int
     ) -> Weighted:
-        found, times = _carried(self, game, model, n, key, chunk)
-        check_finished("FlowProposal", found.points, times, game.dynamics.horizon)
-        return found
+        points, weights, times = _carried(self, game, model, n, key, chunk)
+        check_finished("FlowProposal", points, times, game.dynamics.horizon)
+        return Weighted(points, weights)
 
 
 class AnnealedProposal(AbstractProposal):
@@ -126,22 +129,22 @@ class AnnealedProposal(AbstractProposal):
     def __call__(
         self, game: MFG, model: AbstractModel, n: int, *, key: Key, chunk: int
     ) -> Weighted:
-        return _annealed(self, game, model, n, key, chunk)
+        return Weighted(*_annealed(self, game, model, n, key, chunk))
 
 
 @eqx.filter_jit
 def _carried(
     proposal: FlowProposal, game: MFG, model: AbstractModel, n: int, key: Key, chunk: int
-) -> tuple[Weighted, Float[Array, "n"]]:
+) -> tuple[Batch, Float[Array, "n"], Float[Array, "n"]]:
     reference = evaluable_reference("FlowProposal", game)
     energy = energy_of("FlowProposal", model, end_time(game), jnp.zeros(0))
 
-    def one(x: State) -> tuple[Weighted, Scalar]:
+    def one(x: State) -> tuple[State, Scalar, Scalar]:
         moved = transport(
             game, model, x, integrator=proposal.integrator, divergence=proposal.divergence
         )
         own = reference.log_density(x) - jnp.mean(moved.log_det)
-        return Weighted(moved.point, -energy(moved.point) - own), moved.time
+        return moved.point, -energy(moved.point) - own, moved.time
 
     return map_chunks(one, reference.sample(n, key=key), chunk)
 
@@ -149,7 +152,7 @@ def _carried(
 @eqx.filter_jit
 def _annealed(
     proposal: AnnealedProposal, game: MFG, model: AbstractModel, n: int, key: Key, chunk: int
-) -> Weighted:
+) -> tuple[Batch, Float[Array, "n"]]:
     reference = evaluable_reference("AnnealedProposal", game)
     frame = smooth_frame(game)
     levels = jnp.arange(1, proposal.levels + 1)
@@ -171,7 +174,7 @@ def _annealed(
     starts = jax.vmap(lambda x: begun(x)[0])(reference.sample(_PILOTS, key=keys[0]))
     steps = _pilot(energy, starts, levels, proposal.moves, keys[1])
 
-    def one(row: tuple[State, Key]) -> Weighted:
+    def one(row: tuple[State, Key]) -> tuple[State, Scalar]:
         x, key = row
 
         def level(state: tuple[State, Scalar], now: tuple[Array, Scalar]):
@@ -183,7 +186,7 @@ def _annealed(
             return (walker.point, weight), None
 
         (w, weight), _ = jax.lax.scan(level, begun(x), (levels, steps))
-        return Weighted(_out(frame, game, w), weight)
+        return _out(frame, game, w), weight
 
     rows = reference.sample(n, key=keys[2]), jax.random.split(keys[3], n)
     return map_chunks(one, rows, chunk)
