@@ -23,6 +23,7 @@ SHARING = {
     "exact": (DenoisingScoreMatching(), HJB(points=10)),
     "all points": (DenoisingScoreMatching(), HJB(points=None)),
     "probes": (DenoisingScoreMatching(), HJB(laplacian=Hutchinson(3), points=16)),
+    "control variate": (DenoisingScoreMatching(control_variate=0.4), HJB(points=10)),
     "settings": (
         DenoisingScoreMatching(LAW),
         HJB(Huber(0.5), NoisedData(LAW), points=7, weighting=RatioPower(-1.0)),

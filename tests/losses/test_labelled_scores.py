@@ -66,10 +66,11 @@ def test_noise_moves_points_and_no_labels(game):
     "loss",
     [
         mg.losses.DenoisingScoreMatching(),
+        mg.losses.DenoisingScoreMatching(control_variate=0.5),
         mg.losses.ImplicitScoreMatching(),
         mg.losses.SlicedScoreMatching(),
     ],
-    ids=["denoising", "implicit", "sliced"],
+    ids=["denoising", "control variate", "implicit", "sliced"],
 )
 def test_losses_are_least_at_the_score_given_the_label(game, loss):
     assert is_flat(slopes(game, EXACT, loss, draw, labels=2))

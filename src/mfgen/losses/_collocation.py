@@ -138,6 +138,8 @@ class NoisedData(AbstractCollocation):
             error = lambda point: matching.error(game, model, point, None)
             left = score_weight * jnp.sum(jax.vmap(error)(rest)) / n
             total, matched = total + left, matched + left
+        known = score_weight * matching.variate(game, model, everything, batch)
+        total, matched = total - known, matched - known
         return Weighted(total, jax.lax.stop_gradient((matched, penalised)))
 
 

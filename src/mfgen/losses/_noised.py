@@ -7,6 +7,7 @@ problem looks the same at all levels. Draws are stratified over the batch: sampl
 the i-th of n slices of equal probability, which removes most of the variance due to the level.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -48,6 +49,10 @@ class AbstractNoiseLaw(eqx.Module):
     def ratios(self, noising: AbstractForward, n: int, *, key: Key) -> Times:
         """n noise ratios kappa, stratified and in increasing order of strata."""
 
+    def below(self, noising: AbstractForward, ratio: float, n: int) -> int:
+        """How many of the first of n may have a smaller ratio than this one: all, if unknown."""
+        return n
+
 
 class LogUniform(AbstractNoiseLaw):
     """log kappa uniform on an interval.
@@ -73,6 +78,13 @@ class LogUniform(AbstractNoiseLaw):
         _check_ratios("LogUniform", noising, [r for r in (self.low, self.high) if r is not None])
         fraction = (jnp.arange(n) + jax.random.uniform(key, (n,))) / n
         return jnp.exp(jnp.log(low) + fraction * jnp.log(high / low))
+
+    def below(self, noising: AbstractForward, ratio: float, n: int) -> int:
+        with jax.ensure_compile_time_eval():
+            low = float(noising.ratio(noising.start) if self.low is None else self.low)
+            high = float(noising.ratio(noising.horizon) if self.high is None else self.high)
+        part = math.log(ratio / low) / math.log(high / low)
+        return min(max(math.ceil(part * n), 0), n)
 
 
 class Levels(AbstractNoiseLaw):
