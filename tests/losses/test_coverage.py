@@ -304,3 +304,60 @@ def test_kinetic_costs_are_told_by_their_values():
     ) == pytest.approx(1.0, rel=1e-6)
     for other in (mg.costs.Power(1.5), mg.costs.Relativistic(1.0), Quartic()):
         assert kinetic_weight(to_energy(mg.functionals.Zero(), other), 2) is None
+
+
+class OnlyWhenFast(mg.costs.AbstractLagrangian):
+    """|v|^2 / 2 up to a speed, and more above it."""
+
+    def __call__(self, t, x, v):
+        return 0.5 * v @ v + jnp.maximum(jnp.sqrt(v @ v + 1e-12) - 2.0, 0.0) ** 2
+
+
+class OnlyOnTheWay(mg.costs.AbstractLagrangian):
+    """|v|^2 / 2 and a hill between two places that is nothing at either."""
+
+    def __call__(self, t, x, v):
+        return 0.5 * v @ v + jnp.maximum(1 - jnp.sum((x - 4.0) ** 2), 0.0)
+
+
+class Wind(mg.dynamics.AbstractDynamics):
+    """dX = (w(X) + v) dt with a wind that blows between two places alone."""
+
+    horizon: float = 1.0
+
+    @property
+    def deterministic(self):
+        return True
+
+    def free(self, t, x):
+        return jnp.where(jnp.sum((x - 4.0) ** 2) < 1, 1.0, 0.0) * jnp.ones_like(x)
+
+    def gain(self, t):
+        return jnp.asarray(1.0)
+
+    def diffusion(self, t):
+        return jnp.asarray(0.0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ({"lagrangian": OnlyWhenFast()}, "Lagrangian `OnlyWhenFast`"),
+        ({"lagrangian": OnlyOnTheWay()}, "Lagrangian `OnlyOnTheWay`"),
+        ({"dynamics": Wind()}, "dynamics `Wind`"),
+    ],
+)
+def test_straight_lines_are_refused_for_what_costs_or_blows_on_the_way(parts, named):
+    far = mg.Gaussian(jnp.full(2, 8.0), 0.1)
+    whole = {"dynamics": mg.Integrator(), "lagrangian": mg.Kinetic()} | parts
+    game = mg.MFG(
+        **whole,
+        terminal=mg.functionals.Prescribed(far),
+        initial=mg.Gaussian(jnp.zeros(2), 0.1),
+        data_at="start",
+    )
+    mg.losses.FlowMatching().pays(
+        dataclasses.replace(game, dynamics=mg.Integrator(), lagrangian=mg.Kinetic())
+    )
+    with pytest.raises(ValueError, match=named):
+        mg.losses.FlowMatching().pays(game)

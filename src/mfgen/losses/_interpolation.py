@@ -40,7 +40,7 @@ from mfgen.losses._coupling import (
     stratified,
 )
 from mfgen.losses._objective import AbstractObjective
-from mfgen.losses._payment import WHOLE, Pays, kinetic_weight, name_of
+from mfgen.losses._payment import WHOLE, Pays, kinetic_weight, name_of, straight_ways
 from mfgen.models._base import AbstractModel, velocity
 from mfgen.simulate._ends import reference
 
@@ -234,8 +234,7 @@ def _check_straight(owner: str, game: MFG) -> None:
             "cost; train by `ActionMatching`, whose control is that of the cost, or declare a "
             "soft end, `KL(reference)`, and train by `PathLikelihood` and `TransportCost`."
         )
-    places = jax.random.normal(jax.random.key(0), (4, dim))
-    times = game.dynamics.horizon * jnp.asarray([0.1, 0.4, 0.6, 0.9])
+    times, places, _ = straight_ways(game, dim)
     if jnp.any(jax.vmap(game.dynamics.free)(times, places) != 0):
         raise ValueError(
             f"`{owner}` got a game whose dynamics `{name_of(game.dynamics)}` have a drift, "

@@ -18,16 +18,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from mfgen._types import Batch, Key, Scalar, State
+from mfgen._types import Batch, Scalar, State
 from mfgen.densities._base import AbstractEvaluable
+from mfgen.derive._probe import laws
 from mfgen.functionals._functional import AbstractFunctional
 from mfgen.functionals._local import local_curvature
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import source_size
 
 _PLACES = 8  # where a terminal cost is held against a divergence
+_WAYS = 64  # straight ways on which a Lagrangian is looked at
 _HEIGHTS = (-1.5, 0.5)  # log-densities there
 _CLOSE = 1e-3  # relative; costs are evaluated in single precision
 
@@ -101,16 +103,36 @@ def divergence_weight(
 
 
 def kinetic_weight(game: MFG, dim: int) -> float | None:
-    """k if L = (k / 2) |v|^2 at all times and places looked at, 0 for L = 0, and else `None`.
+    """k if L = (k / 2) |v|^2 wherever one looks, 0 for L = 0, and else `None`.
+
+    One looks on straight lines between where particles start and where they are to go.
 
     Arguments:
         game: the game.
         dim: the dimension of its state.
     """
-    slow, fast = _costs(game, dim)
-    found = np.concatenate([slow / 0.1**2, fast / 0.3**2]).astype(float) * 2
+    v, cost = _costs(game, *straight_ways(game, dim))
+    found = 2 * np.asarray(cost, float) / np.sum(np.square(np.asarray(v, float)), axis=1)
     weight = float(found.mean())
-    return weight if np.allclose(found, weight, rtol=_CLOSE, atol=0) else None
+    same = np.isfinite(weight) and np.allclose(found, weight, rtol=_CLOSE, atol=0)
+    return weight if same else None
+
+
+def straight_ways(game: MFG, dim: int) -> tuple[Float[Array, "n"], Batch, Batch]:
+    """Times, places and velocities on straight lines from where particles start to their goal."""
+    drawn = laws(game, game.initial)
+    if drawn and drawn[0].dim == dim:
+        keys = jax.random.split(jax.random.key(0))
+        first, last = (
+            jnp.asarray(law.sample(_WAYS, key=key), float)
+            for law, key in zip((drawn[0], drawn[-1]), keys, strict=True)
+        )
+    else:
+        first, last = jax.random.normal(jax.random.key(0), (2, _WAYS, dim), float)
+    share = jax.random.uniform(jax.random.key(1), (_WAYS,), first.dtype)
+    move = last - first
+    horizon = game.dynamics.horizon
+    return horizon * share, first + share[:, None] * move, move / horizon
 
 
 def remedy(terminal: AbstractFunctional) -> str:
@@ -151,18 +173,23 @@ def _variations(
 
 
 @eqx.filter_jit
-def _costs(game: MFG, dim: int) -> tuple[Array, Array]:
-    """L at some times and places, at the speeds .1 and .3 in one direction each."""
+def _costs(
+    game: MFG, t: Array, x: Batch, velocity: Batch
+) -> tuple[Float[Array, "n control"], Float[Array, "n"]]:
+    """Controls at places of straight ways, and L at them.
+
+    Every other control is the velocity there; the others have speeds from .03 to 3 of those, since
+    a cost may change its character with the speed.
+    """
+    dim = x.shape[1]
     control = source_size(game.dynamics.gain(jnp.asarray(0.5 * game.dynamics.horizon)), dim)
-
-    def at(key: Key) -> tuple[Scalar, Scalar]:
-        t_key, x_key, v_key = jax.random.split(key, 3)
-        t = game.dynamics.horizon * jax.random.uniform(t_key)
-        x, v = jax.random.normal(x_key, (dim,)), jax.random.normal(v_key, (control,))
-        slow = 0.1 * v / jnp.linalg.norm(v)
-        return game.lagrangian(t, x, slow), game.lagrangian(t, x, 3 * slow)
-
-    return jax.vmap(at)(jax.random.split(jax.random.key(0), _PLACES))
+    speed = jnp.sqrt(jnp.mean(jnp.square(velocity)))
+    sizes = jnp.where(speed > 0, speed, 1.0) * jnp.geomspace(0.03, 3.0, _WAYS)
+    v = sizes[:, None] * jax.random.normal(jax.random.key(2), (_WAYS, control), x.dtype)
+    if control == dim:
+        taken = (jnp.arange(_WAYS) % 2 == 0) & jnp.any(velocity != 0, axis=1)
+        v = jnp.where(taken[:, None], velocity, v)
+    return v, jax.vmap(game.lagrangian)(t, x, v)
 
 
 def _places(game: MFG, goal: AbstractEvaluable) -> Batch:
