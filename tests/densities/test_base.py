@@ -8,7 +8,6 @@ import pytest
 from mfgen.densities import Empirical, Gaussian
 from mfgen.densities._base import (
     expectation,
-    sampled_moments,
     sampled_particles,
     score,
     weighted_moments,
@@ -36,7 +35,7 @@ def test_sampled_particles_and_moments_are_within_their_standard_error():
     points, weights = sampled_particles(density, n)
     assert points.shape == (n, 2)
     np.testing.assert_allclose(weights.sum(), 1.0, rtol=1e-5)
-    mean, covariance = sampled_moments(density, n)
+    mean, covariance = weighted_moments(points, weights)
     assert np.all(abs(mean - jnp.array([1.0, -2.0])) < 4 * np.array([2.0, 3.0]) / np.sqrt(n))
     # The variance of a sample variance of a Gaussian is 2 var^2 / n, of a covariance var1 var2 / n.
     error = 4 * np.array([[np.sqrt(2) * 4, 6], [6, np.sqrt(2) * 9]]) / np.sqrt(n)

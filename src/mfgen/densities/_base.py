@@ -147,8 +147,3 @@ def weighted_moments(points: Batch, weights: Weights) -> tuple[State, Matrix]:
     shift = weights @ centred / jnp.sum(weights)
     centred = centred - shift[None, :]
     return first + (rough + shift), (weights[:, None] * centred).T @ centred
-
-
-def sampled_moments(density: AbstractDensity, n: int = 4096) -> tuple[State, Matrix]:
-    """Return mean and covariance of `n` points drawn with a fixed key."""
-    return weighted_moments(*sampled_particles(density, n))
