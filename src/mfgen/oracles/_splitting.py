@@ -1,4 +1,4 @@
-"""A population that parts: a game without noise whose value function has a kink at all times.
+"""A population that splits: a game without noise whose value function has a kink at all times.
 
     dX = v dt,   L = (k/2) |v|^2,   M = -E |X|
     U(t, x) = inf_y { -|y| + k |y - x|^2 / (2 (T - t)) } = -|x| - (T - t) / (2 k)
@@ -56,7 +56,7 @@ class Split(AbstractMoved):
 
 
 def kink(dim: int = 1, weight: float = 1.5, horizon: float = 1.0) -> Oracle:
-    """The terminal cost -|x|: a population that parts at the origin, where U has a kink.
+    """The terminal cost -|x|: a population that splits at the origin, where U has a kink.
 
     U is the viscosity solution; its equation holds everywhere but at the origin. The density is
     zero within t / k of the origin.

@@ -22,7 +22,7 @@ W. Grathwohl et al., "FFJORD" (2019), arXiv 1810.01367 (frozen probes).
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -61,17 +61,17 @@ class AbstractDivergence(eqx.Module):
 
     To add one, give `count`, the number of estimates, `directions(x, key)`, what is drawn once for
     a path, and `__call__`.
+
+    Attributes:
+        exact: whether an estimate is the divergence itself, so that estimates have no spread.
     """
+
+    exact: ClassVar[bool] = True
 
     @property
     @abstractmethod
     def count(self) -> int:
         """k, the number of estimates of the divergence."""
-
-    @property
-    @abstractmethod
-    def exact(self) -> bool:
-        """Whether an estimate is the divergence itself, so that estimates have no spread."""
 
     @abstractmethod
     def directions(self, x: State, *, key: Key | None) -> Directions:
@@ -91,10 +91,6 @@ class NoDivergence(AbstractDivergence):
     def count(self) -> int:
         return 0
 
-    @property
-    def exact(self) -> bool:
-        return True
-
     def directions(self, x: State, *, key: Key | None) -> Directions:
         return jnp.zeros((0, x.size), x.dtype)
 
@@ -110,10 +106,6 @@ class ExactDivergence(AbstractDivergence):
     @property
     def count(self) -> int:
         return 1
-
-    @property
-    def exact(self) -> bool:
-        return True
 
     def directions(self, x: State, *, key: Key | None) -> Directions:
         return jnp.eye(x.size, dtype=x.dtype)
@@ -138,6 +130,8 @@ class Hutchinson(AbstractDivergence):
         probes: the number of sign vectors; each gives one estimate for the whole path.
     """
 
+    exact: ClassVar[bool] = False
+
     probes: int = eqx.field(static=True, default=8, converter=plain)
 
     def __check_init__(self):
@@ -146,10 +140,6 @@ class Hutchinson(AbstractDivergence):
     @property
     def count(self) -> int:
         return self.probes
-
-    @property
-    def exact(self) -> bool:
-        return False
 
     def directions(self, x: State, *, key: Key | None) -> Directions:
         if key is None:

@@ -152,7 +152,7 @@ def _direction(problem: Problem, z: Couplings, state: State) -> tuple[Couplings,
 
     # Vectors are couplings times the weights, so that their dot product is that of L2(rho).
     _, unravelled = ravel_pytree(z)
-    flat = lambda z: np.asarray(ravel_pytree(jax.tree.map(jnp.multiply, weights, z))[0])
+    flat = lambda z: np.array(ravel_pytree(jax.tree.map(jnp.multiply, weights, z))[0])
     whole = lambda vector: jax.tree.map(jnp.divide, unravelled(jnp.asarray(vector)), weights)
     used = 0
 

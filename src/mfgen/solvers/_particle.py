@@ -262,15 +262,17 @@ def descent(
 ) -> Descent:
     """A run of particles that bring their first points, as a `Descent`; settings as in `run`."""
 
-    def told(progress: Progress) -> None:
+    def reported(progress: Progress) -> None:
         assert callback is not None
         energy = Energy(
             jnp.asarray(progress.terms["Energy"]), jnp.asarray(progress.errors["Energy"])
         )
         callback(progress.step, energy)
 
-    heard = None if callback is None else told
-    done = run(particles, Problem(), steps=steps, key=key, every=every, callback=heard, **settings)
+    reporter = None if callback is None else reported
+    done = run(
+        particles, Problem(), steps=steps, key=key, every=every, callback=reporter, **settings
+    )
     return descended(done.solution, done.history, float(particles.step_size))
 
 

@@ -106,13 +106,13 @@ def select(
     best: tuple[int, AbstractModel, History] | None = None
     failure: NonFiniteError | None = None
     for trial in choice.trials:
-        told = _Told(trial, callback)
+        reporter = _Reporter(trial, callback)
         part = None if checkpoints is None else checkpoints.branch(f"{trial.term}-{trial.weight}")
         try:
-            model, history = train(_weighted(objective, choice.place, trial.weight), told, part)
+            model, history = train(_weighted(objective, choice.place, trial.weight), reporter, part)
         except NonFiniteError as error:
             failure = error
-            candidates.append(Candidate(trial.term, trial.weight, math.inf, None, told.seconds))
+            candidates.append(Candidate(trial.term, trial.weight, math.inf, None, reporter.seconds))
             continue
         loss = min((r.validation for r in history.records if r.validation is not None), default=0.0)
         seconds = history.records[-1].seconds if history.records else 0.0
@@ -130,7 +130,7 @@ def select(
     return model, replace(history, selection=tuple(candidates))
 
 
-class _Told:
+class _Reporter:
     """Hands the records of one training on, and remembers how long it took."""
 
     def __init__(self, trial: Trial, callback: Callback | None):
