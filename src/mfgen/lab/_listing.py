@@ -71,7 +71,7 @@ def _dimension(experiment: Any) -> int:
     own = _rules.dimension(experiment.data)
     game = experiment.filled.get("game", {})
     lists = [part for _, part in _paths.walk(game) if type(part) is list and len(part) == own]
-    vectors = [row for row in lists if all(type(value) in (int, float) for value in row)]
+    vectors = any(all(type(value) in (int, float) for value in row) for row in lists)
     return own if own and vectors else _DIM
 
 
