@@ -37,8 +37,8 @@ SPACE_RATE = 8e-3
 # dimensions with plenty of data: about the smallest deviation of a component there.
 VARIATE = 0.1
 
-# Reach of potentials' inner products there, in deviations: with the usual 3 one training in three
-# had mass far outside of the data.
+# Reach of potentials' inner products there, in deviations: with the usual 3 one of two seeds had
+# mass far outside of the data.
 REACH = 2.0
 
 # Up to so many samples data are few.
