@@ -33,6 +33,14 @@ RATES = {
 # before it had the rates above. In 20 dimensions a training of 30,000 steps came apart at it.
 SPACE_RATE = 8e-3
 
+# Noise ratio below which score matching has a control variate in the study of both densities, in 8
+# dimensions with plenty of data: about the smallest deviation of a component there.
+VARIATE = 0.1
+
+# Reach of potentials' inner products there, in deviations: with the usual 3 one of two seeds had
+# mass far outside of the data.
+REACH = 2.0
+
 # Up to so many samples data are few.
 SCARCE = 5000
 

@@ -96,12 +96,21 @@ def test_trunk_shapes(key):
     assert LevelFeatures(2)(jnp.asarray(1.0)).shape == (5,)
 
 
-def test_inner_product_is_its_formula(key):
+@pytest.mark.parametrize("reach", [3.0, 2.0])
+def test_inner_product_is_its_formula(reach, key):
     trunk = MLP(2, 3, width=8, depth=1, key=key)
-    inside = POINT / jnp.sqrt(1 + POINT @ POINT / 18)
+    inside = POINT / jnp.sqrt(1 + POINT @ POINT / (2 * reach**2))
     vector = trunk(inside, jnp.asarray(0.2))
     expected = inside @ vector[:2] / jnp.sqrt(2.0) + vector[2]
-    assert jnp.allclose(InnerProduct(trunk)(POINT, jnp.asarray(0.2)), expected[None])
+    assert jnp.allclose(InnerProduct(trunk, reach)(POINT, jnp.asarray(0.2)), expected[None])
+
+
+def test_the_reach_of_a_potential_is_that_of_its_inner_product(any_game, key):
+    model = score_potential(any_game, inner=True, reach=2.0, width=8, depth=1, key=key)
+    assert isinstance(model.trunk, InnerProduct)
+    assert model.trunk.reach == 2.0
+    with pytest.raises(ValueError, match="reach > 0"):
+        score_potential(any_game, inner=True, reach=0.0, width=8, depth=1, key=key)
 
 
 def test_an_inner_product_does_not_outgrow_the_gaussian_it_corrects(any_game, key):

@@ -35,7 +35,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from mfgen import _check
 from mfgen._types import Batch, Costate, Key, Scalar, State
 from mfgen.dynamics._dynamics import positive
 from mfgen.dynamics._noising import AbstractForward
@@ -79,7 +78,6 @@ class DenoisingScoreMatching(AbstractObjective):
     control_variate: float | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        _check.numbers(self, "control_variate")
         if self.control_variate is not None:
             positive("DenoisingScoreMatching", "control_variate", self.control_variate)
 
@@ -113,9 +111,9 @@ class DenoisingScoreMatching(AbstractObjective):
             points: the noised rows.
             batch: the rows that they were noised from.
         """
-        bound, n = self.control_variate, batch.shape[0]
-        noising = forward_of(game, "DenoisingScoreMatching")
-        first = 0 if bound is None else self.law.below(noising, bound, n)
+        noising, n = forward_of(game, "DenoisingScoreMatching"), batch.shape[0]
+        bound = 0.0 if self.control_variate is None else self.control_variate
+        first = self.law.below(noising, bound, n) if bound else 0
         if not first:
             return jnp.zeros((), batch.dtype)
 

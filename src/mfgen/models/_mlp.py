@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from mfgen import _check
 from mfgen._types import Key, Scalar, State
+from mfgen.dynamics._dynamics import positive
 from mfgen.math import _entry, _memory
 from mfgen.math._count import count
 from mfgen.models._named import incoming, outgoing
@@ -125,9 +126,6 @@ class MLP(eqx.Module):
         return self.layers[-1](hidden)
 
 
-_REACH = 3.0  # deviations of the data beyond which an inner product grows no more
-
-
 class InnerProduct(eqx.Module):
     """A scalar trunk made of a vector one: u.V(u, level) / sqrt(dim) + h(u, level).
 
@@ -137,17 +135,22 @@ class InnerProduct(eqx.Module):
     where nothing was learnt, and outgrow the Gaussian that it corrects: exp(-U) would have no
     integral. So
 
-        u = z / sqrt(1 + |z|^2 / (9 dim)),
+        u = z / sqrt(1 + |z|^2 / (reach^2 dim)),
 
-    which is nearly z where the data are, |z|^2 ~ dim, and stays within 3 sqrt(dim).
+    which is nearly z where the data are, |z|^2 ~ dim, and stays within reach sqrt(dim).
 
     Arguments:
         trunk: takes a point `[dim]` and a level, returns shape `[dim + 1]`.
+        reach: deviations of the data beyond which the product grows no more.
     """
 
     trunk: Callable
+    reach: float = eqx.field(static=True, default=3.0)
+
+    def __check_init__(self):
+        positive("InnerProduct", "reach", self.reach)
 
     def __call__(self, z: State, level: Scalar) -> Float[Array, "1"]:
-        u = z / jnp.sqrt(1 + z @ z / (_REACH**2 * z.size))
+        u = z / jnp.sqrt(1 + z @ z / (self.reach**2 * z.size))
         output = self.trunk(u, level)
         return (u @ output[:-1] / z.size**0.5 + output[-1])[None]

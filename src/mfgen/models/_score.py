@@ -84,6 +84,7 @@ def score_potential(
     *,
     key: Key,
     inner: bool = False,
+    reach: float = 3.0,
     reference: AbstractNormalised | None = None,
     **network: Any,
 ) -> ScorePotential:
@@ -94,6 +95,8 @@ def score_potential(
         key: random key for the initial weights.
         inner: whether the scalar is an inner product of the point with a vector output
             (`InnerProduct`), better from about 8 dimensions on.
+        reach: deviations of the data beyond which that product grows no more; smaller where the
+            potential has mass far outside of the data.
         reference: a mixture or kernel estimate that the network corrects, itself not trained; the
             correction is zero to begin with. The Gaussian of the data's moments if absent.
         network: options of `MLP` (`width`, `depth`, `frequencies`, `scale`, `activation`).
@@ -103,7 +106,7 @@ def score_potential(
     dim = scaling.dim + scaling.labels
     trunk = _trunk(dim, dim + 1 if inner else 1, reference, key, network)
     return ScorePotential(
-        scaling, InnerProduct(trunk) if inner else trunk, _reference(scaling, reference)
+        scaling, InnerProduct(trunk, reach) if inner else trunk, _reference(scaling, reference)
     )
 
 
