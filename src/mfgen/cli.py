@@ -6,6 +6,7 @@ for a mistake of the user, 1 for a fault of mfgen. Heavy imports wait until a co
 """
 
 import argparse
+import contextlib
 import io
 import logging
 import os
@@ -24,13 +25,35 @@ _SPEC = "a recipe, or the path of a specification in TOML"
 
 
 class Option(NamedTuple):
-    """An option: what is given with it, what it says, and its value if it is not given."""
+    """An option: what is given with it, what it says, its value if it is not given, the choice."""
 
     kind: type
     help: str
     default: Any = None
+    choices: tuple[str, ...] = ()
+
+    def taken(self, command: str, flag: str, text: str) -> Any:
+        """The value that a text stands for.
+
+        Raises:
+            ValueError: in the words of the command line.
+        """
+        from mfgen._near import near
+
+        expected, advice = _EXPECTED[self.kind], "correct it, or leave it out."
+        if self.choices:
+            expected = f"one of {', '.join(self.choices)}"
+            advice = near(text, self.choices, "choose one of them.")
+        elif text.strip():
+            with contextlib.suppress(ValueError):
+                return self.kind(text)
+        if text not in self.choices:
+            raise ValueError(f"`{command}` got {flag} {text!r:.80}, expected {expected}: {advice}")
+        return text
 
 
+_EXPECTED = {str: "a name", Path: "a path", int: "a whole number", float: "a number"}
+_SOLVERS = ("grid", "hopf-cole", "riccati", "neural")
 _SHOWN = {str: "NAME", Path: "PATH", int: "INT", float: "FLOAT", list: "PATH=VALUE"}
 # Each option is declared here, once.
 _OPTIONS = {
@@ -45,7 +68,7 @@ _OPTIONS = {
     "resume": Option(bool, "continue the run in the folder"),
     "spacing": Option(float, "width of a grid's cells to judge"),
     "step": Option(float, "the step of that grid in time"),
-    "solver": Option(str, "grid, hopf-cole, riccati or neural"),
+    "solver": Option(str, "grid, hopf-cole, riccati or neural", None, _SOLVERS),
     "dim": Option(int, "the dimension of an oracle", 1),
     "box": Option(float, "half the width of the grid's box"),
     "points": Option(int, "cells of the grid along an axis"),
@@ -226,6 +249,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         raise ValueError(
             f"`mfgen {options.command}` got {name}, expected one of {', '.join(flags)}: {advice}"
         )
+    for name in _COMMANDS[options.command].options:
+        option, field = _OPTIONS[name], name.replace("-", "_")
+        if option.kind in _EXPECTED and type(text := getattr(options, field)) is str:
+            flag = "-n" if name == "n" else f"--{name}"
+            setattr(options, field, option.taken(options.command, flag, text))
     return options
 
 
@@ -238,10 +266,10 @@ def _declare(parser: argparse.ArgumentParser, command: Command) -> None:
         option, flags = _OPTIONS[name], ("-n", "--n") if name == "n" else (f"--{name}",)
         declared: dict[str, Any] = {"help": option.help, "action": "store_true"}
         if option.kind is not bool:
-            declared |= {"metavar": _SHOWN[option.kind], "action": "store", "type": option.kind}
+            declared |= {"metavar": _SHOWN[option.kind], "action": "store"}
             declared["default"] = command.defaults.get(name, option.default)
         if option.kind is list:
-            declared |= {"action": "append", "type": str}
+            declared |= {"action": "append"}
         parser.add_argument(*flags, **declared)
 
 

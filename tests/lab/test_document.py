@@ -191,3 +191,10 @@ def test_families_are_found_by_their_abstract_class():
     assert {"Kinetic", "Power", "ScoreLagrangian"} <= set(members(mg.costs.AbstractLagrangian))
     assert {"ot_flow_potential", "score_field"} <= set(members(mg.models.AbstractModel))
     assert not any(name.startswith("Abstract") for name in members(mg.densities.AbstractDensity))
+
+
+@pytest.mark.parametrize("size", ["1e300", "-1e200", "1e-300"])
+def test_a_number_beyond_single_precision_is_refused(size):
+    text = f'[data]\nname = "moons"\n[game]\ndiscount = {size}\n'
+    with pytest.raises(ValueError, match=r"`game\.discount` got .* from 1e-37 to 1e\+38, as single"):
+        _toml.decode(_toml.parse(text, "a text"))

@@ -1,21 +1,19 @@
 """The commands that train, draw and judge, as functions that return their answers."""
 
 import math
-import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
 from mfgen._check import between
-from mfgen.lab import _comparison, _monitor, _recipes, _report, _solving, _wording
+from mfgen.lab import _comparison, _compiled, _monitor, _recipes, _report, _solving, _wording
 from mfgen.lab import _run as running
 from mfgen.lab._answer import Answer, stack, table
+from mfgen.lab._claims import check_place
 from mfgen.lab._find import Source, folders, found
 from mfgen.lab._imports import Imports
 from mfgen.lab._measures import measure_of
@@ -23,6 +21,8 @@ from mfgen.lab._spec import Experiment
 from mfgen.lab._store import RunFolder
 from mfgen.metrics._estimate import Estimate
 from mfgen.trainers._state import CheckpointError
+
+_MOST = 10_000_000  # samples at once
 
 
 def run(
@@ -48,14 +48,21 @@ def run(
 
 def sample(run: Path, *, n: int, seed: int, out: Path | None, allow_import: bool) -> Answer:
     """Draws samples of a finished run into an npz file that is not there yet."""
-    between("sample", 1, math.inf, **{"-n": n})
+    between("sample", 1, _MOST, **{"-n": n})
+    between("sample", 0, 2**32 - 1, **{"--seed": seed})
     path = (out or run / f"samples-{n}-{seed}.npz").absolute()
     if path.exists():
         raise ValueError(
             f"`sample` got --out {path}, which exists, expected a new file: choose another name "
             "or --seed."
         )
-    _keep_compiled()
+    if path.suffix != ".npz":
+        raise ValueError(
+            f"`sample` got --out {path}, expected a name that ends in .npz: samples are arrays of "
+            "NumPy; rename it."
+        )
+    check_place("sample", path)
+    _compiled.keep()
     imports = Imports([run / "custom", Path.cwd()], allowed=allow_import)
     with imports.blamed():
         samples = running.sample(running.load(run, imports), n, seed=seed)
@@ -76,12 +83,20 @@ def compare(
 ) -> Answer:
     """The measures of finished runs side by side, or one run beside a solver of its game."""
     if solver is None:
+        given = {
+            name: value for name, value in {"out": out, **options}.items() if value is not None
+        }
+        for name, value in given.items():
+            raise ValueError(
+                f"`compare` got --{name} {value} without --solver, expected it with one: add "
+                f"--solver grid, or leave --{name} out."
+            )
         return _compared(runs)
     if len(runs) != 1:
         raise ValueError(
             f"`compare` got {len(runs)} runs with --solver, expected one: name one folder."
         )
-    _keep_compiled()
+    _compiled.keep()
     imports = Imports([runs[0] / "custom", Path.cwd()], allowed=allow_import)
     with (console or Console(quiet=True)).status(f"solving the game of {runs[0]}"):
         return _solving.against(
@@ -115,38 +130,18 @@ def write_report(runs: Sequence[Path], *, out: Path | None) -> Answer:
     """Writes a report of finished runs."""
     if not runs:
         raise ValueError("`report` got no run, expected at least one folder: name some.")
-    if out is None:
+    if out is not None:
+        check_place("report", out)
+    else:
         out = (runs[0] if len(runs) == 1 else runs[0].absolute().parent) / "report.html"
     path = _report.write(runs, out)
     return Answer({"report": str(path)}, escape(f"report in {path}"))
 
 
-def _keep_compiled() -> None:
-    """Keeps compiled programs between runs, in the user's cache unless the environment says.
-
-    Where that cannot be written to, they are not kept, rather than each being warned about.
-    """
-    name = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if name is None:
-        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        name = os.path.join(home, "mfgen", "jax")
-    # A cache that cannot be written, as on a full disk, is no matter either.
-    warnings.filterwarnings("ignore", ".*persistent compilation cache")
-    jax.config.update("jax_compilation_cache_dir", name if name and _is_writable(name) else None)
-
-
-def _is_writable(folder: str) -> bool:
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK | os.X_OK)
-
-
 def _run(
     experiment: Experiment, place: Path, resume: bool, imports: Imports, console: Console
 ) -> running.Run:
-    _keep_compiled()
+    _compiled.keep()
     title = f"{experiment.name} on {experiment.data.name}, seed {experiment.seed}"
     try:
         with _monitor.shown(title, console) as watcher, imports.blamed():

@@ -57,7 +57,9 @@ def found(
     """
     name, path = source.spec, source.path and str(Path(os.path.expanduser(source.path)).absolute())
     if name in _recipes.documents():
-        experiment = _recipes.experiment(name, source.data or "gaussians8", path)
+        experiment = _recipes.experiment(
+            name, "gaussians8" if source.data is None else source.data, path
+        )
         path = data = None
     else:
         experiment, data = _file(owner, name, others), source.data

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from rich.markup import escape
 from rich.text import Text
 
+from mfgen._check import between
 from mfgen.derive._check import check as examine
 from mfgen.derive._verdict import Verdict
 from mfgen.games._game import MFG
+from mfgen.lab import _compiled
 from mfgen.lab._answer import Answer, stack, table
 from mfgen.lab._case import declared
 from mfgen.lab._find import Source, folders, found, refuse
@@ -25,6 +27,7 @@ _STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.UNKNOWN: "
 @contextmanager
 def game_of(owner: str, source: Source, dim: int = _DIM) -> Iterator[tuple[MFG, Points | None]]:
     """The game of an oracle, a recipe or a file, and the samples that it is trained on."""
+    _compiled.keep()
     imports = Imports(folders(source.spec), allowed=source.allow_import)
     with imports.blamed():
         if source.spec in ORACLES:
@@ -37,6 +40,7 @@ def game_of(owner: str, source: Source, dim: int = _DIM) -> Iterator[tuple[MFG, 
 
 def check(source: Source, *, spacing: float | None, step: float | None) -> Answer:
     """Whether a game is well posed, with evidence and repairs."""
+    between("check", 1e-9, 1e9, **{"--spacing": spacing, "--step": step})
     with game_of("check", source) as (game, _):
         report = examine(game, game.initial, spacing=spacing, step=step)
     items = [{**item._asdict(), "status": item.status.value} for item in report]

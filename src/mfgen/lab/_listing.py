@@ -81,10 +81,11 @@ def _dimension(experiment: Any) -> int:
 
 def _experiment(experiment: Any, source: Any) -> Answer:
     from mfgen.derive._symbols.equations import equations
-    from mfgen.lab import _find, _rules, _toml
+    from mfgen.lab import _compiled, _find, _rules, _toml
     from mfgen.lab._case import stand_in
     from mfgen.lab._imports import Imports
 
+    _compiled.keep()
     experiment = _rules.fill(experiment, _rules.OF_DATA, _rules.Context(experiment))
     imports = Imports(_find.folders(source.spec), allowed=source.allow_import)
     with imports.blamed():
@@ -164,8 +165,10 @@ def _data(name: str) -> Answer:
 def _oracle(name: str) -> Answer:
     """An oracle: what it is, its equations and its exact answer."""
     from mfgen.derive._symbols.equations import equations
+    from mfgen.lab import _compiled
     from mfgen.oracles import _named as oracles
 
+    _compiled.keep()
     info, made = ORACLES[name], oracles.build(name, _DIM)
     derived = _equations(equations(made.solution.game))
     cost = None if made.cost is None else float(made.cost)

@@ -12,6 +12,7 @@ from mfgen.lab._paths import steps, walk
 
 _DEEPEST = 40  # tables within tables
 _LONGEST = 4096  # characters of text, which may be a path
+_LEAST, _MOST = 1e-37, 1e38  # sizes of numbers: beyond, single precision has 0 or infinity
 _NAME = 100  # characters of a name
 _KINDS = (bool, int, float, str, type(None))
 
@@ -41,6 +42,11 @@ def _check_value(value: Any, path: str) -> None:
     match value:
         case float() if not math.isfinite(value):
             raise ValueError(f"`{path}` got {value}, expected a finite number: correct it.")
+        case float() if value and not _LEAST <= abs(value) <= _MOST:
+            raise ValueError(
+                f"`{path}` got {value}, expected 0 or a size from {_LEAST:g} to {_MOST:g}, as "
+                "single precision holds: correct it."
+            )
         case int() if not -(2**63) <= value < 2**63:
             raise ValueError(
                 f"`{path}` got a number of {len(str(abs(value)))} digits, expected one of at most "
