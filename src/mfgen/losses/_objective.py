@@ -43,6 +43,10 @@ class AbstractObjective(eqx.Module):
     """
 
     regularises: ClassVar[bool] = False
+    __array_ufunc__: ClassVar[None] = None  # so that an array times it is refused, not an array
+
+    def __check_init__(self):
+        _check.declared(self)
 
     @property
     def euclidean(self) -> bool:
@@ -117,6 +121,9 @@ class Weighted(NamedTuple):
 
 class AbstractBundle(eqx.Module):
     """Any number of objectives of one kind that are computed in one pass."""
+
+    def __check_init__(self):
+        _check.declared(self)
 
     @abstractmethod
     def evaluate(

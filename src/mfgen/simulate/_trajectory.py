@@ -37,11 +37,11 @@ from mfgen.derive._hamiltonian import steered
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import image, source_size
 from mfgen.models._base import AbstractModel
-from mfgen.simulate._base import check_points
+from mfgen.simulate._base import at_points, check_points
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._divergence import AbstractDivergence, moving_directions
 from mfgen.simulate._frame import random_frame, smooth_frame
-from mfgen.simulate._integrator import AbstractStep, RungeKutta4
+from mfgen.simulate._integrator import AbstractStep, RungeKutta4, positive_count
 from mfgen.simulate._solved import of_solutions
 
 Method = AbstractStep
@@ -111,13 +111,16 @@ def trajectories(
     _check.of_kind("trajectories", "game", game, MFG, "pass the game first, then what plays it")
     _check.of_kind("trajectories", "model", model, AbstractModel, fix)
     _check.a_key("trajectories", key)
+    if nodes is not None:
+        positive_count("trajectories", "nodes", nodes)
     x = check_points("trajectories", game, x)
     noisy = not game.dynamics.deterministic
     method = method or (StochasticHeun(100) if noisy else RungeKutta4(40))
     check_method("trajectories", game, method, divergence is not None)
     keep = lambda total, node: (total, (node.state, node.kick))
-    found = follow(game, model, x, keep, (), key=key, method=method, divergence=divergence,
-                   nodes=nodes)  # fmt: skip
+    with at_points("trajectories", game, model, x.shape[1]):
+        found = follow(game, model, x, keep, (), key=key, method=method, divergence=divergence,
+                       nodes=nodes)  # fmt: skip
     begin, (rest, kicks) = found.begin, found.kept
     path = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), begin, rest)
     return Trajectories(found.times, path.x, path.paid, path.log_det, kicks)
