@@ -6,12 +6,16 @@ that is compiled.
 """
 
 import contextlib
+import dataclasses
+import functools
 import inspect
 import math
+import typing
 from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,6 +48,55 @@ def of_kinds(part: object, **kinds: tuple[type, str]) -> None:
     """
     for name, (kind, fix) in kinds.items():
         of_kind(type(part).__name__, name, getattr(part, name), kind, fix)
+
+
+def declared(part: object) -> None:
+    """Raises unless the fields of a part of the library are of the kinds that its class declares.
+
+    Looked at are fields that are parts of the library themselves, choices and truth values; numbers
+    and functions are the class's own matter.
+
+    Raises:
+        TypeError, ValueError: in the name of its class, for the first field of another kind.
+    """
+    for name, kinds, fix in _declared(type(part)):
+        value = getattr(part, name)
+        if isinstance(value, kinds):
+            continue
+        kind = next(kind for kind in kinds if kind is not type(None))
+        of_kind(type(part).__name__, name, value, kind, fix)
+    one_of(part, **_choices(type(part)))
+
+
+@functools.cache
+def _declared(owner: type) -> tuple[tuple[str, tuple[type, ...], str], ...]:
+    """The fields of a class that are parts of the library or truth values: kinds, and the fix."""
+    found = []
+    for name, hint in _hints(owner).items():
+        kinds = typing.get_args(hint) or (hint,)
+        parts = [kind for kind in kinds if inspect.isclass(kind) and issubclass(kind, eqx.Module)]
+        if kinds == (bool,):
+            found.append((name, (bool, np.bool_), "pass True or False"))
+        elif parts and set(kinds) <= {*parts, type(None)}:
+            found.append((name, kinds, "pass one, made by a call of its class"))
+    return tuple(found)
+
+
+@functools.cache
+def _choices(owner: type) -> dict[str, tuple[str, ...]]:
+    """The fields of a class that are one of several words."""
+    hints = _hints(owner).items()
+    return {n: typing.get_args(hint) for n, hint in hints if typing.get_origin(hint) is Literal}
+
+
+def _hints(owner: type) -> dict[str, Any]:
+    """What the fields of a class are declared to be, as far as that is known when it runs."""
+    fields = {field.name for field in dataclasses.fields(owner)}
+    try:
+        hints = typing.get_type_hints(owner)
+    except NameError:
+        return {}
+    return {name: hint for name, hint in hints.items() if name in fields}
 
 
 def one_of(part: object, **choices: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ for a mistake of the user, 1 for a fault of mfgen. Heavy imports wait until a co
 """
 
 import argparse
+import contextlib
 import io
 import logging
 import os
@@ -32,7 +33,6 @@ _GIVEN = {
 _OPTIONS: dict[str, dict[str, Any]] = {
     "data": {"metavar": "NAME", "help": "the data set of a recipe (default: gaussians8)"},
     "path": {
-        "type": Path,
         "metavar": "PATH",
         "help": "the file of the data `table`, or the folder of `mnist`",
     },
@@ -44,18 +44,26 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "allow-import": {"action": "store_true", "help": "allow a specification to run its own code"},
     "json": {"action": "store_true", "help": "print JSON"},
-    "out": {"type": Path, "metavar": "PATH", "help": "where to write (default: in runs, by name)"},
-    "seed": {"type": int, "metavar": "INT", "help": "replaces the seed"},
-    "steps": {"type": int, "metavar": "INT", "help": "steps of the training, or of a solver"},
+    "out": {"metavar": "PATH", "help": "where to write (default: in runs, by name)"},
+    "seed": {"metavar": "INT", "help": "replaces the seed"},
+    "steps": {"metavar": "INT", "help": "steps of the training, or of a solver"},
     "resume": {"action": "store_true", "help": "continue the run in the folder"},
-    "spacing": {"type": float, "metavar": "FLOAT", "help": "width of a grid's cells to judge"},
-    "step": {"type": float, "metavar": "FLOAT", "help": "the step of that grid in time"},
+    "spacing": {"metavar": "FLOAT", "help": "width of a grid's cells to judge"},
+    "step": {"metavar": "FLOAT", "help": "the step of that grid in time"},
     "solver": {"metavar": "NAME", "help": "grid, hopf-cole, riccati or neural"},
-    "dim": {"type": int, "metavar": "INT", "help": "the dimension of an oracle"},
-    "box": {"type": float, "metavar": "FLOAT", "help": "half the width of the grid's box"},
-    "points": {"type": int, "metavar": "INT", "help": "cells of the grid along an axis"},
-    "n": {"type": int, "metavar": "INT", "help": "how many samples", "default": 1000},
+    "dim": {"metavar": "INT", "help": "the dimension of an oracle"},
+    "box": {"metavar": "FLOAT", "help": "half the width of the grid's box"},
+    "points": {"metavar": "INT", "help": "cells of the grid along an axis"},
+    "n": {"metavar": "INT", "help": "how many samples", "default": 1000},
 }
+# What is given with an option, by its metavar.
+_KINDS = {
+    "NAME": (str, "a name"),
+    "PATH": (Path, "a path"),
+    "INT": (int, "a whole number"),
+    "FLOAT": (float, "a number"),
+}
+_CHOICES = {"solver": ("grid", "hopf-cole", "riccati", "neural")}
 _SOURCE = ("data", "path", "set", "allow-import")
 
 
@@ -213,7 +221,28 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             f"`mfgen {options.command}` got {flag or repr(unknown[0])}, expected {expected}: "
             f"{near(flag, flags, 'remove it.')}"
         )
+    for name in _COMMANDS[options.command].options:
+        field = name.replace("-", "_")
+        if type(text := getattr(options, field)) is str:
+            setattr(options, field, _taken(options.command, name, text))
     return options
+
+
+def _taken(command: str, name: str, text: str) -> Any:
+    """What the text that is given with an option stands for.
+
+    Raises:
+        ValueError: in the words of the command line.
+    """
+    kind, expected = _KINDS[_OPTIONS[name]["metavar"]]
+    advice, choices = "correct it, or leave it out.", _CHOICES.get(name)
+    if choices:
+        expected, advice = f"one of {', '.join(choices)}", near(text, choices, "take one of them.")
+    if text.strip() and (not choices or text in choices):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    flag = "-n" if name == "n" else f"--{name}"
+    raise ValueError(f"`{command}` got {flag} {text!r:.80}, expected {expected}: {advice}")
 
 
 def _declare(parser: argparse.ArgumentParser, command: Command) -> None:

@@ -93,7 +93,8 @@ def whole(folder: Path) -> None:
 
 def bits(folder: Path) -> dict[str, object]:
     """The model, and the records without the times that they took."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    kept = folder / "metrics.jsonl"  # runs of no steps have none
+    lines = kept.read_text().splitlines() if kept.exists() else []
     records = [
         {name: value for name, value in json.loads(line).items() if name not in TIMES}
         for line in lines

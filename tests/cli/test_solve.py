@@ -4,6 +4,9 @@ import json
 
 import numpy as np
 
+from mfgen import cli
+from mfgen.lab import _solving
+
 
 def test_an_oracle_is_solved_and_held_against_its_answer(ask, tmp_path):
     out = tmp_path / "solved"
@@ -35,4 +38,8 @@ def test_wrong_names_are_refused_with_a_fix(refused):
     assert "did you mean `oracle-kink`" in refused("solve", "oracle-kinks")
     said = refused("solve", "oracle-kink", "--solver", "guess")
     assert "grid, hopf-cole, riccati, neural" in said
-    assert "Riccati" in refused("solve", "oracle-kink", "--solver", "riccati")
+    assert "`--solver riccati` got" in refused("solve", "oracle-kink", "--solver", "riccati")
+
+
+def test_the_command_line_knows_the_solvers():
+    assert tuple(_solving.SOLVERS) == cli._CHOICES["solver"]

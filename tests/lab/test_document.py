@@ -9,6 +9,7 @@ from tests import tables
 
 import mfgen as mg
 from mfgen.functionals import Scaled, Sum
+from mfgen.lab import _toml
 from mfgen.lab._document import Given, build
 from mfgen.lab._imports import Imports
 from mfgen.lab._minimal import minimal, write
@@ -191,3 +192,10 @@ def test_families_are_found_by_their_abstract_class():
     assert {"Kinetic", "Power", "ScoreLagrangian"} <= set(members(mg.costs.AbstractLagrangian))
     assert {"ot_flow_potential", "score_field"} <= set(members(mg.models.AbstractModel))
     assert not any(name.startswith("Abstract") for name in members(mg.densities.AbstractDensity))
+
+
+@pytest.mark.parametrize("size", ["1e300", "-1e200", "1e-300"])
+def test_a_number_beyond_single_precision_is_refused(size):
+    text = f'[data]\nname = "moons"\n[game]\ndiscount = {size}\n'
+    with pytest.raises(ValueError, match=r"`game\.discount` got .* from 1e-37 to 1e\+38"):
+        _toml.decode(_toml.parse(text, "a text"))

@@ -2,10 +2,12 @@
 
 import copy
 import datetime
+import re
 
 import pytest
 
 from mfgen.lab import Experiment, _recipes, _toml
+from mfgen.lab._paths import put
 
 GOOD = {
     "name": "trial",
@@ -148,3 +150,32 @@ def test_a_run_of_format_1_can_be_read_and_not_run():
     assert experiment.format == 1
     with pytest.raises(ValueError, match=r"of format 1, which mfgen 0\.1\.0 wrote and reads"):
         assemble(experiment)
+
+
+def test_a_number_in_a_list_is_put_where_it_says():
+    document = {"mean": [0.0, 0.0], "interaction": ["Entropy", {"type": "CrowdAversion"}]}
+    put(document, "mean[1]", 5.0)
+    put(document, "interaction[0].weight", 2.0)
+    put(document, "interaction.CrowdAversion.weight", 3.0)
+    assert document["mean"] == [0.0, 5.0]
+    assert document["interaction"] == [
+        {"type": "Entropy", "weight": 2.0},
+        {"type": "CrowdAversion", "weight": 3.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("mean[2]", r"as `mean` is a list of 2, expected a number below 2: correct it"),
+        ("mean[1].x", r"as `mean\[1\]` is 0\.0, expected a table or a list"),
+        ("interaction.Entropie.weight", r"one of Entropy: did you mean `Entropy`\?"),
+        ("mean[-1]", r"expected names with points between them and numbers of entries"),
+        ("interaction[0]weight", r"expected names with points between them"),
+    ],
+)
+def test_where_a_path_ends_is_told(path, said):
+    document = {"mean": [0.0, 0.0], "interaction": ["Entropy"]}
+    with pytest.raises(ValueError, match=rf"^`{re.escape(path)}` leads nowhere .*{said}"):
+        put(document, path, 1.0)
+    assert document == {"mean": [0.0, 0.0], "interaction": ["Entropy"]}

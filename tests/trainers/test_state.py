@@ -97,6 +97,14 @@ def test_the_latest_are_kept_and_tell_their_records(tmp_path):
     assert checkpoints.history().records == [RECORD] * 10
 
 
+def test_checkpoints_that_a_kill_left_go_when_the_run_goes_on(tmp_path):
+    for step in (5, 6, 10):  # killed before the first was removed
+        saving = eqx.tree_at(lambda s: s.step, state(1.25), jnp.asarray(step))
+        Checkpoints(tmp_path, keep=3).save(saving, History([RECORD]))
+    Checkpoints(tmp_path, keep=2).restore(state(0.0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "6"]
+
+
 def test_what_a_kill_left_of_a_save_is_not_seen_and_goes(saved):
     (saved / ".9.4194305.partial").write_bytes(b"half")  # of no process: numbers end before
     assert Checkpoints(saved).latest == 5

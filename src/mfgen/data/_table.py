@@ -126,6 +126,11 @@ def _array(path: str | Path, content: bytes, name: str | None) -> np.ndarray:
     held = arrays(path, content)
     if name is None and len(held) == 1:
         return next(iter(held.values()))
+    if not held:
+        raise ValueError(
+            f"`{path}` holds no arrays, expected one: save some with numpy.savez, or name another "
+            "file."
+        )
     if name is None or name not in held:
         example = next(iter(held), "x")
         raise ValueError(

@@ -6,6 +6,7 @@ record. The folder of what a solver found is held to less: it is new, or holds n
 """
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -65,6 +66,21 @@ def check_results(owner: str, folder: Path, names: Sequence[str]) -> None:
         raise ValueError(
             f"`{owner}` got the folder {folder}, which holds {min(others)!r}, expected a new one, "
             f"or one of `{owner}` itself: choose another --out."
+        )
+
+
+def check_place(owner: str, path: Path) -> None:
+    """Refuses a file that no folder can hold, before anything is computed for it.
+
+    Raises:
+        ValueError: if what should be a folder is none, or cannot be written to.
+    """
+    above = next(place for place in path.absolute().parents if os.path.lexists(place))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        got = "is a folder that cannot be written to" if above.is_dir() else "is no folder"
+        raise ValueError(
+            f"`{owner}` got --out {path}, where {above} {got}, expected a place that can be "
+            "written: choose another --out."
         )
 
 

@@ -1,26 +1,25 @@
 """The commands that train, draw and judge, as functions that return their answers."""
 
-import contextlib
 import math
-import os
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from rich.console import Console
 
 from mfgen._check import between
-from mfgen.lab import _comparison, _monitor, _recipes, _report, _solving, _wording
+from mfgen.lab import _comparison, _compiled, _monitor, _recipes, _report, _solving, _wording
 from mfgen.lab import _run as running
 from mfgen.lab._answer import Answer, stack, table
+from mfgen.lab._claims import check_place
 from mfgen.lab._find import Source, found
 from mfgen.lab._imports import Imports
 from mfgen.lab._measures import measure_of
 from mfgen.lab._spec import Experiment
 from mfgen.lab._store import RunFolder
 from mfgen.metrics._estimate import Estimate
+
+_MOST = 10_000_000  # samples at once
 
 
 def run(
@@ -46,14 +45,21 @@ def run(
 def sample(run: Path, *, n: int, seed: int | None, out: Path | None, allow_import: bool) -> Answer:
     """Draws samples of a finished run into an npz file that is not there yet."""
     seed = seed or 0
-    between("sample", 1, math.inf, **{"-n": n})
+    between("sample", 1, _MOST, **{"-n": n})
+    between("sample", 0, 2**32 - 1, **{"--seed": seed})
     path = (out or run / f"samples-{n}-{seed}.npz").absolute()
     if path.exists():
         raise ValueError(
             f"`sample` got --out {path}, which exists, expected a new file: choose another name "
             "or --seed."
         )
-    _keep_compiled()
+    if path.suffix != ".npz":
+        raise ValueError(
+            f"`sample` got --out {path}, expected a name that ends in .npz: samples are arrays of "
+            "NumPy; rename it."
+        )
+    check_place("sample", path)
+    _compiled.keep()
     with Imports([run / "custom", Path.cwd()], allowed=allow_import).blamed() as imports:
         samples = running.sample(running.load(run, imports), n, seed=seed)
     RunFolder(path.parent).write_arrays(path.name, {"samples": samples})
@@ -73,12 +79,20 @@ def compare(
 ) -> Answer:
     """The measures of finished runs side by side, or one run beside a solver of its game."""
     if solver is None:
+        given = [
+            (name, value) for name, value in {"out": out, **options}.items() if value is not None
+        ]
+        for name, value in given:
+            raise ValueError(
+                f"`compare` got --{name} {value} without --solver, expected it with one: add "
+                f"--solver grid, or leave --{name} out."
+            )
         return _compared(runs)
     if len(runs) != 1:
         raise ValueError(
             f"`compare` got {len(runs)} runs with --solver, expected one: name one folder."
         )
-    _keep_compiled()
+    _compiled.keep()
     imports = Imports([runs[0] / "custom", Path.cwd()], allowed=allow_import)
     settings = _solving.Settings(solver, **options)
     with console.status(f"solving the game of {runs[0]}"):
@@ -109,33 +123,18 @@ def _notices(folders: Sequence[Path]) -> list[str]:
 
 def write_report(runs: Sequence[Path], *, out: Path | None) -> Answer:
     """Writes a report of finished runs."""
-    if out is None:
+    if out is not None:
+        check_place("report", out)
+    else:
         out = (runs[0] if len(runs) == 1 else runs[0].absolute().parent) / "report.html"
     path = _report.write(runs, out)
     return Answer({"report": str(path)}, f"report in {path}")
 
 
-def _keep_compiled() -> None:
-    """Keeps compiled programs between runs, in the user's cache unless the environment says.
-
-    Where that cannot be written to, they are not kept, rather than each being warned about.
-    """
-    name = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if name is None:
-        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        name = os.path.join(home, "mfgen", "jax")
-    # A cache that cannot be written, as on a full disk, is no matter either.
-    warnings.filterwarnings("ignore", ".*persistent compilation cache")
-    with contextlib.suppress(OSError):
-        os.makedirs(name, exist_ok=True)
-    writable = name and os.access(name, os.W_OK | os.X_OK)
-    jax.config.update("jax_compilation_cache_dir", name if writable else None)
-
-
 def _run(
     experiment: Experiment, place: Path, resume: bool, imports: Imports, console: Console
 ) -> running.Run:
-    _keep_compiled()
+    _compiled.keep()
     title = f"{experiment.name} on {experiment.data.name}, seed {experiment.seed}"
     with _monitor.shown(title, console) as watcher, imports.blamed():
         return running.run(experiment, place, resume=resume, imports=imports, watcher=watcher)

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mfgen._check import between
 from mfgen.derive._check import check as examine
 from mfgen.games._game import MFG
+from mfgen.lab import _compiled
 from mfgen.lab._answer import Answer, stack
 from mfgen.lab._case import declared
 from mfgen.lab._find import Source, found, refuse
@@ -19,6 +21,7 @@ _DIM = 2  # of an oracle, where none is said
 @contextmanager
 def game_of(owner: str, source: Source, dim: int = _DIM) -> Iterator[tuple[MFG, Points | None]]:
     """The game of an oracle, a recipe or a file, and the samples that it is trained on."""
+    _compiled.keep()
     with source.imports().blamed() as imports:
         if source.spec in ORACLES:
             refuse(owner, source)
@@ -30,6 +33,7 @@ def game_of(owner: str, source: Source, dim: int = _DIM) -> Iterator[tuple[MFG, 
 
 def check(source: Source, *, spacing: float | None, step: float | None) -> Answer:
     """Whether a game is well posed, with evidence and repairs."""
+    between("check", 1e-9, 1e9, **{"--spacing": spacing, "--step": step})
     with game_of("check", source) as (game, _):
         report = examine(game, game.initial, spacing=spacing, step=step)
     document = report.to_dict()

@@ -77,9 +77,10 @@ def _dimension(experiment: Any) -> int:
 
 def _experiment(experiment: Any, source: Any) -> Answer:
     from mfgen.derive._symbols.equations import equations
-    from mfgen.lab import _rules, _toml
+    from mfgen.lab import _compiled, _rules, _toml
     from mfgen.lab._case import stand_in
 
+    _compiled.keep()
     experiment = _rules.fill(experiment, _rules.OF_DATA, _rules.Context(experiment))
     with source.imports().blamed() as imports:
         size = _dimension(experiment)
@@ -162,8 +163,10 @@ def _data(name: str) -> Answer:
 def _oracle(name: str) -> Answer:
     """An oracle: what it is, its equations and its exact answer."""
     from mfgen.derive._symbols.equations import equations
+    from mfgen.lab import _compiled
     from mfgen.oracles import _named as oracles
 
+    _compiled.keep()
     info, made = ORACLES[name], oracles.build(name, _DIM)
     derived = equations(made.solution.game).to_dict()
     cost = None if made.cost is None else float(made.cost)

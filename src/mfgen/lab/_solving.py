@@ -4,6 +4,9 @@
 `certificate.json`, `agreement.json` where the exact solution is known, and a figure of each.
 """
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,7 +101,20 @@ class Settings(NamedTuple):
                 f"{needed / 1e9:,.0f} GB, expected at most {_BYTES / 1e9:.0f}: lower --points or "
                 "--steps, or take --solver neural."
             )
-        return solved(game, maker(**fields), key=jax.random.key(self.seed))
+        with _in_options():
+            return solved(game, maker(**fields), key=jax.random.key(self.seed))
+
+
+@contextlib.contextmanager
+def _in_options() -> Iterator[None]:
+    """Says what a solver refuses in the words of the command line."""
+    try:
+        yield
+    except ValueError as error:
+        told = str(error).replace("`Lattice`", "`Grid`")
+        for name, made in SOLVERS.items():
+            told = re.sub(rf"`{made.__name__}(\(\))?`", f"`--solver {name}`", told)
+        raise ValueError(told) from error
 
 
 def solve(source: Source, *, out: Path | None, console: Console, **options: Any) -> Answer:

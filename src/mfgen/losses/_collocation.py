@@ -193,6 +193,12 @@ class UniformBox(AbstractCollocation):
     high: Float[Array, "dim"] | float = eqx.field(converter=jnp.asarray)
 
     def __check_init__(self):
+        shapes = {self.low.shape, self.high.shape} - {()}
+        if len(shapes) > 1 or any(len(shape) > 1 for shape in shapes):
+            raise ValueError(
+                f"`UniformBox` got low of shape {self.low.shape} and high of shape "
+                f"{self.high.shape}, expected numbers or one of each axis: pass two of one shape."
+            )
         if not bool(jnp.all(self.low < self.high)):
             raise ValueError(
                 f"`UniformBox` got low = {self.low} and high = {self.high}, expected low < high "
@@ -201,6 +207,15 @@ class UniformBox(AbstractCollocation):
 
     def needs_data(self) -> bool:
         return False
+
+    def check(self, owner: str, game: MFG, of: tuple[str, ...]) -> None:
+        super().check(owner, game, of)
+        for end in (self.low, self.high):
+            if game.initial is not None and end.shape not in ((), (game.initial.dim,)):
+                raise ValueError(
+                    f"`UniformBox` got {end.size} axes for a game in {game.initial.dim} "
+                    "dimensions, expected as many: pass one number for each axis, or one for all."
+                )
 
     def __call__(self, game: MFG, batch: Batch, points: int | None, *, key: Key) -> Collocation:
         drawn = jax.random.uniform(jax.random.fold_in(key, 6), batch.shape, batch.dtype)

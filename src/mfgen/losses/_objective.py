@@ -44,6 +44,10 @@ class AbstractObjective(eqx.Module):
 
     regularises: ClassVar[bool] = False
     euclidean: ClassVar[bool] = False
+    __array_ufunc__: ClassVar[None] = None  # so that an array times it is refused, not an array
+
+    def __check_init__(self):
+        _check.declared(self)
 
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, batch: Batch, *, key: Key) -> Scalar:
@@ -120,6 +124,9 @@ class AbstractBundle(eqx.Module):
     """
 
     euclidean: ClassVar[bool] = False
+
+    def __check_init__(self):
+        _check.declared(self)
 
     @abstractmethod
     def evaluate(

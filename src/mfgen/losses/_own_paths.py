@@ -73,7 +73,8 @@ class OwnPaths(AbstractPlaces):
     def __check_init__(self):
         count("OwnPaths", "nodes", self.nodes)
         _check.one_of(self, starts=("initial", "batch"), density=("followed", "kernel"))
-        if not self.play[0] <= self.play[1]:
+        pair = isinstance(self.play, tuple | list) and len(self.play) == 2
+        if not (pair and self.play[0] <= self.play[1]):
             raise ValueError(
                 f"`OwnPaths` got play = {self.play}, expected the least multiple of the control "
                 "first: pass play=(0.0, 1.0)."

@@ -71,7 +71,7 @@ _NAMES = {
 
 
 def _equations(of: str | Sequence[str]) -> tuple[str, ...]:
-    return (of,) if isinstance(of, str) else tuple(of)
+    return tuple(of) if isinstance(of, tuple | list) else (of,)
 
 
 class Residual(AbstractObjective):
@@ -114,11 +114,15 @@ class Residual(AbstractObjective):
     weighting: AbstractWeighting = Flat()
 
     def __check_init__(self):
-        unknown = set(self.of) - set(_NAMES)
-        if unknown or not self.of:
+        known = list(_NAMES)
+        if (
+            not self.of
+            or any(one not in known for one in self.of)
+            or len({*self.of}) < len(self.of)
+        ):
             raise ValueError(
-                f"`Residual` got of = {self.of}, expected some of {', '.join(_NAMES)}; the "
-                "Fokker-Planck equation is solved by particles that move, and needs no term."
+                f"`Residual` got of = {self.of}, expected some of {', '.join(_NAMES)}, each once; "
+                "the Fokker-Planck equation is solved by particles that move, and needs no term."
             )
         _check.of_kinds(self, at=(AbstractPlaces, "pass `OwnPaths()` or `NoisedData()`"))
         for name, kind, fix in (

@@ -10,9 +10,12 @@ from mfgen import _check
 from mfgen._types import Count, Given, Key
 from mfgen.data._validate import check_samples
 from mfgen.games._game import MFG
+from mfgen.math._count import count
 from mfgen.models._base import AbstractModel
 from mfgen.planning._planner import plan
+from mfgen.simulate._base import at_points
 from mfgen.simulate._solution import Result, solution, trained
+from mfgen.trainers._gradient import dimension
 from mfgen.trainers._history import Callback
 from mfgen.trainers._run import Run, run
 from mfgen.trainers._state import Checkpoints
@@ -69,6 +72,8 @@ def train(
         x = run.solution.sample(1000, key=jax.random.key(1))
     """
     _check.a_key("train", key)
+    if steps is not None:
+        steps = count("train", "steps", steps, advice="pass steps=1000")
     planned = plan(game, data)
     held_out = None
     if validation is not None:
@@ -79,16 +84,11 @@ def train(
     trainer = chosen.trainer(
         game, model, key=model_key, learning_rate=learning_rate, batch_size=int(batch_size)
     )
-    found = run(
-        trainer,
-        problem,
-        steps=chosen.steps if steps is None else steps,
-        key=run_key,
-        every=every,
-        callback=callback,
-        checkpoints=checkpoints,
-        resume=resume,
-    )
+    settings = {"every": every, "callback": callback, "checkpoints": checkpoints, "resume": resume}
+    steps = chosen.steps if steps is None else steps
+    played = model or chosen.model(game, model_key)
+    with at_points("train", game, played, dimension(problem)):
+        found = run(trainer, problem, steps=steps, key=run_key, **settings)
     last = found.history.records[-1]
     said = trained(f"`{type(found.solution).__name__}` by {chosen.name}", last.step, last.loss)
     more = found.trainer.summary(problem, found.state)

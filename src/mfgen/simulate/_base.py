@@ -81,6 +81,9 @@ class AbstractSampler(eqx.Module):
 
     reversible: ClassVar[bool] = False
 
+    def __check_init__(self):
+        _check.declared(self)
+
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key) -> Arrival:
         """Carries x, a point of the reference, to the end of time where the data are."""
@@ -110,7 +113,7 @@ def at_points(owner: str, game: MFG, model: AbstractModel, dim: int) -> Iterator
         try:
             jax.eval_shape(lambda t, x: model.control(game, t, x), x.update(shape=()), x)
         except (TypeError, ValueError, LookupError, AttributeError) as refusal:
-            raise ValueError(
+            raise _check.Unfit(
                 f"`{owner}` got a model `{type(model).__name__}` that cannot be evaluated at "
                 f"points of {dim} features ({_check.reason(refusal)}), expected one of this game: "
                 "make it from the game, or correct its function."

@@ -51,6 +51,9 @@ class AbstractStep(eqx.Module):
 
     random: ClassVar[bool] = False
 
+    def __check_init__(self):
+        _check.declared(self)
+
     @abstractmethod
     def advance(
         self, slope: Slope, value: Value, t: Scalar, after: Scalar, noise: tuple[Value, Value]

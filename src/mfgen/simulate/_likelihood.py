@@ -69,6 +69,9 @@ class AbstractLikelihood(eqx.Module):
     valid for with a `TypeError` that names the method.
     """
 
+    def __check_init__(self):
+        _check.declared(self)
+
     @abstractmethod
     def __call__(self, game: MFG, model: AbstractModel, x: State, *, key: Key | None) -> LogDensity:
         """log rho(T, x) with what is known of its error."""

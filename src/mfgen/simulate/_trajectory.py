@@ -41,7 +41,7 @@ from mfgen.simulate._base import check_played, check_points
 from mfgen.simulate._clock import time_grid
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._divergence import AbstractDivergence, moving_directions
-from mfgen.simulate._integrator import AbstractStep, RungeKutta4
+from mfgen.simulate._integrator import AbstractStep, RungeKutta4, positive_count
 from mfgen.simulate._solved import of_solutions
 
 Method = AbstractStep
@@ -109,13 +109,16 @@ def trajectories(
     """
     check_played("trajectories", game, model)
     _check.a_key("trajectories", key)
+    if nodes is not None:
+        positive_count("trajectories", "nodes", nodes)
     x = check_points("trajectories", game, x)
     noisy = not game.dynamics.deterministic
     method = method or (StochasticHeun(100) if noisy else RungeKutta4(40))
     check_method("trajectories", game, method, divergence is not None)
     keep = lambda total, node: (total, (node.state, node.kick))
-    found = follow(game, model, x, keep, (), key=key, method=method, divergence=divergence,
-                   nodes=nodes)  # fmt: skip
+    with at_points("trajectories", game, model, x.shape[1]):
+        found = follow(game, model, x, keep, (), key=key, method=method, divergence=divergence,
+                       nodes=nodes)  # fmt: skip
     begin, (rest, kicks) = found.begin, found.kept
     path = jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), begin, rest)
     return Trajectories(found.times, path.x, path.paid, path.log_det, kicks)

@@ -72,6 +72,9 @@ class AbstractProposal(eqx.Module):
     To add one, give `__call__`, whose weights have the mean Z: E[w f(x)] = int f exp(-U(T, .)).
     """
 
+    def __check_init__(self):
+        _check.declared(self)
+
     @abstractmethod
     def __call__(
         self, game: MFG, model: AbstractModel, n: int, *, key: Key, chunk: int

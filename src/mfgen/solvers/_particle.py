@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from mfgen import _check
 from mfgen._types import Batch, Count, Given, Key, Scalar
 from mfgen.data._validate import check_points
 from mfgen.dynamics._dynamics import positive
@@ -125,6 +126,8 @@ class Particles(AbstractTrainer):
     step_size: Scalar | float
 
     def __init__(self, flow: AbstractParticleFlow, start: Given | int, step: Scalar | float):
+        fix = "pass one such as `LangevinFlow(target)`"
+        _check.of_kind("Particles", "flow", flow, AbstractParticleFlow, fix)
         self.flow, self.step_size = flow, step
         many = np.ndim(start) == 0
         self.start = (

@@ -66,6 +66,7 @@ class Ascent(eqx.Module):
     horizon: Scalar | float = 1.0
 
     def __check_init__(self):
+        _check.declared(self)
         for name in ("steps", "batch_size"):
             count("Ascent", name, getattr(self, name), advice=f"pass {name}=2")
 

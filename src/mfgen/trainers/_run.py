@@ -101,8 +101,19 @@ def run(
         more = run(Gradient(model, other), Problem(game, data), steps=500, key=key,
                    state=first.state)
     """
+    _check.of_kind("run", "trainer", trainer, AbstractTrainer, "pass `Gradient(model, loss)`")
     owner = trainer.owner
+    _check.of_kind(owner, "problem", problem, Problem, "pass `Problem(game, data)`")
     _check.a_key(owner, key)
+    if callback is not None:
+        _check.a_function(owner, "callback", callback, "a `Progress`")
+    if checkpoints is not None:
+        _check.of_kind(owner, "checkpoints", checkpoints, Checkpoints, "pass Checkpoints(folder)")
+    elif resume:
+        raise ValueError(
+            f"`{owner}` got resume = True without checkpoints, expected where to go on from: pass "
+            "checkpoints=Checkpoints(folder)."
+        )
     steps = count(owner, "steps", steps, least=0, advice="pass steps=100")
     every = count(owner, "every", every, advice="pass every=100")
     settings = trainer.settings()

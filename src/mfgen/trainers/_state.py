@@ -20,6 +20,7 @@ a full disk, no more open files) is one `CheckpointError` with its words; what w
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,6 +68,11 @@ class Checkpoints:
     def __init__(
         self, directory: str | Path, *, every: int = 500, keep: int = 2, fingerprint: str = ""
     ):
+        if not isinstance(directory, str | os.PathLike):
+            raise TypeError(
+                f"`Checkpoints` got a directory of type `{type(directory).__name__}`, expected a "
+                'path: pass Checkpoints("folder").'
+            )
         if every < 1 or keep < 1:
             raise ValueError(
                 f"`Checkpoints` got every = {every} and keep = {keep}, expected both at least 1: "
@@ -125,6 +131,13 @@ class Checkpoints:
         whole = content.getvalue()
         try:
             _file.write_whole(self.path(step), _digest(whole) + whole)
+        except OSError as error:
+            raise self._refused(error) from None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Removes all checkpoints but the latest ones."""
+        try:
             for old in sorted(self._steps())[: -self.keep]:
                 self.path(old).unlink()
         except OSError as error:
@@ -164,6 +177,7 @@ class Checkpoints:
             state = eqx.tree_deserialise_leaves(io.BytesIO(leaves), template)
         except Exception as error:  # of NumPy and Equinox, for arrays of other shapes
             raise self._damaged(step, _check.reason(error)[:200]) from error
+        self._forget()  # a kill may have come between the last one and that
         return state, History.of_document(header)
 
     @property

@@ -13,11 +13,14 @@ from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from mfgen import _check
 from mfgen._types import Batch, Key, Scalar
 from mfgen.games._game import MFG
+from mfgen.math import _entry
 from mfgen.simulate._ends import initial_density
 from mfgen.trainers._failure import NonFiniteError
 
@@ -40,6 +43,23 @@ class Problem(eqx.Module):
     game: MFG | None = None
     data: Batch | None = None
     held_out: Float[Array, "m dim"] | None = None
+
+    def __check_init__(self):
+        for name in ("data", "held_out"):
+            samples = getattr(self, name)
+            if samples is None:
+                continue
+            if not isinstance(samples, jax.Array | np.ndarray):
+                raise TypeError(
+                    f"`Problem` got {name} of type `{type(samples).__name__}`, expected an array: "
+                    f"pass {name}=jnp.asarray(rows)."
+                )
+            said = f"`Problem` got {name} with"
+            if np.ndim(_entry.finite(_entry.given(samples, said), said)) != 2:
+                raise ValueError(
+                    f"`Problem` got {name} of shape {np.shape(samples)}, expected [n, dim]: pass "
+                    "one row for each sample."
+                )
 
     def declared(self, owner: str) -> MFG:
         """The game.
@@ -101,6 +121,9 @@ class AbstractTrainer(eqx.Module):
     watched: ClassVar[tuple[str, ...]] = ()
     measures_start: ClassVar[bool] = False
     owner: ClassVar[str] = "run"
+
+    def __check_init__(self):
+        _check.declared(self)
 
     @abstractmethod
     def init(self, problem: Problem, *, key: Key) -> PyTree:
