@@ -130,7 +130,7 @@ def test_sample_writes_samples_and_overwrites_nothing(ask, refused, place, tmp_p
     before = contents(tmp_path)
     assert "which exists" in refused("sample", place / "tiny", "-n", 25, "--out", out)
     assert contents(tmp_path) == before
-    assert "at least 1" in refused("sample", place / "tiny", "-n", 0)
+    assert "from 1 to" in refused("sample", place / "tiny", "-n", 0)
 
 
 def test_compare_pairs_the_runs(ask, place):
