@@ -277,7 +277,7 @@ def _answer(command: str, json: bool, **options: Any) -> str:
     terminal = sys.stdout.isatty()
     paper = io.StringIO()
     width = None if terminal else _UNLIMITED
-    plain = {"highlight": False, "markup": False, "emoji": False}
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
     console = Console(file=paper, force_terminal=terminal, width=width, **plain)
     console.print(answer.view, crop=False)
     return paper.getvalue()

@@ -59,7 +59,8 @@ SYSTEM = {
     ),
     "links in a circle": (
         OSError(errno.ELOOP, "Too many levels of symbolic links", "/far/loop"),
-        "`/far/loop`: too many levels of symbolic links, expected a path that ends: correct the links.",
+        "`/far/loop`: too many levels of symbolic links, expected a path that ends: correct the "
+        "links.",
     ),
     "files open": (
         OSError(errno.EMFILE, "Too many open files", "/far/run"),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 
@@ -192,7 +192,7 @@ def _training(summary: dict[str, Any]) -> str:
 
 
 def _group(group: _comparison.Group) -> dict[str, Any]:
-    def metrics(of: Callable[[str], NamedTuple | None]) -> dict[str, Any]:
+    def metrics(of: Callable[[str], Any]) -> dict[str, Any]:
         return {name: (found := of(name)) and found._asdict() for name in group.metrics}
 
     columns = []

@@ -92,8 +92,9 @@ class Context:
     def energy(self) -> AbstractEvaluable | None:
         """The density that the game aims at from a reference, if it can be evaluated."""
         goal = self.game.terminal.goal
-        known = isinstance(goal, AbstractEvaluable) and self.game.data_at != "start"
-        return goal if known else None
+        if self.game.data_at == "start":
+            return None
+        return goal if isinstance(goal, AbstractEvaluable) else None
 
     @cached_property
     def generated(self) -> Batch:

@@ -201,11 +201,14 @@ def _keep_origins(folder: RunFolder, case: Case, imports: Imports) -> None:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "device": jax.devices()[0].device_kind,
-            **dict.fromkeys(_LIBRARIES),
-            **{d.name: d.version for name in _LIBRARIES for d in metadata.distributions(name=name)},
+            **{name: _version(name) for name in _LIBRARIES},
             "data": case.samples.digest,
         }
         folder.write_json("versions.json", origin)
     for file, path in imports.loaded.items():
         if not (folder.custom / inner(path)).is_file():
             folder.write_bytes(str(Path("custom") / inner(path)), file.read_bytes())
+
+
+def _version(name: str) -> str | None:
+    return next((found.version for found in metadata.distributions(name=name)), None)

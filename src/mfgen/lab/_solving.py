@@ -170,12 +170,7 @@ def against(run: Path, settings: Settings, *, out: Path | None, imports: Imports
         f"The model against it\n{agreement}",
         f"Table and figure: {folder.path}",
     )
-    document = {
-        "run": str(run),
-        **_result(settings, made, folder),
-        "agreement": agreement.to_dict(),
-    }
-    return Answer(document, view)
+    return Answer({"run": str(run), **_result(settings, made, folder, agreement)}, view)
 
 
 def _result(
