@@ -114,8 +114,8 @@ def test_variance_is_unbiased_for_equal_laws():
 
 def tables(kernel, x, y):
     x, y = jnp.asarray(x), jnp.asarray(y)
-    within = [_discrepancy._within(kernel, points) for points in (x, y)]
-    return within, [_discrepancy._across(kernel, x, y), _discrepancy._across(kernel, y, x)]
+    within = [_discrepancy._rows(kernel, points, points, alone=True) for points in (x, y)]
+    return within, [_discrepancy._rows(kernel, x, y), _discrepancy._rows(kernel, y, x)]
 
 
 def test_energy_distance_is_the_double_sum_in_chunks(monkeypatch):

@@ -71,11 +71,11 @@ def underdamped_bridge(
     first, last = -1.0 * 0.7**index, 0.8 * (-0.6) ** index
     before, after = _covariance(size, 0.3), _covariance(size, -0.2)
     phi, gram = (np.asarray(part, float) for part in flow(jnp.asarray(horizon, float)))
-    root = sqrtm(gram)
+    root = _root(gram)
     white = np.linalg.inv(root)
     here, there = white @ phi @ before @ phi.T @ white, white @ after @ white
-    half = sqrtm(here)
-    inner = sqrtm(4 * half @ there @ half + np.eye(size))
+    half = _root(here)
+    inner = _root(4 * half @ there @ half + np.eye(size))
     shared = 0.5 * (half @ inner @ np.linalg.inv(half) - np.eye(size))
     precision = np.linalg.inv(there - shared.T @ np.linalg.inv(here) @ shared)
     curvature = white @ (precision - np.eye(size)) @ white
@@ -134,3 +134,8 @@ def _covariance(size: int, correlation: float) -> np.ndarray:
     deviations = 0.5 + 0.1 * np.arange(size)
     correlations = np.eye(size) + correlation * np.eye(size)[::-1]
     return np.outer(deviations, deviations) * correlations
+
+
+def _root(matrix: np.ndarray) -> np.ndarray:
+    """The symmetric square root of a positive matrix."""
+    return np.real(sqrtm(matrix))
