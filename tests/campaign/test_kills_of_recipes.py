@@ -41,7 +41,7 @@ def document(recipe: str) -> dict[str, Any]:
     if model.get("type") in _WIDTHS:
         model["width"] = _WIDTHS[model["type"]]
     if training.get("type") == "Particles":
-        made["training"]["start"] = 20
+        made["training"] |= {"start": 20, "step": 0.1 * training["step"]}  # few of them go astray
     elif "flow" in training:
         made["training"]["flow"] = training["flow"] | {"batch_size": 8}
     else:

@@ -193,11 +193,12 @@ class UniformBox(AbstractCollocation):
     high: Float[Array, "dim"] | float = eqx.field(converter=jnp.asarray)
 
     def __check_init__(self):
-        shapes = {self.low.shape, self.high.shape} - {()}
+        ends = jnp.shape(self.low), jnp.shape(self.high)
+        shapes = {*ends} - {()}
         if len(shapes) > 1 or any(len(shape) > 1 for shape in shapes):
             raise ValueError(
-                f"`UniformBox` got low of shape {self.low.shape} and high of shape "
-                f"{self.high.shape}, expected numbers or one of each axis: pass two of one shape."
+                f"`UniformBox` got low of shape {ends[0]} and high of shape {ends[1]}, "
+                "expected numbers or one of each axis: pass two of one shape."
             )
         if not bool(jnp.all(self.low < self.high)):
             raise ValueError(
@@ -211,9 +212,9 @@ class UniformBox(AbstractCollocation):
     def check(self, owner: str, game: MFG, of: tuple[str, ...]) -> None:
         super().check(owner, game, of)
         for end in (self.low, self.high):
-            if game.initial is not None and end.shape not in ((), (game.initial.dim,)):
+            if game.initial is not None and jnp.shape(end) not in ((), (game.initial.dim,)):
                 raise ValueError(
-                    f"`UniformBox` got {end.size} axes for a game in {game.initial.dim} "
+                    f"`UniformBox` got {jnp.size(end)} axes for a game in {game.initial.dim} "
                     "dimensions, expected as many: pass one number for each axis, or one for all."
                 )
 

@@ -71,7 +71,7 @@ _NAMES = {
 
 
 def _equations(of: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(of) if isinstance(of, tuple | list) else (of,)
+    return (of,) if isinstance(of, str) or not isinstance(of, Sequence) else tuple(of)
 
 
 class Residual(AbstractObjective):
