@@ -37,7 +37,7 @@ from mfgen.derive._hamiltonian import steered
 from mfgen.games._game import MFG
 from mfgen.math._linear_map import image, source_size
 from mfgen.models._base import AbstractModel
-from mfgen.simulate._base import check_played, check_points
+from mfgen.simulate._base import at_points, check_played, check_points
 from mfgen.simulate._clock import time_grid
 from mfgen.simulate._diffusion import StochasticHeun
 from mfgen.simulate._divergence import AbstractDivergence, moving_directions
