@@ -140,6 +140,18 @@ def test_a_density_without_a_normaliser_is_left_out_with_its_weights(known):
     assert 0 < measure("effective_part", case).value < 0.2
 
 
+def test_populations_normalise_where_weights_of_the_flow_degenerate(known):
+    """A potential that closes in faster than its own flow follows."""
+    end = known.game.dynamics.horizon
+    squeezed = Potential(
+        lambda t, x: known.trained(t, x) + 60.0 * (t / end) ** 12 * (x[0] - 0.3) ** 2
+    )
+    case = judged(known, model=squeezed)
+    assert case.law.drawn.populations > 1
+    assert measure("one_evaluation_kl", case).value > 0.1
+    assert 0.05 < measure("effective_part", case).value < 1
+
+
 def test_what_needs_a_value_function_is_left_out_for_vector_fields(known):
     model = VectorField(known.trained.costate)
     case = judged(known, model=model)
