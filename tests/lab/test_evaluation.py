@@ -9,7 +9,7 @@ from mfgen.densities import Gaussian
 from mfgen.dynamics import Integrator
 from mfgen.functionals import CrossEntropy
 from mfgen.games import MFG
-from mfgen.lab import RunFolder, _arrays, _measures, _recipes, assemble
+from mfgen.lab import RunFolder, _arrays, _context, _measures, _recipes, assemble
 from mfgen.lab._context import Context, NotApplicable
 from mfgen.lab._imports import Imports
 from mfgen.models import Potential, VectorField
@@ -138,6 +138,15 @@ def test_a_density_without_a_normaliser_is_left_out_with_its_weights(known):
     with pytest.raises(NotApplicable, match="importance weights that have degenerated"):
         measure("one_evaluation_kl", case)
     assert 0 < measure("effective_part", case).value < 0.2
+
+
+def test_populations_normalise_where_flows_are_dear(known, monkeypatch):
+    """Here in any dimension; the exact potential has divergence zero."""
+    monkeypatch.setattr(_context, "_AXES", 0)
+    case = judged(known, against="end")
+    found = measure("one_evaluation_kl", case)
+    assert case.law.drawn.populations > 1
+    assert abs(found.value) < 4 * found.standard_error + 1e-4
 
 
 def test_what_needs_a_value_function_is_left_out_for_vector_fields(known):

@@ -190,6 +190,18 @@ def test_degenerate_weights_are_refused(key):
     assert isinstance(refusal.value.log_normaliser, Estimate)
 
 
+def test_populations_tell_what_the_flow_does_not(key, within):
+    """A potential that closes in faster than its own flow follows."""
+    end = GAME.dynamics.horizon
+    squeezed = Potential(lambda t, x: exact(t, x) + 60.0 * (t / end) ** 12 * (x[0] - 0.3) ** 2)
+    with pytest.raises(DegenerateWeights, match="`proposal=SequentialProposal"):
+        potential_density(GAME, squeezed, 400, key=key)
+    proposal = SequentialProposal(60, 2)
+    law = potential_density(GAME, squeezed, 800, key=key, proposal=proposal)
+    within(law.log_normaliser, integral(lambda x: squeezed(jnp.asarray(end), x)))
+    assert float(law.log_normaliser.standard_error) < 0.1
+
+
 def test_potentials_that_escape_are_refused(key):
     """exp(-U) falls where the data are, and rises without bound far from them."""
     escape = lambda t, x: exact(t, x) - 10.0 * jax.nn.relu(jnp.sqrt(x @ x + 1e-6) - 8.0) ** 2

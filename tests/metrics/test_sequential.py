@@ -10,7 +10,7 @@ from mfgen.dynamics import VE, VP, LinearNoising
 from mfgen.metrics import DegenerateWeights, log_normaliser, potential_density
 from mfgen.metrics._populations import told
 from mfgen.models import Potential
-from mfgen.simulate import AnnealedProposal, SequentialProposal
+from mfgen.simulate import SequentialProposal
 from mfgen.simulate._sequential import _lighter, _resampled, _State
 from mfgen.simulate._weighted import Weighted
 from mfgen.zoo import score_based
@@ -70,16 +70,6 @@ def test_points_resampled_are_a_sample_of_the_law(bump_law, key):
         jax.vmap(last.log_density)(y) for y in (jnp.asarray(x), BUMP.sample(2000, key=key))
     )
     assert abs(np.mean(np.asarray(near) > np.quantile(own, 0.01)) - 0.99 * 0.6) < 0.12
-
-
-def test_populations_tell_more_than_single_paths(key):
-    """As many levels and moves, of which single paths multiply their weights."""
-    ramp = Potential(lambda t, x: bumped(t, x) + 0.25 * t * jnp.sin(3 * x).sum())
-    fractions = [
-        float(told(proposal(GAME, ramp, 480, key=key, chunk=480))[0].value)
-        for proposal in (PROPOSAL, AnnealedProposal(60, 1))
-    ]
-    assert fractions[0] > 3 * fractions[1], fractions
 
 
 def test_ve_games_are_carried_too(key, within):

@@ -20,14 +20,19 @@ from mfgen.dynamics._noising import AbstractNoising, reversed_noising
 from mfgen.lab._case import Case, keys
 from mfgen.metrics._importance import log_weights
 from mfgen.metrics._likelihood import evaluate
-from mfgen.metrics._potential_density import PotentialDensity, potential_density
+from mfgen.metrics._potential_density import (
+    DegenerateWeights,
+    PotentialDensity,
+    potential_density,
+)
 from mfgen.models._base import AbstractModel, AbstractPotential
 from mfgen.simulate._base import Unfinished
 from mfgen.simulate._likelihood import FlowLikelihood, OneShot, log_prob
 from mfgen.simulate._sampler import sample
-from mfgen.simulate._weighted import AnnealedProposal, FlowProposal
+from mfgen.simulate._sequential import SequentialProposal
+from mfgen.simulate._weighted import AbstractProposal, FlowProposal
 
-_AXES = 24  # above which the divergence of a flow takes longer than annealing does
+_AXES = 24  # above which the divergence of a flow takes longer than populations do
 
 LogDensities = Float[Array, "n"]
 
@@ -165,21 +170,29 @@ class Context:
         """The density exp(-U) / Z of the potential at the end, or why there is none.
 
         Z is found once, by as many points as samples are asked for: of the model's flow where its
-        divergence is exact and cheap, else annealed from noise to data.
+        divergence is exact and cheap; above, or where its weights degenerate, of populations that
+        go down the noise levels.
         """
         self.require_score()
         potential = self.require_potential()
         _given(not self.is_one_shot, "likelihoods are those of one evaluation")
-        method, proposal = self.settings.likelihood, AnnealedProposal()
+        method = self.settings.likelihood
         few = self.points.shape[1] <= _AXES
+        proposals: list[AbstractProposal] = [SequentialProposal()]
         if few and isinstance(method, FlowLikelihood) and method.divergence.exact:
-            proposal = FlowProposal(method.integrator)
+            proposals.insert(0, FlowProposal(method.integrator))
         n, key = self.settings.samples, self._keys["measure"]
+        refused: ValueError | None = None
         with arriving():
-            try:
-                return potential_density(self.game, potential, n, key=key, proposal=proposal)
-            except ValueError as refusal:
-                return refusal
+            for proposal in proposals:
+                try:
+                    return potential_density(self.game, potential, n, key=key, proposal=proposal)
+                except ValueError as refusal:
+                    refused = refusal
+                if not isinstance(refused, DegenerateWeights):
+                    break
+        assert refused is not None
+        return refused
 
     @property
     def law(self) -> PotentialDensity:

@@ -87,7 +87,7 @@ class SequentialProposal(AbstractProposal):
 class _Level(NamedTuple):
     """What changes from level to level: its number, v / d^2, and the step of the moves."""
 
-    index: Int[Array, ""]
+    number: Int[Array, ""]
     share: Scalar
     step: Scalar
 
@@ -158,16 +158,16 @@ def _populations(
 
 def _advance(levels: _Levels, moves: int, state: _State, level: _Level, key: Key) -> _State:
     """A population at the next level: proposed, weighed, resampled and moved."""
-    keys = jax.random.split(jax.random.fold_in(key, level.index), 3)
+    keys = jax.random.split(jax.random.fold_in(key, level.number), 3)
     state = _resampled(_proposed(levels, state, level, keys[0]), keys[1])
-    energy = levels.energy(level.index)
+    energy = levels.energy(level.number)
     go = lambda walkers, key: (_moved(energy, walkers, level.step, key)[0], None)
     walkers, _ = jax.lax.scan(go, state.walkers, jax.random.split(keys[2], moves))
     return state._replace(walkers=walkers)
 
 
 def _proposed(levels: _Levels, state: _State, level: _Level, key: Key) -> _State:
-    added, energy = levels.added(level.index), levels.energy(level.index)
+    added, energy = levels.added(level.number), levels.energy(level.number)
 
     def one(at: Walker, key: Key) -> tuple[Walker, Scalar]:
         kick = jax.random.normal(key, at.point.shape, at.point.dtype)
