@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.harness.tables import table
-from benchmarks.hjb import density, figures, portraits
+from benchmarks.hjb import attempts, density, figures, portraits
 from benchmarks.hjb.cost import Costs
 from benchmarks.hjb.results import Results
 from benchmarks.hjb.rows import Row
@@ -80,6 +80,7 @@ def write(rows: list[Row], runs: Path, out: Path, *, costs: Costs, quick: bool) 
         "## Aims\n\n" + judged(results, costs, density.aims(results)),
         "## Where it does not help\n\n" + _losses(results),
         density.section(results),
+        attempts.section(results),
         _cost(costs),
         _plane(results, drawn),
         _long(results, drawn),

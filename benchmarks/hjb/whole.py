@@ -1,6 +1,6 @@
 """The whole study and its quick form, as rows; and the methods whose steps are timed."""
 
-from benchmarks.hjb import density
+from benchmarks.hjb import attempts, density
 from benchmarks.hjb import design as parts
 from benchmarks.hjb.cost import Costs
 from benchmarks.hjb.rows import Row
@@ -33,7 +33,12 @@ def design(costs: Costs, *, quick: bool, protein: str | None) -> list[Row]:
     large = {"digits": ({"name": "digits", "split": 0}, 1438)}
     if protein:
         large["protein"] = ({"name": "table", "path": protein, "split": 0}, 36_584)
-    return rows + parts.real(large, "large", parts.FEWER) + density.rows(costs, protein)
+    return (
+        rows
+        + parts.real(large, "large", parts.FEWER)
+        + density.rows(costs, protein)
+        + attempts.rows()
+    )
 
 
 def _quick(costs: Costs) -> list[Row]:
