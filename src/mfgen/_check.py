@@ -94,7 +94,7 @@ def _hints(owner: type) -> dict[str, Any]:
     fields = {field.name for field in dataclasses.fields(owner)}
     try:
         hints = typing.get_type_hints(owner)
-    except NameError:
+    except Exception:  # annotations of a user's class may be any text
         return {}
     return {name: hint for name, hint in hints.items() if name in fields}
 

@@ -181,18 +181,19 @@ class Context:
         proposals: list[AbstractProposal] = [SequentialProposal()]
         if few and isinstance(method, FlowLikelihood) and method.divergence.exact:
             proposals.insert(0, FlowProposal(method.integrator))
-        n, key = self.settings.samples, self._keys["measure"]
-        refused: ValueError | None = None
         with arriving():
-            for proposal in proposals:
-                try:
-                    return potential_density(self.game, potential, n, key=key, proposal=proposal)
-                except ValueError as refusal:
-                    refused = refusal
-                if not isinstance(refused, DegenerateWeights):
-                    break
-        assert refused is not None
-        return refused
+            return self._normalised(potential, *proposals)
+
+    def _normalised(
+        self, potential: AbstractPotential, proposal: AbstractProposal, *others: AbstractProposal
+    ) -> PotentialDensity | ValueError:
+        n, key = self.settings.samples, self._keys["measure"]
+        try:
+            return potential_density(self.game, potential, n, key=key, proposal=proposal)
+        except DegenerateWeights as refusal:
+            return self._normalised(potential, *others) if others else refusal
+        except ValueError as refusal:
+            return refusal
 
     @property
     def law(self) -> PotentialDensity:
