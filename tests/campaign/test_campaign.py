@@ -24,13 +24,17 @@ name = "tiny"
 [data]
 name = "gaussians8"
 samples = 200
+[game]
+type = "score_based"
+target = "data"
+noising = { type = "VP", beta_max = 9.1 }
 [model]
-type = "potential"
+type = "score_potential"
 width = 8
 depth = 1
 frequencies = 4
 [[objective]]
-type = "denoising"
+type = "DenoisingScoreMatching"
 [training]
 steps = 20
 batch_size = 16
@@ -39,8 +43,8 @@ checkpoint_every = 10
 [evaluation]
 samples = 40
 points = 20
-sampler = { type = "heun", steps = 5 }
-likelihood = { integrator = { type = "runge-kutta", steps = 4 } }
+sampler = { type = "StochasticHeun", steps = 5 }
+likelihood = { integrator = { steps = 4 } }
 metrics = ["kl"]
 figures = false
 """
