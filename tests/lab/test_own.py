@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 import mfgen as mg
-from mfgen.simulate._base import AbstractSampler
 
 
 class Cosh(mg.costs.AbstractLagrangian):
@@ -97,7 +96,7 @@ def spread(samples, data):
     return float(samples.std() - data.std())
 
 
-class Twice(AbstractSampler):
+class Twice(mg.simulate.AbstractSampler):
     inner: mg.simulate.ProbabilityFlow = mg.simulate.ProbabilityFlow(mg.simulate.RungeKutta4(4))
 
     def check(self, game):
