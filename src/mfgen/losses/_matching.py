@@ -101,6 +101,8 @@ class DenoisingScoreMatching(AbstractObjective):
         points = noised(noising, self.law, batch, key=key, fixed=game.dynamics.fixed)
 
         errors = jax.vmap(lambda point: self.error(game, model, point, None))(points)
+        if self.control_variate is None:
+            return jnp.mean(errors)
         return jnp.mean(errors) - self.variate(game, model, points, batch)
 
     def variate(self, game: MFG, model: AbstractModel, points: Noised, batch: Batch) -> Scalar:
